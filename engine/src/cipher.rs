@@ -1,0 +1,191 @@
+//! The AEADs: the only place that names one.
+//!
+//! ```text
+//! sealed chunk = AEAD(content key, nonce = base nonce XOR chunk index, AAD = empty, plaintext) = ciphertext | tag[16]
+//! ```
+
+mod rustcrypto;
+pub(crate) mod xaes;
+
+#[cfg(feature = "aws-lc-rs")]
+mod aws_lc;
+
+use std::fmt;
+
+use crate::keys::ContentKeys;
+use crate::layout::{ChunkIndex, TAG_LEN};
+
+/// Bytes of an AEAD key.
+pub(crate) const KEY_LEN: usize = 32;
+/// Bytes of an AEAD nonce.
+pub(crate) const NONCE_LEN: usize = 12;
+
+/// The AEAD that chunks are sealed with, as the header stores it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Suite {
+    /// AES-256-GCM, the default.
+    #[default]
+    Aes256Gcm,
+    /// ChaCha20-Poly1305, for processors without AES instructions.
+    ChaCha20Poly1305,
+}
+
+impl Suite {
+    /// All suites.
+    pub const ALL: [Self; 2] = [Self::Aes256Gcm, Self::ChaCha20Poly1305];
+
+    /// The byte that stands for it in a header.
+    #[must_use]
+    pub const fn id(self) -> u8 {
+        match self {
+            Self::Aes256Gcm => 1,
+            Self::ChaCha20Poly1305 => 2,
+        }
+    }
+
+    /// The suite that `id` stands for.
+    #[must_use]
+    pub fn from_id(id: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|suite| suite.id() == id)
+    }
+
+    /// The AEAD's name in the IANA registry.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aes256Gcm => "AEAD_AES_256_GCM",
+            Self::ChaCha20Poly1305 => "AEAD_CHACHA20_POLY1305",
+        }
+    }
+}
+
+/// Who computes the AEAD. All backends give the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Backend {
+    /// AWS-LC, the fastest where it runs. Needs the feature `aws-lc-rs`.
+    #[cfg(feature = "aws-lc-rs")]
+    AwsLc,
+    /// The RustCrypto crates: portable, without C.
+    RustCrypto,
+}
+
+impl Backend {
+    /// The backends of this build, the default one first.
+    pub const ALL: &'static [Self] = &[
+        #[cfg(feature = "aws-lc-rs")]
+        Self::AwsLc,
+        Self::RustCrypto,
+    ];
+
+    /// The backend's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            #[cfg(feature = "aws-lc-rs")]
+            Self::AwsLc => "aws-lc-rs",
+            Self::RustCrypto => "rustcrypto",
+        }
+    }
+}
+
+/// The first of [`Backend::ALL`].
+impl Default for Backend {
+    fn default() -> Self {
+        Self::ALL[0]
+    }
+}
+
+/// A tag did not verify; the output was cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unverified;
+
+/// One AEAD under one key, in any backend.
+enum Aead {
+    #[cfg(feature = "aws-lc-rs")]
+    AwsLc(aws_lc::Key),
+    RustCrypto(rustcrypto::Key),
+}
+
+impl Aead {
+    fn new(backend: Backend, suite: Suite, key: &[u8; KEY_LEN]) -> Self {
+        match backend {
+            #[cfg(feature = "aws-lc-rs")]
+            Backend::AwsLc => Self::AwsLc(aws_lc::Key::new(suite, key)),
+            Backend::RustCrypto => Self::RustCrypto(rustcrypto::Key::new(suite, key)),
+        }
+    }
+
+    /// Seals `plain` into `out`, which has room for it and the tag.
+    fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], plain: &[u8], out: &mut [u8]) {
+        let (ciphertext, tag) = out.split_at_mut(plain.len());
+        match self {
+            #[cfg(feature = "aws-lc-rs")]
+            Self::AwsLc(key) => key.seal(nonce, aad, plain, ciphertext, tag),
+            Self::RustCrypto(key) => key.seal(nonce, aad, plain, ciphertext, tag),
+        }
+    }
+
+    /// Opens `sealed` into `out`, which has room for the plaintext. Clears `out` if the tag does not verify.
+    fn open(&self, nonce: [u8; NONCE_LEN], aad: &[u8], sealed: &[u8], out: &mut [u8]) -> Result<(), Unverified> {
+        let result = match sealed.len().checked_sub(TAG_LEN) {
+            Some(len) if len == out.len() => {
+                let (ciphertext, tag) = sealed.split_at(len);
+                match self {
+                    #[cfg(feature = "aws-lc-rs")]
+                    Self::AwsLc(key) => key.open(nonce, aad, ciphertext, tag, out),
+                    Self::RustCrypto(key) => key.open(nonce, aad, ciphertext, tag, out),
+                }
+            }
+            _ => Err(Unverified),
+        };
+        if result.is_err() {
+            out.fill(0);
+        }
+        result
+    }
+}
+
+/// Seals and opens the chunks of one payload. Stateless: the caller says which chunk, and may say it from any thread.
+pub(crate) struct ChunkCipher {
+    aead: Aead,
+    base_nonce: [u8; NONCE_LEN],
+}
+
+impl ChunkCipher {
+    pub(crate) fn new(backend: Backend, suite: Suite, keys: &ContentKeys) -> Self {
+        Self {
+            aead: Aead::new(backend, suite, keys.key()),
+            base_nonce: *keys.base_nonce(),
+        }
+    }
+
+    /// Seals `plain` as chunk `index` into `out`, whose length is that of `plain` and 16 bytes.
+    pub(crate) fn seal(&self, index: ChunkIndex, plain: &[u8], out: &mut [u8]) {
+        self.aead.seal(self.nonce(index), &[], plain, out);
+    }
+
+    /// Opens `sealed` as chunk `index` into `out`, whose length is that of `sealed` less 16 bytes.
+    /// `out` holds zeros afterwards if the tag does not verify.
+    pub(crate) fn open(&self, index: ChunkIndex, sealed: &[u8], out: &mut [u8]) -> Result<(), Unverified> {
+        self.aead.open(self.nonce(index), &[], sealed, out)
+    }
+
+    fn nonce(&self, index: ChunkIndex) -> [u8; NONCE_LEN] {
+        let mut nonce = self.base_nonce;
+        for (byte, index_byte) in nonce[NONCE_LEN - 8..].iter_mut().zip(index.get().to_be_bytes()) {
+            *byte ^= index_byte;
+        }
+        nonce
+    }
+}
+
+impl fmt::Debug for ChunkCipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChunkCipher(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests;

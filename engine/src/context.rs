@@ -1,0 +1,374 @@
+//! The encryption context: string pairs that every wrap of the data key is bound to.
+//!
+//! ```text
+//! canonical  count[2] | key len[2] key | value len[2] value | ...    sorted by key; what wraps are bound to
+//! stored     count[2] | 0 | key len[2] key | value len[2] value      a pair in the header
+//!                     | 1 | key len[2] key                           a pair whose value must be supplied again
+//! ```
+//!
+//! Every string has its length before it, so that two different contexts never encode alike.
+//! Key services write the context into their audit logs: put nothing secret into it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::{ContextMismatch, Error, Result};
+use crate::wire::{WireReader, put_prefixed};
+
+/// The largest number of pairs.
+pub const MAX_CONTEXT_PAIRS: usize = 256;
+
+/// Pairs that an object's keys are bound to, given when sealing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EncryptionContext {
+    pairs: BTreeMap<String, String>,
+    supplied: BTreeSet<String>,
+}
+
+impl EncryptionContext {
+    /// A context without pairs.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a pair that the header stores. A key given twice keeps the later value.
+    #[must_use]
+    pub fn with(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        let key = key.into();
+        self.supplied.remove(&key);
+        self.pairs.insert(key, value.into());
+        self
+    }
+
+    /// Adds a pair whose key the header stores, and whose value must be supplied again to open the object.
+    #[must_use]
+    pub fn with_supplied(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        let key = key.into();
+        self.supplied.insert(key.clone());
+        self.pairs.insert(key, value.into());
+        self
+    }
+
+    /// The pairs, sorted by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// The value of `key`.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<&str> {
+        self.pairs.get(key).map(String::as_str)
+    }
+
+    /// Whether there is no pair.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// The encoding that wraps are bound to; providers whose service takes bytes pass it as associated data.
+    #[must_use]
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_count(&mut out, self.pairs.len());
+        for (key, value) in &self.pairs {
+            put_prefixed(&mut out, key.as_bytes());
+            put_prefixed(&mut out, value.as_bytes());
+        }
+        out
+    }
+
+    /// Checks that a header can carry the pairs.
+    ///
+    /// # Errors
+    /// [`Error::InvalidContext`] for an empty key, a string of 64 KiB or more, or a pair too many.
+    pub fn validate(&self) -> Result<()> {
+        let invalid = |key: &str, reason| Error::InvalidContext {
+            key: key.chars().take(64).collect(),
+            reason,
+        };
+        if let Some((key, _)) = self.iter().nth(MAX_CONTEXT_PAIRS) {
+            return Err(invalid(key, "more than 256 pairs"));
+        }
+        for (key, value) in self.iter() {
+            if key.is_empty() {
+                return Err(invalid(key, "a key must not be empty"));
+            }
+            if key.len() > usize::from(u16::MAX) || value.len() > usize::from(u16::MAX) {
+                return Err(invalid(key, "longer than 65,535 bytes"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the header keeps of it.
+    #[must_use]
+    pub fn to_stored(&self) -> StoredContext {
+        let pairs = self.pairs.iter().map(|(key, value)| {
+            let value = (!self.supplied.contains(key)).then(|| value.clone());
+            (key.clone(), value)
+        });
+        StoredContext { pairs: pairs.collect() }
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for EncryptionContext {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        pairs
+            .into_iter()
+            .fold(Self::new(), |context, (key, value)| context.with(key, value))
+    }
+}
+
+/// The context as a header stores it: the values to be supplied are not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredContext {
+    pairs: BTreeMap<String, Option<String>>,
+}
+
+impl StoredContext {
+    /// The pairs, sorted by key; `None` where the value must be supplied.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_deref()))
+    }
+
+    /// Whether there is no pair.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_count(out, self.pairs.len());
+        for (key, value) in &self.pairs {
+            out.push(u8::from(value.is_none()));
+            put_prefixed(out, key.as_bytes());
+            if let Some(value) = value {
+                put_prefixed(out, value.as_bytes());
+            }
+        }
+    }
+
+    pub(crate) fn parse(reader: &mut WireReader<'_>) -> Result<Self> {
+        let count = usize::from(reader.u16()?);
+        if count > MAX_CONTEXT_PAIRS {
+            return Err(reader.damaged("too many context pairs"));
+        }
+        let mut pairs = BTreeMap::new();
+        for _ in 0..count {
+            let kind = reader.u8()?;
+            let key = reader.prefixed_str()?;
+            let value = match kind {
+                0 => Some(reader.prefixed_str()?.to_owned()),
+                1 => None,
+                _ => return Err(reader.damaged("a context pair of unknown kind")),
+            };
+            if key.is_empty() {
+                return Err(reader.damaged("an empty context key"));
+            }
+            if pairs
+                .last_key_value()
+                .is_some_and(|(last, _): (&String, _)| last.as_str() >= key)
+            {
+                return Err(reader.damaged("context keys that are not sorted and distinct"));
+            }
+            pairs.insert(key.to_owned(), value);
+        }
+        Ok(Self { pairs })
+    }
+}
+
+/// What the caller says of an object's encryption context when opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExpectedContext {
+    /// The object has these pairs and no others.
+    Exact(EncryptionContext),
+    /// The object has these pairs, and any other stored ones.
+    Contains(EncryptionContext),
+    /// Whatever the header says. The keys still are bound to it, but nothing says that the object is the one
+    /// the caller means.
+    AcceptStored,
+}
+
+/// No pairs at all, exactly.
+impl Default for ExpectedContext {
+    fn default() -> Self {
+        Self::Exact(EncryptionContext::new())
+    }
+}
+
+impl ExpectedContext {
+    /// Compares with what a header stores and gives the whole context, supplied values included.
+    ///
+    /// # Errors
+    /// [`Error::ContextMismatch`] naming the keys that differ.
+    pub fn resolve(&self, stored: &StoredContext) -> Result<EncryptionContext> {
+        let none = EncryptionContext::new();
+        let (given, may_omit) = match self {
+            Self::Exact(given) => (given, false),
+            Self::Contains(given) => (given, true),
+            Self::AcceptStored => (&none, true),
+        };
+        let mut mismatch = ContextMismatch::default();
+        let mut whole = EncryptionContext::new();
+        for (key, stored_value) in stored.iter() {
+            match (stored_value, given.value(key)) {
+                (Some(stored_value), Some(given_value)) if stored_value != given_value => {
+                    mismatch.different.push(key.to_owned());
+                }
+                (Some(value), Some(_)) => whole = whole.with(key, value),
+                (Some(value), None) if may_omit => whole = whole.with(key, value),
+                (None, Some(value)) => whole = whole.with_supplied(key, value),
+                (_, None) => mismatch.missing.push(key.to_owned()),
+            }
+        }
+        for (key, _) in given.iter() {
+            if !stored.pairs.contains_key(key) {
+                mismatch.unexpected.push(key.to_owned());
+            }
+        }
+        if mismatch == ContextMismatch::default() {
+            Ok(whole)
+        } else {
+            Err(Error::ContextMismatch(mismatch))
+        }
+    }
+}
+
+fn put_count(out: &mut Vec<u8>, count: usize) {
+    let count = u16::try_from(count).expect("at most 256 pairs: checked by validate and parse");
+    out.extend_from_slice(&count.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mismatch(expected: &ExpectedContext, object: &EncryptionContext) -> ContextMismatch {
+        match expected.resolve(&object.to_stored()) {
+            Err(Error::ContextMismatch(mismatch)) => mismatch,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn pairs_that_concatenate_alike_encode_differently() {
+        let left = EncryptionContext::new().with("a", "bc");
+        let right = EncryptionContext::new().with("ab", "c");
+        assert_ne!(left.canonical_bytes(), right.canonical_bytes());
+    }
+
+    #[test]
+    fn exact_names_each_differing_key() {
+        let object = EncryptionContext::new().with("a", "1").with("b", "2").with("c", "3");
+        let given = EncryptionContext::new().with("b", "x").with("c", "3").with("d", "4");
+        let found = mismatch(&ExpectedContext::Exact(given), &object);
+        assert_eq!(found.missing, ["a"]);
+        assert_eq!(found.different, ["b"]);
+        assert_eq!(found.unexpected, ["d"]);
+        let text = Error::ContextMismatch(found).to_string();
+        assert_eq!(
+            text,
+            "the encryption context does not match: missing a; not the object's d; another value for b"
+        );
+    }
+
+    #[test]
+    fn contains_takes_the_other_stored_pairs_from_the_header() {
+        let object = EncryptionContext::new().with("a", "1").with("b", "2");
+        let rule = ExpectedContext::Contains(EncryptionContext::new().with("b", "2"));
+        assert_eq!(rule.resolve(&object.to_stored()).unwrap(), object);
+        let rule = ExpectedContext::Contains(EncryptionContext::new().with("z", "2"));
+        assert_eq!(mismatch(&rule, &object).unexpected, ["z"]);
+    }
+
+    #[test]
+    fn a_supplied_value_is_not_stored_and_must_be_given() {
+        let object = EncryptionContext::new()
+            .with("a", "1")
+            .with_supplied("path", "/secret/place");
+        let mut encoded = Vec::new();
+        object.to_stored().encode(&mut encoded);
+        assert!(!encoded.windows(13).any(|window| window == b"/secret/place"));
+        assert_eq!(mismatch(&ExpectedContext::AcceptStored, &object).missing, ["path"]);
+        let rule = ExpectedContext::Contains(EncryptionContext::new().with("path", "/secret/place"));
+        let whole = rule.resolve(&object.to_stored()).unwrap();
+        assert_eq!(whole.canonical_bytes(), object.canonical_bytes());
+    }
+
+    #[test]
+    fn the_default_accepts_only_an_empty_context() {
+        let rule = ExpectedContext::default();
+        assert!(rule.resolve(&StoredContext::default()).is_ok());
+        let object = EncryptionContext::new().with("a", "1");
+        assert_eq!(mismatch(&rule, &object).missing, ["a"]);
+    }
+
+    #[test]
+    fn what_no_header_can_carry_is_refused() {
+        assert!(EncryptionContext::new().with("", "x").validate().is_err());
+        assert!(
+            EncryptionContext::new()
+                .with("k", "x".repeat(65_536))
+                .validate()
+                .is_err()
+        );
+        let many: EncryptionContext = (0..257).map(|i| (format!("{i}"), "")).collect();
+        assert!(many.validate().is_err());
+    }
+
+    #[test]
+    fn parsing_refuses_what_encoding_never_writes() {
+        for (bytes, reason) in [
+            (&[0, 1, 2, 0, 1, b'a', 0, 0][..], "unknown kind"),
+            (&[0, 1, 0, 0, 0, 0, 0], "empty context key"),
+            (&[0, 2, 1, 0, 1, b'b', 1, 0, 1, b'a'], "not sorted"),
+            (&[0, 2, 1, 0, 1, b'a', 1, 0, 1, b'a'], "not sorted"),
+            (&[0, 1, 1, 0, 1, 0xFF], "not UTF-8"),
+            (&[0xFF, 0xFF], "too many"),
+            (&[0, 1, 1, 0xFF, 0xFF, b'a'], "past the end"),
+        ] {
+            match StoredContext::parse(&mut WireReader::new(bytes)) {
+                Err(Error::HeaderDamaged { reason: found, .. }) => assert!(found.contains(reason), "{found}"),
+                other => panic!("{reason}: {other:?}"),
+            }
+        }
+    }
+
+    fn contexts() -> impl Strategy<Value = EncryptionContext> {
+        let pair = ("[a-c]{1,3}", "[a-c]{0,3}", any::<bool>());
+        proptest::collection::vec(pair, 0..4).prop_map(|pairs| {
+            pairs
+                .into_iter()
+                .fold(EncryptionContext::new(), |context, (key, value, stored)| {
+                    if stored {
+                        context.with(key, value)
+                    } else {
+                        context.with_supplied(key, value)
+                    }
+                })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn different_contexts_never_encode_alike(left in contexts(), right in contexts()) {
+            let same = left.iter().eq(right.iter());
+            prop_assert_eq!(left.canonical_bytes() == right.canonical_bytes(), same);
+        }
+
+        #[test]
+        fn stored_encoding_is_canonical(context in contexts()) {
+            let stored = context.to_stored();
+            let mut encoded = Vec::new();
+            stored.encode(&mut encoded);
+            let mut reader = WireReader::new(&encoded);
+            prop_assert_eq!(StoredContext::parse(&mut reader).unwrap(), stored);
+            prop_assert!(reader.rest().is_empty());
+        }
+    }
+}

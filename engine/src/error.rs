@@ -1,0 +1,413 @@
+//! Errors by cause. Each carries what a person needs to act: the chunk, the offset, the key id, the context keys.
+//!
+//! Every error is `Clone`, so that a reader or writer that failed once can give the same answer for ever.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why sealing or opening failed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input does not begin as a sealstone object does.
+    NotSealstone {
+        /// What may have happened to it on the way, where its first bytes tell.
+        hint: Option<Mangled>,
+    },
+    /// The object is of a format version this build does not read.
+    UnsupportedVersion {
+        /// The version byte found.
+        version: u8,
+    },
+    /// No copy of the header can be read.
+    HeaderDamaged {
+        /// What is wrong with it.
+        reason: &'static str,
+        /// Where in the header copy, in bytes.
+        offset: usize,
+    },
+    /// The input ends inside the header.
+    HeaderTruncated {
+        /// Bytes that were there.
+        have: usize,
+        /// Bytes that a header takes.
+        need: usize,
+    },
+    /// Slots and context together do not fit into a header.
+    HeaderTooLarge {
+        /// Bytes they take.
+        need: usize,
+        /// Bytes there are.
+        limit: usize,
+    },
+    /// More keys, or more passphrases, than one object may be sealed for.
+    TooManySlots {
+        /// Which kind of slot is too many: `"slots"` or `"passphrase slots"`.
+        kind: &'static str,
+        /// The largest number allowed.
+        limit: usize,
+    },
+    /// A context pair that no header can carry.
+    InvalidContext {
+        /// The pair's key.
+        key: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The header names another payload than the one it came with.
+    HeaderOfAnotherPayload,
+    /// The caller's encryption context is not the object's. No key provider was called.
+    ContextMismatch(ContextMismatch),
+    /// None of the keys offered fits a slot of the object. No key provider was called.
+    NoUsableKey {
+        /// The object's slots, as `provider:key id`.
+        slots: Vec<String>,
+        /// What each offered key had to say of the slots it does not fit.
+        reasons: Vec<String>,
+    },
+    /// A key provider failed.
+    Provider(ProviderError),
+    /// The unwrapped key is not the one that this payload was sealed under.
+    CommitmentMismatch {
+        /// The slot it came from, as `provider:key id`.
+        slot: String,
+    },
+    /// A chunk's tag does not verify: the chunk was altered, moved or cut.
+    ChunkAltered {
+        /// The chunk's index, from 0.
+        chunk: u64,
+        /// Where its sealed bytes begin in the object, in bytes.
+        offset: u64,
+    },
+    /// The payload ends before its final chunk.
+    Truncated {
+        /// Plaintext bytes in the chunks before the cut.
+        verified: u64,
+    },
+    /// Bytes follow the object's verified end.
+    TrailingData {
+        /// Where the object ends and the other bytes begin, in bytes.
+        offset: u64,
+    },
+    /// The plaintext is longer than 4 PiB - 1 byte, or takes more than 2^38 chunks.
+    ObjectTooLarge,
+    /// A range reaches past the end of the plaintext.
+    RangeOutOfBounds {
+        /// First byte asked for.
+        start: u64,
+        /// One past the last byte asked for.
+        end: u64,
+        /// The plaintext's verified length.
+        len: u64,
+    },
+    /// The caller's buffer is shorter than the result.
+    BufferTooSmall {
+        /// Bytes needed.
+        need: u64,
+        /// Bytes given.
+        have: u64,
+    },
+    /// The input became longer or shorter while it was read.
+    SourceChanged {
+        /// The length it had at first, in bytes.
+        expected: u64,
+    },
+    /// The output is there already, and replacing it was not asked for.
+    OutputExists(PathBuf),
+    /// Reading, writing or another call of the operating system failed.
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The operating system's answer.
+        source: Arc<io::Error>,
+    },
+    /// The operating system's random generator failed. There is no fallback.
+    Random,
+    /// The work was given up because the caller's [`Cancel`](crate::Cancel) said so.
+    Cancelled,
+}
+
+impl Error {
+    /// Gives an I/O error its action, or gets a sealstone error back out of it.
+    #[must_use]
+    pub fn from_io(action: &'static str, source: io::Error) -> Self {
+        if source.get_ref().is_some_and(|inner| inner.is::<Self>()) {
+            let inner = source.into_inner().map(|inner| inner.downcast::<Self>());
+            match inner {
+                Some(Ok(error)) => return *error,
+                _ => unreachable!("the source was just seen to be a sealstone error"),
+            }
+        }
+        Self::Io {
+            action,
+            source: Arc::new(source),
+        }
+    }
+
+    pub(crate) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::from_io(action, source)
+    }
+
+    /// Whether the same call may succeed later without anything being changed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Provider(error) if error.class.is_retryable())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSealstone { hint: None } => f.write_str("not a sealstone object"),
+            Self::NotSealstone { hint: Some(hint) } => write!(f, "not a sealstone object: {hint}"),
+            Self::UnsupportedVersion { version } => write!(
+                f,
+                "format version {version} is not supported; a newer sealstone may read it"
+            ),
+            Self::HeaderDamaged { reason, offset } => {
+                write!(f, "the header is damaged: {reason} at byte {offset}")
+            }
+            Self::HeaderTruncated { have, need } => {
+                write!(f, "the object ends inside its header: {have} of {need} bytes are there")
+            }
+            Self::HeaderTooLarge { need, limit } => write!(
+                f,
+                "keys and context need {need} bytes of header, {limit} are there; use fewer keys or a shorter context"
+            ),
+            Self::TooManySlots { kind, limit } => write!(f, "at most {limit} {kind} fit an object"),
+            Self::InvalidContext { key, reason } => write!(f, "context key {key:?}: {reason}"),
+            Self::HeaderOfAnotherPayload => {
+                f.write_str("the header belongs to another payload: salt or commitment differ")
+            }
+            Self::ContextMismatch(mismatch) => mismatch.fmt(f),
+            Self::NoUsableKey { slots, reasons } => {
+                write!(f, "no usable key: the object is sealed for {}", slots.join(", "))?;
+                if !reasons.is_empty() {
+                    write!(f, " ({})", reasons.join("; "))?;
+                }
+                Ok(())
+            }
+            Self::Provider(error) => error.fmt(f),
+            Self::CommitmentMismatch { slot } => write!(
+                f,
+                "the key in slot {slot} is not the one this payload was sealed under (commitment failed): \
+                 the slot or the payload was exchanged"
+            ),
+            Self::ChunkAltered { chunk, offset } => write!(
+                f,
+                "chunk {chunk} at offset {offset} does not verify: it was altered, moved or cut"
+            ),
+            Self::Truncated { verified } => write!(
+                f,
+                "the object is truncated: it ends after {verified} bytes of plaintext, without its final chunk"
+            ),
+            Self::TrailingData { offset } => write!(
+                f,
+                "trailing data: the object ends at offset {offset}, and more bytes follow"
+            ),
+            Self::ObjectTooLarge => {
+                f.write_str("too large: an object holds at most 4 PiB - 1 byte in at most 2^38 chunks")
+            }
+            Self::RangeOutOfBounds { start, end, len } => write!(
+                f,
+                "range {start}..{end} reaches past the end: the plaintext has {len} bytes"
+            ),
+            Self::BufferTooSmall { need, have } => {
+                write!(f, "the buffer holds {have} bytes, {need} are needed")
+            }
+            Self::SourceChanged { expected } => write!(
+                f,
+                "the input changed while it was read: it had {expected} bytes at first"
+            ),
+            Self::OutputExists(path) => write!(f, "{} exists already", path.display()),
+            Self::Io { action, source } => write!(f, "{action}: {source}"),
+            Self::Random => f.write_str("the operating system's random generator failed"),
+            Self::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source.as_ref()),
+            Self::Provider(error) => std::error::Error::source(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ProviderError> for Error {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+/// Keeps the typed error as the source, so that [`Error::from_io`] finds it again.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Io { source, .. } => source.kind(),
+            Error::Truncated { .. } | Error::HeaderTruncated { .. } => io::ErrorKind::UnexpectedEof,
+            Error::OutputExists(_) => io::ErrorKind::AlreadyExists,
+            Error::Cancelled => io::ErrorKind::Interrupted,
+            Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } => io::ErrorKind::InvalidInput,
+            Error::Provider(_) | Error::Random | Error::ObjectTooLarge => io::ErrorKind::Other,
+            _ => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// What the first bytes tell of an object that was changed on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mangled {
+    /// Line ends were translated, as a copy in text mode does.
+    LineEnds,
+    /// It is base64 text of an object.
+    Base64,
+    /// It was re-encoded as UTF-16, as some shells do on redirection.
+    Utf16,
+    /// It was re-encoded as UTF-8 from a single-byte encoding, or its eighth bits were cleared.
+    Text,
+}
+
+impl fmt::Display for Mangled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LineEnds => "it looks like one whose line ends were translated; copy it in binary mode",
+            Self::Base64 => "it looks like the base64 text of one; decode it first",
+            Self::Utf16 => "it looks like one re-encoded as UTF-16, as a shell's redirection can do; write it with -o",
+            Self::Text => "it looks like one re-encoded as text; copy it in binary mode",
+        })
+    }
+}
+
+/// How the caller's encryption context differs from the object's: keys only, never values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContextMismatch {
+    /// Keys that the object has and the caller did not give.
+    pub missing: Vec<String>,
+    /// Keys that the caller gave and the object does not have.
+    pub unexpected: Vec<String>,
+    /// Keys whose values differ.
+    pub different: Vec<String>,
+}
+
+impl fmt::Display for ContextMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the encryption context does not match:")?;
+        let mut separator = " ";
+        for (what, keys) in [
+            ("missing", &self.missing),
+            ("not the object's", &self.unexpected),
+            ("another value for", &self.different),
+        ] {
+            if !keys.is_empty() {
+                write!(f, "{separator}{what} {}", keys.join(", "))?;
+                separator = "; ";
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What kind of failure a key provider met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProviderErrorClass {
+    /// The caller may not use the key.
+    Denied,
+    /// There is no such key.
+    NotFound,
+    /// The key is disabled, pending deletion or otherwise not to be used now.
+    KeyState,
+    /// The wrapped key does not open: another key, another context, or altered bytes.
+    BadCiphertext,
+    /// The service asks for fewer calls.
+    Throttled,
+    /// The service cannot be reached or failed; later may be better.
+    Unavailable,
+    /// The provider's own files or settings are unusable.
+    Configuration,
+}
+
+impl ProviderErrorClass {
+    /// Whether the same call may succeed later without anything being changed.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unavailable)
+    }
+}
+
+/// A key provider's failure.
+#[derive(Debug, Clone)]
+pub struct ProviderError {
+    /// The kind of failure.
+    pub class: ProviderErrorClass,
+    /// The provider's id, such as `local`.
+    pub provider: String,
+    /// The key concerned, where one is.
+    pub key_id: Option<String>,
+    /// What happened and what to do, in one line, without secrets.
+    pub message: String,
+    /// The error underneath.
+    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl ProviderError {
+    /// An error of `class` from `provider`.
+    pub fn new(class: ProviderErrorClass, provider: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            provider: provider.into(),
+            key_id: None,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// Names the key concerned.
+    #[must_use]
+    pub fn with_key_id(mut self, key_id: impl Into<String>) -> Self {
+        self.key_id = Some(key_id.into());
+        self
+    }
+
+    /// Names the error underneath.
+    #[must_use]
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// Whether the same call may succeed later without anything being changed.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        self.class.is_retryable()
+    }
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key provider {}", self.provider)?;
+        if let Some(key_id) = &self.key_id {
+            write!(f, ", key {key_id}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for ProviderError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source
+            .as_ref()
+            .map(|source| -> &(dyn std::error::Error + 'static) { source.as_ref() })
+    }
+}

@@ -1,0 +1,116 @@
+//! The slot table: up to 16 wrapped copies of the data key.
+//!
+//! ```text
+//! count[1] | provider len[2] provider | key id len[2] key id | wrapped len[2] wrapped | ...
+//! ```
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+use crate::wire::{WireReader, put_prefixed};
+
+/// The largest number of slots.
+pub const MAX_SLOTS: usize = 16;
+/// The provider id of passphrase slots, of which an object has at most one: each costs a reader an Argon2 run.
+pub(crate) const PASSPHRASE: &str = "passphrase";
+
+/// A data key as a provider wrapped it: the content of one slot.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// Which kind of provider wrapped it: lower-case letters, digits and `-`, at most 32.
+    pub provider: String,
+    /// Which of the provider's keys wrapped it, as the provider names it.
+    pub key_id: String,
+    /// The wrapped data key.
+    pub ciphertext: Vec<u8>,
+}
+
+impl WrappedKey {
+    /// A wrapped key.
+    pub fn new(provider: impl Into<String>, key_id: impl Into<String>, ciphertext: impl Into<Vec<u8>>) -> Self {
+        Self {
+            provider: provider.into(),
+            key_id: key_id.into(),
+            ciphertext: ciphertext.into(),
+        }
+    }
+
+    /// `provider:key id`, as people are shown it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.provider, self.key_id)
+    }
+}
+
+impl fmt::Debug for WrappedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WrappedKey({}, {} bytes)", self.name(), self.ciphertext.len())
+    }
+}
+
+/// Checks that a header may hold these slots.
+///
+/// # Errors
+/// [`Error::TooManySlots`]; [`Error::HeaderTooLarge`] for a field of 64 KiB or more.
+pub(crate) fn check_slots(slots: &[WrappedKey]) -> Result<()> {
+    let too_many = |kind, limit| Error::TooManySlots { kind, limit };
+    if slots.len() > MAX_SLOTS {
+        return Err(too_many("slots", MAX_SLOTS));
+    }
+    if count_passphrases(slots) > 1 {
+        return Err(too_many("passphrase slots", 1));
+    }
+    let limit = usize::from(u16::MAX);
+    for slot in slots {
+        let need = slot.provider.len().max(slot.key_id.len()).max(slot.ciphertext.len());
+        if need > limit {
+            return Err(Error::HeaderTooLarge { need, limit });
+        }
+    }
+    Ok(())
+}
+
+/// Appends the slot table. The slots were checked.
+pub(super) fn encode_slots(slots: &[WrappedKey], out: &mut Vec<u8>) {
+    out.push(u8::try_from(slots.len()).expect("at most 16 slots: checked"));
+    for slot in slots {
+        put_prefixed(out, slot.provider.as_bytes());
+        put_prefixed(out, slot.key_id.as_bytes());
+        put_prefixed(out, &slot.ciphertext);
+    }
+}
+
+pub(super) fn parse_slots(reader: &mut WireReader<'_>) -> Result<Vec<WrappedKey>> {
+    let count = usize::from(reader.u8()?);
+    if count == 0 {
+        return Err(reader.damaged("no slot"));
+    }
+    if count > MAX_SLOTS {
+        return Err(reader.damaged("more than 16 slots"));
+    }
+    let mut slots = Vec::with_capacity(count);
+    for _ in 0..count {
+        let provider = reader.prefixed_str()?;
+        if !is_provider_id(provider) {
+            return Err(reader.damaged("a provider id of other characters than a-z, 0-9 and -"));
+        }
+        let key_id = reader.prefixed_str()?;
+        if key_id.chars().any(char::is_control) {
+            return Err(reader.damaged("a key id with control characters"));
+        }
+        slots.push(WrappedKey::new(provider, key_id, reader.prefixed()?));
+    }
+    if count_passphrases(&slots) > 1 {
+        return Err(reader.damaged("more than one passphrase slot"));
+    }
+    Ok(slots)
+}
+
+fn is_provider_id(id: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=32).contains(&id.len()) && id.bytes().all(allowed)
+}
+
+fn count_passphrases(slots: &[WrappedKey]) -> usize {
+    slots.iter().filter(|slot| slot.provider == PASSPHRASE).count()
+}

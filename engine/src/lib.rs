@@ -1,0 +1,19 @@
+//! Streaming chunked encryption for large objects.
+
+mod cipher;
+mod context;
+mod error;
+mod header;
+mod keys;
+mod layout;
+mod provider;
+mod secret;
+mod wire;
+
+pub use cipher::{Backend, Suite};
+pub use context::{EncryptionContext, ExpectedContext, StoredContext};
+pub use error::{ContextMismatch, Error, Mangled, ProviderError, ProviderErrorClass, Result};
+pub use header::{AttachedHeader, CopyFault, Header, WrappedKey};
+pub use keys::DataKey;
+pub use layout::{ChunkIndex, ChunkSize, Layout};
+pub use provider::{BoxFuture, GeneratedKey, KeyMatch, KeyProvider};

@@ -1,0 +1,93 @@
+//! Key providers: who makes, wraps and unwraps data keys.
+//!
+//! ```text
+//! seal   generate(context) -> data key + wrapped key     the wrapped key goes into a slot
+//! open   unwrap(wrapped key, context) -> data key        under the same context, or not at all
+//! ```
+
+mod wrap;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::context::EncryptionContext;
+use crate::error::ProviderError;
+use crate::header::WrappedKey;
+use crate::keys::DataKey;
+
+/// A future that may be sent to another thread.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Whether a provider has the key that a slot was wrapped by. Answered without calling any service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyMatch {
+    /// It has: the slot is tried first.
+    Yes,
+    /// Only the key service can tell: the slot is tried after those that surely match.
+    Maybe,
+    /// It has not, and here is what to tell a person about it, if anything.
+    No(Option<String>),
+}
+
+/// A data key and its wrapped copy.
+#[derive(Debug)]
+pub struct GeneratedKey {
+    /// The key in plaintext, to be dropped as soon as the cipher is made.
+    pub data_key: DataKey,
+    /// The same key as the slot keeps it. Its key id is the resolved one: never an alias.
+    pub wrapped: WrappedKey,
+}
+
+/// Makes, wraps and unwraps data keys under a key-encryption key that never leaves it.
+///
+/// Each call is given the whole encryption context and binds the wrapped key to it: as the context of a key
+/// service, or as associated data of the wrap.
+///
+/// Futures must not rely on the caller's async runtime: the synchronous parts of this crate drive them without
+/// one. A provider whose client needs a runtime brings it, for example in a [`BlockingProvider`].
+pub trait KeyProvider: Send + Sync + fmt::Debug {
+    /// The provider's id, as slots name it: lower-case letters, digits and `-`, at most 32.
+    fn id(&self) -> &str;
+
+    /// Whether this provider has the key that `slot` was wrapped by. The slot is of this provider's id.
+    fn matches(&self, slot: &WrappedKey) -> KeyMatch;
+
+    /// Makes a data key and wraps it.
+    fn generate<'a>(&'a self, context: &'a EncryptionContext) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
+        Box::pin(async move {
+            let data_key = DataKey::random().map_err(|error| wrap::random_failed(self.id(), error))?;
+            let wrapped = self.wrap(&data_key, context).await?;
+            Ok(GeneratedKey { data_key, wrapped })
+        })
+    }
+
+    /// Wraps a data key that another provider made.
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a DataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>>;
+
+    /// Unwraps a data key under the context it was wrapped under.
+    fn unwrap<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<DataKey, ProviderError>>;
+
+    /// Wraps the key of `wrapped` anew, under this provider's current key and the context `to`. A key service
+    /// that can do so without giving the data key away overrides this.
+    fn rewrap<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        from: &'a EncryptionContext,
+        to: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        Box::pin(async move {
+            let data_key = self.unwrap(wrapped, from).await?;
+            self.wrap(&data_key, to).await
+        })
+    }
+}

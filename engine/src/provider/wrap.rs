@@ -1,0 +1,63 @@
+//! The wrap of all local providers: XAES-256-GCM, bound to the slot's own names and the encryption context.
+//!
+//! ```text
+//! AAD     = "sealstone/wrap@v1" | provider len[2] provider | key id len[2] key id | canonical context
+//! wrapped = nonce[24] | ciphertext[32] | tag[16]
+//! ```
+
+use crate::cipher::{KEY_LEN, xaes};
+use crate::context::EncryptionContext;
+use crate::error::{Error, ProviderError, ProviderErrorClass};
+use crate::header::WrappedKey;
+use crate::keys::DataKey;
+use crate::secret::Secret;
+use crate::wire::put_prefixed;
+
+/// Wraps `data_key` under `key`, which `provider` knows as `key_id`.
+pub(super) fn wrap_data_key(
+    key: &Secret<KEY_LEN>,
+    provider: &str,
+    key_id: &str,
+    context: &EncryptionContext,
+    data_key: &DataKey,
+) -> Result<WrappedKey, ProviderError> {
+    let aad = aad(provider, key_id, context);
+    let sealed = xaes::seal(key, &aad, data_key.expose()).map_err(|error| random_failed(provider, error))?;
+    Ok(WrappedKey::new(provider, key_id, sealed))
+}
+
+/// Unwraps a data key; `failed` is what to tell a person if the wrap does not open.
+pub(super) fn unwrap_data_key(
+    key: &Secret<KEY_LEN>,
+    wrapped: &WrappedKey,
+    context: &EncryptionContext,
+    failed: &str,
+) -> Result<DataKey, ProviderError> {
+    let aad = aad(&wrapped.provider, &wrapped.key_id, context);
+    let mut opened = Ok(());
+    let data_key = DataKey::filled_by(|out| opened = xaes::open(key, &aad, &wrapped.ciphertext, out));
+    match opened {
+        Ok(()) => Ok(data_key),
+        Err(_) => Err(
+            ProviderError::new(ProviderErrorClass::BadCiphertext, &wrapped.provider, failed)
+                .with_key_id(&wrapped.key_id),
+        ),
+    }
+}
+
+pub(super) fn random_failed(provider: &str, error: Error) -> ProviderError {
+    ProviderError::new(
+        ProviderErrorClass::Unavailable,
+        provider,
+        "the operating system's random generator failed",
+    )
+    .with_source(error)
+}
+
+fn aad(provider: &str, key_id: &str, context: &EncryptionContext) -> Vec<u8> {
+    let mut aad = b"sealstone/wrap@v1".to_vec();
+    put_prefixed(&mut aad, provider.as_bytes());
+    put_prefixed(&mut aad, key_id.as_bytes());
+    aad.extend_from_slice(&context.canonical_bytes());
+    aad
+}
