@@ -86,8 +86,8 @@ pub enum Error {
     },
     /// The payload ends before its final chunk.
     Truncated {
-        /// Plaintext bytes in the chunks before the cut.
-        verified: u64,
+        /// Plaintext bytes in the whole chunks before the cut.
+        after: u64,
     },
     /// Bytes follow the object's verified end.
     TrailingData {
@@ -202,9 +202,9 @@ impl fmt::Display for Error {
                 f,
                 "chunk {chunk} at offset {offset} does not verify: it was altered, moved or cut"
             ),
-            Self::Truncated { verified } => write!(
+            Self::Truncated { after } => write!(
                 f,
-                "the object is truncated: it ends after {verified} bytes of plaintext, without its final chunk"
+                "the object is truncated: it ends after {after} bytes of plaintext, without its final chunk"
             ),
             Self::TrailingData { offset } => write!(
                 f,

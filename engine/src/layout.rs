@@ -166,13 +166,13 @@ impl Layout {
     pub fn plaintext_len(self, payload_len: u64) -> Result<u64> {
         let body = payload_len
             .checked_sub(PREFIX_LEN as u64)
-            .ok_or(Error::Truncated { verified: 0 })?;
+            .ok_or(Error::Truncated { after: 0 })?;
         let full = body / self.sealed_chunk_len64();
         let rest = body % self.sealed_chunk_len64();
         let whole = full.checked_mul(self.chunk_len64()).ok_or(Error::ObjectTooLarge)?;
         let last = rest
             .checked_sub(TAG_LEN as u64)
-            .ok_or(Error::Truncated { verified: whole })?;
+            .ok_or(Error::Truncated { after: whole })?;
         let plaintext_len = whole.checked_add(last).ok_or(Error::ObjectTooLarge)?;
         self.chunk_count(plaintext_len)?;
         Ok(plaintext_len)

@@ -1,19 +1,78 @@
-//! Streaming chunked encryption for large objects.
+//! Streaming chunked encryption for large objects: sealed in parallel, read in ranges, keyed by envelopes.
+//!
+//! An object is a header and a payload. The payload is [C2SP chunked encryption](https://c2sp.org/chunked-encryption),
+//! so that whoever holds the data key can read it with another implementation. The header carries the data key,
+//! wrapped by a [`KeyProvider`] for each key that may open the object. `FORMAT.md` is the specification.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use sealstone::{Decryptor, Encryptor, Error, RawKey};
+//!
+//! let key = Arc::new(RawKey::from_slice(&[7; 32])?);
+//! let mut object = Encryptor::new(key.clone()).seal(b"large, in practice")?;
+//! assert_eq!(Decryptor::new(key.clone()).open(&object)?, b"large, in practice");
+//!
+//! // One flipped bit, and nothing comes out.
+//! *object.last_mut().unwrap() ^= 1;
+//! let refused = Decryptor::new(key).open(&object);
+//! assert!(matches!(refused, Err(Error::ChunkAltered { chunk: 0, .. })));
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # Features
+//!
+//! - `aws-lc-rs` (default): the fast AEAD backend. It needs a C compiler; without it, everything is pure Rust.
+//! - `threads` (default): [`Executor::threads`] and [`Executor::pool`].
 
-mod cipher;
+// Layer by layer, lowest first; `tests/layers.rs` holds the modules to it.
 mod context;
 mod error;
-mod header;
-mod keys;
 mod layout;
-mod provider;
+mod progress;
 mod secret;
+mod sys;
 mod wire;
 
+mod cipher;
+mod header;
+mod keys;
+mod provider;
+mod unlock;
+
+mod batch;
+mod chunker;
+mod executor;
+mod opener;
+mod positioned;
+mod sealer;
+
+mod decrypt;
+mod encrypt;
+mod file;
+pub mod hazmat;
+mod range;
+
+// Public API: sealing and opening,
+pub use decrypt::{DecryptReader, Decryptor};
+pub use encrypt::{EncryptWriter, Encryptor, NewObject};
+pub use file::{AtomicFile, Existing, Opened};
+pub use positioned::{ReadAt, WriteAt};
+pub use range::RangeReader;
+// how and where,
 pub use cipher::{Backend, Suite};
-pub use context::{EncryptionContext, ExpectedContext, StoredContext};
-pub use error::{ContextMismatch, Error, Mangled, ProviderError, ProviderErrorClass, Result};
-pub use header::{AttachedHeader, CopyFault, Header, WrappedKey};
-pub use keys::DataKey;
-pub use layout::{ChunkIndex, ChunkSize, Layout};
+pub use executor::Executor;
+pub use progress::Progress;
+// keys,
+pub use keys::{DATA_KEY_LEN, DataKey};
 pub use provider::{BoxFuture, GeneratedKey, KeyMatch, KeyProvider};
+// the encryption context,
+pub use context::{EncryptionContext, ExpectedContext, MAX_CONTEXT_PAIRS, StoredContext};
+// the format,
+pub use header::{
+    ATTACHED_LEN, AttachedHeader, COPY_LEN, CopyFault, Header, MAGIC, MAX_DETACHED_LEN, MAX_SLOTS, VERSION, WrappedKey,
+};
+pub use layout::{
+    COMMITMENT_LEN, ChunkIndex, ChunkSize, Layout, MAX_CHUNKS, MAX_PLAINTEXT_LEN, PREFIX_LEN, SALT_LEN, TAG_LEN,
+};
+// and errors.
+pub use error::{ContextMismatch, Error, Mangled, ProviderError, ProviderErrorClass, Result};

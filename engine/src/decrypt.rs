@@ -1,0 +1,235 @@
+//! Opening: the settings, the object whose key was found, and its one-shot forms.
+//!
+//! ```text
+//! Decryptor --header, keys--> Opener --> DecryptReader   a stream
+//!                                    --> bytes in memory
+//!                                    --> RangeReader     anywhere (see `range`)
+//!                                    --> a file          (see `file`)
+//! ```
+
+mod reader;
+
+use std::io::Read;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use self::reader::DecryptReader;
+
+use crate::chunker::{Span, Spans};
+use crate::cipher::Backend;
+use crate::context::ExpectedContext;
+use crate::encrypt::buffer_len;
+use crate::error::{Error, Result};
+use crate::executor::Executor;
+use crate::header::{ATTACHED_LEN, AttachedHeader, Header};
+use crate::layout::PREFIX_LEN;
+use crate::opener::Opener;
+use crate::positioned::{ReadAt, read_full, read_full_at};
+use crate::progress::Progress;
+use crate::provider::KeyProvider;
+use crate::unlock::{Offer, unlock};
+
+/// How objects are to be opened.
+#[derive(Debug, Clone)]
+pub struct Decryptor {
+    providers: Vec<Arc<dyn KeyProvider>>,
+    context: ExpectedContext,
+    max_provider_calls: usize,
+    backend: Backend,
+    pub(crate) executor: Executor,
+    pub(crate) progress: Progress,
+}
+
+impl Decryptor {
+    /// Opens objects with `key`: without context, with at most 2 provider calls each, on the caller's thread.
+    #[must_use]
+    pub fn new(key: Arc<dyn KeyProvider>) -> Self {
+        Self {
+            providers: vec![key],
+            context: ExpectedContext::default(),
+            max_provider_calls: 2,
+            backend: Backend::default(),
+            executor: Executor::serial(),
+            progress: Progress::new(),
+        }
+    }
+
+    /// Offers another key.
+    #[must_use]
+    pub fn with_key(mut self, key: Arc<dyn KeyProvider>) -> Self {
+        self.providers.push(key);
+        self
+    }
+
+    /// What the object's encryption context must be.
+    #[must_use]
+    pub fn with_context(mut self, context: ExpectedContext) -> Self {
+        self.context = context;
+        self
+    }
+
+    /// How many calls of key providers one header may cause.
+    #[must_use]
+    pub const fn with_max_provider_calls(mut self, calls: usize) -> Self {
+        self.max_provider_calls = calls;
+        self
+    }
+
+    /// Who computes the AEAD.
+    #[must_use]
+    pub const fn with_backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// Where chunks are opened.
+    #[must_use]
+    pub fn with_executor(mut self, executor: Executor) -> Self {
+        self.executor = executor;
+        self
+    }
+
+    /// Counts bytes, and can stop the work.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Progress) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Finds the object's key; `payload_start` is where errors shall count offsets from.
+    pub(crate) fn opener(&self, header: &Header, payload_start: u64) -> Result<Opener> {
+        pollster::block_on(self.opener_async(header, payload_start))
+    }
+
+    async fn opener_async(&self, header: &Header, payload_start: u64) -> Result<Opener> {
+        let offer = Offer {
+            providers: &self.providers,
+            context: &self.context,
+            max_provider_calls: self.max_provider_calls,
+            backend: self.backend,
+        };
+        let cipher = unlock(header, &offer).await?;
+        Ok(Opener::new(cipher, header.layout(), payload_start))
+    }
+
+    /// A reader of the plaintext of the object that `source` gives, header first.
+    ///
+    /// # Errors
+    /// Every error of a header, of a key, of a context: nothing of the payload was opened yet.
+    pub fn reader<R: Read>(&self, mut source: R) -> Result<DecryptReader<R>> {
+        let mut start = vec![0; ATTACHED_LEN];
+        let len = read_full(&mut source, &mut start)?;
+        let header = AttachedHeader::parse(&start[..len])?;
+        let opener = self.reader_opener(header.header(), &mut source, ATTACHED_LEN as u64)?;
+        Ok(DecryptReader::new(source, opener, self, Some(header)))
+    }
+
+    /// A reader of the plaintext of the payload that `source` gives, whose header is stored apart.
+    ///
+    /// # Errors
+    /// As [`Decryptor::reader`].
+    pub fn payload_reader<R: Read>(&self, header: &Header, mut source: R) -> Result<DecryptReader<R>> {
+        let opener = self.reader_opener(header, &mut source, 0)?;
+        Ok(DecryptReader::new(source, opener, self, None))
+    }
+
+    fn reader_opener(&self, header: &Header, source: &mut impl Read, payload_start: u64) -> Result<Opener> {
+        let mut prefix = [0; PREFIX_LEN];
+        let have = read_full(source, &mut prefix)?;
+        check_prefix(header, &prefix[..have])?;
+        self.opener(header, payload_start)
+    }
+
+    /// Reads an attached header from `source`, checks that the payload is its own, and finds the key.
+    pub(crate) fn open_source(&self, source: &(impl ReadAt + ?Sized)) -> Result<(AttachedHeader, Opener)> {
+        let mut start = vec![0; ATTACHED_LEN + PREFIX_LEN];
+        let len = read_full_at(source, &mut start, 0)?;
+        let header = AttachedHeader::parse(&start[..len.min(ATTACHED_LEN)])?;
+        check_prefix(header.header(), start[..len].get(ATTACHED_LEN..).unwrap_or_default())?;
+        let opener = self.opener(header.header(), ATTACHED_LEN as u64)?;
+        Ok((header, opener))
+    }
+
+    /// Opens an object with an attached header; gives the plaintext.
+    ///
+    /// # Errors
+    /// Every error of a header, of a key, of a context, of a chunk.
+    pub fn open(&self, object: &[u8]) -> Result<Vec<u8>> {
+        let (_, opener) = self.open_source(object)?;
+        let mut plaintext = vec![0; buffer_len(plaintext_len(object.len() as u64, &opener)?)?];
+        self.open_chunks(&opener, object, &mut plaintext)?;
+        Ok(plaintext)
+    }
+
+    /// Opens an object with an attached header into `plaintext`; gives the plaintext's length in bytes. On an
+    /// error `plaintext` holds zeros where the plaintext would be.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`]; as [`Decryptor::open`].
+    pub fn open_into(&self, object: &[u8], plaintext: &mut [u8]) -> Result<usize> {
+        let (_, opener) = self.open_source(object)?;
+        let need = plaintext_len(object.len() as u64, &opener)?;
+        if (plaintext.len() as u64) < need {
+            return Err(Error::BufferTooSmall {
+                need,
+                have: plaintext.len() as u64,
+            });
+        }
+        let len = buffer_len(need)?;
+        self.open_chunks(&opener, object, &mut plaintext[..len])?;
+        Ok(len)
+    }
+
+    /// [`Decryptor::open`] for shared buffers: the object is opened straight into the plaintext, without a copy.
+    ///
+    /// # Errors
+    /// As [`Decryptor::open`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a shared buffer is handed over by value everywhere"
+    )]
+    pub fn open_bytes(&self, object: Bytes) -> Result<Bytes> {
+        self.open(&object).map(Bytes::from)
+    }
+
+    fn open_chunks(&self, opener: &Opener, object: &[u8], plaintext: &mut [u8]) -> Result<()> {
+        let chunks = &object[buffer_len(opener.payload_start())? + PREFIX_LEN..];
+        let spans = Spans::all(opener.layout(), plaintext.len() as u64)?;
+        let tasks = tasks(spans, chunks, plaintext);
+        let opened = self.executor.try_for_each(tasks, |(span, sealed, plain)| {
+            opener.open(span.first, sealed, span.ends, plain)?;
+            self.progress.advance(plain.len())
+        });
+        if opened.is_err() {
+            plaintext.fill(0);
+        }
+        opened
+    }
+}
+
+/// Checks a payload's first bytes, of which `have` are all there are.
+pub(crate) fn check_prefix(header: &Header, have: &[u8]) -> Result<()> {
+    let prefix = have.try_into().map_err(|_| Error::Truncated { after: 0 })?;
+    header.check_payload(prefix)
+}
+
+/// The plaintext's length in an object of `object_len` bytes, as the length claims it.
+pub(crate) fn plaintext_len(object_len: u64, opener: &Opener) -> Result<u64> {
+    let payload_len = object_len
+        .checked_sub(opener.payload_start())
+        .ok_or(Error::Truncated { after: 0 })?;
+    opener.layout().plaintext_len(payload_len)
+}
+
+/// Each span with its own part of both buffers.
+fn tasks<'a>(spans: Spans, mut sealed: &'a [u8], mut plain: &'a mut [u8]) -> Vec<(Span, &'a [u8], &'a mut [u8])> {
+    spans
+        .map(|span| {
+            let (sealed_part, sealed_rest) = sealed.split_at(span.sealed_len);
+            let (plain_part, plain_rest) = std::mem::take(&mut plain).split_at_mut(span.plain_len);
+            (sealed, plain) = (sealed_rest, plain_rest);
+            (span, sealed_part, plain_part)
+        })
+        .collect()
+}

@@ -1,0 +1,253 @@
+//! File to file: each worker reads, seals or opens, and writes its own spans.
+//!
+//! ```text
+//! worker 0   claim span 0 -> read at -> seal -> write at -> claim span 2 -> ...
+//! worker 1   claim span 1 -> read at -> seal -> write at -> claim span 3 -> ...
+//! ```
+
+mod atomic;
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, Read, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use self::atomic::{AtomicFile, Existing};
+
+use crate::batch::BufferPool;
+use crate::chunker::{Span, SpanCursor, Spans};
+use crate::decrypt::{Decryptor, plaintext_len};
+use crate::encrypt::{Encryptor, NewObject};
+use crate::error::{Error, Result};
+use crate::executor::Executor;
+use crate::header::AttachedHeader;
+use crate::layout::PREFIX_LEN;
+use crate::opener::Opener;
+use crate::positioned::{ReadAt, WriteAt, read_full_at, write_all_at};
+
+/// What was opened: how long it was, and the header it had.
+#[derive(Debug)]
+pub struct Opened {
+    /// The verified plaintext's length, in bytes.
+    pub plaintext_len: u64,
+    /// The header, with the faults of its copies.
+    pub header: AttachedHeader,
+}
+
+impl Encryptor {
+    /// Seals the file `source` into the file `target`, which is complete and synced to disk, or unchanged. Gives the
+    /// plaintext's length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::OutputExists`]; [`Error::SourceChanged`]; [`Error::Io`]; as [`Encryptor::begin`].
+    pub fn encrypt_file(&self, source: impl AsRef<Path>, target: impl AsRef<Path>, existing: Existing) -> Result<u64> {
+        let source = File::open(source).map_err(Error::io("opening the input"))?;
+        let target = AtomicFile::create(target.as_ref(), existing)?;
+        let len = self.seal_file(&source, target.file())?;
+        target.commit()?;
+        Ok(len)
+    }
+
+    /// Seals the open file `source` into the empty file `target`. Gives the plaintext's length in bytes.
+    ///
+    /// # Errors
+    /// As [`Encryptor::encrypt_file`]; the target is incomplete then.
+    pub fn seal_file(&self, source: &File, target: &File) -> Result<u64> {
+        if has_known_length(source)? {
+            self.begin()?.seal_at(source, target)
+        } else {
+            self.encrypt_stream(source, target)
+        }
+    }
+
+    /// Seals all that `source` gives into `sink`. Gives the plaintext's length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; as [`Encryptor::begin`]. The object in `sink` is incomplete then.
+    pub fn encrypt_stream(&self, mut source: impl Read, sink: impl Write) -> Result<u64> {
+        let mut writer = self.writer(sink)?;
+        let mut buffer = vec![0; 256 * 1024];
+        let mut len = 0;
+        loop {
+            let count = match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::from_io("reading the input", error)),
+            };
+            writer
+                .write_all(&buffer[..count])
+                .map_err(Error::io("writing the output"))?;
+            len += count as u64;
+        }
+        writer.finish()?;
+        Ok(len)
+    }
+}
+
+impl NewObject {
+    /// Seals `source` into `target`, header first, from offset 0 on. Gives the plaintext's length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::SourceChanged`], [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`].
+    pub fn seal_at(self, source: &(impl ReadAt + ?Sized), target: &(impl WriteAt + ?Sized)) -> Result<u64> {
+        let len = source.size().map_err(Error::io("asking for the input's length"))?;
+        let start = self.start()?;
+        let chunks_start = (start.len() - PREFIX_LEN) as u64;
+        write_all_at(target, &start, 0)?;
+        let spans = Spans::all(self.sealer.layout(), len)?;
+        for_each_span(&self.executor, spans, |span, buffers| {
+            let mut plain = buffers.take(span.plain_len);
+            if read_full_at(source, &mut plain, span.plain_offset)? < span.plain_len {
+                return Err(Error::SourceChanged { expected: len });
+            }
+            let mut sealed = buffers.take(span.sealed_len);
+            self.sealer.seal(span.first, &plain, span.ends, &mut sealed);
+            write_all_at(target, &sealed, chunks_start + span.sealed_offset)?;
+            buffers.give_back(plain);
+            buffers.give_back(sealed);
+            self.progress.advance(span.plain_len)
+        })?;
+        if source.size().map_err(Error::io("asking for the input's length"))? != len {
+            return Err(Error::SourceChanged { expected: len });
+        }
+        Ok(len)
+    }
+}
+
+impl Decryptor {
+    /// Opens the object in the file `source` into the file `target`, which is complete, verified and synced to disk,
+    /// or unchanged.
+    ///
+    /// # Errors
+    /// [`Error::OutputExists`]; [`Error::Io`]; every error of a header, of a key, of a context, of a chunk.
+    pub fn decrypt_file(
+        &self,
+        source: impl AsRef<Path>,
+        target: impl AsRef<Path>,
+        existing: Existing,
+    ) -> Result<Opened> {
+        let source = File::open(source).map_err(Error::io("opening the input"))?;
+        let target = AtomicFile::create(target.as_ref(), existing)?;
+        let opened = self.open_file(&source, target.file())?;
+        target.commit()?;
+        Ok(opened)
+    }
+
+    /// Opens the object in the open file `source` into the empty file `target`.
+    ///
+    /// # Errors
+    /// As [`Decryptor::decrypt_file`]; the target is incomplete then.
+    pub fn open_file(&self, source: &File, target: &File) -> Result<Opened> {
+        if has_known_length(source)? {
+            self.open_at(source, target)
+        } else {
+            self.decrypt_stream(source, target)
+        }
+    }
+
+    /// Opens all that `source` gives into `sink`. On an error, what `sink` has is a verified beginning.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; every error of a header, of a key, of a context, of a chunk.
+    pub fn decrypt_stream(&self, source: impl Read, mut sink: impl Write) -> Result<Opened> {
+        let mut reader = self.reader(source)?;
+        let header = reader
+            .header()
+            .cloned()
+            .expect("an object read from its start has its header");
+        loop {
+            let plain = reader.fill_buf().map_err(Error::io("reading the input"))?;
+            if plain.is_empty() {
+                break;
+            }
+            sink.write_all(plain).map_err(Error::io("writing the output"))?;
+            let len = plain.len();
+            reader.consume(len);
+        }
+        sink.flush().map_err(Error::io("writing the output"))?;
+        Ok(Opened {
+            plaintext_len: reader.position(),
+            header,
+        })
+    }
+
+    /// Opens the object in `source` into `target` from offset 0 on.
+    ///
+    /// # Errors
+    /// As [`Decryptor::decrypt_file`]; the target is incomplete then.
+    pub fn open_at(&self, source: &(impl ReadAt + ?Sized), target: &(impl WriteAt + ?Sized)) -> Result<Opened> {
+        self.open_spans(source, |offset, plain| write_all_at(target, plain, offset))
+    }
+
+    /// Opens every chunk of the object in `source` and keeps nothing.
+    ///
+    /// # Errors
+    /// As [`Decryptor::decrypt_file`].
+    pub fn verify(&self, source: &(impl ReadAt + ?Sized)) -> Result<Opened> {
+        self.open_spans(source, |_, _| Ok(()))
+    }
+
+    /// Opens every span and gives its plaintext's offset and bytes to `take`, from several threads and in no order.
+    fn open_spans(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        take: impl Fn(u64, &[u8]) -> Result<()> + Sync,
+    ) -> Result<Opened> {
+        let (header, opener) = self.open_source(source)?;
+        let size = source.size().map_err(Error::io("asking for the input's length"))?;
+        let plaintext_len = plaintext_len(size, &opener)?;
+        let spans = Spans::all(opener.layout(), plaintext_len)?;
+        for_each_span(&self.executor, spans, |span, buffers| {
+            let mut plain = buffers.take(span.plain_len);
+            open_span(source, &opener, span, size, buffers, &mut plain)?;
+            take(span.plain_offset, &plain)?;
+            buffers.give_back(plain);
+            self.progress.advance(span.plain_len)
+        })?;
+        Ok(Opened { plaintext_len, header })
+    }
+}
+
+fn open_span(
+    source: &(impl ReadAt + ?Sized),
+    opener: &Opener,
+    span: Span,
+    size: u64,
+    buffers: &BufferPool,
+    plain: &mut [u8],
+) -> Result<()> {
+    let mut sealed = buffers.take(span.sealed_len);
+    if read_full_at(source, &mut sealed, opener.payload_start() + span.sealed_offset)? < span.sealed_len {
+        return Err(Error::SourceChanged { expected: size });
+    }
+    opener.open(span.first, &sealed, span.ends, plain)?;
+    buffers.give_back(sealed);
+    Ok(())
+}
+
+/// Has the executor's threads share the spans. After an error no further span is begun.
+fn for_each_span(
+    executor: &Executor,
+    spans: Spans,
+    work: impl Fn(Span, &BufferPool) -> Result<()> + Sync,
+) -> Result<()> {
+    let cursor = SpanCursor::new(spans);
+    let stop = AtomicBool::new(false);
+    executor.on_each_worker(|| {
+        // Each worker's own, so that its buffers stay in its core's cache.
+        let buffers = BufferPool::new(2);
+        while !stop.load(Ordering::Relaxed) {
+            let Some(span) = cursor.claim() else { break };
+            work(span, &buffers).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+        }
+        Ok(())
+    })
+}
+
+/// Whether the file's length says how much can be read. It does not for pipes and devices, nor for the empty-looking
+/// files that some kernels make up.
+fn has_known_length(file: &File) -> Result<bool> {
+    let metadata: fs::Metadata = file.metadata().map_err(Error::io("asking for the input's length"))?;
+    Ok(metadata.is_file() && metadata.len() > 0)
+}

@@ -1,0 +1,85 @@
+//! A file that appears complete, or not at all.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::sys::{self, Unfinished};
+
+/// What to do if the output is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Existing {
+    /// Refuse.
+    #[default]
+    Keep,
+    /// Put the new file in its place.
+    Replace,
+}
+
+/// A new file under no name, or a temporary one, until [`AtomicFile::commit`] gives it its own.
+///
+/// Dropped without that, nothing is left of it. Where the operating system has files without names, nothing is left
+/// after a kill either.
+#[derive(Debug)]
+#[must_use = "the file has no name until `commit`"]
+pub struct AtomicFile {
+    unfinished: Unfinished,
+    target: PathBuf,
+    existing: Existing,
+}
+
+impl AtomicFile {
+    /// Makes the file in the directory of `target`.
+    ///
+    /// # Errors
+    /// [`Error::OutputExists`] if `target` is there and is to be kept; [`Error::Io`].
+    pub fn create(target: &Path, existing: Existing) -> Result<Self> {
+        // Asked now, so that no work is done in vain; asked again by the system when the name is given.
+        if existing == Existing::Keep && target.symlink_metadata().is_ok() {
+            return Err(Error::OutputExists(target.to_owned()));
+        }
+        let unfinished = Unfinished::create(parent(target)).map_err(Error::io("creating the output"))?;
+        Ok(Self {
+            unfinished,
+            target: target.to_owned(),
+            existing,
+        })
+    }
+
+    /// The file, to be written.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        self.unfinished.file()
+    }
+
+    /// The temporary name, if the file has one: what to remove if the process is about to end without a drop.
+    #[must_use]
+    pub fn temporary_path(&self) -> Option<&Path> {
+        self.unfinished.path()
+    }
+
+    /// Syncs the file to disk and gives it its name.
+    ///
+    /// # Errors
+    /// [`Error::OutputExists`]; [`Error::Io`]. Nothing is left of the file then.
+    pub fn commit(self) -> Result<()> {
+        self.file().sync_all().map_err(Error::io("syncing the output"))?;
+        let named = match self.existing {
+            Existing::Keep => self.unfinished.name_new(&self.target),
+            Existing::Replace => self.unfinished.name_over(&self.target),
+        };
+        named.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::OutputExists(self.target.clone()),
+            _ => Error::from_io("naming the output", error),
+        })?;
+        sys::sync_directory(parent(&self.target)).map_err(Error::io("syncing the output's directory"))
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}

@@ -1,0 +1,99 @@
+//! Sealing and opening under keys of the caller's choice. Misuse destroys both secrecy and integrity.
+//!
+//! What must hold: a data key is 32 uniformly random bytes; a salt is random, and never meets the same data key
+//! again. Two payloads sealed under the same data key and salt repeat every nonce.
+//!
+//! For tests with fixed vectors, and for programs that hold an object's data key and no provider.
+
+use crate::chunker::Spans;
+use crate::cipher::{Backend, ChunkCipher, Suite};
+use crate::encrypt::{Encryptor, NewObject, buffer_len};
+use crate::error::{Error, Result};
+use crate::keys::{ContentKeys, DataKey};
+use crate::layout::{ChunkSize, Layout, PREFIX_LEN, SALT_LEN};
+use crate::opener::Opener;
+use crate::sealer::Sealer;
+
+/// The parameters of a payload that stand in no payload.
+#[derive(Debug, Clone, Copy)]
+pub struct PayloadParameters<'a> {
+    /// The AEAD.
+    pub suite: Suite,
+    /// The chunk size.
+    pub chunk_size: ChunkSize,
+    /// The `context` input of C2SP chunked encryption.
+    pub context: &'a [u8],
+    /// Who computes the AEAD.
+    pub backend: Backend,
+}
+
+/// A new object under this data key and salt, wrapped by the encryptor's providers.
+///
+/// # Errors
+/// As [`Encryptor::begin`].
+pub fn begin(encryptor: &Encryptor, data_key: &DataKey, salt: [u8; SALT_LEN]) -> Result<NewObject> {
+    pollster::block_on(encryptor.begin_with(data_key, salt))
+}
+
+/// Seals a payload alone.
+///
+/// # Errors
+/// [`Error::ObjectTooLarge`].
+pub fn seal_payload(
+    data_key: &DataKey,
+    salt: [u8; SALT_LEN],
+    parameters: PayloadParameters<'_>,
+    plaintext: &[u8],
+) -> Result<Vec<u8>> {
+    let (layout, keys) = derive(data_key, &salt, parameters);
+    let sealer = Sealer::new(ChunkCipher::new(parameters.backend, parameters.suite, &keys), layout);
+    let mut payload = vec![0; buffer_len(layout.payload_len(plaintext.len() as u64)?)?];
+    payload[..SALT_LEN].copy_from_slice(&salt);
+    payload[SALT_LEN..PREFIX_LEN].copy_from_slice(keys.commitment());
+    let (mut plain, mut sealed) = (plaintext, &mut payload[PREFIX_LEN..]);
+    for span in Spans::all(layout, plaintext.len() as u64)? {
+        let (plain_part, plain_rest) = plain.split_at(span.plain_len);
+        let (sealed_part, sealed_rest) = sealed.split_at_mut(span.sealed_len);
+        sealer.seal(span.first, plain_part, span.ends, sealed_part);
+        (plain, sealed) = (plain_rest, sealed_rest);
+    }
+    Ok(payload)
+}
+
+/// Opens a payload alone.
+///
+/// # Errors
+/// [`Error::CommitmentMismatch`], [`Error::Truncated`], [`Error::ChunkAltered`], [`Error::TrailingData`].
+pub fn open_payload(data_key: &DataKey, parameters: PayloadParameters<'_>, payload: &[u8]) -> Result<Vec<u8>> {
+    let truncated = Error::Truncated { after: 0 };
+    let (prefix, chunks) = payload.split_first_chunk::<PREFIX_LEN>().ok_or(truncated)?;
+    let (salt, commitment) = prefix.split_at(SALT_LEN);
+    let salt = salt.try_into().expect("24 of 56 bytes");
+    let (layout, keys) = derive(data_key, salt, parameters);
+    if !keys.commits_to(commitment.try_into().expect("32 of 56 bytes")) {
+        return Err(Error::CommitmentMismatch {
+            slot: "the caller's data key".into(),
+        });
+    }
+    let opener = Opener::new(ChunkCipher::new(parameters.backend, parameters.suite, &keys), layout, 0);
+    let mut plaintext = vec![0; buffer_len(layout.plaintext_len(payload.len() as u64)?)?];
+    let (mut sealed, mut plain) = (chunks, plaintext.as_mut_slice());
+    for span in Spans::all(layout, plain.len() as u64)? {
+        let (sealed_part, sealed_rest) = sealed.split_at(span.sealed_len);
+        let (plain_part, plain_rest) = plain.split_at_mut(span.plain_len);
+        opener.open(span.first, sealed_part, span.ends, plain_part)?;
+        (sealed, plain) = (sealed_rest, plain_rest);
+    }
+    Ok(plaintext)
+}
+
+fn derive(data_key: &DataKey, salt: &[u8; SALT_LEN], parameters: PayloadParameters<'_>) -> (Layout, ContentKeys) {
+    let PayloadParameters {
+        suite,
+        chunk_size,
+        context,
+        ..
+    } = parameters;
+    let keys = ContentKeys::derive(data_key, suite, chunk_size, salt, context);
+    (Layout::new(chunk_size), keys)
+}

@@ -1,0 +1,103 @@
+//! Sealed chunks to plaintext: no byte of a chunk leaves before its tag verified.
+
+use crate::batch::{BufferPool, PlainBatch, SealedBatch};
+use crate::cipher::ChunkCipher;
+use crate::error::{Error, Result};
+use crate::layout::{ChunkIndex, Layout, TAG_LEN};
+
+/// Opens the chunks of one payload.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    cipher: ChunkCipher,
+    layout: Layout,
+    /// Where the payload begins in the object, in bytes: errors name offsets of the object.
+    payload_start: u64,
+}
+
+impl Opener {
+    pub(crate) const fn new(cipher: ChunkCipher, layout: Layout, payload_start: u64) -> Self {
+        Self {
+            cipher,
+            layout,
+            payload_start,
+        }
+    }
+
+    pub(crate) const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(crate) const fn payload_start(&self) -> u64 {
+        self.payload_start
+    }
+
+    /// The length of what `sealed_len` bytes open to, in bytes.
+    pub(crate) const fn plain_len(&self, sealed_len: usize) -> usize {
+        sealed_len - sealed_len.div_ceil(self.layout.sealed_chunk_len()) * TAG_LEN
+    }
+
+    /// Opens `sealed` as chunks `first`, `first` + 1, ... into `out`, whose length is [`Opener::plain_len`]. If
+    /// `ends`, the last chunk is the final one, 16 bytes or more and shorter than a full one; if not, all are full.
+    ///
+    /// # Errors
+    /// [`Error::ChunkAltered`] or [`Error::TrailingData`], with `out` cleared; [`Error::ObjectTooLarge`].
+    pub(crate) fn open(&self, first: ChunkIndex, sealed: &[u8], ends: bool, out: &mut [u8]) -> Result<()> {
+        debug_assert_eq!(out.len(), self.plain_len(sealed.len()));
+        debug_assert_eq!(ends, !sealed.len().is_multiple_of(self.layout.sealed_chunk_len()));
+        let opened = self.open_chunks(first, sealed, out);
+        if opened.is_err() {
+            out.fill(0);
+        }
+        opened
+    }
+
+    fn open_chunks(&self, first: ChunkIndex, sealed: &[u8], out: &mut [u8]) -> Result<()> {
+        let chunks = sealed.chunks(self.layout.sealed_chunk_len());
+        let mut rest = out;
+        for (number, chunk) in (0..).zip(chunks) {
+            let index = first.advance(number)?;
+            let (piece, after) = rest.split_at_mut(chunk.len() - TAG_LEN);
+            self.cipher
+                .open(index, chunk, piece)
+                .map_err(|_| self.explain(index, chunk))?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Opens a batch into a pooled buffer and gives the sealed bytes' buffer back to the pool.
+    pub(crate) fn open_batch(&self, batch: SealedBatch, buffers: &BufferPool) -> Result<PlainBatch> {
+        let mut plain = buffers.take(self.plain_len(batch.sealed.len()));
+        let opened = self.open(batch.first, &batch.sealed, batch.ends, &mut plain);
+        buffers.give_back(batch.sealed);
+        opened.map(|()| PlainBatch {
+            first: batch.first,
+            plain,
+            ends: batch.ends,
+        })
+    }
+
+    /// Says why a chunk does not open. If a beginning of it opens as a final chunk, the object is whole and
+    /// other bytes follow it. The search is for people only, and bounded: it covers some hundred bytes behind
+    /// large chunks and more behind small ones.
+    fn explain(&self, index: ChunkIndex, sealed: &[u8]) -> Error {
+        const SEARCH_BYTES: usize = 16 << 20;
+        let offset = self.payload_start + self.layout.sealed_offset(index);
+        let longest = sealed.len().min(self.layout.sealed_chunk_len()).saturating_sub(1);
+        let trials = SEARCH_BYTES / longest.max(1);
+        let mut scratch = vec![0; longest];
+        for end in (TAG_LEN..=longest).rev().take(trials) {
+            let out = &mut scratch[..end - TAG_LEN];
+            if self.cipher.open(index, &sealed[..end], out).is_ok() {
+                out.fill(0);
+                return Error::TrailingData {
+                    offset: offset + end as u64,
+                };
+            }
+        }
+        Error::ChunkAltered {
+            chunk: index.get(),
+            offset,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Positioned input and output: sources and sinks that many threads use at once.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::sys;
+
+/// A source of bytes that can be read anywhere, by several threads at once.
+pub trait ReadAt: Send + Sync {
+    /// Reads from `offset` on into `buffer`; gives the number of bytes read, which is 0 only at the end.
+    ///
+    /// # Errors
+    /// As the source has them.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// The source's length in bytes.
+    ///
+    /// # Errors
+    /// As the source has them.
+    fn size(&self) -> io::Result<u64>;
+}
+
+/// A sink of bytes that can be written anywhere, by several threads at once.
+pub trait WriteAt: Send + Sync {
+    /// Writes `bytes` from `offset` on; gives the number of bytes written.
+    ///
+    /// # Errors
+    /// As the sink has them.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+}
+
+impl ReadAt for File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        sys::read_at(self, buffer, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.metadata().map(|metadata| metadata.len())
+    }
+}
+
+impl WriteAt for File {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        sys::write_at(self, bytes, offset)
+    }
+}
+
+impl ReadAt for [u8] {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.get(offset..))
+            .unwrap_or_default();
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.as_slice().read_at(buffer, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.as_slice().size()
+    }
+}
+
+impl ReadAt for Bytes {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.as_ref().read_at(buffer, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.as_ref().size()
+    }
+}
+
+impl<S: ReadAt + ?Sized> ReadAt for &S {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        (**self).read_at(buffer, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        (**self).size()
+    }
+}
+
+impl<S: ReadAt + ?Sized> ReadAt for Arc<S> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        (**self).read_at(buffer, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        (**self).size()
+    }
+}
+
+/// Fills as much of `buffer` as the source has from `offset` on; gives the number of bytes.
+pub(crate) fn read_full_at(source: &(impl ReadAt + ?Sized), buffer: &mut [u8], offset: u64) -> Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::from_io("reading the input", error)),
+        }
+    }
+    Ok(filled)
+}
+
+/// Writes all of `bytes` from `offset` on.
+pub(crate) fn write_all_at(sink: &(impl WriteAt + ?Sized), mut bytes: &[u8], mut offset: u64) -> Result<()> {
+    while !bytes.is_empty() {
+        match sink.write_at(bytes, offset) {
+            Ok(0) => return Err(Error::from_io("writing the output", io::ErrorKind::WriteZero.into())),
+            Ok(count) => {
+                bytes = &bytes[count..];
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::from_io("writing the output", error)),
+        }
+    }
+    Ok(())
+}
+
+/// Fills as much of `buffer` as a stream has; gives the number of bytes.
+pub(crate) fn read_full(source: &mut (impl io::Read + ?Sized), buffer: &mut [u8]) -> Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::from_io("reading the input", error)),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,205 @@
+//! Ranged reads: fetch and open just the chunks that cover a range.
+
+use std::fmt;
+use std::ops::{Bound, Range, RangeBounds};
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use crate::batch::BufferPool;
+use crate::chunker::{Span, Spans};
+use crate::decrypt::{Decryptor, plaintext_len};
+use crate::encrypt::buffer_len;
+use crate::error::{Error, Result};
+use crate::header::{AttachedHeader, Header};
+use crate::opener::Opener;
+use crate::positioned::{ReadAt, read_full_at};
+
+/// Reads any part of an object's plaintext, from any number of threads at once.
+///
+/// Each byte it gives was verified. That says nothing of the bytes outside the range, nor of the end, except where
+/// the end was asked for: [`RangeReader::verified_len`], suffixes, and open or out-of-bounds ranges open the
+/// final chunk first.
+pub struct RangeReader<S> {
+    source: S,
+    header: Header,
+    opener: Opener,
+    /// As the source's length claims it.
+    claimed_len: u64,
+    verified_len: OnceLock<u64>,
+    buffers: BufferPool,
+}
+
+impl Decryptor {
+    /// A reader of ranges of the object in `source`, whose header is attached.
+    ///
+    /// # Errors
+    /// Every error of a header, of a key, of a context; [`Error::Truncated`] if no object has the source's length.
+    pub fn range_reader<S: ReadAt>(&self, source: S) -> Result<RangeReader<S>> {
+        let (header, opener) = self.open_source(&source)?;
+        RangeReader::new(source, header.header().clone(), opener)
+    }
+
+    /// A reader of ranges of the payload in `source`, whose header is stored apart. The payload's first 56 bytes
+    /// are not fetched: what they say is in the header.
+    ///
+    /// # Errors
+    /// As [`Decryptor::range_reader`].
+    pub fn payload_range_reader<S: ReadAt>(&self, header: &Header, source: S) -> Result<RangeReader<S>> {
+        let opener = self.opener(header, 0)?;
+        RangeReader::new(source, header.clone(), opener)
+    }
+
+    /// Reads the attached header of the object in `source`, without any key.
+    ///
+    /// # Errors
+    /// As [`AttachedHeader::parse`].
+    pub fn read_header(source: &(impl ReadAt + ?Sized)) -> Result<AttachedHeader> {
+        let mut start = vec![0; crate::header::ATTACHED_LEN];
+        let len = read_full_at(source, &mut start, 0)?;
+        AttachedHeader::parse(&start[..len])
+    }
+}
+
+impl<S: ReadAt> RangeReader<S> {
+    fn new(source: S, header: Header, opener: Opener) -> Result<Self> {
+        let size = source.size().map_err(Error::io("asking for the input's length"))?;
+        Ok(Self {
+            claimed_len: plaintext_len(size, &opener)?,
+            source,
+            header,
+            opener,
+            verified_len: OnceLock::new(),
+            buffers: BufferPool::new(8),
+        })
+    }
+
+    /// The object's header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The plaintext's length, verified by opening the final chunk once.
+    ///
+    /// # Errors
+    /// [`Error::ChunkAltered`], [`Error::TrailingData`], [`Error::SourceChanged`], [`Error::Io`].
+    pub fn verified_len(&self) -> Result<u64> {
+        if let Some(&len) = self.verified_len.get() {
+            return Ok(len);
+        }
+        for span in Spans::last(self.opener.layout(), self.claimed_len)? {
+            self.with_plaintext(span, |_| ())?;
+        }
+        Ok(*self.verified_len.get_or_init(|| self.claimed_len))
+    }
+
+    /// Reads plaintext from `offset` on into `buffer`; gives the number of bytes, which is less than `buffer` holds
+    /// only at the verified end.
+    ///
+    /// # Errors
+    /// [`Error::ChunkAltered`], [`Error::TrailingData`], [`Error::SourceChanged`], [`Error::Io`]; `buffer` is
+    /// cleared.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let wanted = offset.saturating_add(buffer.len() as u64);
+        let end = if wanted > self.claimed_len {
+            wanted.min(self.verified_len()?)
+        } else {
+            wanted
+        };
+        if offset >= end {
+            return Ok(0);
+        }
+        let len = buffer_len(end - offset)?;
+        let read = self.fill(&mut buffer[..len], offset..end);
+        if read.is_err() {
+            buffer.fill(0);
+        }
+        read.map(|()| len)
+    }
+
+    /// Reads a range of plaintext bytes, half-open. An open end verifies the end first.
+    ///
+    /// # Errors
+    /// [`Error::RangeOutOfBounds`] if the range is reversed or reaches past the verified end; as
+    /// [`RangeReader::read_at`].
+    pub fn read_range(&self, range: impl RangeBounds<u64>) -> Result<Bytes> {
+        let range = self.resolve(range)?;
+        let mut buffer = vec![0; buffer_len(range.end - range.start)?];
+        if !range.is_empty() {
+            self.fill(&mut buffer, range)?;
+        }
+        Ok(buffer.into())
+    }
+
+    /// Reads the last `len` bytes, or all if there are fewer; the end is verified first.
+    ///
+    /// # Errors
+    /// As [`RangeReader::read_at`].
+    pub fn read_suffix(&self, len: u64) -> Result<Bytes> {
+        let end = self.verified_len()?;
+        self.read_range(end.saturating_sub(len)..end)
+    }
+
+    /// The range as start and end; checked against the verified end where it reaches that far.
+    ///
+    /// # Errors
+    /// [`Error::RangeOutOfBounds`]; as [`RangeReader::verified_len`].
+    pub fn resolve(&self, range: impl RangeBounds<u64>) -> Result<Range<u64>> {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&start) => start.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&end) => end.saturating_add(1),
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => self.verified_len()?,
+        };
+        if start > end || end > self.claimed_len {
+            return Err(Error::RangeOutOfBounds {
+                start,
+                end,
+                len: self.verified_len()?,
+            });
+        }
+        Ok(start..end)
+    }
+
+    /// Fills `buffer` with the plaintext of `range`, which is not empty and within the claimed length.
+    fn fill(&self, buffer: &mut [u8], range: Range<u64>) -> Result<()> {
+        let mut rest = buffer;
+        for span in Spans::covering(self.opener.layout(), self.claimed_len, range.clone())? {
+            let from = buffer_len(range.start.saturating_sub(span.plain_offset))?;
+            let len = rest.len().min(span.plain_len - from);
+            let (part, after) = rest.split_at_mut(len);
+            self.with_plaintext(span, |plain| part.copy_from_slice(&plain[from..from + len]))?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Fetches and opens a span and shows its plaintext to `use_it`.
+    fn with_plaintext(&self, span: Span, use_it: impl FnOnce(&[u8])) -> Result<()> {
+        let mut sealed = self.buffers.take(span.sealed_len);
+        let offset = self.opener.payload_start() + span.sealed_offset;
+        if read_full_at(&self.source, &mut sealed, offset)? < sealed.len() {
+            let expected = self.opener.layout().payload_len(self.claimed_len)? + self.opener.payload_start();
+            return Err(Error::SourceChanged { expected });
+        }
+        let mut plain = self.buffers.take(span.plain_len);
+        self.opener.open(span.first, &sealed, span.ends, &mut plain)?;
+        use_it(&plain);
+        self.buffers.give_back(sealed);
+        self.buffers.give_back(plain);
+        Ok(())
+    }
+}
+
+impl<S> fmt::Debug for RangeReader<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RangeReader")
+            .field("claimed_len", &self.claimed_len)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,126 @@
+//! Where operating systems differ.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+/// Reads at an offset without moving a cursor that other threads share.
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_at(file, buffer, offset);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_read(file, buffer, offset);
+}
+
+/// Writes at an offset without moving a cursor that other threads share.
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::write_at(file, bytes, offset);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
+}
+
+/// Makes names in a directory durable.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(directory)?.sync_all()?;
+    // Elsewhere a directory cannot be opened as a file, and its names are as durable as the system makes them.
+    #[cfg(not(unix))]
+    let _ = directory;
+    Ok(())
+}
+
+/// A file that has no name yet, or a temporary one.
+#[derive(Debug)]
+pub(crate) enum Unfinished {
+    /// Without a name: nothing of it outlives the process.
+    #[cfg(target_os = "linux")]
+    Unnamed(File),
+    /// Under a temporary name, removed when dropped.
+    Temporary(NamedTempFile),
+}
+
+impl Unfinished {
+    /// Makes one in `directory`, with the mode that the umask leaves.
+    pub(crate) fn create(directory: &Path) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        if let Some(file) = create_unnamed(directory)? {
+            return Ok(Self::Unnamed(file));
+        }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".sealstone-").suffix(".tmp");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        builder.tempfile_in(directory).map(Self::Temporary)
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Unnamed(file) => file,
+            Self::Temporary(file) => file.as_file(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Unnamed(_) => None,
+            Self::Temporary(file) => Some(file.path()),
+        }
+    }
+
+    /// Gives the file the name `target`, which must be free.
+    pub(crate) fn name_new(self, target: &Path) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Unnamed(file) => link_unnamed(&file, target),
+            Self::Temporary(file) => file.persist_noclobber(target).map(drop).map_err(|error| error.error),
+        }
+    }
+
+    /// Gives the file the name `target`, in place of what has it.
+    pub(crate) fn name_over(self, target: &Path) -> io::Result<()> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Unnamed(file) => {
+                // A link cannot replace a name, so the file gets a temporary one for the moment of the rename.
+                let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let temporary = tempfile::Builder::new()
+                    .prefix(".sealstone-")
+                    .suffix(".tmp")
+                    .make_in(directory.unwrap_or(Path::new(".")), |name| link_unnamed(&file, name))?;
+                temporary.into_temp_path().persist(target).map_err(|error| error.error)
+            }
+            Self::Temporary(file) => file.persist(target).map(drop).map_err(|error| error.error),
+        }
+    }
+}
+
+/// A file without a name; `None` if the file system has none.
+#[cfg(target_os = "linux")]
+fn create_unnamed(directory: &Path) -> io::Result<Option<File>> {
+    use rustix::fs::{Mode, OFlags};
+    use rustix::io::Errno;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::open(directory, flags, Mode::from_raw_mode(0o666)) {
+        Ok(file) => Ok(Some(file.into())),
+        // What kernels and file systems without O_TMPFILE answer.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn link_unnamed(file: &File, target: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD};
+    use std::os::fd::AsRawFd;
+    let open_file = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(CWD, open_file, CWD, target, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(())
+}
