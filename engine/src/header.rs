@@ -18,6 +18,7 @@ mod slot;
 
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::slot::PASSPHRASE;
 pub use self::slot::{MAX_SLOTS, WrappedKey};
 
 use crate::cipher::Suite;

@@ -4,10 +4,12 @@ mod cipher;
 mod context;
 mod error;
 mod header;
+mod hex;
 mod keys;
 mod layout;
 mod provider;
 mod secret;
+mod sys;
 mod wire;
 
 pub use cipher::{Backend, Suite};
@@ -16,4 +18,5 @@ pub use error::{ContextMismatch, Error, Mangled, ProviderError, ProviderErrorCla
 pub use header::{AttachedHeader, CopyFault, Header, WrappedKey};
 pub use keys::DataKey;
 pub use layout::{ChunkIndex, ChunkSize, Layout};
-pub use provider::{BoxFuture, GeneratedKey, KeyMatch, KeyProvider};
+pub use provider::{Argon2Limits, BlockingProvider, BoxFuture, GeneratedKey, KeyMatch, KeyProvider};
+pub use provider::{KeyRing, KeyRingEntry, KeyVersion, Passphrase, RawKey};
