@@ -317,11 +317,11 @@ mod tests {
     #[test]
     fn a_panicking_job_panics_on_the_callers_thread() {
         let executor = Executor::threads(2).unwrap();
-        let caught = std::panic::catch_unwind(|| {
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut ordered = Ordered::new(executor);
             ordered.submit(|| panic!("job"));
             ordered.next()
-        });
+        }));
         assert!(caught.is_err());
     }
 

@@ -18,8 +18,8 @@ mod slot;
 
 use sha2::{Digest, Sha256};
 
-pub(crate) use self::slot::check_slots;
 pub use self::slot::{MAX_SLOTS, WrappedKey};
+pub(crate) use self::slot::{PASSPHRASE, check_slots};
 
 use crate::cipher::Suite;
 use crate::context::StoredContext;

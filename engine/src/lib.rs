@@ -8,7 +8,7 @@
 //! use std::sync::Arc;
 //! use sealstone::{Decryptor, Encryptor, Error, RawKey};
 //!
-//! let key = Arc::new(RawKey::from_slice(&[7; 32])?);
+//! let key = Arc::new(RawKey::from_slice(&[7; 32]).expect("32 bytes"));
 //! let mut object = Encryptor::new(key.clone()).seal(b"large, in practice")?;
 //! assert_eq!(Decryptor::new(key.clone()).open(&object)?, b"large, in practice");
 //!
@@ -27,6 +27,7 @@
 // Layer by layer, lowest first; `tests/layers.rs` holds the modules to it.
 mod context;
 mod error;
+mod hex;
 mod layout;
 mod progress;
 mod secret;
@@ -64,7 +65,10 @@ pub use executor::Executor;
 pub use progress::Progress;
 // keys,
 pub use keys::{DATA_KEY_LEN, DataKey};
-pub use provider::{BoxFuture, GeneratedKey, KeyMatch, KeyProvider};
+pub use provider::{
+    Argon2Limits, BlockingProvider, BoxFuture, GeneratedKey, KeyMatch, KeyProvider, KeyRing, KeyRingEntry, KeyVersion,
+    Passphrase, RawKey,
+};
 // the encryption context,
 pub use context::{EncryptionContext, ExpectedContext, MAX_CONTEXT_PAIRS, StoredContext};
 // the format,

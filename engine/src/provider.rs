@@ -5,14 +5,27 @@
 //! open   unwrap(wrapped key, context) -> data key        under the same context, or not at all
 //! ```
 
+mod blocking;
+mod local;
+mod passphrase;
+mod raw;
+#[cfg(test)]
+mod testing;
 mod wrap;
 
 use std::fmt;
 use std::future::Future;
+use std::io;
+use std::path::Path;
 use std::pin::Pin;
 
+pub use self::blocking::BlockingProvider;
+pub use self::local::{KeyRing, KeyRingEntry, KeyVersion};
+pub use self::passphrase::{Argon2Limits, Passphrase};
+pub use self::raw::RawKey;
+
 use crate::context::EncryptionContext;
-use crate::error::ProviderError;
+use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
 use crate::keys::DataKey;
 
@@ -90,4 +103,14 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
             self.wrap(&data_key, to).await
         })
     }
+}
+
+/// A provider's own file cannot be used: `action` completes "cannot ...".
+fn file_failed(provider: &str, action: &str, path: &Path, error: io::Error) -> ProviderError {
+    let class = match error.kind() {
+        io::ErrorKind::NotFound => ProviderErrorClass::NotFound,
+        _ => ProviderErrorClass::Configuration,
+    };
+    let message = format!("cannot {action} {}: {error}", path.display());
+    ProviderError::new(class, provider, message).with_source(error)
 }

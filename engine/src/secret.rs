@@ -1,8 +1,9 @@
 //! Secret bytes: wiped when dropped, never cloned, never printed.
 
 use std::fmt;
+use std::io::{self, Read};
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, Result};
 
@@ -58,6 +59,24 @@ pub(crate) fn random_array<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// Reads `source` to its end, or `limit + 1` bytes of it: a result longer than `limit` tells that there are more.
+///
+/// The buffer has its size from the start, because one that grows leaves copies behind.
+pub(crate) fn read_wiped(mut source: impl Read, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(vec![0; limit + 1]);
+    let mut len = 0;
+    loop {
+        match source.read(&mut bytes[len..]) {
+            Ok(0) => break,
+            Ok(count) => len += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +91,13 @@ mod tests {
     fn a_copy_of_another_length_is_refused() {
         assert!(Secret::<4>::copy_from(&[1, 2, 3]).is_none());
         assert!(Secret::<4>::copy_from(&[1, 2, 3, 4, 5]).is_none());
+    }
+
+    #[test]
+    fn reading_stops_one_byte_past_the_limit() {
+        for (len, expected) in [(0, 0), (4, 4), (5, 5), (6, 5)] {
+            assert_eq!(read_wiped(&vec![7; len][..], 4).unwrap().as_slice(), vec![7; expected]);
+        }
     }
 
     #[test]

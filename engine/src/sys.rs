@@ -1,6 +1,6 @@
 //! Where operating systems differ.
 
-use std::fs::File;
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
@@ -20,16 +20,6 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usi
     return std::os::unix::fs::FileExt::write_at(file, bytes, offset);
     #[cfg(windows)]
     return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
-}
-
-/// Makes names in a directory durable.
-pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    File::open(directory)?.sync_all()?;
-    // Elsewhere a directory cannot be opened as a file, and its names are as durable as the system makes them.
-    #[cfg(not(unix))]
-    let _ = directory;
-    Ok(())
 }
 
 /// A file that has no name yet, or a temporary one.
@@ -54,7 +44,7 @@ impl Unfinished {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
+            builder.permissions(fs::Permissions::from_mode(0o666));
         }
         builder.tempfile_in(directory).map(Self::Temporary)
     }
@@ -90,11 +80,10 @@ impl Unfinished {
             #[cfg(target_os = "linux")]
             Self::Unnamed(file) => {
                 // A link cannot replace a name, so the file gets a temporary one for the moment of the rename.
-                let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
                 let temporary = tempfile::Builder::new()
                     .prefix(".sealstone-")
                     .suffix(".tmp")
-                    .make_in(directory.unwrap_or(Path::new(".")), |name| link_unnamed(&file, name))?;
+                    .make_in(parent(target), |name| link_unnamed(&file, name))?;
                 temporary.into_temp_path().persist(target).map_err(|error| error.error)
             }
             Self::Temporary(file) => file.persist(target).map(drop).map_err(|error| error.error),
@@ -123,4 +112,63 @@ fn link_unnamed(file: &File, target: &Path) -> io::Result<()> {
     let open_file = format!("/proc/self/fd/{}", file.as_raw_fd());
     rustix::fs::linkat(CWD, open_file, CWD, target, AtFlags::SYMLINK_FOLLOW)?;
     Ok(())
+}
+
+/// Opens a file for writing, creating it for its owner alone if it is missing.
+pub(crate) fn open_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Creates a directory and its missing parents for their owner alone, and makes their names durable.
+pub(crate) fn create_private_dirs(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = parent(path);
+    create_private_dirs(parent)?;
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => Err(error),
+        _ => sync_dir(parent),
+    }
+}
+
+/// The directory that `path` is in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
+}
+
+/// Makes the names in a directory durable, where the platform and the file system have such an operation.
+#[cfg(unix)]
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
+    match File::open(path)?.sync_all() {
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn sync_dir(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether a file's mode lets its group or others do anything with it.
+#[cfg(unix)]
+pub(crate) fn is_open_to_others(metadata: &fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::mode(metadata) & 0o077 != 0
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_open_to_others(_metadata: &fs::Metadata) -> bool {
+    false
 }

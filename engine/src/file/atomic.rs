@@ -39,7 +39,7 @@ impl AtomicFile {
         if existing == Existing::Keep && target.symlink_metadata().is_ok() {
             return Err(Error::OutputExists(target.to_owned()));
         }
-        let unfinished = Unfinished::create(parent(target)).map_err(Error::io("creating the output"))?;
+        let unfinished = Unfinished::create(sys::parent(target)).map_err(Error::io("creating the output"))?;
         Ok(Self {
             unfinished,
             target: target.to_owned(),
@@ -73,13 +73,6 @@ impl AtomicFile {
             io::ErrorKind::AlreadyExists => Error::OutputExists(self.target.clone()),
             _ => Error::from_io("naming the output", error),
         })?;
-        sys::sync_directory(parent(&self.target)).map_err(Error::io("syncing the output's directory"))
-    }
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
+        sys::sync_dir(sys::parent(&self.target)).map_err(Error::io("syncing the output's directory"))
     }
 }

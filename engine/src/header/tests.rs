@@ -165,11 +165,11 @@ fn slot_tables_that_encoding_never_writes_are_refused() {
         "more than one passphrase slot"
     );
     assert!(matches!(
-        slot::check_slots(&two.slots),
+        check_slots(&two.slots),
         Err(Error::TooManySlots { limit: 1, .. })
     ));
     assert!(matches!(
-        slot::check_slots(&many.slots),
+        check_slots(&many.slots),
         Err(Error::TooManySlots { limit: 16, .. })
     ));
 }

@@ -13,6 +13,10 @@ use crate::keys::DataKey;
 use crate::secret::Secret;
 use crate::wire::put_prefixed;
 
+/// What to tell of a wrap by a key that is surely the right one.
+pub(super) const ALTERED_OR_OTHER_CONTEXT: &str =
+    "the wrapped key was altered, or a supplied context value differs from the one it was wrapped under";
+
 /// Wraps `data_key` under `key`, which `provider` knows as `key_id`.
 pub(super) fn wrap_data_key(
     key: &Secret<KEY_LEN>,

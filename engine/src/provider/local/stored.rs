@@ -1,0 +1,201 @@
+//! What a key ring file says.
+//!
+//! ```text
+//! {
+//!   "format": 1,
+//!   "keys": [                           sorted by name
+//!     {
+//!       "name": "default",
+//!       "versions": [                   oldest first
+//!         { "id": "<32 hex digits>", "created": <seconds since 1970>, "secret": "<64 hex digits>" }
+//!       ]
+//!     }
+//!   ]
+//! }
+//! ```
+//!
+//! Unknown fields, unsorted or repeated names, repeated ids and upper-case digits are refused. Messages tell where
+//! a file is damaged and never quote it: the text may be a secret.
+
+use std::collections::HashSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use super::{ID, KeyVersion};
+use crate::cipher::KEY_LEN;
+use crate::error::ProviderError;
+use crate::hex;
+use crate::provider::wrap::random_failed;
+use crate::secret::{Secret, random_array};
+
+/// The largest file, in bytes: room for some thousands of keys.
+pub(super) const MAX_LEN: usize = 1 << 20;
+
+const FORMAT: u32 = 1;
+/// Hex digits of a version's id.
+const ID_DIGITS: usize = 32;
+
+/// All keys of a ring.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ring {
+    format: u32,
+    pub(super) keys: Vec<NamedKey>,
+}
+
+/// A key's versions, oldest first; there is at least one.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NamedKey {
+    pub(super) name: String,
+    pub(super) versions: Vec<Version>,
+}
+
+/// One secret.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Version {
+    pub(super) id: String,
+    created: u64,
+    #[serde(serialize_with = "write_secret", deserialize_with = "read_secret")]
+    pub(super) secret: Secret<KEY_LEN>,
+}
+
+impl Ring {
+    pub(super) const fn empty() -> Self {
+        Self {
+            format: FORMAT,
+            keys: Vec::new(),
+        }
+    }
+
+    /// Parses a file; the error completes "the key ring ... ".
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        if bytes.len() > MAX_LEN {
+            return Err("is larger than 1 MiB".to_owned());
+        }
+        let damaged = |error: &serde_json::Error| {
+            let (line, column) = (error.line(), error.column());
+            format!("is damaged at line {line}, column {column}: restore it from a backup")
+        };
+        // The format first: a later one may have fields that this build does not know.
+        let Format { format } = serde_json::from_slice(bytes).map_err(|error| damaged(&error))?;
+        if format != FORMAT {
+            return Err(format!("is of format {format}; a newer sealstone may read it"));
+        }
+        let ring: Self = serde_json::from_slice(bytes).map_err(|error| damaged(&error))?;
+        match ring.fault() {
+            None => Ok(ring),
+            Some(fault) => Err(format!("is damaged, {fault}: restore it from a backup")),
+        }
+    }
+
+    /// The file's bytes; `None` if they are more than a reader takes.
+    ///
+    /// The buffer has its size from the start, because one that grows leaves copies of the secrets behind.
+    pub(super) fn encode(&self) -> Option<Zeroizing<Vec<u8>>> {
+        let mut bytes = Zeroizing::new(vec![0; MAX_LEN]);
+        let mut rest = bytes.as_mut_slice();
+        serde_json::to_writer_pretty(&mut rest, self).ok()?;
+        let len = MAX_LEN - rest.len();
+        bytes.truncate(len);
+        Some(bytes)
+    }
+
+    /// The version that seals for `name`.
+    pub(super) fn newest(&self, name: &str) -> Option<&Version> {
+        self.keys.iter().find(|key| key.name == name)?.versions.last()
+    }
+
+    /// The version with this id, of whatever name.
+    pub(super) fn version(&self, id: &str) -> Option<&Version> {
+        self.versions().find(|version| version.id == id)
+    }
+
+    /// Makes a new version of `name`, and the key if there is none. The name was checked.
+    pub(super) fn add_version(&mut self, name: &str) -> Result<(), ProviderError> {
+        let version = Version::random()?;
+        match self.keys.binary_search_by(|key| key.name.as_str().cmp(name)) {
+            Ok(index) => self.keys[index].versions.push(version),
+            Err(index) => {
+                let key = NamedKey {
+                    name: name.to_owned(),
+                    versions: vec![version],
+                };
+                self.keys.insert(index, key);
+            }
+        }
+        Ok(())
+    }
+
+    fn versions(&self) -> impl Iterator<Item = &Version> {
+        self.keys.iter().flat_map(|key| &key.versions)
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        let mut ids = HashSet::new();
+        if !self.keys.is_sorted_by(|left, right| left.name < right.name) {
+            Some("with names that are not sorted and distinct")
+        } else if !self.keys.iter().all(|key| is_name(&key.name)) {
+            Some("with a name of other characters than letters, digits, '.', '_' and '-'")
+        } else if self.keys.iter().any(|key| key.versions.is_empty()) {
+            Some("with a key that has no version")
+        } else if !self.versions().all(|version| hex::is_lower(&version.id, ID_DIGITS)) {
+            Some("with an id that is not 32 lower-case hex digits")
+        } else if !self.versions().all(|version| ids.insert(&version.id)) {
+            Some("with an id that stands there twice")
+        } else {
+            None
+        }
+    }
+}
+
+impl Version {
+    fn random() -> Result<Self, ProviderError> {
+        let failed = |error| random_failed(ID, error);
+        let id: [u8; ID_DIGITS / 2] = random_array().map_err(failed)?;
+        Ok(Self {
+            id: hex::encode(&id),
+            created: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+            secret: Secret::random().map_err(failed)?,
+        })
+    }
+
+    pub(super) fn describe(&self) -> KeyVersion {
+        KeyVersion {
+            id: self.id.clone(),
+            created: self.created,
+        }
+    }
+}
+
+/// Whether a key may have this name. It has no `#`, which ends it in key ids, and no `:`, which ends provider ids.
+pub(super) fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// The one field that every format has.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+fn write_secret<S: Serializer>(secret: &Secret<KEY_LEN>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&Zeroizing::new(hex::encode(secret.expose())))
+}
+
+/// Takes the text where it stands in the file's own buffer, which is wiped.
+fn read_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<KEY_LEN>, D::Error> {
+    let text = <&str>::deserialize(deserializer)?;
+    let mut decoded = hex::is_lower(text, 2 * KEY_LEN);
+    let secret = Secret::filled_by(|secret| decoded &= hex::decode_into(text.as_bytes(), secret));
+    decoded
+        .then_some(secret)
+        .ok_or_else(|| D::Error::custom("not a secret"))
+}

@@ -1,0 +1,416 @@
+//! A key made of a passphrase by Argon2id (RFC 9106).
+//!
+//! ```text
+//! key id = "argon2id,m=" KiB ",t=" passes ",p=" lanes ",salt=" 32 hex digits
+//! ```
+//!
+//! The key id says how the key is made, and has one spelling only; numbers are decimal without leading zeros.
+
+use std::fmt;
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use zeroize::Zeroizing;
+
+use super::{BoxFuture, KeyMatch, KeyProvider, wrap};
+use crate::cipher::KEY_LEN;
+use crate::context::EncryptionContext;
+use crate::error::{ProviderError, ProviderErrorClass};
+use crate::header::{PASSPHRASE, WrappedKey};
+use crate::hex;
+use crate::keys::DataKey;
+use crate::secret::{Secret, random_array};
+
+/// Bytes of the salt.
+const SALT_LEN: usize = 16;
+/// What new slots are written with: the second recommendation of RFC 9106.
+const WRITTEN: Cost = Cost {
+    memory_kib: 65_536,
+    passes: 3,
+    lanes: 4,
+};
+
+/// How much work an object may ask of whoever opens it with a passphrase: its header says, and nobody has vouched
+/// for the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Argon2Limits {
+    /// The largest memory, in KiB.
+    pub memory_kib: u32,
+    /// The largest number of passes over it.
+    pub passes: u32,
+    /// The largest number of lanes.
+    pub lanes: u32,
+}
+
+/// 256 MiB, 10 passes, 16 lanes.
+impl Default for Argon2Limits {
+    fn default() -> Self {
+        Self {
+            memory_kib: 262_144,
+            passes: 10,
+            lanes: 16,
+        }
+    }
+}
+
+/// A passphrase. Wiped when dropped, never printed.
+///
+/// Wrapping and unwrapping each take a run of Argon2id: 64 MiB and a good part of a second, on the thread that
+/// polls the future.
+pub struct Passphrase {
+    passphrase: Zeroizing<String>,
+    limits: Argon2Limits,
+    written: Cost,
+}
+
+impl Passphrase {
+    /// Takes a passphrase over, as it is: neither trimmed nor normalized.
+    ///
+    /// # Errors
+    /// Class `Configuration` for an empty one.
+    pub fn new(passphrase: impl Into<Zeroizing<String>>) -> Result<Self, ProviderError> {
+        let passphrase = passphrase.into();
+        if passphrase.is_empty() {
+            return Err(failed(
+                ProviderErrorClass::Configuration,
+                "an empty passphrase protects nothing",
+            ));
+        }
+        Ok(Self {
+            passphrase,
+            limits: Argon2Limits::default(),
+            written: WRITTEN,
+        })
+    }
+
+    /// Other limits on what an object may ask for.
+    #[must_use]
+    pub const fn with_limits(mut self, limits: Argon2Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// A passphrase whose new slots take next to no work, for tests.
+    #[cfg(test)]
+    pub(crate) fn cheap(passphrase: &str) -> Self {
+        let written = Cost {
+            memory_kib: 8,
+            passes: 1,
+            lanes: 1,
+        };
+        Self {
+            written,
+            ..Self::new(passphrase.to_owned()).unwrap()
+        }
+    }
+
+    fn check_limits(&self, cost: Cost) -> Result<(), ProviderError> {
+        let Argon2Limits {
+            memory_kib,
+            passes,
+            lanes,
+        } = self.limits;
+        if cost.memory_kib <= memory_kib && cost.passes <= passes && cost.lanes <= lanes {
+            return Ok(());
+        }
+        let limits = Cost {
+            memory_kib,
+            passes,
+            lanes,
+        };
+        let message = format!(
+            "the object asks for Argon2id with {cost}, over the limit of {limits}; raise it to open the object"
+        );
+        Err(failed(ProviderErrorClass::Configuration, message))
+    }
+
+    fn wrap_now(&self, data_key: &DataKey, context: &EncryptionContext) -> Result<WrappedKey, ProviderError> {
+        let salt = random_array().map_err(|error| wrap::random_failed(PASSPHRASE, error))?;
+        let recipe = Recipe {
+            cost: self.written,
+            salt,
+        };
+        let key = recipe.derive(&self.passphrase)?;
+        wrap::wrap_data_key(&key, PASSPHRASE, &recipe.to_string(), context, data_key)
+    }
+
+    fn unwrap_now(&self, wrapped: &WrappedKey, context: &EncryptionContext) -> Result<DataKey, ProviderError> {
+        let recipe =
+            Recipe::parse(&wrapped.key_id).ok_or_else(|| failed(ProviderErrorClass::BadCiphertext, MALFORMED))?;
+        self.check_limits(recipe.cost)?;
+        let key = recipe.derive(&self.passphrase)?;
+        let wrong = "wrong passphrase (or a supplied context value that differs)";
+        wrap::unwrap_data_key(&key, wrapped, context, wrong)
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passphrase")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KeyProvider for Passphrase {
+    fn id(&self) -> &str {
+        PASSPHRASE
+    }
+
+    /// Any well-formed slot matches: only unwrapping can tell more.
+    fn matches(&self, slot: &WrappedKey) -> KeyMatch {
+        match Recipe::parse(&slot.key_id) {
+            Some(_) => KeyMatch::Yes,
+            None => KeyMatch::No(Some(MALFORMED.to_owned())),
+        }
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a DataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        Box::pin(async move { self.wrap_now(data_key, context) })
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
+        Box::pin(async move { self.unwrap_now(wrapped, context) })
+    }
+}
+
+const MALFORMED: &str = "the passphrase slot does not say how its key is made, or not in the one way it may";
+
+/// What one run of Argon2id takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cost {
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} KiB, {} passes and {} lanes",
+            self.memory_kib, self.passes, self.lanes
+        )
+    }
+}
+
+/// How a passphrase becomes a key: what the key id says.
+#[derive(Debug, PartialEq, Eq)]
+struct Recipe {
+    cost: Cost,
+    salt: [u8; SALT_LEN],
+}
+
+impl Recipe {
+    /// Parses a key id; `None` unless formatting the result gives it again and Argon2 takes the numbers.
+    fn parse(key_id: &str) -> Option<Self> {
+        let (memory_kib, rest) = key_id.strip_prefix("argon2id,m=")?.split_once(",t=")?;
+        let (passes, rest) = rest.split_once(",p=")?;
+        let (lanes, salt_hex) = rest.split_once(",salt=")?;
+        let mut salt = [0; SALT_LEN];
+        let decoded = hex::decode_into(salt_hex.as_bytes(), &mut salt);
+        let cost = Cost {
+            memory_kib: memory_kib.parse().ok()?,
+            passes: passes.parse().ok()?,
+            lanes: lanes.parse().ok()?,
+        };
+        let recipe = Self { cost, salt };
+        (decoded && recipe.to_string() == key_id && recipe.params().is_ok()).then_some(recipe)
+    }
+
+    const fn params(&self) -> argon2::Result<Params> {
+        Params::new(self.cost.memory_kib, self.cost.passes, self.cost.lanes, Some(KEY_LEN))
+    }
+
+    fn derive(&self, passphrase: &str) -> Result<Secret<KEY_LEN>, ProviderError> {
+        let unusable = |error: argon2::Error| {
+            failed(
+                ProviderErrorClass::Configuration,
+                format!("Argon2id cannot run: {error}"),
+            )
+        };
+        let params = self.params().map_err(unusable)?;
+        let mut memory = blocks(params.block_count())?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut hashed = Ok(());
+        let key = Secret::filled_by(|key| {
+            hashed =
+                argon2.hash_password_into_with_memory(passphrase.as_bytes(), &self.salt, key, memory.as_mut_slice());
+        });
+        hashed.map_err(unusable).map(|()| key)
+    }
+}
+
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cost {
+            memory_kib,
+            passes,
+            lanes,
+        } = self.cost;
+        let salt = hex::encode(&self.salt);
+        write!(f, "argon2id,m={memory_kib},t={passes},p={lanes},salt={salt}")
+    }
+}
+
+/// Argon2's memory, ours because the one it allocates itself is not wiped, and the key can be computed from it.
+fn blocks(count: usize) -> Result<Zeroizing<Vec<Block>>, ProviderError> {
+    let mut blocks = Vec::new();
+    blocks.try_reserve_exact(count).map_err(|error| {
+        failed(
+            ProviderErrorClass::Unavailable,
+            "there is not enough memory for Argon2id",
+        )
+        .with_source(error)
+    })?;
+    blocks.resize(count, Block::new());
+    Ok(Zeroizing::new(blocks))
+}
+
+fn failed(class: ProviderErrorClass, message: impl Into<String>) -> ProviderError {
+    ProviderError::new(class, PASSPHRASE, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::testing::{assert_binds_names_and_context, assert_round_trips};
+
+    const SALT: &str = "000102030405060708090a0b0c0d0e0f";
+
+    fn unwrap_error(passphrase: &Passphrase, wrapped: &WrappedKey) -> ProviderError {
+        pollster::block_on(passphrase.unwrap(wrapped, &EncryptionContext::new())).unwrap_err()
+    }
+
+    #[test]
+    fn round_trips_bound_to_names_and_context() {
+        let passphrase = Passphrase::cheap("correct horse");
+        assert_round_trips(&passphrase);
+        assert_binds_names_and_context(&passphrase);
+    }
+
+    #[test]
+    fn new_slots_say_the_written_cost_and_a_salt_of_their_own() {
+        let passphrase = Passphrase::new("correct horse".to_owned()).unwrap();
+        let context = EncryptionContext::new();
+        let wrapped = pollster::block_on(passphrase.generate(&context)).unwrap().wrapped;
+        let salt = wrapped.key_id.strip_prefix("argon2id,m=65536,t=3,p=4,salt=").unwrap();
+        assert!(hex::is_lower(salt, 32));
+        let other = pollster::block_on(passphrase.rewrap(&wrapped, &context, &context)).unwrap();
+        assert_ne!(wrapped.key_id, other.key_id);
+    }
+
+    #[test]
+    fn the_key_depends_on_each_part_of_the_recipe() {
+        let derive = |text: &str, passphrase: &str| {
+            let recipe = Recipe::parse(&format!("argon2id,{text}")).unwrap();
+            *recipe.derive(passphrase).unwrap().expose()
+        };
+        let mut keys = vec![derive(&format!("m=16,t=1,p=1,salt={SALT}"), "x")];
+        keys.push(derive(&format!("m=17,t=1,p=1,salt={SALT}"), "x"));
+        keys.push(derive(&format!("m=16,t=2,p=1,salt={SALT}"), "x"));
+        keys.push(derive(&format!("m=16,t=1,p=2,salt={SALT}"), "x"));
+        keys.push(derive(&format!("m=16,t=1,p=1,salt={}", SALT.replace("0f", "0e")), "x"));
+        keys.push(derive(&format!("m=16,t=1,p=1,salt={SALT}"), "X"));
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 6);
+    }
+
+    #[test]
+    fn a_wrong_passphrase_is_called_one() {
+        let wrapped = pollster::block_on(Passphrase::cheap("right").generate(&EncryptionContext::new()));
+        let error = unwrap_error(&Passphrase::cheap("wrong"), &wrapped.unwrap().wrapped);
+        assert_eq!(error.class, ProviderErrorClass::BadCiphertext);
+        assert_eq!(
+            error.message,
+            "wrong passphrase (or a supplied context value that differs)"
+        );
+    }
+
+    #[test]
+    fn an_empty_passphrase_is_refused() {
+        let error = Passphrase::new(String::new()).unwrap_err();
+        assert_eq!(error.class, ProviderErrorClass::Configuration);
+    }
+
+    #[test]
+    fn key_ids_have_one_spelling() {
+        let good = format!("argon2id,m=65536,t=3,p=4,salt={SALT}");
+        assert_eq!(Recipe::parse(&good).unwrap().to_string(), good);
+        let passphrase = Passphrase::cheap("x");
+        assert_eq!(
+            passphrase.matches(&WrappedKey::new(PASSPHRASE, &good, [])),
+            KeyMatch::Yes
+        );
+        for bad in [
+            String::new(),
+            good.replace("argon2id", "argon2i"),
+            good.replace("m=65536", "m=065536"),
+            good.replace("m=65536", "m=+65536"),
+            good.replace("m=65536", "m=-1"),
+            good.replace("m=65536", "m=4294967296"),
+            good.replace("m=65536", "m=31"),
+            good.replace("t=3", "t=0"),
+            good.replace("p=4", "p=0"),
+            good.replace("p=4", "p=99999999"),
+            good.replace("t=3,p=4", "p=4,t=3"),
+            good.replace(SALT, &SALT.to_uppercase()),
+            good.replace(SALT, &SALT[2..]),
+            format!("{good},"),
+            format!(" {good}"),
+        ] {
+            let slot = WrappedKey::new(PASSPHRASE, &bad, []);
+            assert!(matches!(passphrase.matches(&slot), KeyMatch::No(Some(_))), "{bad}");
+            assert_eq!(
+                unwrap_error(&passphrase, &slot).class,
+                ProviderErrorClass::BadCiphertext
+            );
+        }
+    }
+
+    /// The first would take 4 TiB: the test would not come back if anything were allocated or run.
+    #[test]
+    fn cost_over_the_limits_is_refused_before_any_work() {
+        let passphrase = Passphrase::cheap("x");
+        for cost in [
+            "m=4294967295,t=1,p=1",
+            "m=262145,t=1,p=1",
+            "m=8,t=11,p=1",
+            "m=136,t=1,p=17",
+        ] {
+            let slot = WrappedKey::new(PASSPHRASE, format!("argon2id,{cost},salt={SALT}"), []);
+            let error = unwrap_error(&passphrase, &slot);
+            assert_eq!(error.class, ProviderErrorClass::Configuration, "{cost}");
+            assert!(error.message.contains("raise it"), "{error}");
+        }
+    }
+
+    #[test]
+    fn raised_limits_allow_more() {
+        let passphrase = Passphrase::cheap("x");
+        let slot = WrappedKey::new(PASSPHRASE, format!("argon2id,m=8,t=11,p=1,salt={SALT}"), [0; 72]);
+        assert_eq!(
+            unwrap_error(&passphrase, &slot).class,
+            ProviderErrorClass::Configuration
+        );
+        let raised = passphrase.with_limits(Argon2Limits {
+            passes: 11,
+            ..Argon2Limits::default()
+        });
+        assert_eq!(unwrap_error(&raised, &slot).class, ProviderErrorClass::BadCiphertext);
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_passphrase() {
+        let text = format!("{:?}", Passphrase::cheap("correct horse"));
+        assert!(!text.contains("horse") && text.contains("limits"), "{text}");
+    }
+}
