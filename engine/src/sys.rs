@@ -130,6 +130,7 @@ pub(crate) fn create_private_dirs(path: &Path) -> io::Result<()> {
     }
     let parent = parent(path);
     create_private_dirs(parent)?;
+    #[cfg_attr(not(unix), expect(unused_mut))]
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

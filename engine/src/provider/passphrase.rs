@@ -67,8 +67,8 @@ impl Passphrase {
     ///
     /// # Errors
     /// Class `Configuration` for an empty one.
-    pub fn new(passphrase: impl Into<Zeroizing<String>>) -> Result<Self, ProviderError> {
-        let passphrase = passphrase.into();
+    pub fn new(passphrase: String) -> Result<Self, ProviderError> {
+        let passphrase = Zeroizing::new(passphrase);
         if passphrase.is_empty() {
             return Err(failed(
                 ProviderErrorClass::Configuration,
@@ -305,6 +305,15 @@ mod tests {
         assert!(hex::is_lower(salt, 32));
         let other = pollster::block_on(passphrase.rewrap(&wrapped, &context, &context)).unwrap();
         assert_ne!(wrapped.key_id, other.key_id);
+    }
+
+    /// The expected key is OpenSSL's.
+    #[test]
+    fn keys_are_those_of_another_implementation() {
+        let recipe = Recipe::parse(&format!("argon2id,m=64,t=3,p=4,salt={SALT}")).unwrap();
+        let key = recipe.derive("correct horse").unwrap();
+        let expected = "9bd6201406d26eb54e97961ba73c80c0a6fd3571471dda9b048f09a058c13e9e";
+        assert_eq!(hex::encode(key.expose()), expected);
     }
 
     #[test]

@@ -137,7 +137,9 @@ impl Ring {
 
     fn fault(&self) -> Option<&'static str> {
         let mut ids = HashSet::new();
-        if !self.keys.is_sorted_by(|left, right| left.name < right.name) {
+        if self.keys.is_empty() {
+            Some("without a key")
+        } else if !self.keys.is_sorted_by(|left, right| left.name < right.name) {
             Some("with names that are not sorted and distinct")
         } else if !self.keys.iter().all(|key| is_name(&key.name)) {
             Some("with a name of other characters than letters, digits, '.', '_' and '-'")

@@ -231,6 +231,7 @@ fn a_damaged_file_is_refused_and_left_alone() {
         good.replace(key, &format!("{key},\n{key}")),
         good.replace(version, &format!("{version},\n{version}")),
         good.replace(version, ""),
+        good.replace(key, ""),
         format!("{good}{}", " ".repeat(1 << 20)),
     ]);
     for content in damaged {
@@ -254,7 +255,7 @@ fn a_damaged_file_is_refused_and_left_alone() {
 
 #[test]
 fn a_ring_never_grows_beyond_what_is_read() {
-    let mut ring = Ring::empty();
+    let mut ring = KeyRing::in_memory("default").unwrap().ring;
     while ring.encode().is_some_and(|bytes| Ring::parse(&bytes).is_ok()) {
         for _ in 0..500 {
             ring.add_version("default").unwrap();
@@ -342,6 +343,17 @@ fn a_kill_at_any_point_leaves_a_ring_that_lost_nothing() {
         .collect();
     names.sort();
     assert_eq!(names, ["ring.json", "ring.json.lock"]);
+}
+
+#[test]
+fn what_a_killed_change_left_is_removed_by_the_next() {
+    let (_dir, path) = dir_and_path();
+    new_ring(&path);
+    let left = path.with_file_name("ring.json.new");
+    fs::write(&left, "half a ring").unwrap();
+    KeyRing::rotate(&path, "default").unwrap();
+    assert!(!left.exists());
+    assert_eq!(ids(&KeyRing::open(&path).unwrap()).len(), 2);
 }
 
 #[test]
