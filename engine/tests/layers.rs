@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// The layers, lowest first. A new module is given its place here.
 const LAYERS: [&[&str]; 5] = [
-    &["error", "layout", "context", "secret", "hex", "wire", "sys"],
+    &["error", "layout", "context", "secret", "hex", "wire", "sys", "progress"],
     &["header", "keys", "cipher", "provider", "unlock"],
-    &["batch", "chunker", "sealer", "opener", "executor", "read_at"],
+    &["batch", "chunker", "sealer", "opener", "executor", "positioned"],
     &["encrypt", "decrypt", "range", "file", "rewrap", "hazmat"],
     &["lib"],
 ];
