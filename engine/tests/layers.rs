@@ -71,7 +71,7 @@ fn code_of(source: &str) -> String {
     let mut code = String::new();
     let mut lines = source.lines().peekable();
     while let Some(line) = lines.next() {
-        if line == "#[cfg(test)]" && lines.peek() == Some(&"mod tests {") {
+        if line.starts_with("#[cfg(") && line.contains("test") && lines.peek() == Some(&"mod tests {") {
             break;
         }
         if line.trim_start().starts_with("//") {
