@@ -118,11 +118,17 @@ impl Decryptor {
     /// # Errors
     /// Every error of a header, of a key, of a context: nothing of the payload was opened yet.
     pub fn reader<R: Read>(&self, mut source: R) -> Result<DecryptReader<R>> {
-        let mut start = vec![0; ATTACHED_LEN];
-        let len = read_full(&mut source, &mut start)?;
-        let header = AttachedHeader::parse(&start[..len])?;
-        let opener = self.reader_opener(header.header(), &mut source, ATTACHED_LEN as u64)?;
+        let (header, opener) = self.open_stream(&mut source)?;
         Ok(DecryptReader::new(source, opener, self, Some(header)))
+    }
+
+    /// Reads an attached header and the payload's first bytes from a stream, and finds the key.
+    pub(crate) fn open_stream(&self, source: &mut impl Read) -> Result<(AttachedHeader, Opener)> {
+        let mut start = vec![0; ATTACHED_LEN];
+        let len = read_full(source, &mut start)?;
+        let header = AttachedHeader::parse(&start[..len])?;
+        let opener = self.open_payload_stream(header.header(), source, ATTACHED_LEN as u64)?;
+        Ok((header, opener))
     }
 
     /// A reader of the plaintext of the payload that `source` gives, whose header is stored apart.
@@ -130,11 +136,11 @@ impl Decryptor {
     /// # Errors
     /// As [`Decryptor::reader`].
     pub fn payload_reader<R: Read>(&self, header: &Header, mut source: R) -> Result<DecryptReader<R>> {
-        let opener = self.reader_opener(header, &mut source, 0)?;
+        let opener = self.open_payload_stream(header, &mut source, 0)?;
         Ok(DecryptReader::new(source, opener, self, None))
     }
 
-    fn reader_opener(&self, header: &Header, source: &mut impl Read, payload_start: u64) -> Result<Opener> {
+    fn open_payload_stream(&self, header: &Header, source: &mut impl Read, payload_start: u64) -> Result<Opener> {
         let mut prefix = [0; PREFIX_LEN];
         let have = read_full(source, &mut prefix)?;
         check_prefix(header, &prefix[..have])?;

@@ -65,12 +65,10 @@ pub fn seal_payload(
 /// # Errors
 /// [`Error::CommitmentMismatch`], [`Error::Truncated`], [`Error::ChunkAltered`], [`Error::TrailingData`].
 pub fn open_payload(data_key: &DataKey, parameters: PayloadParameters<'_>, payload: &[u8]) -> Result<Vec<u8>> {
-    let truncated = Error::Truncated { after: 0 };
-    let (prefix, chunks) = payload.split_first_chunk::<PREFIX_LEN>().ok_or(truncated)?;
-    let (salt, commitment) = prefix.split_at(SALT_LEN);
-    let salt = salt.try_into().expect("24 of 56 bytes");
+    let (salt, rest) = payload.split_first_chunk().ok_or(Error::Truncated { after: 0 })?;
+    let (commitment, chunks) = rest.split_first_chunk().ok_or(Error::Truncated { after: 0 })?;
     let (layout, keys) = derive(data_key, salt, parameters);
-    if !keys.commits_to(commitment.try_into().expect("32 of 56 bytes")) {
+    if !keys.commits_to(commitment) {
         return Err(Error::CommitmentMismatch {
             slot: "the caller's data key".into(),
         });

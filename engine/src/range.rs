@@ -101,21 +101,19 @@ impl<S: ReadAt> RangeReader<S> {
     /// [`Error::ChunkAltered`], [`Error::TrailingData`], [`Error::SourceChanged`], [`Error::Io`]; `buffer` is
     /// cleared.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        let wanted = offset.saturating_add(buffer.len() as u64);
-        let end = if wanted > self.claimed_len {
-            wanted.min(self.verified_len()?)
-        } else {
-            wanted
-        };
+        self.read_some(buffer, offset).inspect_err(|_| buffer.fill(0))
+    }
+
+    fn read_some(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let mut end = offset.saturating_add(buffer.len() as u64);
+        if end > self.claimed_len {
+            end = end.min(self.verified_len()?);
+        }
         if offset >= end {
             return Ok(0);
         }
         let len = buffer_len(end - offset)?;
-        let read = self.fill(&mut buffer[..len], offset..end);
-        if read.is_err() {
-            buffer.fill(0);
-        }
-        read.map(|()| len)
+        self.fill(&mut buffer[..len], offset..end).map(|()| len)
     }
 
     /// Reads a range of plaintext bytes, half-open. An open end verifies the end first.
