@@ -81,7 +81,7 @@ impl Opener {
     /// other bytes follow it. The search is for people only, and bounded: it covers some hundred bytes behind
     /// large chunks and more behind small ones.
     fn explain(&self, index: ChunkIndex, sealed: &[u8]) -> Error {
-        const SEARCH_BYTES: usize = 16 << 20;
+        const SEARCH_BYTES: usize = 4 << 20;
         let offset = self.payload_start + self.layout.sealed_offset(index);
         let longest = sealed.len().min(self.layout.sealed_chunk_len()).saturating_sub(1);
         let trials = SEARCH_BYTES / longest.max(1);

@@ -28,7 +28,9 @@ fn parallel_bytes_equal_serial_bytes_at_every_boundary_and_step() {
         let expected = seal_fixed(&encryptor(), 1, 2, &plain);
         for executor in executors() {
             let encryptor = encryptor().with_executor(executor.clone());
-            assert!(seal_fixed(&encryptor, 1, 2, &plain) == expected, "{len}, {executor:?}");
+            let sealed = seal_fixed(&encryptor, 1, 2, &plain);
+            // The wraps differ by their random nonces; everything sealed does not.
+            assert!(sealed[8192..] == expected[8192..], "{len}, {executor:?}");
             for step in [511, C - 1, C, C + 1, 300_000] {
                 let object = hazmat::begin(&encryptor, &data_key(1), [2; 24]).unwrap();
                 let mut writer = object.writer(Vec::new()).unwrap();
@@ -36,7 +38,6 @@ fn parallel_bytes_equal_serial_bytes_at_every_boundary_and_step() {
                     writer.write_all(piece).unwrap();
                 }
                 let written = writer.finish().unwrap();
-                // The wraps differ by their random nonces; everything sealed does not.
                 assert!(written[8192..] == expected[8192..], "{len}, step {step}, {executor:?}");
             }
         }

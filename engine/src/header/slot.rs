@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ProviderError, ProviderErrorClass, Result};
 use crate::wire::{WireReader, put_prefixed};
 
 /// The largest number of slots.
@@ -48,10 +48,11 @@ impl fmt::Debug for WrappedKey {
     }
 }
 
-/// Checks that a header may hold these slots.
+/// Checks that a header may hold these slots: what sealing accepts, parsing must.
 ///
 /// # Errors
-/// [`Error::TooManySlots`]; [`Error::HeaderTooLarge`] for a field of 64 KiB or more.
+/// [`Error::TooManySlots`]; [`Error::HeaderTooLarge`] for a field of 64 KiB or more; [`Error::Provider`] for names that
+/// a header cannot carry.
 pub(crate) fn check_slots(slots: &[WrappedKey]) -> Result<()> {
     let too_many = |kind, limit| Error::TooManySlots { kind, limit };
     if slots.len() > MAX_SLOTS {
@@ -65,6 +66,13 @@ pub(crate) fn check_slots(slots: &[WrappedKey]) -> Result<()> {
         let need = slot.provider.len().max(slot.key_id.len()).max(slot.ciphertext.len());
         if need > limit {
             return Err(Error::HeaderTooLarge { need, limit });
+        }
+        if !is_provider_id(&slot.provider) || !is_key_id(&slot.key_id) {
+            let message = "the provider's id or the key id it gave cannot stand in a header";
+            let class = ProviderErrorClass::Configuration;
+            return Err(ProviderError::new(class, &slot.provider, message)
+                .with_key_id(&slot.key_id)
+                .into());
         }
     }
     Ok(())
@@ -95,7 +103,7 @@ pub(super) fn parse_slots(reader: &mut WireReader<'_>) -> Result<Vec<WrappedKey>
             return Err(reader.damaged("a provider id of other characters than a-z, 0-9 and -"));
         }
         let key_id = reader.prefixed_str()?;
-        if key_id.chars().any(char::is_control) {
+        if !is_key_id(key_id) {
             return Err(reader.damaged("a key id with control characters"));
         }
         slots.push(WrappedKey::new(provider, key_id, reader.prefixed()?));
@@ -109,6 +117,11 @@ pub(super) fn parse_slots(reader: &mut WireReader<'_>) -> Result<Vec<WrappedKey>
 fn is_provider_id(id: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=32).contains(&id.len()) && id.bytes().all(allowed)
+}
+
+/// Key ids are shown to people, so they hold nothing that a terminal would act on.
+fn is_key_id(id: &str) -> bool {
+    !id.chars().any(char::is_control)
 }
 
 fn count_passphrases(slots: &[WrappedKey]) -> usize {

@@ -154,6 +154,7 @@ fn slot_tables_that_encoding_never_writes_are_refused() {
         let mut header = header(&EncryptionContext::new(), 1);
         header.slots = vec![WrappedKey::new(provider, key_id, [0; 72])];
         assert!(damage_reason(&header.to_detached().unwrap()).contains(reason));
+        assert!(matches!(check_slots(&header.slots), Err(Error::Provider(_))));
     }
 
     let mut two = header(&EncryptionContext::new(), 2);
