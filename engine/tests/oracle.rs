@@ -1,5 +1,6 @@
 //! The engine against implementations that share nothing with it but the specification: the `cobblestone` crate, and
 //! the oracle of `common/oracle.rs`.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,11 @@
 //! What the integration tests share.
-#![allow(dead_code, clippy::mod_module_files, unreachable_pub, missing_docs)]
+#![allow(
+    dead_code,
+    clippy::mod_module_files,
+    clippy::unwrap_used,
+    unreachable_pub,
+    missing_docs
+)]
 
 pub mod oracle;
 
