@@ -1,7 +1,10 @@
 //! Batches: the unit of scheduling, a run of whole chunks in one pooled buffer.
 //!
-//! A batch is sealed by giving up its plaintext and opened by giving up its ciphertext, so that none is sealed
-//! twice or written unsealed.
+//! ```text
+//! PlainBatch --Sealer--> SealedBatch --Opener--> OpenedBatch
+//! ```
+//!
+//! Each arrow consumes what it starts from, so that no batch is sealed twice, written unsealed or given unverified.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -9,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use crate::error::Error;
 use crate::layout::{ChunkIndex, Layout};
 
 /// Plaintext bytes of a batch, unless one chunk is longer: long enough that handing it to a thread costs nothing
@@ -19,6 +23,11 @@ const BATCH_LEN: usize = 256 * 1024;
 pub(crate) const fn chunks_per_batch(layout: Layout) -> usize {
     let chunks = BATCH_LEN / layout.chunk_len();
     if chunks == 0 { 1 } else { chunks }
+}
+
+/// Bytes of memory that a full batch takes while it is sealed or opened: plaintext and sealed bytes.
+pub(crate) const fn batch_memory(layout: Layout) -> usize {
+    chunks_per_batch(layout) * (layout.chunk_len() + layout.sealed_chunk_len())
 }
 
 /// Plaintext of consecutive chunks.
@@ -35,6 +44,13 @@ pub(crate) struct SealedBatch {
     pub(crate) sealed: Slab,
     /// Whether the last chunk is the payload's final one. If not, all chunks are full.
     pub(crate) ends: bool,
+}
+
+/// Verified plaintext of consecutive chunks.
+pub(crate) struct OpenedBatch {
+    pub(crate) plain: Slab,
+    /// Why the chunk behind them does not open, if it does not.
+    pub(crate) failure: Option<Error>,
 }
 
 /// A buffer of which a beginning is in use. What lies behind is kept as it is, so that a pooled buffer is not

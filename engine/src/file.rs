@@ -16,7 +16,7 @@ pub use self::atomic::{AtomicFile, Existing};
 
 use crate::batch::BufferPool;
 use crate::chunker::{Span, SpanCursor, Spans};
-use crate::decrypt::{Decryptor, plaintext_len};
+use crate::decrypt::{DecryptReader, Decryptor, plaintext_len};
 use crate::encrypt::{Encryptor, NewObject};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
@@ -150,12 +150,9 @@ impl Decryptor {
     ///
     /// # Errors
     /// [`Error::Io`]; every error of a header, of a key, of a context, of a chunk.
-    pub fn decrypt_stream(&self, source: impl Read, mut sink: impl Write) -> Result<Opened> {
-        let mut reader = self.reader(source)?;
-        let header = reader
-            .header()
-            .cloned()
-            .expect("an object read from its start has its header");
+    pub fn decrypt_stream(&self, mut source: impl Read, mut sink: impl Write) -> Result<Opened> {
+        let (header, opener) = self.open_stream(&mut source)?;
+        let mut reader = DecryptReader::new(source, opener, self, None);
         loop {
             let plain = reader.fill_buf().map_err(Error::io("reading the input"))?;
             if plain.is_empty() {

@@ -1,6 +1,6 @@
 //! Sealed chunks to plaintext: no byte of a chunk leaves before its tag verified.
 
-use crate::batch::{BufferPool, PlainBatch, SealedBatch};
+use crate::batch::{BufferPool, OpenedBatch, SealedBatch};
 use crate::cipher::ChunkCipher;
 use crate::error::{Error, Result};
 use crate::layout::{ChunkIndex, Layout, TAG_LEN};
@@ -42,39 +42,45 @@ impl Opener {
     /// # Errors
     /// [`Error::ChunkAltered`] or [`Error::TrailingData`], with `out` cleared; [`Error::ObjectTooLarge`].
     pub(crate) fn open(&self, first: ChunkIndex, sealed: &[u8], ends: bool, out: &mut [u8]) -> Result<()> {
-        debug_assert_eq!(out.len(), self.plain_len(sealed.len()));
-        debug_assert_eq!(ends, !sealed.len().is_multiple_of(self.layout.sealed_chunk_len()));
-        let opened = self.open_chunks(first, sealed, out);
-        if opened.is_err() {
+        self.open_prefix(first, sealed, ends, out).map_err(|failure| {
             out.fill(0);
-        }
-        opened
+            failure.error
+        })
     }
 
-    fn open_chunks(&self, first: ChunkIndex, sealed: &[u8], out: &mut [u8]) -> Result<()> {
-        let chunks = sealed.chunks(self.layout.sealed_chunk_len());
-        let mut rest = out;
-        for (number, chunk) in (0..).zip(chunks) {
-            let index = first.advance(number)?;
-            let (piece, after) = rest.split_at_mut(chunk.len() - TAG_LEN);
-            self.cipher
-                .open(index, chunk, piece)
-                .map_err(|_| self.explain(index, chunk))?;
-            rest = after;
+    /// As [`Opener::open`]; on a failure `out` keeps the plaintext of the chunks before the one that failed.
+    fn open_prefix(&self, first: ChunkIndex, sealed: &[u8], ends: bool, out: &mut [u8]) -> Result<(), Failure> {
+        debug_assert_eq!(out.len(), self.plain_len(sealed.len()));
+        debug_assert_eq!(ends, !sealed.len().is_multiple_of(self.layout.sealed_chunk_len()));
+        let mut verified = 0;
+        for (number, chunk) in (0..).zip(sealed.chunks(self.layout.sealed_chunk_len())) {
+            let index = first.advance(number).map_err(|error| Failure { verified, error })?;
+            let piece = &mut out[verified..verified + chunk.len() - TAG_LEN];
+            self.cipher.open(index, chunk, piece).map_err(|_| Failure {
+                verified,
+                error: self.explain(index, chunk),
+            })?;
+            verified += piece.len();
         }
         Ok(())
     }
 
     /// Opens a batch into a pooled buffer and gives the sealed bytes' buffer back to the pool.
-    pub(crate) fn open_batch(&self, batch: SealedBatch, buffers: &BufferPool) -> Result<PlainBatch> {
+    pub(crate) fn open_batch(&self, batch: SealedBatch, buffers: &BufferPool) -> OpenedBatch {
         let mut plain = buffers.take(self.plain_len(batch.sealed.len()));
-        let opened = self.open(batch.first, &batch.sealed, batch.ends, &mut plain);
+        let opened = self.open_prefix(batch.first, &batch.sealed, batch.ends, &mut plain);
         buffers.give_back(batch.sealed);
-        opened.map(|()| PlainBatch {
-            first: batch.first,
-            plain,
-            ends: batch.ends,
-        })
+        match opened {
+            Ok(()) => OpenedBatch { plain, failure: None },
+            Err(Failure { verified, error }) => {
+                plain[verified..].fill(0);
+                plain.truncate(verified);
+                OpenedBatch {
+                    plain,
+                    failure: Some(error),
+                }
+            }
+        }
     }
 
     /// Says why a chunk does not open. If a beginning of it opens as a final chunk, the object is whole and
@@ -100,4 +106,11 @@ impl Opener {
             offset,
         }
     }
+}
+
+/// Why a run of chunks does not open.
+struct Failure {
+    /// Plaintext bytes in the chunks before, which did open.
+    verified: usize,
+    error: Error,
 }

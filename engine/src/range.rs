@@ -11,7 +11,7 @@ use crate::chunker::{Span, Spans};
 use crate::decrypt::{Decryptor, plaintext_len};
 use crate::encrypt::buffer_len;
 use crate::error::{Error, Result};
-use crate::header::{AttachedHeader, Header};
+use crate::header::Header;
 use crate::opener::Opener;
 use crate::positioned::{ReadAt, read_full_at};
 
@@ -48,16 +48,6 @@ impl Decryptor {
     pub fn payload_range_reader<S: ReadAt>(&self, header: &Header, source: S) -> Result<RangeReader<S>> {
         let opener = self.opener(header, 0)?;
         RangeReader::new(source, header.clone(), opener)
-    }
-
-    /// Reads the attached header of the object in `source`, without any key.
-    ///
-    /// # Errors
-    /// As [`AttachedHeader::parse`].
-    pub fn read_header(source: &(impl ReadAt + ?Sized)) -> Result<AttachedHeader> {
-        let mut start = vec![0; crate::header::ATTACHED_LEN];
-        let len = read_full_at(source, &mut start, 0)?;
-        AttachedHeader::parse(&start[..len])
     }
 }
 
@@ -101,21 +91,19 @@ impl<S: ReadAt> RangeReader<S> {
     /// [`Error::ChunkAltered`], [`Error::TrailingData`], [`Error::SourceChanged`], [`Error::Io`]; `buffer` is
     /// cleared.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        let wanted = offset.saturating_add(buffer.len() as u64);
-        let end = if wanted > self.claimed_len {
-            wanted.min(self.verified_len()?)
-        } else {
-            wanted
-        };
+        self.read_some(buffer, offset).inspect_err(|_| buffer.fill(0))
+    }
+
+    fn read_some(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let mut end = offset.saturating_add(buffer.len() as u64);
+        if end > self.claimed_len {
+            end = end.min(self.verified_len()?);
+        }
         if offset >= end {
             return Ok(0);
         }
         let len = buffer_len(end - offset)?;
-        let read = self.fill(&mut buffer[..len], offset..end);
-        if read.is_err() {
-            buffer.fill(0);
-        }
-        read.map(|()| len)
+        self.fill(&mut buffer[..len], offset..end).map(|()| len)
     }
 
     /// Reads a range of plaintext bytes, half-open. An open end verifies the end first.

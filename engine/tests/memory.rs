@@ -1,4 +1,5 @@
 //! Memory, measured of the whole process: so this test has a process of its own.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(target_os = "linux")]
 
 mod common;

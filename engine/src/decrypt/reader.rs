@@ -1,7 +1,7 @@
 //! A reader that opens: an object in, verified plaintext out.
 //!
 //! ```text
-//! source -> SealedBatch -> Ordered(Opener) -> PlainBatch -> read
+//! source -> SealedBatch -> Ordered(Opener) -> OpenedBatch -> read
 //! ```
 
 use std::fmt;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Decryptor, plaintext_len};
-use crate::batch::{BufferPool, PlainBatch, SealedBatch, Slab, chunks_per_batch};
+use crate::batch::{BufferPool, OpenedBatch, SealedBatch, Slab, batch_memory, chunks_per_batch};
 use crate::chunker::Spans;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Ordered};
@@ -34,7 +34,7 @@ pub struct DecryptReader<R> {
     header: Option<AttachedHeader>,
     opener: Arc<Opener>,
     executor: Executor,
-    opening: Ordered<Result<PlainBatch>>,
+    opening: Ordered<OpenedBatch>,
     buffers: BufferPool,
     progress: Progress,
     /// The chunk that the source stands at.
@@ -44,6 +44,8 @@ pub struct DecryptReader<R> {
     /// What the source's end means, once it was met.
     end: Option<End>,
     current: Slab,
+    /// What to fail with when `current` was given away.
+    upcoming: Option<Error>,
     /// How much of `current` was given away.
     given: usize,
     /// The plaintext offset of the byte that is given next.
@@ -61,8 +63,8 @@ enum End {
 }
 
 impl<R> DecryptReader<R> {
-    pub(super) fn new(source: R, opener: Opener, decryptor: &Decryptor, header: Option<AttachedHeader>) -> Self {
-        let opening = Ordered::new(decryptor.executor.clone());
+    pub(crate) fn new(source: R, opener: Opener, decryptor: &Decryptor, header: Option<AttachedHeader>) -> Self {
+        let opening = Ordered::new(decryptor.executor.clone(), batch_memory(opener.layout()));
         Self {
             source,
             header,
@@ -75,6 +77,7 @@ impl<R> DecryptReader<R> {
             partial: Slab::default(),
             end: None,
             current: Slab::default(),
+            upcoming: None,
             given: 0,
             position: 0,
             verified_len: None,
@@ -120,10 +123,15 @@ impl<R: Read> DecryptReader<R> {
             return Err(error.clone());
         }
         while self.given == self.current.len() {
-            match self.next_batch() {
+            let next = match self.upcoming.take() {
+                Some(error) => Err(error),
+                None => self.next_batch(),
+            };
+            match next {
                 Ok(Some(batch)) => {
                     let used = std::mem::replace(&mut self.current, batch.plain);
                     self.buffers.give_back(used);
+                    self.upcoming = batch.failure;
                     self.given = 0;
                 }
                 Ok(None) => return Ok(false),
@@ -133,7 +141,7 @@ impl<R: Read> DecryptReader<R> {
         Ok(true)
     }
 
-    fn next_batch(&mut self) -> Result<Option<PlainBatch>> {
+    fn next_batch(&mut self) -> Result<Option<OpenedBatch>> {
         while self.end.is_none() && !self.opening.is_full() {
             if let Some(batch) = self.read_batch()? {
                 let (opener, buffers) = (self.opener.clone(), self.buffers.clone());
@@ -142,7 +150,6 @@ impl<R: Read> DecryptReader<R> {
         }
         match (self.opening.next(), self.end) {
             (Some(batch), _) => {
-                let batch = batch?;
                 self.progress.advance(batch.plain.len())?;
                 Ok(Some(batch))
             }
@@ -270,12 +277,13 @@ impl<R: Read + Seek> DecryptReader<R> {
         let len = self.verify_end()?;
         // From the end on there is nothing to read, and the end is verified.
         let chunk = layout.chunk_at(position.min(len))?;
-        self.opening = Ordered::new(self.executor.clone());
+        self.opening = Ordered::new(self.executor.clone(), batch_memory(layout));
         self.partial.truncate(0);
         self.end = (position >= len).then_some(End::Final);
         self.next = chunk;
         (self.given, self.position) = (0, position);
         self.current.truncate(0);
+        self.upcoming = None;
         self.seek_source(layout.sealed_offset(chunk))?;
         let skip = position.min(len) - layout.plaintext_offset(chunk);
         if self.end.is_none() && skip > 0 && self.fill()? {

@@ -1,0 +1,120 @@
+//! Hostile headers: bounded memory and no panic, whatever they claim.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(unsafe_code)]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{Counting, decryptor, encryptor, plaintext};
+use proptest::prelude::*;
+use sealstone::{AttachedHeader, Decryptor, Header, RawKey};
+use sha2::Digest;
+
+/// Sums what is allocated.
+struct Summing;
+
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Summing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Summing = Summing;
+
+/// Bytes that a header may have allocated, in all.
+const LIMIT: usize = 1 << 20;
+
+/// Only one test may allocate at a time.
+fn allocated_by(work: impl FnOnce()) -> usize {
+    let before = ALLOCATED.load(Ordering::Relaxed);
+    work();
+    ALLOCATED.load(Ordering::Relaxed) - before
+}
+
+fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let digest = sha2::Sha256::digest(&bytes);
+    bytes.extend_from_slice(&digest);
+    bytes
+}
+
+/// One test, so that no other allocates meanwhile.
+#[test]
+fn no_header_allocates_over_1_mib_or_calls_a_provider_more_than_twice() {
+    let object = encryptor().seal(&plaintext(100)).unwrap();
+    let start = &object[..76];
+
+    // Claims of as many and as long things as the fields can say.
+    let claims: [&[u8]; 6] = [
+        &[0xFF; 8],
+        &[0, 0, 0xFF],
+        &[0, 0, 16, 0xFF, 0xFF],
+        &[1, 0, 0, 0xFF, 0xFF],
+        &[0, 1, 0, 0xFF, 0xFF, b'a'],
+        &[0, 0, 1, 0, 3, b'r', b'a', b'w', 0xFF, 0xFF],
+    ];
+    for claim in claims {
+        for padding in [0, 4000, 60_000] {
+            let body = [start, claim, &vec![0; padding]].concat();
+            let header = resealed(body);
+            let cost = allocated_by(|| assert!(Header::from_detached(&header).is_err()));
+            assert!(cost < LIMIT, "{claim:?} allocated {cost} bytes");
+        }
+    }
+
+    // The largest header that parses: 16 slots of 4,000 bytes.
+    let mut body = [start, &[0, 0, 16]].concat();
+    for _ in 0..16 {
+        body.extend_from_slice(&[0, 3]);
+        body.extend_from_slice(b"raw");
+        body.extend_from_slice(&[0, 4]);
+        body.extend_from_slice(b"none");
+        body.extend_from_slice(&4000u16.to_be_bytes());
+        body.extend_from_slice(&[7; 4000]);
+    }
+    let header = resealed(body);
+    let cost = allocated_by(|| {
+        let parsed = Header::from_detached(&header).unwrap();
+        assert_eq!(parsed.slots().len(), 16);
+    });
+    assert!(cost < LIMIT, "{cost}");
+
+    // Opened with a provider that claims every slot may be its own.
+    let mut counting = Counting::new(RawKey::from_slice(&[7; 32]).unwrap());
+    counting.always_maybe = true;
+    let counting = std::sync::Arc::new(counting);
+    let parsed = Header::from_detached(&header).unwrap();
+    let payload = parsed.payload_prefix();
+    let result = Decryptor::new(counting.clone()).payload_reader(&parsed, payload.as_slice());
+    assert!(result.is_err());
+    assert_eq!(counting.calls(), 2);
+
+    // Arbitrary bytes with a right beginning and a right checksum.
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(2000));
+    let bytes = proptest::collection::vec(any::<u8>(), 0..3000);
+    runner
+        .run(&bytes, |bytes| {
+            let attached = [&object[..76], &bytes, &vec![0; 4096 - 76 - 32 - bytes.len()]].concat();
+            let copy = resealed(attached);
+            let both = [copy.as_slice(), &copy, &object[8192..]].concat();
+            let cost = allocated_by(|| {
+                let _ = AttachedHeader::parse(&both);
+                let _ = decryptor().open(&both);
+            });
+            prop_assert!(cost < LIMIT, "{} bytes allocated", cost);
+            Ok(())
+        })
+        .unwrap();
+}
