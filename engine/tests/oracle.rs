@@ -250,6 +250,14 @@ fn our_parser_and_the_oracles_encoder_agree_on_every_fact() {
     });
     assert_eq!(slots.collect::<Vec<_>>(), facts.slots);
     assert_eq!(context().canonical_bytes(), oracle::canonical(&pairs()));
+
+    // Control characters end where Unicode says.
+    for (key_id, accepted) in [("\u{7e}", true), ("\u{7f}", false), ("\u{9f}", false), ("\u{a0}", true)] {
+        let mut named = facts.clone();
+        named.slots[0].key_id = key_id.to_owned();
+        let parsed = sealstone::Header::from_detached(&named.detached());
+        assert_eq!(parsed.is_ok(), accepted, "{key_id:?}");
+    }
 }
 
 /// An attached object of ours under [`DATA_KEY`] and [`SALT`].
