@@ -1,5 +1,5 @@
-//! The engine against implementations that share nothing with it but the specification: the `cobblestone` crate, and
-//! the oracle of `common/oracle.rs`.
+//! The engine against implementations written apart from it: the `cobblestone` crate, and the oracle of
+//! `common/oracle.rs`.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,7 +1,7 @@
 //! A second implementation of the format, to compare the engine with.
 //!
-//! Written from `FORMAT.md` and the two C2SP specifications that it names, without a look at the engine, and serial
-//! and plain throughout. Numbers in brackets are those requirements. `None` is a refusal.
+//! Written from `FORMAT.md` and the two C2SP specifications that it names, serial and plain throughout. It shares no code
+//! with the engine but the RustCrypto primitives. Numbers in brackets are requirements. `None` is a refusal.
 
 use std::collections::BTreeMap;
 
