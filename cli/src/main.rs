@@ -1,2 +1,46 @@
-//! The command line.
-fn main() {}
+//! The command line of sealstone: what it was asked, the engine does.
+//!
+//! ```text
+//! args -> io (what is read, where it goes) -> providers (keys) -> engine -> report (result, exit code)
+//! ```
+
+mod args;
+mod commands;
+mod exit;
+mod io;
+mod key_spec;
+mod progress;
+mod prompt;
+mod providers;
+mod report;
+mod signals;
+mod sys;
+mod workers;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::report::Report;
+
+fn main() -> ExitCode {
+    ExitCode::from(run())
+}
+
+/// The whole program; gives its exit code.
+fn run() -> u8 {
+    sys::forbid_core_dumps();
+    signals::watch();
+    let Args { common, command } = Args::parse();
+    let report = Report::new(&common);
+    match command {
+        Command::Encrypt(args) => commands::encrypt::run(&args, &common, &report),
+        Command::Decrypt(args) => commands::decrypt::run(&args, &common, &report),
+        Command::Cat(args) => commands::cat::run(&args, &common, &report),
+        Command::Inspect(args) => commands::inspect::run(&args, &report),
+        Command::Verify(args) => commands::verify::run(&args, &common, &report),
+        Command::Keys(args) => commands::keys::run(&args, &common, &report),
+        Command::Completions(args) => commands::completions::run(&args, &report),
+    }
+}

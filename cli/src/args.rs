@@ -1,0 +1,363 @@
+//! The arguments, as clap reads them. The doc comments here are the help texts.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::key_spec::KeySpec;
+
+/// Encrypts and decrypts large files: parallel, authenticated, in an open format.
+#[derive(Debug, Parser)]
+#[command(name = "sealstone", version, about, arg_required_else_help = true)]
+pub(crate) struct Args {
+    /// What all commands take.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What all commands take.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// The key ring file [default: $SEALSTONE_KEYRING, or one in the user's configuration directory]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) keyring: Option<PathBuf>,
+    /// Print no result line
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more about what is done
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// Print results as JSON: on standard output, or on standard error if that carries data
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to show progress on standard error
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
+    pub(crate) progress: When,
+}
+
+/// When to show progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// If standard error is a terminal
+    Auto,
+    /// Always; as lines where there is no terminal
+    Always,
+    /// Never
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Encrypt files, or standard input
+    Encrypt(EncryptArgs),
+    /// Decrypt objects
+    Decrypt(DecryptArgs),
+    /// Write a range of an object's plaintext
+    Cat(CatArgs),
+    /// Show what an object's header says; needs no key and proves nothing
+    Inspect(InspectArgs),
+    /// Check that objects are whole and unaltered; writes nothing
+    Verify(VerifyArgs),
+    /// Manage the keys of the key ring
+    Keys(KeysArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// What `encrypt` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EncryptArgs {
+    /// Files to encrypt; - is standard input
+    #[arg(required = true, value_name = "IN")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// What is written, and how.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// Who may decrypt: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH or passphrase:fd:N; repeatable
+    /// [default: local:default]
+    #[arg(short, long = "key", value_name = "KEY")]
+    pub(crate) keys: Vec<KeySpec>,
+    /// Bind the object to this pair, which its header shows; repeatable
+    #[arg(long = "context", value_name = "KEY=VALUE")]
+    pub(crate) context: Vec<Pair>,
+    /// Bind the object to this pair, whose value must be given again to decrypt; repeatable
+    #[arg(long = "context-supplied", value_name = "KEY=VALUE")]
+    pub(crate) context_supplied: Vec<Pair>,
+    /// Bytes of plaintext in a chunk
+    #[arg(long, value_enum, value_name = "SIZE", default_value_t = Chunk::K16)]
+    pub(crate) chunk_size: Chunk,
+    /// The cipher
+    #[arg(long, value_enum, default_value_t = Cipher::Aes256Gcm)]
+    pub(crate) suite: Cipher,
+    /// Threads that encrypt; 0 is one for each core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+}
+
+/// What is written, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OutputArgs {
+    /// The output; - is standard output, and a directory takes the outputs of several inputs
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace outputs that exist
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+/// What commands that need keys to read take.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReadArgs {
+    /// A key that may fit: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH or passphrase:fd:N; repeatable
+    /// [default: the key ring, then a passphrase if the object has one]
+    #[arg(short, long = "key", value_name = "KEY")]
+    pub(crate) keys: Vec<KeySpec>,
+    /// A pair that the object must be bound to; repeatable
+    #[arg(long = "context", value_name = "KEY=VALUE")]
+    pub(crate) context: Vec<Pair>,
+    /// The same, for a pair whose value the object does not show; repeatable
+    #[arg(long = "context-supplied", value_name = "KEY=VALUE")]
+    pub(crate) context_supplied: Vec<Pair>,
+    /// Accept whatever other pairs the object shows
+    #[arg(long)]
+    pub(crate) accept_context: bool,
+    /// Threads that decrypt; 0 is one for each core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+}
+
+/// What `decrypt` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DecryptArgs {
+    /// Objects to decrypt; - is standard input
+    #[arg(required = true, value_name = "IN")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// What is written, and how.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// How objects are read.
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+/// What `cat` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CatArgs {
+    /// The object; - is standard input
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// Bytes of the plaintext: A..B (from A to before B), A.., ..B, or --range=-N for the last N [default: all]
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
+    pub(crate) range: Option<ByteRange>,
+    /// What is written, and how.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// How the object is read.
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+/// What `inspect` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InspectArgs {
+    /// Objects; - is standard input
+    #[arg(required = true, value_name = "IN")]
+    pub(crate) inputs: Vec<PathBuf>,
+}
+
+/// What `verify` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// Objects; - is standard input
+    #[arg(required = true, value_name = "IN")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// How objects are read.
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+/// What `keys` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeysArgs {
+    /// What to do with the ring.
+    #[command(subcommand)]
+    pub(crate) action: KeysAction,
+}
+
+/// What to do with the key ring.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysAction {
+    /// Make a key; never replaces one
+    New {
+        /// The key's name
+        name: String,
+    },
+    /// List the keys, without their secrets
+    List,
+    /// Make a new version of a key; older ones still read
+    Rotate {
+        /// The key's name
+        name: String,
+    },
+}
+
+/// What `completions` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// A chunk size.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Chunk {
+    /// 16 KiB
+    #[value(name = "16K")]
+    K16,
+    /// 64 KiB
+    #[value(name = "64K")]
+    K64,
+    /// 256 KiB
+    #[value(name = "256K")]
+    K256,
+    /// 1 MiB
+    #[value(name = "1M")]
+    M1,
+}
+
+impl From<Chunk> for sealstone::ChunkSize {
+    fn from(chunk: Chunk) -> Self {
+        match chunk {
+            Chunk::K16 => Self::KiB16,
+            Chunk::K64 => Self::KiB64,
+            Chunk::K256 => Self::KiB256,
+            Chunk::M1 => Self::MiB1,
+        }
+    }
+}
+
+/// A cipher.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Cipher {
+    /// AES-256-GCM
+    #[value(name = "aes-256-gcm")]
+    Aes256Gcm,
+    /// ChaCha20-Poly1305, for processors without AES instructions
+    #[value(name = "chacha20-poly1305")]
+    ChaCha20Poly1305,
+}
+
+impl From<Cipher> for sealstone::Suite {
+    fn from(cipher: Cipher) -> Self {
+        match cipher {
+            Cipher::Aes256Gcm => Self::Aes256Gcm,
+            Cipher::ChaCha20Poly1305 => Self::ChaCha20Poly1305,
+        }
+    }
+}
+
+/// One pair of the encryption context.
+#[derive(Debug, Clone)]
+pub(crate) struct Pair {
+    /// Before the first `=`.
+    pub(crate) key: String,
+    /// Behind it.
+    pub(crate) value: String,
+}
+
+impl FromStr for Pair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').ok_or("a pair is KEY=VALUE")?;
+        if key.is_empty() {
+            return Err("a pair's key must not be empty".to_owned());
+        }
+        Ok(Self {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        })
+    }
+}
+
+/// Which bytes of the plaintext.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ByteRange {
+    /// From the first number to before the second, or to the end.
+    From(u64, Option<u64>),
+    /// The last bytes.
+    Last(u64),
+}
+
+impl FromStr for ByteRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |digits: &str| {
+            let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            plain.then(|| digits.parse::<u64>().ok()).flatten()
+        };
+        let wrong = || format!("{text:?} is no range: it is A..B, A.., ..B, or -N for the last N bytes");
+        if let Some(last) = text.strip_prefix('-') {
+            return number(last).map(Self::Last).ok_or_else(wrong);
+        }
+        let (start, end) = text.split_once("..").ok_or_else(wrong)?;
+        let start = if start.is_empty() { Some(0) } else { number(start) }.ok_or_else(wrong)?;
+        let end = match end {
+            "" => None,
+            end => Some(number(end).ok_or_else(wrong)?),
+        };
+        if end.is_some_and(|end| start > end) {
+            return Err(format!("{text:?} ends before it begins"));
+        }
+        Ok(Self::From(start, end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn ranges_are_half_open_open_ended_or_a_suffix() {
+        let range = |text: &str| text.parse::<ByteRange>();
+        assert_eq!(range("3..7"), Ok(ByteRange::From(3, Some(7))));
+        assert_eq!(range("3.."), Ok(ByteRange::From(3, None)));
+        assert_eq!(range("..7"), Ok(ByteRange::From(0, Some(7))));
+        assert_eq!(range(".."), Ok(ByteRange::From(0, None)));
+        assert_eq!(range("-7"), Ok(ByteRange::Last(7)));
+        for wrong in [
+            "",
+            "7",
+            "7..3",
+            "a..b",
+            "-",
+            "--1",
+            "+1..2",
+            "1..=2",
+            "1...2",
+            "99999999999999999999..",
+        ] {
+            assert!(range(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_pair_is_split_at_its_first_equals_sign() {
+        let pair: Pair = "k=v=w".parse().unwrap();
+        assert_eq!((pair.key.as_str(), pair.value.as_str()), ("k", "v=w"));
+        assert!("k".parse::<Pair>().is_err());
+        assert!("=v".parse::<Pair>().is_err());
+    }
+}

@@ -1,0 +1,91 @@
+//! One module for each command, and what several of them do alike.
+
+pub(crate) mod cat;
+pub(crate) mod completions;
+pub(crate) mod decrypt;
+pub(crate) mod encrypt;
+pub(crate) mod inspect;
+pub(crate) mod keys;
+pub(crate) mod verify;
+
+use sealstone::{Decryptor, EncryptionContext, ExpectedContext};
+
+use crate::args::{Common, Pair, ReadArgs};
+use crate::exit::Failure;
+use crate::io::Object;
+use crate::providers::ReadingKeys;
+use crate::report::Report;
+use crate::workers::Workers;
+
+/// How objects are read: what `decrypt`, `cat` and `verify` share.
+struct Reading<'a> {
+    keys: ReadingKeys<'a>,
+    context: ExpectedContext,
+    workers: Workers,
+    report: &'a Report,
+}
+
+impl<'a> Reading<'a> {
+    fn new(args: &'a ReadArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
+        let given = context(&args.context, &args.context_supplied)?;
+        let context = match (args.accept_context, given.is_empty()) {
+            (false, _) => ExpectedContext::Exact(given),
+            (true, false) => ExpectedContext::Contains(given),
+            (true, true) => ExpectedContext::AcceptStored,
+        };
+        Ok(Self {
+            keys: ReadingKeys::new(&args.keys, common, report),
+            context,
+            workers: Workers::new(args.threads),
+            report,
+        })
+    }
+
+    /// What opens `object`, and on how many threads it does. Warns of a damaged header copy.
+    fn decryptor(&mut self, object: &Object, name: &str) -> Result<(Decryptor, usize), Failure> {
+        let header = object.header.header();
+        // Before a person is asked for a passphrase that would be of no use.
+        self.context.resolve(header.context())?;
+        let mut providers = self.keys.for_object(header, name)?.into_iter();
+        let first = providers.next().ok_or_else(|| Failure::usage("no key was given"))?;
+        let executor = self.workers.executor(object.len)?;
+        let threads = executor.width();
+        let decryptor = Decryptor::new(first)
+            .with_context(self.context.clone())
+            .with_executor(executor);
+        self.report.detail(|| {
+            let slots: Vec<_> = header.slots().iter().map(sealstone::WrappedKey::name).collect();
+            format!("{name}: {}, sealed for {}", header.suite().name(), slots.join(", "))
+        });
+        Ok((providers.fold(decryptor, Decryptor::with_key), threads))
+    }
+}
+
+/// The encryption context that the pairs make. One key given twice is a slip of the pen.
+fn context(stored: &[Pair], supplied: &[Pair]) -> Result<EncryptionContext, Failure> {
+    let mut context = EncryptionContext::new();
+    let stored = stored.iter().map(|pair| (pair, false));
+    for (Pair { key, value }, is_supplied) in stored.chain(supplied.iter().map(|pair| (pair, true))) {
+        if context.value(key).is_some() {
+            return Err(Failure::usage(format!("context key {key:?} is given twice")));
+        }
+        context = if is_supplied {
+            context.with_supplied(key, value)
+        } else {
+            context.with(key, value)
+        };
+    }
+    context.validate()?;
+    Ok(context)
+}
+
+/// The exit code of what concerns no input.
+fn finish(report: &Report, command: &str, done: Result<(), Failure>) -> u8 {
+    match done {
+        Ok(()) => 0,
+        Err(failure) => {
+            report.failure(command, command, false, &failure);
+            failure.code as u8
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `sealstone decrypt`.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use sealstone::{Decryptor, Error, Progress};
+
+use super::Reading;
+use crate::args::{Common, DecryptArgs};
+use crate::exit::Failure;
+use crate::io::{self, Body, Destination, Input, Job, Object, Protected, Sink};
+use crate::progress::Bar;
+use crate::providers::{explain, key_files};
+use crate::report::{Outcome, Report};
+
+const COMMAND: &str = "decrypt";
+
+/// Decrypts the inputs; gives the exit code.
+pub(crate) fn run(args: &DecryptArgs, common: &Common, report: &Report) -> u8 {
+    match Opening::new(args, common, report).and_then(|opening| Ok((opening, jobs(args)?))) {
+        Ok((mut opening, jobs)) => {
+            let on_stdout = jobs
+                .iter()
+                .any(|job| job.place.as_ref().is_ok_and(io::Place::is_stdout));
+            io::try_all(
+                report,
+                COMMAND,
+                on_stdout,
+                jobs,
+                |job| &job.input,
+                |job| opening.open(job),
+            )
+        }
+        failed => super::finish(report, COMMAND, failed.map(drop)),
+    }
+}
+
+fn jobs(args: &DecryptArgs) -> Result<Vec<Job>, Failure> {
+    io::plan(&args.inputs, args.output.output.as_deref(), opened_name)
+}
+
+fn opened_name(input: &Path) -> Result<PathBuf, Failure> {
+    let stem = input
+        .file_stem()
+        .filter(|_| input.extension().is_some_and(|end| end == "seal"));
+    stem.map(|stem| input.with_file_name(stem))
+        .ok_or_else(|| Failure::usage("its name does not end in .seal; name the output with -o"))
+}
+
+/// How the inputs are opened.
+struct Opening<'a> {
+    args: &'a DecryptArgs,
+    report: &'a Report,
+    reading: Reading<'a>,
+    protected: Protected,
+}
+
+impl<'a> Opening<'a> {
+    fn new(args: &'a DecryptArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
+        Ok(Self {
+            args,
+            report,
+            reading: Reading::new(&args.read, common, report)?,
+            protected: Protected::new(&args.inputs, key_files(&args.read.keys, common)),
+        })
+    }
+
+    fn open(&mut self, job: Job) -> Result<(), Failure> {
+        let place = job.place?;
+        let input = Input::open(&job.input)?;
+        let destination = Destination::check(&place, self.args.output.force, false, &self.protected)?;
+        let name = io::display(&job.input);
+        let object = Object::read(input)?;
+        let progress = Progress::new();
+        let (decryptor, threads) = self.reading.decryptor(&object, &name)?;
+        let decryptor = decryptor.with_progress(progress.clone());
+        let sink = destination.open(&self.protected)?;
+
+        let start = Instant::now();
+        let bar = Bar::show(self.report.progress, &name, object.claimed_len(), move || {
+            progress.bytes()
+        });
+        let header = object.header.clone();
+        let opened = open_into(&decryptor, object.body, sink).map_err(|failure| explain(failure, header.header()));
+        drop(bar);
+        let bytes = opened?;
+        self.report.copy_faults(&name, &header);
+        self.report.outcome(&Outcome {
+            command: COMMAND,
+            done: "decrypted",
+            input: &name,
+            output: Some(&place.display()),
+            on_stdout: place.is_stdout(),
+            bytes,
+            elapsed: start.elapsed(),
+            threads,
+        })
+    }
+}
+
+/// Opens all of an object into `sink`; gives the plaintext's length in bytes.
+fn open_into(decryptor: &Decryptor, body: Body, mut sink: Sink) -> Result<u64, Failure> {
+    let opened = match (body, sink.file()) {
+        (Body::File(source), Some(target)) => decryptor.open_file(&source, target),
+        (Body::File(source), None) => decryptor.decrypt_stream(source, &mut sink),
+        (Body::Stream(source), _) => decryptor.decrypt_stream(source, &mut sink),
+    };
+    match opened {
+        Ok(opened) => {
+            sink.commit()?;
+            Ok(opened.plaintext_len)
+        }
+        Err(error) => Err(with_released(error, &sink)),
+    }
+}
+
+/// Says how much of the plaintext is out, if some can be: it is true, but it is not all.
+pub(super) fn with_released(error: Error, sink: &Sink) -> Failure {
+    let failure = Failure::from(error);
+    if !sink.is_stream() {
+        return failure;
+    }
+    let released = sink.written().load(Ordering::Relaxed);
+    failure.and(&format!(
+        "{released} verified bytes were written before that, and are not the whole"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_name_that_ends_in_seal_names_its_output() {
+        assert_eq!(opened_name(Path::new("d/a.txt.seal")).unwrap(), Path::new("d/a.txt"));
+        for other in ["a", "a.sealed", ".seal", "a.seal.txt", "a.SEAL"] {
+            assert!(opened_name(Path::new(other)).is_err(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `sealstone encrypt`.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use sealstone::{EncryptionContext, Encryptor, Progress};
+
+use crate::args::{Common, EncryptArgs};
+use crate::exit::Failure;
+use crate::io::{self, Destination, Input, Job, Protected, Sink};
+use crate::progress::Bar;
+use crate::providers::{SealingKeys, key_files};
+use crate::report::{Outcome, Report};
+use crate::workers::Workers;
+
+const COMMAND: &str = "encrypt";
+
+/// Encrypts the inputs; gives the exit code.
+pub(crate) fn run(args: &EncryptArgs, common: &Common, report: &Report) -> u8 {
+    match Sealing::new(args, common, report).and_then(|sealing| Ok((sealing, jobs(args)?))) {
+        Ok((mut sealing, jobs)) => {
+            let on_stdout = jobs
+                .iter()
+                .any(|job| job.place.as_ref().is_ok_and(io::Place::is_stdout));
+            io::try_all(
+                report,
+                COMMAND,
+                on_stdout,
+                jobs,
+                |job| &job.input,
+                |job| sealing.seal(job),
+            )
+        }
+        failed => super::finish(report, COMMAND, failed.map(drop)),
+    }
+}
+
+fn jobs(args: &EncryptArgs) -> Result<Vec<Job>, Failure> {
+    io::plan(&args.inputs, args.output.output.as_deref(), sealed_name)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of a naming")]
+fn sealed_name(input: &Path) -> Result<PathBuf, Failure> {
+    let mut name = input.as_os_str().to_owned();
+    name.push(".seal");
+    Ok(name.into())
+}
+
+/// How the inputs are sealed.
+struct Sealing<'a> {
+    args: &'a EncryptArgs,
+    report: &'a Report,
+    keys: SealingKeys<'a>,
+    context: EncryptionContext,
+    workers: Workers,
+    protected: Protected,
+}
+
+impl<'a> Sealing<'a> {
+    fn new(args: &'a EncryptArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
+        Ok(Self {
+            args,
+            report,
+            keys: SealingKeys::new(&args.keys, common, report),
+            context: super::context(&args.context, &args.context_supplied)?,
+            workers: Workers::new(args.threads),
+            protected: Protected::new(&args.inputs, key_files(&args.keys, common)),
+        })
+    }
+
+    fn seal(&mut self, job: Job) -> Result<(), Failure> {
+        let place = job.place?;
+        let input = Input::open(&job.input)?;
+        let destination = Destination::check(&place, self.args.output.force, true, &self.protected)?;
+        let progress = Progress::new();
+        let (encryptor, threads) = self.encryptor(input.len(), progress.clone())?;
+        let sink = destination.open(&self.protected)?;
+
+        let name = io::display(&job.input);
+        let start = Instant::now();
+        let bar = Bar::show(self.report.progress, &name, input.len(), move || progress.bytes());
+        let sealed = seal_into(&encryptor, input, sink);
+        drop(bar);
+        self.report.outcome(&Outcome {
+            command: COMMAND,
+            done: "encrypted",
+            input: &name,
+            output: Some(&place.display()),
+            on_stdout: place.is_stdout(),
+            bytes: sealed?,
+            elapsed: start.elapsed(),
+            threads,
+        })
+    }
+
+    fn encryptor(&mut self, len: Option<u64>, progress: Progress) -> Result<(Encryptor, usize), Failure> {
+        let executor = self.workers.executor(len)?;
+        let threads = executor.width();
+        let (first, others) = self
+            .keys
+            .providers()?
+            .split_first()
+            .ok_or_else(|| Failure::usage("no key was given"))?;
+        let encryptor = Encryptor::new(first.clone())
+            .with_context(self.context.clone())
+            .with_chunk_size(self.args.chunk_size.into())
+            .with_suite(self.args.suite.into())
+            .with_executor(executor)
+            .with_progress(progress);
+        Ok((others.iter().cloned().fold(encryptor, Encryptor::with_key), threads))
+    }
+}
+
+/// Seals all of `input` into `sink`; gives the plaintext's length in bytes.
+fn seal_into(encryptor: &Encryptor, input: Input, mut sink: Sink) -> Result<u64, Failure> {
+    let len = match (input.file(), sink.file()) {
+        (Some(source), Some(target)) => encryptor.seal_file(source, target)?,
+        _ => encryptor.encrypt_stream(input.into_reader(), &mut sink)?,
+    };
+    sink.commit()?;
+    Ok(len)
+}

@@ -1,0 +1,148 @@
+//! `sealstone inspect`: what a header says. No key is needed, and nothing of it is proved.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use sealstone::{ATTACHED_LEN, CopyFault, PREFIX_LEN, SALT_LEN, VERSION};
+use serde::Serialize;
+
+use crate::args::InspectArgs;
+use crate::exit::Failure;
+use crate::io::{self, Input, Object};
+use crate::report::{Report, describe, one_line};
+
+const COMMAND: &str = "inspect";
+
+/// Shows the headers of the inputs; gives the exit code.
+pub(crate) fn run(args: &InspectArgs, report: &Report) -> u8 {
+    io::try_all(report, COMMAND, false, args.inputs.clone(), PathBuf::as_path, |input| {
+        inspect(&input, report)
+    })
+}
+
+fn inspect(input: &Path, report: &Report) -> Result<(), Failure> {
+    let facts = Facts::of(io::display(input), &Object::read(Input::open(input)?)?);
+    if report.is_json() {
+        return report.json(&facts, false);
+    }
+    report.print(facts.to_text().as_bytes())
+}
+
+/// What a header says.
+#[derive(Debug, Serialize)]
+struct Facts {
+    input: String,
+    version: u8,
+    suite: &'static str,
+    chunk_size: usize,
+    /// As the object's length claims it; `None` if that is not known or fits no object.
+    claimed_plaintext_len: Option<u64>,
+    generation: u64,
+    header_copies: [String; 2],
+    context: Vec<Pair>,
+    slots: Vec<Slot>,
+    /// Where the C2SP chunked encryption begins.
+    payload_offset: usize,
+    payload_context: String,
+    salt: String,
+    commitment: String,
+}
+
+/// One pair of the context.
+#[derive(Debug, Serialize)]
+struct Pair {
+    key: String,
+    /// `None` if it is to be supplied.
+    value: Option<String>,
+    supplied: bool,
+}
+
+/// One slot.
+#[derive(Debug, Serialize)]
+struct Slot {
+    provider: String,
+    key_id: String,
+}
+
+impl Facts {
+    fn of(input: String, object: &Object) -> Self {
+        let header = object.header.header();
+        let prefix: [u8; PREFIX_LEN] = header.payload_prefix();
+        let pairs = header.context().iter().map(|(key, value)| Pair {
+            key: key.to_owned(),
+            value: value.map(ToOwned::to_owned),
+            supplied: value.is_none(),
+        });
+        let slots = header.slots().iter().map(|slot| Slot {
+            provider: slot.provider.clone(),
+            key_id: slot.key_id.clone(),
+        });
+        Self {
+            input,
+            version: VERSION,
+            suite: header.suite().name(),
+            chunk_size: header.chunk_size().bytes(),
+            claimed_plaintext_len: object.claimed_len(),
+            generation: header.generation(),
+            header_copies: object
+                .header
+                .faults()
+                .each_ref()
+                .map(|fault| copy_state(fault.as_ref())),
+            context: pairs.collect(),
+            slots: slots.collect(),
+            payload_offset: ATTACHED_LEN,
+            payload_context: hex(&header.payload_context()),
+            salt: hex(&prefix[..SALT_LEN]),
+            commitment: hex(&prefix[SALT_LEN..]),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let len = self.claimed_plaintext_len.map_or_else(
+            || "unknown".to_owned(),
+            |len| format!("{len} bytes, as the object's length claims"),
+        );
+        let mut lines = vec![
+            ("format version", self.version.to_string()),
+            ("suite", self.suite.to_owned()),
+            ("chunk size", format!("{} bytes", self.chunk_size)),
+            ("plaintext", len),
+            ("generation", self.generation.to_string()),
+            ("first header copy", self.header_copies[0].clone()),
+            ("second header copy", self.header_copies[1].clone()),
+        ];
+        lines.extend(self.context.iter().map(|pair| match &pair.value {
+            Some(value) => ("context", format!("{}={value}", pair.key)),
+            None => ("context", format!("{} (its value must be supplied)", pair.key)),
+        }));
+        let slots = self.slots.iter();
+        lines.extend(slots.map(|slot| ("sealed for", format!("{}:{}", slot.provider, slot.key_id))));
+        lines.extend([
+            ("payload offset", self.payload_offset.to_string()),
+            ("payload context", self.payload_context.clone()),
+            ("salt", self.salt.clone()),
+            ("commitment", self.commitment.clone()),
+        ]);
+        let mut text = format!("{} (nothing here is verified)\n", one_line(&self.input));
+        for (name, value) in lines {
+            text.push_str(&format!("  {name:<19}{}\n", one_line(&value)));
+        }
+        text
+    }
+}
+
+fn copy_state(fault: Option<&CopyFault>) -> String {
+    fault.map_or_else(
+        || "whole".to_owned(),
+        |fault| describe(fault).trim_start_matches("is ").to_owned(),
+    )
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,178 @@
+//! From an error to an exit code and one line that says what to do.
+
+use std::fmt;
+use std::io;
+
+use sealstone::{Error, ProviderError, ProviderErrorClass};
+
+/// The exit codes, which scripts rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Code {
+    /// Anything else.
+    Other = 1,
+    /// The command line asks for something that is not done.
+    Usage = 2,
+    /// Not a sealstone object, or one of an unknown version.
+    NotSealstone = 3,
+    /// An input or a key is not there.
+    NotFound = 4,
+    /// The same call may succeed later.
+    Temporary = 5,
+    /// Altered, cut, exchanged, or of another context.
+    NotAuthentic = 6,
+    /// Access denied, a key's state, a wrong key, or no usable one.
+    NoAccess = 7,
+    /// The output is there already.
+    OutputExists = 8,
+    /// Whoever read our output does not any more: as a program that SIGPIPE ends.
+    PipeClosed = 141,
+}
+
+/// Why an input was not done.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What to exit with.
+    pub(crate) code: Code,
+    /// What to tell a person; may have several lines or control characters in it.
+    pub(crate) message: String,
+}
+
+impl Failure {
+    /// A failure.
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// A request that is not done.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Code::Usage, message)
+    }
+
+    /// A failed call of the operating system.
+    pub(crate) fn io(action: impl fmt::Display, error: &io::Error) -> Self {
+        Self::new(io_code(error), format!("{action}: {error}"))
+    }
+
+    /// The same with more to tell.
+    #[must_use]
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        self.message.push_str("; ");
+        self.message.push_str(more);
+        self
+    }
+
+    /// Whether to end without a word.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.code == Code::PipeClosed
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let failure = Self::new(code(&error), error.to_string());
+        match advice(&error) {
+            Some(advice) => failure.and(&advice),
+            None => failure,
+        }
+    }
+}
+
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+fn code(error: &Error) -> Code {
+    match error {
+        Error::NotSealstone { .. } | Error::UnsupportedVersion { .. } => Code::NotSealstone,
+        Error::HeaderTooLarge { .. }
+        | Error::TooManySlots { .. }
+        | Error::InvalidContext { .. }
+        | Error::RangeOutOfBounds { .. } => Code::Usage,
+        Error::HeaderDamaged { .. }
+        | Error::HeaderTruncated { .. }
+        | Error::HeaderOfAnotherPayload
+        | Error::ContextMismatch(_)
+        | Error::CommitmentMismatch { .. }
+        | Error::ChunkAltered { .. }
+        | Error::Truncated { .. }
+        | Error::TrailingData { .. } => Code::NotAuthentic,
+        Error::NoUsableKey { .. } => Code::NoAccess,
+        Error::Provider(error) => provider_code(error),
+        Error::OutputExists(_) => Code::OutputExists,
+        Error::Io { source, .. } => io_code(source),
+        _ => Code::Other,
+    }
+}
+
+fn provider_code(error: &ProviderError) -> Code {
+    match error.class {
+        class if class.is_retryable() => Code::Temporary,
+        ProviderErrorClass::NotFound => Code::NotFound,
+        ProviderErrorClass::Denied | ProviderErrorClass::KeyState => Code::NoAccess,
+        // Of a passphrase nothing tells but that it does not open the slot. Other keys are known by their ids: if
+        // the right one does not open the slot, the slot or the context is not what it was.
+        ProviderErrorClass::BadCiphertext if error.provider == "passphrase" => Code::NoAccess,
+        ProviderErrorClass::BadCiphertext => Code::NotAuthentic,
+        _ => Code::Other,
+    }
+}
+
+fn io_code(error: &io::Error) -> Code {
+    match error.kind() {
+        io::ErrorKind::NotFound => Code::NotFound,
+        io::ErrorKind::PermissionDenied => Code::NoAccess,
+        io::ErrorKind::AlreadyExists => Code::OutputExists,
+        io::ErrorKind::BrokenPipe => Code::PipeClosed,
+        _ => Code::Other,
+    }
+}
+
+/// What to do about it, where the error itself does not say.
+fn advice(error: &Error) -> Option<String> {
+    let advice = match error {
+        Error::NotSealstone { hint: None } => "check the name: `sealstone encrypt` did not write it",
+        Error::HeaderDamaged { .. } => "neither copy of the header can be used: get another copy of the object",
+        Error::HeaderTruncated { .. } | Error::Truncated { .. } => "copy or download it again, to its end",
+        Error::HeaderOfAnotherPayload | Error::CommitmentMismatch { .. } | Error::ChunkAltered { .. } => {
+            "get another copy of the object"
+        }
+        Error::TrailingData { .. } => "something was appended: get another copy of the object",
+        Error::ContextMismatch(_) => {
+            "`sealstone inspect` shows the object's pairs: give them with --context and --context-supplied, or accept \
+             the shown ones with --accept-context"
+        }
+        Error::NoUsableKey { slots, .. } => return Some(keys_to_add(slots)),
+        Error::OutputExists(_) => "-f replaces it",
+        Error::SourceChanged { .. } => "try again when nothing writes to it",
+        Error::Provider(error) if error.is_retryable() => "try again later",
+        _ => return None,
+    };
+    Some(advice.to_owned())
+}
+
+/// Which `--key` each slot asks for.
+pub(crate) fn keys_to_add(slots: &[String]) -> String {
+    let mut keys: Vec<String> = slots.iter().map(|slot| key_for(slot)).collect();
+    keys.sort();
+    keys.dedup();
+    format!("add {}", keys.join(" or "))
+}
+
+fn key_for(slot: &str) -> String {
+    let (provider, key_id) = slot.split_once(':').unwrap_or((slot, ""));
+    match provider {
+        "local" => {
+            let name = key_id.rsplit_once('#').map_or(key_id, |(name, _)| name);
+            format!("--keyring FILE with the ring that has its key {name} (--key local:{name})")
+        }
+        "raw" => "--key raw:file:PATH".to_owned(),
+        "passphrase" => "--key passphrase".to_owned(),
+        other => format!("a key of {other}, which this program cannot use"),
+    }
+}

@@ -1,0 +1,29 @@
+//! What is read, and where the result goes.
+//!
+//! ```text
+//! names -> Plan -> Job: Input -> Object (what is read has a header)
+//!                       Place -> Destination (checked) -> Sink (open)
+//! ```
+
+mod input;
+mod object;
+mod output;
+mod plan;
+
+use std::path::Path;
+
+pub(crate) use self::input::Input;
+pub(crate) use self::object::{Body, Object};
+pub(crate) use self::output::{Destination, Place, Protected, Sink};
+pub(crate) use self::plan::{Job, plan, try_all};
+
+/// The name that stands for standard input and output.
+const STANDARD: &str = "-";
+
+/// A path as messages show it.
+pub(crate) fn display(path: &Path) -> String {
+    if path == Path::new(STANDARD) {
+        return "standard input".to_owned();
+    }
+    path.display().to_string()
+}

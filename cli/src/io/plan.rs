@@ -1,0 +1,145 @@
+//! Which input goes where.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::{Place, STANDARD, display};
+use crate::exit::Failure;
+use crate::report::Report;
+
+/// Names the output of an input.
+pub(super) type Naming = fn(&Path) -> Result<PathBuf, Failure>;
+
+/// One input and its output.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// The input.
+    pub(crate) input: PathBuf,
+    /// Where its result goes, or why it can go nowhere.
+    pub(crate) place: Result<Place, Failure>,
+}
+
+/// Finds each input its output: `output` or a file in it, or else what `naming` makes of the input's name.
+///
+/// Fails if the request as a whole makes no sense; what is wrong with one input alone is in its job.
+pub(crate) fn plan(inputs: &[PathBuf], output: Option<&Path>, naming: Naming) -> Result<Vec<Job>, Failure> {
+    if inputs.iter().filter(|input| is_standard(input)).count() > 1 {
+        return Err(Failure::usage("standard input can be read once only"));
+    }
+    let into = output.filter(|output| output.is_dir());
+    if inputs.len() > 1
+        && into.is_none()
+        && let Some(output) = output
+    {
+        let message = format!(
+            "{}: for several inputs the output must be a directory",
+            output.display()
+        );
+        return Err(Failure::usage(message));
+    }
+    let mut taken = HashSet::new();
+    let jobs = inputs.iter().map(|input| {
+        let place = match (into, output) {
+            (Some(directory), _) => in_directory(directory, input, naming),
+            (None, Some(output)) => Ok(Place::named(output)),
+            (None, None) if !is_standard(input) => naming(input).map(Place::Path),
+            (None, None) if inputs.len() == 1 => Ok(Place::Stdout { by_name: false }),
+            (None, None) => Err(Failure::usage(
+                "beside other inputs it needs a directory for its output: -o DIR",
+            )),
+        };
+        let place = place.and_then(|place| match &place {
+            Place::Path(path) if !taken.insert(path.clone()) => {
+                let message = format!("its output {} is another input's too; encrypt it apart", path.display());
+                Err(Failure::usage(message))
+            }
+            _ => Ok(place),
+        });
+        Job {
+            input: input.clone(),
+            place,
+        }
+    });
+    Ok(jobs.collect())
+}
+
+fn is_standard(input: &Path) -> bool {
+    input == Path::new(STANDARD)
+}
+
+fn in_directory(directory: &Path, input: &Path, naming: Naming) -> Result<Place, Failure> {
+    match input.file_name() {
+        Some(name) if !is_standard(input) => naming(Path::new(name)).map(|name| Place::Path(directory.join(name))),
+        _ => Err(Failure::usage(format!(
+            "{} is a directory, and the input has no name to use in it: give the output's",
+            directory.display()
+        ))),
+    }
+}
+
+/// Does `work` on every item, whatever becomes of the others; gives the exit code: the first failure's.
+///
+/// When nobody reads our output any more, the rest is not begun.
+pub(crate) fn try_all<T>(
+    report: &Report,
+    command: &str,
+    on_stdout: bool,
+    items: Vec<T>,
+    path: impl Fn(&T) -> &Path,
+    mut work: impl FnMut(T) -> Result<(), Failure>,
+) -> u8 {
+    let mut code = 0;
+    for item in items {
+        let name = display(path(&item));
+        if let Err(failure) = work(item) {
+            report.failure(command, &name, on_stdout, &failure);
+            if code == 0 {
+                code = failure.code as u8;
+            }
+            if failure.is_quiet() {
+                break;
+            }
+        }
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::unnecessary_wraps, reason = "the shape of a naming")]
+    fn sealed(path: &Path) -> Result<PathBuf, Failure> {
+        Ok(path.with_extension("seal"))
+    }
+
+    fn places(inputs: &[&str], output: Option<&str>) -> Result<Vec<Result<Place, Failure>>, Failure> {
+        let inputs: Vec<_> = inputs.iter().map(PathBuf::from).collect();
+        plan(&inputs, output.map(Path::new), sealed).map(|jobs| jobs.into_iter().map(|job| job.place).collect())
+    }
+
+    #[test]
+    fn one_input_goes_beside_itself_or_where_it_is_told() {
+        let place = |inputs: &[&str], output| places(inputs, output).unwrap().remove(0).unwrap();
+        assert_eq!(place(&["d/a"], None), Place::Path("d/a.seal".into()));
+        assert_eq!(place(&["d/a"], Some("b")), Place::Path("b".into()));
+        assert_eq!(place(&["d/a"], Some("-")), Place::Stdout { by_name: true });
+        assert_eq!(place(&["-"], None), Place::Stdout { by_name: false });
+        let directory = std::env::temp_dir();
+        assert_eq!(
+            place(&["d/a"], directory.to_str()),
+            Place::Path(directory.join("a.seal"))
+        );
+    }
+
+    #[test]
+    fn several_inputs_need_a_directory_and_different_names() {
+        assert!(places(&["a", "b"], Some("c")).is_err());
+        assert!(places(&["a", "b"], Some("-")).is_err());
+        assert!(places(&["-", "-"], None).is_err());
+        assert!(places(&["a", "-"], None).unwrap()[1].is_err());
+        let directory = std::env::temp_dir();
+        let places = places(&["x/a", "y/a"], directory.to_str()).unwrap();
+        assert!(places[0].is_ok() && places[1].is_err());
+    }
+}

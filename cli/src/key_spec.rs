@@ -1,0 +1,103 @@
+//! What `--key` says: where a key is. A key itself never stands on the command line, which every user can see.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where a key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum KeySpec {
+    /// A named key of the key ring.
+    Local(String),
+    /// A raw 32-byte key in a file.
+    RawFile(PathBuf),
+    /// A passphrase.
+    Passphrase(PassphraseFrom),
+}
+
+/// Where a passphrase comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PassphraseFrom {
+    /// The terminal.
+    Terminal,
+    /// A file.
+    File(PathBuf),
+    /// An open file descriptor.
+    Descriptor(u32),
+}
+
+impl FromStr for KeySpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "passphrase" => Ok(Self::Passphrase(PassphraseFrom::Terminal)),
+            Some(("local", name)) if !name.is_empty() => Ok(Self::Local(name.to_owned())),
+            Some(("raw", rest)) => parse_path(rest).map(Self::RawFile).ok_or_else(|| {
+                "a raw key comes from a file: raw:file:PATH; on the command line every user could see it".to_owned()
+            }),
+            Some(("passphrase", rest)) => parse_passphrase(rest).map(Self::Passphrase),
+            _ => Err(
+                "a key is local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH or passphrase:fd:N".to_owned(),
+            ),
+        }
+    }
+}
+
+fn parse_passphrase(text: &str) -> Result<PassphraseFrom, String> {
+    if let Some(path) = parse_path(text) {
+        return Ok(PassphraseFrom::File(path));
+    }
+    match text.strip_prefix("fd:").map(str::parse::<u32>) {
+        Some(Ok(1 | 2)) => Err("descriptors 1 and 2 are for output; open another one".to_owned()),
+        Some(Ok(descriptor)) => Ok(PassphraseFrom::Descriptor(descriptor)),
+        Some(Err(_)) => Err("passphrase:fd:N takes the number of an open file descriptor".to_owned()),
+        None => Err(
+            "a passphrase comes from the terminal (passphrase), a file (passphrase:file:PATH) or a descriptor \
+             (passphrase:fd:N); on the command line every user could see it"
+                .to_owned(),
+        ),
+    }
+}
+
+fn parse_path(text: &str) -> Option<PathBuf> {
+    text.strip_prefix("file:")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_is_understood() {
+        for (text, spec) in [
+            ("local:work", KeySpec::Local("work".to_owned())),
+            ("raw:file:a:b", KeySpec::RawFile("a:b".into())),
+            ("passphrase", KeySpec::Passphrase(PassphraseFrom::Terminal)),
+            (
+                "passphrase:file:p",
+                KeySpec::Passphrase(PassphraseFrom::File("p".into())),
+            ),
+            ("passphrase:fd:3", KeySpec::Passphrase(PassphraseFrom::Descriptor(3))),
+        ] {
+            assert_eq!(text.parse(), Ok(spec));
+        }
+    }
+
+    /// Nor does the refusal repeat it: error messages end in logs.
+    #[test]
+    fn a_secret_on_the_command_line_is_refused_and_not_repeated() {
+        for text in [
+            "passphrase:hunter2",
+            "raw:hunter2",
+            "passphrase:fd:hunter2",
+            "hunter2",
+            "local:",
+            "passphrase:",
+        ] {
+            let refusal = text.parse::<KeySpec>().unwrap_err();
+            assert!(!refusal.contains("hunter2"), "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Passphrases from the terminal, without echo. Standard input and output are left alone: they may carry data.
+
+use zeroize::Zeroizing;
+
+use crate::exit::{Code, Failure};
+use crate::signals;
+
+/// Asks for the passphrase to seal with, twice: a slip would lock the data for ever.
+pub(crate) fn new_passphrase() -> Result<Zeroizing<String>, Failure> {
+    let passphrase = ask("New passphrase: ")?;
+    if passphrase.is_empty() {
+        return Err(Failure::usage(
+            "an empty passphrase protects nothing: nothing was encrypted",
+        ));
+    }
+    if *ask("The same again: ")? != *passphrase {
+        return Err(Failure::usage("the passphrases differ: nothing was encrypted"));
+    }
+    Ok(passphrase)
+}
+
+/// Asks for the passphrase that `object` was sealed with.
+pub(crate) fn passphrase_of(object: &str) -> Result<Zeroizing<String>, Failure> {
+    let passphrase = ask(&format!("Passphrase of {}: ", crate::report::one_line(object)))?;
+    if passphrase.is_empty() {
+        return Err(Failure::new(Code::NoAccess, "no passphrase was given"));
+    }
+    Ok(passphrase)
+}
+
+fn ask(question: &str) -> Result<Zeroizing<String>, Failure> {
+    let _restored = signals::restore_on_exit();
+    rpassword::prompt_password(question)
+        .map(Zeroizing::new)
+        .map_err(|error| {
+            let message = format!(
+                "there is no terminal to ask for the passphrase on ({error}); use --key passphrase:file:PATH or \
+             --key passphrase:fd:N"
+            );
+            Failure::new(Code::NoAccess, message)
+        })
+}

@@ -1,0 +1,271 @@
+//! From what `--key` says to key providers: for sealing all of them, for reading those that an object needs.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sealstone::{Error, Header, KeyMatch, KeyProvider, KeyRing, Passphrase, ProviderErrorClass, RawKey};
+use zeroize::Zeroizing;
+
+use crate::args::Common;
+use crate::exit::{Code, Failure, keys_to_add};
+use crate::key_spec::{KeySpec, PassphraseFrom};
+use crate::report::Report;
+use crate::sys;
+use crate::{io as files, prompt};
+
+/// The longest passphrase, in bytes: more is a wrong file.
+const MAX_PASSPHRASE_LEN: usize = 4096;
+
+type Provider = Arc<dyn KeyProvider>;
+
+/// The key ring file: the option, the environment, the user's configuration directory.
+pub(crate) fn ring_path(common: &Common) -> Result<PathBuf, Failure> {
+    let set = std::env::var_os("SEALSTONE_KEYRING").filter(|path| !path.is_empty());
+    common
+        .keyring
+        .clone()
+        .or_else(|| set.map(PathBuf::from))
+        .or_else(|| sys::config_dir().map(|dir| dir.join("sealstone").join("keyring.json")))
+        .ok_or_else(|| Failure::usage("no home directory is set: say where the key ring is with --keyring FILE"))
+}
+
+/// The files that keys are in: no output may replace them.
+pub(crate) fn key_files(specs: &[KeySpec], common: &Common) -> Vec<PathBuf> {
+    let named = specs.iter().filter_map(|spec| match spec {
+        KeySpec::RawFile(path) | KeySpec::Passphrase(PassphraseFrom::File(path)) => Some(path.clone()),
+        _ => None,
+    });
+    named.chain(ring_path(common).ok()).collect()
+}
+
+/// The keys to seal with, fetched once: a passphrase is asked for once, however many inputs there are.
+#[derive(Debug)]
+pub(crate) struct SealingKeys<'a> {
+    specs: Vec<KeySpec>,
+    common: &'a Common,
+    report: &'a Report,
+    providers: Vec<Provider>,
+}
+
+impl<'a> SealingKeys<'a> {
+    /// The keys that `specs` name; the default key if there are none.
+    pub(crate) fn new(specs: &[KeySpec], common: &'a Common, report: &'a Report) -> Self {
+        let mut specs = specs.to_vec();
+        if specs.is_empty() {
+            specs.push(KeySpec::Local(KeyRing::DEFAULT_NAME.to_owned()));
+        }
+        Self {
+            specs,
+            common,
+            report,
+            providers: Vec::new(),
+        }
+    }
+
+    /// The providers: the first makes the data key, the others wrap it.
+    pub(crate) fn providers(&mut self) -> Result<&[Provider], Failure> {
+        if self.providers.is_empty() {
+            let made: Result<_, Failure> = self.specs.iter().map(|spec| self.provider(spec)).collect();
+            self.providers = made?;
+        }
+        Ok(&self.providers)
+    }
+
+    fn provider(&self, spec: &KeySpec) -> Result<Provider, Failure> {
+        Ok(match spec {
+            KeySpec::Local(name) => Arc::new(self.ring(name)?),
+            KeySpec::RawFile(path) => Arc::new(RawKey::from_file(path)?),
+            KeySpec::Passphrase(PassphraseFrom::Terminal) => Arc::new(passphrase(prompt::new_passphrase()?)?),
+            KeySpec::Passphrase(from) => Arc::new(stored_passphrase(from)?),
+        })
+    }
+
+    /// The ring. Only the default key is made on first use: another name may be a slip of the pen.
+    fn ring(&self, name: &str) -> Result<KeyRing, Failure> {
+        let path = ring_path(self.common)?;
+        if name == KeyRing::DEFAULT_NAME {
+            let (ring, created) = KeyRing::create_or_open(&path, name)?;
+            if created {
+                announce_key(self.report, &path, name);
+            }
+            return Ok(ring);
+        }
+        let make_it = format!("`sealstone keys new {name}` makes it");
+        let ring = KeyRing::open(&path).and_then(|ring| ring.with_sealing_key(name));
+        ring.map_err(|error| match error.class {
+            ProviderErrorClass::NotFound => Failure::from(error).and(&make_it),
+            _ => error.into(),
+        })
+    }
+}
+
+/// Says that a key was made, even if told to be quiet: nothing else says what must not be lost.
+pub(crate) fn announce_key(report: &Report, ring: &Path, name: &str) {
+    report.note(&format!(
+        "made the key {name} in the key ring {}: keep a copy of that file; if it is lost, all that was encrypted with \
+         it is lost",
+        ring.display()
+    ));
+}
+
+/// The keys to read with: each fetched when the first object needs it.
+#[derive(Debug)]
+pub(crate) struct ReadingKeys<'a> {
+    specs: &'a [KeySpec],
+    common: &'a Common,
+    report: &'a Report,
+    /// Those that are had without asking a person; `None` before the first object.
+    stored: Option<Vec<Provider>>,
+    asked: Option<Provider>,
+}
+
+impl<'a> ReadingKeys<'a> {
+    /// The keys that `specs` name; the key ring and a passphrase if there are none.
+    pub(crate) fn new(specs: &'a [KeySpec], common: &'a Common, report: &'a Report) -> Self {
+        Self {
+            specs,
+            common,
+            report,
+            stored: None,
+            asked: None,
+        }
+    }
+
+    /// The providers to try on the object `name`. A person is asked only if nothing else fits.
+    pub(crate) fn for_object(&mut self, header: &Header, name: &str) -> Result<Vec<Provider>, Failure> {
+        let stored = self.stored(header)?;
+        if stored.iter().any(|provider| fits(provider, header)) {
+            return Ok(stored);
+        }
+        if self.may_ask() && has_passphrase(header) {
+            let asked = match &self.asked {
+                Some(asked) => asked.clone(),
+                None => Arc::new(passphrase(prompt::passphrase_of(name)?)?),
+            };
+            self.asked = Some(asked.clone());
+            return Ok([stored, vec![asked]].concat());
+        }
+        if stored.is_empty() {
+            return Err(self.nothing_to_try(header));
+        }
+        Ok(stored)
+    }
+
+    fn may_ask(&self) -> bool {
+        let asks = |spec: &KeySpec| *spec == KeySpec::Passphrase(PassphraseFrom::Terminal);
+        self.specs.is_empty() || self.specs.iter().any(asks)
+    }
+
+    fn stored(&mut self, header: &Header) -> Result<Vec<Provider>, Failure> {
+        if self.stored.is_none() {
+            self.stored = Some(if self.specs.is_empty() {
+                self.default_ring(header)?
+            } else {
+                let specs = self.specs.iter();
+                let made: Result<Vec<_>, Failure> = specs.map(|spec| self.provider(spec)).collect();
+                made?.into_iter().flatten().collect()
+            });
+        }
+        Ok(self.stored.clone().unwrap_or_default())
+    }
+
+    /// The ring, if there is one: reading never makes it. One that cannot be used is no reason not to ask for a
+    /// passphrase.
+    fn default_ring(&self, header: &Header) -> Result<Vec<Provider>, Failure> {
+        let Ok(path) = ring_path(self.common) else {
+            return Ok(Vec::new());
+        };
+        match KeyRing::open(&path) {
+            Ok(ring) => Ok(vec![Arc::new(ring)]),
+            Err(error) if error.class == ProviderErrorClass::NotFound && self.common.keyring.is_none() => {
+                Ok(Vec::new())
+            }
+            Err(error) if has_passphrase(header) => {
+                self.report.note(&format!("warning: {error}"));
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn provider(&self, spec: &KeySpec) -> Result<Option<Provider>, Failure> {
+        Ok(Some(match spec {
+            KeySpec::Local(name) => Arc::new(KeyRing::open(&ring_path(self.common)?)?.with_sealing_key(name)?),
+            KeySpec::RawFile(path) => Arc::new(RawKey::from_file(path)?),
+            KeySpec::Passphrase(PassphraseFrom::Terminal) => return Ok(None),
+            KeySpec::Passphrase(from) => Arc::new(stored_passphrase(from)?),
+        }))
+    }
+
+    /// The engine's answer where there is nothing to offer it, and why there is nothing.
+    fn nothing_to_try(&self, header: &Header) -> Failure {
+        let slots: Vec<_> = header.slots().iter().map(sealstone::WrappedKey::name).collect();
+        let mut reasons = Vec::new();
+        if let (true, Ok(path)) = (self.specs.is_empty(), ring_path(self.common)) {
+            reasons.push(format!("there is no key ring {}", path.display()));
+        }
+        Failure::from(Error::NoUsableKey { slots, reasons })
+    }
+}
+
+fn fits(provider: &Provider, header: &Header) -> bool {
+    let slots = header.slots().iter().filter(|slot| slot.provider == provider.id());
+    slots
+        .into_iter()
+        .any(|slot| !matches!(provider.matches(slot), KeyMatch::No(_)))
+}
+
+fn has_passphrase(header: &Header) -> bool {
+    header.slots().iter().any(|slot| slot.provider == "passphrase")
+}
+
+/// What to add to a failure of the keys offered, where the engine's text does not have it.
+pub(crate) fn explain(failure: Failure, header: &Header) -> Failure {
+    let others: Vec<_> = header.slots().iter().map(sealstone::WrappedKey::name).collect();
+    if failure.code == Code::NoAccess && others.len() > 1 && !failure.message.contains("add --key") {
+        return failure.and(&format!("or {}", keys_to_add(&others)));
+    }
+    failure
+}
+
+/// A passphrase that no person has to be asked for. One line end behind it is not part of it.
+fn stored_passphrase(from: &PassphraseFrom) -> Result<Passphrase, Failure> {
+    let (place, opened) = match from {
+        PassphraseFrom::File(path) => (files::display(path), File::open(path)),
+        PassphraseFrom::Descriptor(descriptor) => (
+            format!("file descriptor {descriptor}"),
+            sys::open_descriptor(*descriptor),
+        ),
+        PassphraseFrom::Terminal => return passphrase(prompt::new_passphrase()?),
+    };
+    let read = opened.and_then(read_passphrase);
+    let mut text = read.map_err(|error| Failure::io(format!("reading the passphrase from {place}"), &error))?;
+    let len = text.trim_end_matches(['\r', '\n']).len();
+    if text.len() - len <= "\r\n".len() && !text[len..].starts_with("\n\n") {
+        text.truncate(len);
+    }
+    if text.is_empty() {
+        return Err(Failure::usage(format!(
+            "{place} holds no passphrase: an empty one protects nothing"
+        )));
+    }
+    passphrase(text)
+}
+
+/// Hands the text over without a copy: the engine wipes it.
+fn passphrase(mut text: Zeroizing<String>) -> Result<Passphrase, Failure> {
+    Ok(Passphrase::new(std::mem::take(&mut *text))?)
+}
+
+fn read_passphrase(file: File) -> io::Result<Zeroizing<String>> {
+    // The room is there from the start, so that no copy is left where a buffer grew.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE_LEN + 1));
+    file.take(MAX_PASSPHRASE_LEN as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_PASSPHRASE_LEN {
+        return Err(io::Error::other("longer than 4096 bytes"));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| io::Error::other("not UTF-8 text"))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}

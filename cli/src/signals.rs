@@ -1,0 +1,103 @@
+//! What has to be undone when a signal ends the process, at whatever point that is.
+//!
+//! ```text
+//! SIGINT, SIGTERM, SIGHUP -> a thread of its own: temporary file away, terminal as it was -> exit 128 + signal
+//! ```
+//!
+//! The other threads are not asked: one of them may wait in a read for ever.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use indicatif::ProgressBar;
+
+use crate::sys::TerminalSettings;
+
+static CLEANUP: Mutex<Cleanup> = Mutex::new(Cleanup {
+    temporary: None,
+    bar: None,
+    terminal: None,
+});
+
+/// What has to be undone.
+struct Cleanup {
+    temporary: Option<PathBuf>,
+    bar: Option<ProgressBar>,
+    terminal: Option<TerminalSettings>,
+}
+
+/// Starts to wait for signals.
+pub(crate) fn watch() {
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter();
+        let wanted: Vec<_> = wanted.filter(|&signal| !crate::sys::is_ignored(signal)).collect();
+        // Without the thread signals end the process as they do by default: only the cleaning up is lost.
+        if let Ok(mut signals) = signal_hook::iterator::Signals::new(wanted) {
+            let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+                if let Some(signal) = signals.forever().next() {
+                    clean_up();
+                    signal_hook::low_level::exit(128 + signal);
+                }
+            });
+        }
+    }
+}
+
+/// Keeps others from `CLEANUP`, even behind a panic: what is in it still has to be undone.
+fn cleanup() -> MutexGuard<'static, Cleanup> {
+    CLEANUP.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(unix)]
+fn clean_up() {
+    let mut cleanup = cleanup();
+    if let Some(path) = cleanup.temporary.take() {
+        let _ = std::fs::remove_file(path);
+    }
+    if let Some(terminal) = cleanup.terminal.take() {
+        terminal.restore();
+    }
+    if let Some(bar) = cleanup.bar.take() {
+        bar.finish_and_clear();
+    }
+    // The other threads must not get on from here: a commit would leave a file that was just reported undone.
+    std::mem::forget(cleanup);
+}
+
+/// What is to be undone no more when it is dropped.
+#[derive(Debug)]
+#[must_use = "dropped, it is not cleaned up any more"]
+pub(crate) struct Registered(fn(&mut Cleanup));
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        (self.0)(&mut cleanup());
+    }
+}
+
+/// Registers a temporary file to be removed.
+pub(crate) fn remove_on_exit(path: PathBuf) -> Registered {
+    cleanup().temporary = Some(path);
+    Registered(|cleanup| cleanup.temporary = None)
+}
+
+/// Registers a bar to be cleared.
+pub(crate) fn clear_on_exit(bar: ProgressBar) -> Registered {
+    cleanup().bar = Some(bar);
+    Registered(|cleanup| cleanup.bar = None)
+}
+
+/// Registers the terminal's present settings to be put back.
+pub(crate) fn restore_on_exit() -> Registered {
+    cleanup().terminal = TerminalSettings::current();
+    Registered(|cleanup| cleanup.terminal = None)
+}
+
+/// Runs `commit` while no signal ends the process: a file that is being named may have a name for a moment that
+/// nobody else knows.
+pub(crate) fn uninterrupted<T>(commit: impl FnOnce() -> T) -> T {
+    let _cleanup = cleanup();
+    commit()
+}
