@@ -1,5 +1,13 @@
 //! What the integration tests share.
-#![allow(dead_code, clippy::mod_module_files, unreachable_pub, missing_docs)]
+#![allow(
+    dead_code,
+    clippy::mod_module_files,
+    clippy::unwrap_used,
+    unreachable_pub,
+    missing_docs
+)]
+
+pub mod oracle;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
