@@ -40,9 +40,8 @@ class CommandLine:
     def run(self, *arguments, expect=0):
         done = subprocess.run([self.binary, *map(str, arguments)], env=self.env, capture_output=True)
         if done.returncode != expect:
-            raise SystemExit(
-                f"sealstone {' '.join(map(str, arguments))}: exit {done.returncode}, not {expect}: {done.stderr.decode()}"
-            )
+            command = " ".join(map(str, arguments))
+            raise SystemExit(f"sealstone {command}: exit {done.returncode}, not {expect}: {done.stderr.decode()}")
         return done
 
     def encrypt(self, plaintext, *options):

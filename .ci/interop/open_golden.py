@@ -6,7 +6,7 @@
 The manifest is a JSON list of objects, or an object whose "objects" is one. What is used of each: "file" (beside the
 manifest), "attached", "data_key" and "payload_context" (hexadecimal), "plaintext_len", "plaintext_sha256".
 
-Only suite 1 with 16 KiB chunks is Cobblestone-256. A standard reader has to refuse every other object, which is checked.
+Only suite 1 with 16 KiB chunks is Cobblestone-256. A standard reader has to refuse every other object: checked too.
 """
 
 import hashlib
@@ -48,13 +48,13 @@ def main():
                 objects.open_payload(payload, data_key, context)
             except InvalidTag:
                 others += 1
-                print(f"SKIPPED {name}: only Cobblestone-256 objects are standard; refused by cryptography, as it must be")
+                print(f"SKIPPED {name}: only Cobblestone-256 objects are standard; cryptography refuses it, as it must")
                 continue
             raise SystemExit(f"{name} is not Cobblestone-256, and a standard reader opened it")
         plaintext = objects.open_payload(payload, data_key, context)
         digest = hashlib.sha256(plaintext).hexdigest()
         if (len(plaintext), digest) != (entry["plaintext_len"], entry["plaintext_sha256"]):
-            raise SystemExit(f"{name}: opened to {len(plaintext)} bytes of SHA-256 {digest}, not to what the manifest says")
+            raise SystemExit(f"{name}: opened to {len(plaintext)} bytes, SHA-256 {digest}: not what the manifest says")
         opened += 1
         print(f"opened  {name}: {len(plaintext)} bytes")
     print(f"{opened} golden objects opened by cryptography, {others} of other suites and chunk sizes not standard")
