@@ -25,6 +25,11 @@ pub(crate) const fn chunks_per_batch(layout: Layout) -> usize {
     if chunks == 0 { 1 } else { chunks }
 }
 
+/// Bytes of memory that a full batch takes while it is sealed or opened: plaintext and sealed bytes.
+pub(crate) const fn batch_memory(layout: Layout) -> usize {
+    chunks_per_batch(layout) * (layout.chunk_len() + layout.sealed_chunk_len())
+}
+
 /// Plaintext of consecutive chunks.
 pub(crate) struct PlainBatch {
     pub(crate) first: ChunkIndex,

@@ -119,6 +119,18 @@ pub(crate) struct Span {
     pub(crate) ends: bool,
 }
 
+impl Span {
+    /// The lengths of what is sealed and what that gives.
+    pub(crate) const fn seal_lens(&self) -> (usize, usize) {
+        (self.plain_len, self.sealed_len)
+    }
+
+    /// The lengths of what is opened and what that gives.
+    pub(crate) const fn open_lens(&self) -> (usize, usize) {
+        (self.sealed_len, self.plain_len)
+    }
+}
+
 /// The spans of a run of chunks, in order.
 #[derive(Debug)]
 pub(crate) struct Spans {
@@ -164,6 +176,23 @@ impl Spans {
         let mut spans = Self::all(layout, plaintext_len)?;
         spans.chunks.start = spans.chunk_count - 1;
         Ok(spans)
+    }
+
+    /// Gives each span its own part of two buffers that all spans together fill; `lens` says how long the parts are.
+    pub(crate) fn share<'a>(
+        self,
+        mut from: &'a [u8],
+        mut to: &'a mut [u8],
+        lens: impl Fn(&Span) -> (usize, usize),
+    ) -> Vec<(Span, &'a [u8], &'a mut [u8])> {
+        self.map(|span| {
+            let (from_len, to_len) = lens(&span);
+            let (from_part, from_rest) = from.split_at(from_len);
+            let (to_part, to_rest) = mem::take(&mut to).split_at_mut(to_len);
+            (from, to) = (from_rest, to_rest);
+            (span, from_part, to_part)
+        })
+        .collect()
     }
 
     fn step(&self) -> u64 {

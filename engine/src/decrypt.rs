@@ -99,18 +99,24 @@ impl Decryptor {
 
     /// Finds the object's key; `payload_start` is where errors shall count offsets from.
     pub(crate) fn opener(&self, header: &Header, payload_start: u64) -> Result<Opener> {
-        pollster::block_on(self.opener_async(header, payload_start))
-    }
-
-    async fn opener_async(&self, header: &Header, payload_start: u64) -> Result<Opener> {
         let offer = Offer {
             providers: &self.providers,
             context: &self.context,
             max_provider_calls: self.max_provider_calls,
             backend: self.backend,
         };
-        let cipher = unlock(header, &offer).await?;
+        let cipher = pollster::block_on(unlock(header, &offer))?;
         Ok(Opener::new(cipher, header.layout(), payload_start))
+    }
+
+    /// Reads the attached header of the object in `source`, without any key.
+    ///
+    /// # Errors
+    /// As [`AttachedHeader::parse`].
+    pub fn read_header(source: &(impl ReadAt + ?Sized)) -> Result<AttachedHeader> {
+        let mut start = vec![0; ATTACHED_LEN];
+        let len = read_full_at(source, &mut start, 0)?;
+        AttachedHeader::parse(&start[..len])
     }
 
     /// A reader of the plaintext of the object that `source` gives, header first.
@@ -202,7 +208,7 @@ impl Decryptor {
     fn open_chunks(&self, opener: &Opener, object: &[u8], plaintext: &mut [u8]) -> Result<()> {
         let chunks = &object[buffer_len(opener.payload_start())? + PREFIX_LEN..];
         let spans = Spans::all(opener.layout(), plaintext.len() as u64)?;
-        let tasks = tasks(spans, chunks, plaintext);
+        let tasks = spans.share(chunks, plaintext, Span::open_lens);
         let opened = self.executor.try_for_each(tasks, |(span, sealed, plain)| {
             opener.open(span.first, sealed, span.ends, plain)?;
             self.progress.advance(plain.len())
@@ -226,16 +232,4 @@ pub(crate) fn plaintext_len(object_len: u64, opener: &Opener) -> Result<u64> {
         .checked_sub(opener.payload_start())
         .ok_or(Error::Truncated { after: 0 })?;
     opener.layout().plaintext_len(payload_len)
-}
-
-/// Each span with its own part of both buffers.
-fn tasks<'a>(spans: Spans, mut sealed: &'a [u8], mut plain: &'a mut [u8]) -> Vec<(Span, &'a [u8], &'a mut [u8])> {
-    spans
-        .map(|span| {
-            let (sealed_part, sealed_rest) = sealed.split_at(span.sealed_len);
-            let (plain_part, plain_rest) = std::mem::take(&mut plain).split_at_mut(span.plain_len);
-            (sealed, plain) = (sealed_rest, plain_rest);
-            (span, sealed_part, plain_part)
-        })
-        .collect()
 }

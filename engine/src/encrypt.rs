@@ -276,25 +276,13 @@ impl NewObject {
         let len = buffer_len(need)?;
         let (head, chunks) = out[..len].split_at_mut(start.len());
         head.copy_from_slice(start);
-        let tasks = tasks(Spans::all(layout, plaintext.len() as u64)?, plaintext, chunks);
+        let tasks = Spans::all(layout, plaintext.len() as u64)?.share(plaintext, chunks, Span::seal_lens);
         self.executor.try_for_each(tasks, |(span, plain, sealed)| {
             self.sealer.seal(span.first, plain, span.ends, sealed);
             self.progress.advance(plain.len())
         })?;
         Ok(len)
     }
-}
-
-/// Each span with its own part of both buffers.
-fn tasks<'a>(spans: Spans, mut plain: &'a [u8], mut sealed: &'a mut [u8]) -> Vec<(Span, &'a [u8], &'a mut [u8])> {
-    spans
-        .map(|span| {
-            let (plain_part, plain_rest) = plain.split_at(span.plain_len);
-            let (sealed_part, sealed_rest) = std::mem::take(&mut sealed).split_at_mut(span.sealed_len);
-            (plain, sealed) = (plain_rest, sealed_rest);
-            (span, plain_part, sealed_part)
-        })
-        .collect()
 }
 
 /// A length as a buffer's: an address space may be smaller than an object.

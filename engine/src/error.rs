@@ -128,7 +128,7 @@ pub enum Error {
     },
     /// The operating system's random generator failed. There is no fallback.
     Random,
-    /// The work was given up because the caller's [`Cancel`](crate::Cancel) said so.
+    /// The work was given up because the caller asked for it with [`Progress::cancel`](crate::Progress::cancel).
     Cancelled,
 }
 

@@ -154,9 +154,16 @@ type Channel<T> = (
 );
 
 impl<T: Send + 'static> Ordered<T> {
-    pub(crate) fn new(executor: Executor) -> Self {
+    /// `job_bytes` is how much memory a job holds.
+    pub(crate) fn new(executor: Executor, job_bytes: usize) -> Self {
+        /// Bytes of all jobs under way, however many threads there are.
+        const MEMORY: usize = 32 << 20;
         // One job for each thread, and one each to go on with while the caller handles a result.
-        let limit = if executor.is_serial() { 1 } else { 2 * executor.width() };
+        let limit = if executor.is_serial() {
+            1
+        } else {
+            (2 * executor.width()).min(MEMORY / job_bytes).max(2)
+        };
         Self {
             executor,
             limit,
@@ -278,7 +285,7 @@ mod tests {
     use std::time::Duration;
 
     fn squares(executor: Executor, count: u64) -> Vec<u64> {
-        let mut ordered = Ordered::new(executor);
+        let mut ordered = Ordered::new(executor, 1);
         let mut results = Vec::new();
         for number in 0..count {
             if ordered.is_full() {
@@ -318,7 +325,7 @@ mod tests {
     fn a_panicking_job_panics_on_the_callers_thread() {
         let executor = Executor::threads(2).unwrap();
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let mut ordered = Ordered::new(executor);
+            let mut ordered = Ordered::new(executor, 1);
             ordered.submit(|| panic!("job"));
             ordered.next()
         }));

@@ -5,7 +5,7 @@
 //!
 //! For tests with fixed vectors, and for programs that hold an object's data key and no provider.
 
-use crate::chunker::Spans;
+use crate::chunker::{Span, Spans};
 use crate::cipher::{Backend, ChunkCipher, Suite};
 use crate::encrypt::{Encryptor, NewObject, buffer_len};
 use crate::error::{Error, Result};
@@ -50,12 +50,9 @@ pub fn seal_payload(
     let mut payload = vec![0; buffer_len(layout.payload_len(plaintext.len() as u64)?)?];
     payload[..SALT_LEN].copy_from_slice(&salt);
     payload[SALT_LEN..PREFIX_LEN].copy_from_slice(keys.commitment());
-    let (mut plain, mut sealed) = (plaintext, &mut payload[PREFIX_LEN..]);
-    for span in Spans::all(layout, plaintext.len() as u64)? {
-        let (plain_part, plain_rest) = plain.split_at(span.plain_len);
-        let (sealed_part, sealed_rest) = sealed.split_at_mut(span.sealed_len);
-        sealer.seal(span.first, plain_part, span.ends, sealed_part);
-        (plain, sealed) = (plain_rest, sealed_rest);
+    let spans = Spans::all(layout, plaintext.len() as u64)?;
+    for (span, plain, sealed) in spans.share(plaintext, &mut payload[PREFIX_LEN..], Span::seal_lens) {
+        sealer.seal(span.first, plain, span.ends, sealed);
     }
     Ok(payload)
 }
@@ -75,12 +72,9 @@ pub fn open_payload(data_key: &DataKey, parameters: PayloadParameters<'_>, paylo
     }
     let opener = Opener::new(ChunkCipher::new(parameters.backend, parameters.suite, &keys), layout, 0);
     let mut plaintext = vec![0; buffer_len(layout.plaintext_len(payload.len() as u64)?)?];
-    let (mut sealed, mut plain) = (chunks, plaintext.as_mut_slice());
-    for span in Spans::all(layout, plain.len() as u64)? {
-        let (sealed_part, sealed_rest) = sealed.split_at(span.sealed_len);
-        let (plain_part, plain_rest) = plain.split_at_mut(span.plain_len);
-        opener.open(span.first, sealed_part, span.ends, plain_part)?;
-        (sealed, plain) = (sealed_rest, plain_rest);
+    let spans = Spans::all(layout, plaintext.len() as u64)?;
+    for (span, sealed, plain) in spans.share(chunks, &mut plaintext, Span::open_lens) {
+        opener.open(span.first, sealed, span.ends, plain)?;
     }
     Ok(plaintext)
 }

@@ -30,7 +30,7 @@ use crate::wire::WireReader;
 /// The first bytes of every header.
 pub const MAGIC: [u8; 8] = [0x89, b'S', b'S', b'T', 0x0D, 0x0A, 0x1A, 0x0A];
 /// The format version that this build writes and reads.
-pub const VERSION: u8 = 0;
+pub const VERSION: u8 = 1;
 /// Bytes of one attached header copy.
 pub const COPY_LEN: usize = 4096;
 /// Bytes of an attached header: both copies. The payload begins here.

@@ -84,13 +84,14 @@ impl Opener {
     }
 
     /// Says why a chunk does not open. If a beginning of it opens as a final chunk, the object is whole and
-    /// other bytes follow it. The search is for people only, and bounded: it covers some hundred bytes behind
-    /// large chunks and more behind small ones.
+    /// other bytes follow it. The search is for people only, and bounded: it finds up to 255 bytes behind a chunk of
+    /// 16 KiB, and up to 63 behind one of 1 MiB.
     fn explain(&self, index: ChunkIndex, sealed: &[u8]) -> Error {
         const SEARCH_BYTES: usize = 4 << 20;
+        const FEWEST_TRIALS: usize = 64;
         let offset = self.payload_start + self.layout.sealed_offset(index);
         let longest = sealed.len().min(self.layout.sealed_chunk_len()).saturating_sub(1);
-        let trials = SEARCH_BYTES / longest.max(1);
+        let trials = (SEARCH_BYTES / longest.max(1)).max(FEWEST_TRIALS);
         let mut scratch = vec![0; longest];
         for end in (TAG_LEN..=longest).rev().take(trials) {
             let out = &mut scratch[..end - TAG_LEN];

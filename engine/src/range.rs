@@ -11,7 +11,7 @@ use crate::chunker::{Span, Spans};
 use crate::decrypt::{Decryptor, plaintext_len};
 use crate::encrypt::buffer_len;
 use crate::error::{Error, Result};
-use crate::header::{AttachedHeader, Header};
+use crate::header::Header;
 use crate::opener::Opener;
 use crate::positioned::{ReadAt, read_full_at};
 
@@ -48,16 +48,6 @@ impl Decryptor {
     pub fn payload_range_reader<S: ReadAt>(&self, header: &Header, source: S) -> Result<RangeReader<S>> {
         let opener = self.opener(header, 0)?;
         RangeReader::new(source, header.clone(), opener)
-    }
-
-    /// Reads the attached header of the object in `source`, without any key.
-    ///
-    /// # Errors
-    /// As [`AttachedHeader::parse`].
-    pub fn read_header(source: &(impl ReadAt + ?Sized)) -> Result<AttachedHeader> {
-        let mut start = vec![0; crate::header::ATTACHED_LEN];
-        let len = read_full_at(source, &mut start, 0)?;
-        AttachedHeader::parse(&start[..len])
     }
 }
 

@@ -271,10 +271,7 @@ fn a_writer_that_is_not_finished_leaves_no_object_that_opens() {
     for len in [0, 1, C, 3 * C, 20 * C] {
         let plain = plaintext(len);
         let mut sink = Vec::new();
-        let mut writer = encryptor()
-            .with_executor(Executor::threads(2).unwrap())
-            .writer(&mut sink)
-            .unwrap();
+        let mut writer = encryptor().with_executor(common::pool(2)).writer(&mut sink).unwrap();
         writer.write_all(&plain).unwrap();
         writer.flush().unwrap();
         drop(writer);
@@ -295,7 +292,7 @@ fn nothing_but_the_verified_prefix_is_released() {
             .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap() % below
     };
-    let pool = Executor::threads(2).unwrap();
+    let pool = common::pool(2);
     for round in 0..400 {
         let mut altered = object.clone();
         let at = CHUNKS + random(object.len() - CHUNKS);

@@ -78,6 +78,8 @@ fn double(block: &mut [u8; 16]) {
 
 #[cfg(test)]
 mod tests {
+    use shake::{ExtendableOutput, Shake128, Update, XofReader};
+
     use super::*;
 
     fn hex(text: &str) -> Vec<u8> {
@@ -105,6 +107,38 @@ mod tests {
             open(&key, aad, &sealed, &mut opened).unwrap();
             assert_eq!(&opened, b"XAES-256-GCM");
         }
+    }
+
+    /// The specification's accumulated test: 10,000 keys, nonces, plaintexts and AADs out of one SHAKE-128, what they
+    /// seal to into another. A vector of a length is that length in one byte, and so many bytes.
+    #[test]
+    fn c2sp_accumulated_vectors() {
+        let mut source = Shake128::default().finalize_xof();
+        let mut sink = Shake128::default();
+        for _ in 0..10_000 {
+            let mut take = |len: usize| {
+                let mut bytes = vec![0; len];
+                source.read(&mut bytes);
+                bytes
+            };
+            let key = Secret::copy_from(&take(32)).unwrap();
+            let nonce = take(XAES_NONCE_LEN).try_into().unwrap();
+            let mut take_vector = || {
+                let len = take(1)[0];
+                take(len.into())
+            };
+            let (plain, aad) = (take_vector(), take_vector());
+
+            let sealed = seal_with_nonce(&key, nonce, &aad, &plain);
+            sink.update(&sealed[XAES_NONCE_LEN..]);
+            let mut opened = vec![0; plain.len()];
+            open(&key, &aad, &sealed, &mut opened).unwrap();
+            assert_eq!(opened, plain);
+        }
+        let mut digest = [0; 32];
+        sink.finalize_xof().read(&mut digest);
+        let expected = hex("e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939");
+        assert_eq!(digest, expected.as_slice());
     }
 
     #[test]

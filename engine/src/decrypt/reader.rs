@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Decryptor, plaintext_len};
-use crate::batch::{BufferPool, OpenedBatch, SealedBatch, Slab, chunks_per_batch};
+use crate::batch::{BufferPool, OpenedBatch, SealedBatch, Slab, batch_memory, chunks_per_batch};
 use crate::chunker::Spans;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Ordered};
@@ -64,7 +64,7 @@ enum End {
 
 impl<R> DecryptReader<R> {
     pub(crate) fn new(source: R, opener: Opener, decryptor: &Decryptor, header: Option<AttachedHeader>) -> Self {
-        let opening = Ordered::new(decryptor.executor.clone());
+        let opening = Ordered::new(decryptor.executor.clone(), batch_memory(opener.layout()));
         Self {
             source,
             header,
@@ -277,7 +277,7 @@ impl<R: Read + Seek> DecryptReader<R> {
         let len = self.verify_end()?;
         // From the end on there is nothing to read, and the end is verified.
         let chunk = layout.chunk_at(position.min(len))?;
-        self.opening = Ordered::new(self.executor.clone());
+        self.opening = Ordered::new(self.executor.clone(), batch_memory(layout));
         self.partial.truncate(0);
         self.end = (position >= len).then_some(End::Final);
         self.next = chunk;

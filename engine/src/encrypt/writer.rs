@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::NewObject;
-use crate::batch::{BufferPool, PlainBatch, SealedBatch};
+use crate::batch::{BufferPool, PlainBatch, SealedBatch, batch_memory};
 use crate::chunker::Chunker;
 use crate::error::{Error, Result};
 use crate::executor::Ordered;
@@ -36,7 +36,7 @@ pub struct EncryptWriter<W: Write> {
 impl<W: Write> EncryptWriter<W> {
     pub(super) fn new(object: NewObject, mut sink: W, start: &[u8]) -> Result<Self> {
         sink.write_all(start).map_err(Error::io("writing the header"))?;
-        let sealing = Ordered::new(object.executor);
+        let sealing = Ordered::new(object.executor, batch_memory(object.sealer.layout()));
         Ok(Self {
             sink,
             chunker: Chunker::new(object.sealer.layout()),

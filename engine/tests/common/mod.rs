@@ -1,5 +1,13 @@
 //! What the integration tests share.
-#![allow(dead_code, clippy::mod_module_files, unreachable_pub, missing_docs)]
+#![allow(
+    dead_code,
+    clippy::mod_module_files,
+    clippy::unwrap_used,
+    unreachable_pub,
+    missing_docs
+)]
+
+pub mod oracle;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,8 +56,20 @@ pub fn decryptor() -> Decryptor {
 
 /// Every executor worth comparing.
 pub fn executors() -> Vec<Executor> {
-    let pools = [1, 2, 3, 8].map(|threads| Executor::threads(threads).unwrap());
-    std::iter::once(Executor::serial()).chain(pools).collect()
+    std::iter::once(Executor::serial())
+        .chain([1, 2, 3, 8].map(pool))
+        .collect()
+}
+
+/// A pool of so many threads, in builds that have threads.
+pub fn pool(threads: usize) -> Executor {
+    #[cfg(feature = "threads")]
+    return Executor::threads(threads).unwrap();
+    #[cfg(not(feature = "threads"))]
+    {
+        let _ = threads;
+        Executor::serial()
+    }
 }
 
 /// `len` bytes without a period that chunks could share.
