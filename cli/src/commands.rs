@@ -8,12 +8,14 @@ pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod verify;
 
+use std::path::PathBuf;
+
 use sealstone::{Decryptor, EncryptionContext, ExpectedContext};
 
 use crate::args::{Common, Pair, ReadArgs};
 use crate::exit::Failure;
 use crate::io::Object;
-use crate::providers::ReadingKeys;
+use crate::providers::{ReadingKeys, check_stdin};
 use crate::report::Report;
 use crate::workers::Workers;
 
@@ -26,7 +28,8 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(args: &'a ReadArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
+    fn new(inputs: &[PathBuf], args: &'a ReadArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
+        check_stdin(inputs, &args.keys)?;
         let given = context(&args.context, &args.context_supplied)?;
         let context = match (args.accept_context, given.is_empty()) {
             (false, _) => ExpectedContext::Exact(given),

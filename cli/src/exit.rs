@@ -176,3 +176,53 @@ fn key_for(slot: &str) -> String {
         other => format!("a key of {other}, which this program cannot use"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_provider_answers_has_its_code() {
+        for (class, provider, code) in [
+            (ProviderErrorClass::Throttled, "some-kms", Code::Temporary),
+            (ProviderErrorClass::Unavailable, "some-kms", Code::Temporary),
+            (ProviderErrorClass::NotFound, "some-kms", Code::NotFound),
+            (ProviderErrorClass::Denied, "some-kms", Code::NoAccess),
+            (ProviderErrorClass::KeyState, "some-kms", Code::NoAccess),
+            (ProviderErrorClass::BadCiphertext, "passphrase", Code::NoAccess),
+            (ProviderErrorClass::BadCiphertext, "local", Code::NotAuthentic),
+            (ProviderErrorClass::Configuration, "local", Code::Other),
+        ] {
+            let failure = Failure::from(ProviderError::new(class, provider, "words"));
+            assert_eq!(failure.code, code, "{class:?} of {provider}");
+            assert_eq!(failure.message.contains("try again later"), code == Code::Temporary);
+        }
+    }
+
+    #[test]
+    fn each_kind_of_slot_has_its_key_to_add() {
+        let slots = [
+            "local:work#00",
+            "raw:00",
+            "passphrase:argon2id",
+            "aws-kms:arn",
+            "raw:11",
+        ]
+        .map(String::from);
+        let advice = keys_to_add(&slots);
+        for words in [
+            "--key local:work",
+            "--key raw:file:PATH",
+            "--key passphrase",
+            "a key of aws-kms",
+        ] {
+            assert_eq!(advice.matches(words).count(), 1, "{words}: {advice}");
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_without_a_word() {
+        let closed = Failure::from(Error::from_io("writing the output", io::ErrorKind::BrokenPipe.into()));
+        assert!(closed.is_quiet() && closed.code as u8 == 141);
+    }
+}

@@ -20,9 +20,14 @@ pub(crate) use self::plan::{Job, plan, try_all};
 /// The name that stands for standard input and output.
 const STANDARD: &str = "-";
 
+/// Whether a path stands for standard input or output.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path == Path::new(STANDARD)
+}
+
 /// A path as messages show it.
 pub(crate) fn display(path: &Path) -> String {
-    if path == Path::new(STANDARD) {
+    if is_standard(path) {
         return "standard input".to_owned();
     }
     path.display().to_string()

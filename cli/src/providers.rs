@@ -40,6 +40,17 @@ pub(crate) fn key_files(specs: &[KeySpec], common: &Common) -> Vec<PathBuf> {
     named.chain(ring_path(common).ok()).collect()
 }
 
+/// Refuses to take a passphrase from the stream that data comes from.
+pub(crate) fn check_stdin(inputs: &[PathBuf], specs: &[KeySpec]) -> Result<(), Failure> {
+    let takes_key = specs.contains(&KeySpec::Passphrase(PassphraseFrom::Descriptor(0)));
+    if takes_key && inputs.iter().any(|input| files::is_standard(input)) {
+        return Err(Failure::usage(
+            "standard input cannot give both the data and the passphrase; use another descriptor",
+        ));
+    }
+    Ok(())
+}
+
 /// The keys to seal with, fetched once: a passphrase is asked for once, however many inputs there are.
 #[derive(Debug)]
 pub(crate) struct SealingKeys<'a> {

@@ -101,3 +101,23 @@ pub(crate) fn uninterrupted<T>(commit: impl FnOnce() -> T) -> T {
     let _cleanup = cleanup();
     commit()
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// Where files need a name from the start, what is unfinished has one. The only test of this module: behind it,
+    /// the lock is held for ever, as it is to be.
+    #[test]
+    fn a_temporary_file_is_removed_until_it_is_no_more_registered() {
+        let directory = tempfile::tempdir().unwrap();
+        let (done, unfinished) = (directory.path().join("done"), directory.path().join("unfinished"));
+        std::fs::write(&done, "").unwrap();
+        std::fs::write(&unfinished, "").unwrap();
+        drop(remove_on_exit(done.clone()));
+        let registered = remove_on_exit(unfinished.clone());
+        clean_up();
+        std::mem::forget(registered);
+        assert!(done.exists() && !unfinished.exists());
+    }
+}

@@ -21,7 +21,7 @@ const COMMAND: &str = "cat";
 /// Bytes that are read at once.
 const PIECE: usize = 1024 * 1024;
 /// The longest end that is kept of a stream, whose length nobody knows before.
-const MAX_LAST: u64 = 64 * 1024 * 1024;
+const MAX_LAST: u64 = 16 * 1024 * 1024;
 
 /// Writes the range; gives the exit code.
 pub(crate) fn run(args: &CatArgs, common: &Common, report: &Report) -> u8 {
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &CatArgs, common: &Common, report: &Report) -> u8 {
 }
 
 fn cat(args: &CatArgs, common: &Common, report: &Report, place: &Place) -> Result<(), Failure> {
-    let mut reading = Reading::new(&args.read, common, report)?;
+    let mut reading = Reading::new(std::slice::from_ref(&args.input), &args.read, common, report)?;
     let protected = Protected::new(std::slice::from_ref(&args.input), key_files(&args.read.keys, common));
     let input = Input::open(&args.input)?;
     let destination = Destination::check(place, args.output.force, false, &protected)?;
@@ -161,7 +161,7 @@ fn last_of_stream<R: Read>(reader: &mut DecryptReader<R>, count: u64, sink: &mut
 fn refuse_long_end(range: ByteRange) -> Result<(), Failure> {
     match range {
         ByteRange::Last(count) if count > MAX_LAST => Err(Failure::usage(
-            "of a stream at most the last 64 MiB can be had; read the object from a file",
+            "of a stream at most the last 16 MiB can be had; read the object from a file",
         )),
         _ => Ok(()),
     }

@@ -61,7 +61,7 @@ impl<'a> Opening<'a> {
         Ok(Self {
             args,
             report,
-            reading: Reading::new(&args.read, common, report)?,
+            reading: Reading::new(&args.inputs, &args.read, common, report)?,
             protected: Protected::new(&args.inputs, key_files(&args.read.keys, common)),
         })
     }
@@ -122,6 +122,9 @@ pub(super) fn with_released(error: Error, sink: &Sink) -> Failure {
         return failure;
     }
     let released = sink.written().load(Ordering::Relaxed);
+    if released == 0 {
+        return failure.and("nothing was written");
+    }
     failure.and(&format!(
         "{released} verified bytes were written before that, and are not the whole"
     ))

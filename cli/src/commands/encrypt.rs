@@ -9,7 +9,7 @@ use crate::args::{Common, EncryptArgs};
 use crate::exit::Failure;
 use crate::io::{self, Destination, Input, Job, Protected, Sink};
 use crate::progress::Bar;
-use crate::providers::{SealingKeys, key_files};
+use crate::providers::{SealingKeys, check_stdin, key_files};
 use crate::report::{Outcome, Report};
 use crate::workers::Workers;
 
@@ -58,6 +58,7 @@ struct Sealing<'a> {
 
 impl<'a> Sealing<'a> {
     fn new(args: &'a EncryptArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
+        check_stdin(&args.inputs, &args.keys)?;
         Ok(Self {
             args,
             report,

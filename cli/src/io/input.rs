@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::{STANDARD, display};
+use super::{display, is_standard};
 use crate::exit::Failure;
 use crate::sys;
 
@@ -28,7 +28,7 @@ enum Source {
 impl Input {
     /// Opens the input named `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        if path == Path::new(STANDARD) {
+        if is_standard(path) {
             return Ok(Self {
                 source: Source::Stdin,
                 len: sys::stdin_len(),

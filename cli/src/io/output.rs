@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sealstone::{AtomicFile, Existing};
 
-use super::{STANDARD, display};
+use super::{display, is_standard};
 use crate::exit::{Code, Failure};
 use crate::signals::{self, Registered};
 use crate::sys::{self, FileId};
@@ -31,7 +31,7 @@ pub(crate) enum Place {
 impl Place {
     /// The place that `-o` names.
     pub(crate) fn named(path: &Path) -> Self {
-        if path == Path::new(STANDARD) {
+        if is_standard(path) {
             return Self::Stdout { by_name: true };
         }
         Self::Path(path.to_owned())
@@ -71,7 +71,7 @@ impl Protected {
     fn check(&self, output: Option<&FileId>) -> Result<(), Failure> {
         let Some(output) = output else { return Ok(()) };
         for input in &self.inputs {
-            let id = if input == Path::new(STANDARD) {
+            let id = if is_standard(input) {
                 sys::stdin_id()
             } else {
                 sys::file_id(input)

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{Place, STANDARD, display};
+use super::{Place, display, is_standard};
 use crate::exit::Failure;
 use crate::report::Report;
 
@@ -61,10 +61,6 @@ pub(crate) fn plan(inputs: &[PathBuf], output: Option<&Path>, naming: Naming) ->
         }
     });
     Ok(jobs.collect())
-}
-
-fn is_standard(input: &Path) -> bool {
-    input == Path::new(STANDARD)
 }
 
 fn in_directory(directory: &Path, input: &Path, naming: Naming) -> Result<Place, Failure> {

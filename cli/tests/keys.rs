@@ -1,0 +1,290 @@
+//! Keys: the ring and its first use, raw keys, passphrases; which of them reading tries; no secret where others see it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+
+use common::{Place, run_with};
+
+#[test]
+fn the_first_use_makes_the_ring_and_says_so_even_if_told_to_be_quiet() {
+    let place = Place::new();
+    place.write("in", "1");
+    let run = place.ok(&["encrypt", "-q", "in"]);
+    for words in [
+        "made the key default",
+        place.ring().to_str().unwrap(),
+        "keep a copy",
+        "lost",
+    ] {
+        assert!(run.stderr.contains(words), "{run:?}");
+    }
+    assert!(place.ok(&["encrypt", "-qf", "in"]).stderr.is_empty());
+}
+
+#[test]
+fn the_ring_is_where_option_environment_or_user_say() {
+    let place = Place::new();
+    place.write("in", "1");
+    let home = place.ring().parent().unwrap().to_owned();
+    let sealed = |set: &[(&str, &str)], args: &[&str]| {
+        let mut command = place.command(&["encrypt", "-qf", "in"]);
+        let ran = command
+            .args(args)
+            .env_remove("SEALSTONE_KEYRING")
+            .envs(set.iter().copied())
+            .output();
+        assert!(ran.unwrap().status.success());
+    };
+    let config = home.join("xdg");
+    let at = |path: &str| home.join(path).to_str().unwrap().to_owned();
+    sealed(
+        &[("SEALSTONE_KEYRING", &at("env.json"))],
+        &["--keyring", &at("option.json")],
+    );
+    assert!(home.join("option.json").exists() && !home.join("env.json").exists());
+    sealed(&[("SEALSTONE_KEYRING", &at("env.json"))], &[]);
+    assert!(home.join("env.json").exists());
+    if cfg!(target_os = "linux") {
+        sealed(&[("XDG_CONFIG_HOME", config.to_str().unwrap())], &[]);
+        assert!(config.join("sealstone/keyring.json").exists() && !home.join(".config").exists());
+        sealed(&[("XDG_CONFIG_HOME", "relative")], &[]);
+        assert!(home.join(".config/sealstone/keyring.json").exists());
+    }
+}
+
+#[test]
+fn reading_never_makes_a_ring() {
+    let place = Place::new();
+    place.seal("in", 10);
+    fs::remove_file(place.ring()).unwrap();
+    for args in [
+        &["decrypt", "in.seal", "-o", "out"][..],
+        &["verify", "in.seal"],
+        &["cat", "in.seal"],
+    ] {
+        place.fails(
+            args,
+            7,
+            &[
+                "no usable key",
+                "local:default#",
+                "there is no key ring",
+                "--keyring FILE",
+            ],
+        );
+        place.fails(
+            &[args, &["--key", "local:default"]].concat(),
+            4,
+            &["there is no key ring"],
+        );
+        place.fails(
+            &[args, &["--keyring", "none"]].concat(),
+            4,
+            &["there is no key ring none"],
+        );
+    }
+    place.ok(&["inspect", "in.seal"]);
+    place.fails(&["keys", "list"], 4, &["no key ring"]);
+    place.fails(&["keys", "rotate", "default"], 4, &["no key ring"]);
+    assert!(!place.ring().exists() && !place.path("out").exists());
+}
+
+#[test]
+fn keys_are_made_listed_and_rotated_and_never_replaced() {
+    let place = Place::new();
+    place.write("in", "secret");
+    place.fails(
+        &["encrypt", "in", "--key", "local:work"],
+        4,
+        &["sealstone keys new work"],
+    );
+    assert!(!place.ring().exists());
+    place.ok(&["keys", "new", "work"]);
+    place.ok(&["encrypt", "-q", "in", "--key", "local:work", "-o", "old.seal"]);
+    place.fails(&["keys", "new", "work"], 8, &["has a key work already", "rotate"]);
+    place.fails(&["keys", "rotate", "absent"], 4, &["absent", "it has work"]);
+    place.fails(&["keys", "new", "not a name"], 1, &["no key name"]);
+    place.ok(&["keys", "rotate", "work"]);
+    place.ok(&["encrypt", "-q", "in", "--key", "local:work", "-o", "new.seal"]);
+    for object in ["old.seal", "new.seal"] {
+        assert_eq!(place.ok(&["decrypt", "-q", object, "-o", "-"]).stdout, b"secret");
+    }
+    place.ok(&["keys", "new", "default"]);
+    let list = place.ok(&["keys", "list"]);
+    let lines: Vec<_> = list.text().lines().collect();
+    assert!(lines[0].starts_with("default  1 version, newest ") && lines[1].starts_with("work  2 versions"));
+    let secrets: serde_json::Value = serde_json::from_str(&fs::read_to_string(place.ring()).unwrap()).unwrap();
+    let secret = secrets["keys"][0]["versions"][0]["secret"].as_str().unwrap();
+    let json = place.ok(&["keys", "list", "--json"]);
+    for line in json.text().lines() {
+        let key: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(key["name"].is_string() && key["versions"][0]["id"].is_string());
+    }
+    assert!(!json.text().contains(secret) && !list.text().contains(secret));
+}
+
+#[test]
+fn a_key_of_the_same_name_from_another_ring_is_told_apart() {
+    let (here, there) = (Place::new(), Place::new());
+    there.seal("in", 10);
+    here.seal("mine", 10);
+    here.write("in.seal", there.read("in.seal"));
+    here.fails(
+        &["decrypt", "in.seal"],
+        7,
+        &["a key named default, but another one", "--keyring FILE"],
+    );
+}
+
+#[test]
+fn a_raw_key_opens_and_another_is_the_wrong_key() {
+    let place = Place::new();
+    place.write("in", "secret");
+    place.write("raw", [7; 32]);
+    place.write("hex", "07".repeat(32) + "\n");
+    place.write("other", [8; 32]);
+    place.write("short", [8; 31]);
+    place.ok(&["encrypt", "-q", "in", "--key", "raw:file:raw"]);
+    let run = place.ok(&["decrypt", "-q", "in.seal", "-o", "-", "--key", "raw:file:hex"]);
+    assert_eq!(run.stdout, b"secret");
+    let other = ["decrypt", "in.seal", "-o", "out", "--key", "raw:file:other"];
+    place.fails(&other, 7, &["no usable key", "wrong key", "--key raw:file:PATH"]);
+    place.fails(
+        &["decrypt", "in.seal", "-o", "out"],
+        7,
+        &["raw:", "add --key raw:file:PATH"],
+    );
+    place.fails(
+        &["encrypt", "-f", "in", "--key", "raw:file:short"],
+        1,
+        &["does not hold a raw key"],
+    );
+    place.fails(&["encrypt", "-f", "in", "--key", "raw:file:absent"], 4, &["absent"]);
+    assert!(!place.ring().exists() && !place.path("out").exists());
+}
+
+#[test]
+fn a_passphrase_comes_from_a_file_or_a_descriptor() {
+    let place = Place::new();
+    place.write("in", "secret");
+    place.write("phrase", "correct horse\n");
+    place.write("dos", "correct horse\r\n");
+    place.write("wrong", "correct house\n");
+    place.write("empty", "\n");
+    place.ok(&["encrypt", "-q", "in", "--key", "passphrase:file:phrase"]);
+    let opens = |key: &str| place.run(&["decrypt", "-q", "in.seal", "-o", "-", "--key", key]);
+    assert_eq!(opens("passphrase:file:dos").stdout, b"secret");
+    opens("passphrase:file:wrong").failed(7, &["wrong passphrase"]);
+    opens("passphrase:file:empty").failed(2, &["empty"]);
+    opens("passphrase:file:absent").failed(4, &["absent"]);
+    place.fails(
+        &["encrypt", "-f", "in", "--key", "passphrase:file:empty"],
+        2,
+        &["empty"],
+    );
+    if cfg!(unix) {
+        let by_descriptor = place.command(&["decrypt", "-q", "in.seal", "-o", "-", "--key", "passphrase:fd:0"]);
+        let run = run_with(by_descriptor, b"correct horse");
+        assert_eq!(
+            (run.code, run.stdout.as_slice()),
+            (Some(0), &b"secret"[..]),
+            "{}",
+            run.stderr
+        );
+        let both = ["encrypt", "-", "-o", "out", "--key", "passphrase:fd:0"];
+        place.run_with(&both, b"correct horse").failed(2, &["standard input"]);
+        place.fails(
+            &["encrypt", "-f", "in", "--key", "passphrase:fd:99"],
+            4,
+            &["file descriptor 99"],
+        );
+    }
+}
+
+#[test]
+fn any_of_several_keys_opens() {
+    let place = Place::new();
+    place.write("in", "secret");
+    place.write("raw", [7; 32]);
+    place.write("phrase", "correct horse");
+    place.write("other", [8; 32]);
+    let (raw, phrase) = ("raw:file:raw", "passphrase:file:phrase");
+    place.ok(&[
+        "encrypt",
+        "-q",
+        "in",
+        "--key",
+        "local:default",
+        "--key",
+        raw,
+        "--key",
+        phrase,
+    ]);
+    for keys in [
+        &[][..],
+        &["--key", raw],
+        &["--key", phrase],
+        &["--key", "raw:file:other", "--key", raw],
+    ] {
+        let run = place.ok(&[&["decrypt", "-q", "in.seal", "-o", "-"], keys].concat());
+        assert_eq!(run.stdout, b"secret");
+    }
+    let run = place.fails(
+        &["verify", "in.seal", "--key", "raw:file:other"],
+        7,
+        &["no usable key: the object is sealed"],
+    );
+    for word in [
+        "local:default#",
+        "raw:",
+        "passphrase:argon2id",
+        "--key passphrase",
+        "--key raw:file:PATH",
+    ] {
+        assert!(run.stderr.contains(word), "{word}: {run:?}");
+    }
+    let twice = ["encrypt", "-f", "in", "--key", phrase, "--key", phrase];
+    place.fails(&twice, 2, &["at most 1 passphrase slots"]);
+}
+
+#[test]
+fn a_secret_on_the_command_line_is_refused() {
+    let place = Place::new();
+    place.write("in", "1");
+    for key in ["passphrase:hunter2", "raw:hunter2"] {
+        let run = place.run(&["encrypt", "in", "--key", key]);
+        assert_eq!(run.code, Some(2));
+        assert!(run.stderr.contains("every user could see it"), "{run:?}");
+    }
+    assert_eq!(place.names(), ["in"]);
+}
+
+/// What other users can see of the process, and what its own user can, unless it is root.
+#[cfg(target_os = "linux")]
+#[test]
+fn secrets_are_neither_in_the_arguments_nor_in_the_environment() {
+    use std::io::Write;
+    use std::process::Stdio;
+    let place = Place::new();
+    place.write("phrase", "correct horse");
+    let mut command = place.command(&["encrypt", "-q", "-", "-o", "out", "--key", "passphrase:file:phrase"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // More than a pipe holds: when it is written, the key is there.
+    stdin.write_all(&[0; 300_000]).unwrap();
+    let about = |what: &str| fs::read(format!("/proc/{}/{what}", child.id()));
+    let mut seen = about("cmdline").unwrap();
+    assert!(!seen.is_empty());
+    seen.extend(about("environ").unwrap_or_default());
+    assert!(!seen.windows(7).any(|bytes| bytes == b"correct"));
+    let limits = String::from_utf8(about("limits").unwrap()).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    drop(stdin);
+    assert_eq!(common::wait(&mut child), Some(0));
+}

@@ -1,0 +1,199 @@
+//! Each kind of failure has its exit code and its own text, and leaves nothing behind.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{C, CHUNKS, COPY, PAYLOAD, Place, fix_checksums};
+
+/// Damages the object of a 3-chunk file, and has every reading command refuse it.
+fn refused(damage: impl FnOnce(&mut Vec<u8>), code: i32, words: &[&str]) {
+    let place = Place::new();
+    place.seal("in", 2 * C + 100);
+    place.edit("in.seal", damage);
+    std::fs::remove_file(place.path("in")).unwrap();
+    place.fails(&["decrypt", "in.seal"], code, words);
+    place.fails(&["decrypt", "in.seal", "-o", "-"], code, words);
+    place.fails(&["verify", "in.seal"], code, words);
+    place.fails(&["cat", "in.seal"], code, words);
+    let object = place.read("in.seal");
+    place.run_with(&["decrypt", "-"], &object).failed(code, words);
+    place.run_with(&["verify", "-"], &object).failed(code, words);
+    place.run_with(&["cat", "-"], &object).failed(code, words);
+    assert_eq!(place.names(), ["in.seal"]);
+}
+
+#[test]
+fn what_is_no_object_is_told_from_one_that_was_mangled() {
+    refused(
+        |object| *object = b"a text".to_vec(),
+        3,
+        &["not a sealstone object; check the name"],
+    );
+    refused(|object| object.clear(), 3, &["not a sealstone object"]);
+    refused(|object| assert_eq!(object.remove(4), b'\r'), 3, &["line ends"]);
+    refused(|object| *object = b"iVNTVA0KGgoAAQ4A".to_vec(), 3, &["base64"]);
+    refused(
+        |object| *object = [&[0xFF, 0xFE], object.as_slice()].concat(),
+        3,
+        &["UTF-16"],
+    );
+}
+
+#[test]
+fn another_version_is_named() {
+    refused(
+        |object| {
+            object[8] = 77;
+            object[COPY + 8] = 77;
+        },
+        3,
+        &["version 77", "newer sealstone"],
+    );
+}
+
+#[test]
+fn a_damaged_header_is_told_from_damaged_data() {
+    refused(
+        |object| {
+            object[100] ^= 1;
+            object[COPY + 100] ^= 1;
+        },
+        6,
+        &["header is damaged", "checksum", "another copy of the object"],
+    );
+    refused(
+        |object| object.truncate(5000),
+        6,
+        &["ends inside its header: 5000 of 8192", "download it again"],
+    );
+    refused(
+        |object| object[CHUNKS] ^= 1,
+        6,
+        &["chunk 0 at offset 8248", "another copy"],
+    );
+    refused(
+        |object| object[CHUNKS + C + 16 + 5] ^= 1,
+        6,
+        &["chunk 1 at offset 24648 does not verify"],
+    );
+}
+
+#[test]
+fn a_cut_and_an_appendix_are_told_apart() {
+    refused(
+        |object| object.truncate(PAYLOAD + 10),
+        6,
+        &["truncated", "after 0 bytes"],
+    );
+    refused(
+        |object| object.truncate(CHUNKS + C + 16),
+        6,
+        &["truncated: it ends after 16384 bytes", "download it again"],
+    );
+    refused(|object| object.push(0), 6, &["at offset"]);
+    let long = vec![7; 2 * C];
+    refused(move |object| object.extend(long), 6, &["at offset"]);
+}
+
+#[test]
+fn parts_of_two_objects_do_not_fit_together() {
+    let place = Place::new();
+    place.seal("a", 100);
+    place.seal("b", 100);
+    let (a, b) = (place.read("a.seal"), place.read("b.seal"));
+    place.write("mixed.seal", [&a[..PAYLOAD], &b[PAYLOAD..]].concat());
+    place.fails(&["decrypt", "mixed.seal"], 6, &["header belongs to another payload"]);
+
+    // The slots of one in the header of the other.
+    let mut object = b;
+    for copy in [0, COPY] {
+        object[copy + 76..copy + COPY - 32].copy_from_slice(&a[76..COPY - 32]);
+    }
+    fix_checksums(&mut object);
+    place.write("mixed.seal", object);
+    place.fails(&["decrypt", "mixed.seal"], 6, &["commitment failed", "local:default#"]);
+    assert!(!place.path("mixed").exists());
+}
+
+#[test]
+fn one_damaged_header_copy_is_survived_and_reported() {
+    for (copy, name) in [(0, "first"), (1, "second")] {
+        let place = Place::new();
+        let plain = place.seal("in", 2 * C);
+        place.edit("in.seal", |object| object[copy * COPY + 50] ^= 1);
+        let named = format!("the {name} header copy is damaged");
+        let run = place.ok(&["decrypt", "-q", "in.seal", "-o", "out"]);
+        assert!(run.stderr.contains("warning") && run.stderr.contains(&named), "{run:?}");
+        assert_eq!(place.read("out"), plain);
+        let run = place.ok(&["cat", "-q", "in.seal", "--range", "5..9"]);
+        assert!(run.stdout == plain[5..9] && run.stderr.contains(&named));
+        place.fails(&["verify", "in.seal"], 6, &[&named, "all data is unaltered"]);
+        let run = place.ok(&["inspect", "in.seal"]);
+        assert!(run.text().contains("damaged"), "{run:?}");
+    }
+}
+
+#[test]
+fn a_stale_header_copy_is_survived_and_reported() {
+    let place = Place::new();
+    let plain = place.seal("in", 10);
+    place.edit("in.seal", |object| {
+        object[COPY + 19] = 1;
+        fix_checksums(object);
+    });
+    let named = "the first header copy is stale";
+    let run = place.ok(&["decrypt", "-q", "in.seal", "-o", "-"]);
+    assert!(run.stdout == plain && run.stderr.contains(named), "{run:?}");
+    place.fails(&["verify", "in.seal"], 6, &[named]);
+}
+
+#[test]
+fn what_is_missing_or_a_directory_is_refused() {
+    let place = Place::new();
+    place.fails(&["encrypt", "absent"], 4, &["absent: opening the input"]);
+    place.fails(&["decrypt", "absent.seal"], 4, &[]);
+    place.fails(&["inspect", "absent.seal"], 4, &[]);
+    std::fs::create_dir(place.path("dir")).unwrap();
+    place.fails(
+        &["encrypt", "dir"],
+        2,
+        &["tar -c dir | sealstone encrypt - -o dir.tar.seal"],
+    );
+    place.fails(&["decrypt", "dir", "-o", "out"], 2, &["directory"]);
+    place.write("in", "1");
+    place.fails(&["encrypt", "in", "-o", "no/such/dir"], 4, &["output"]);
+    assert_eq!(place.names(), ["dir", "in"]);
+    for args in [
+        &["encrypt"][..],
+        &["encrypt", "in", "--chunk-size", "1"],
+        &["melt"],
+        &[],
+    ] {
+        assert_eq!(place.run(args).code, Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn a_failed_decrypt_into_a_pipe_says_how_much_is_out() {
+    let place = Place::new();
+    let plain = place.seal("in", 40 * C);
+    place.edit("in.seal", |object| object[CHUNKS + 33 * (C + 16)] ^= 1);
+    for run in [
+        place.run(&["decrypt", "in.seal", "-o", "-", "--threads", "1"]),
+        place.run_with(&["decrypt", "-"], &place.read("in.seal")),
+    ] {
+        let said = format!("{} verified bytes were written", run.stdout.len());
+        run.failed(6, &["chunk 33", &said]);
+        assert!(plain.starts_with(&run.stdout));
+    }
+}
+
+#[test]
+fn what_an_object_says_of_itself_does_not_command_the_terminal() {
+    let place = Place::new();
+    place.write("in", "1");
+    place.ok(&["encrypt", "-q", "in", "--context", "a\x1b[2J=\x1b]0;x\x07"]);
+    let run = place.fails(&["decrypt", "in.seal", "-o", "out"], 6, &["\\u{1b}[2J"]);
+    assert!(!run.stderr.contains('\x1b'));
+    assert!(!place.ok(&["inspect", "in.seal"]).text().contains('\x1b'));
+}

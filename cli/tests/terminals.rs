@@ -1,0 +1,273 @@
+//! What happens at a terminal: progress, passphrases, and what is not written to one.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::{C, CHUNKS, PROGRAM, Place, wait};
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
+
+/// A terminal, and a person in front of it.
+struct Terminal {
+    keyboard: File,
+    line: OwnedFd,
+    screen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Terminal {
+    fn new() -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let line = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let keyboard = File::from(master);
+        let screen = Arc::new(Mutex::new(Vec::new()));
+        let (mut output, shown) = (keyboard.try_clone().unwrap(), screen.clone());
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                shown.lock().unwrap().extend_from_slice(&buffer[..count]);
+            }
+        });
+        Self { keyboard, line, screen }
+    }
+
+    fn line(&self) -> Stdio {
+        self.line.try_clone().unwrap().into()
+    }
+
+    /// A command whose terminal this is. `setsid` makes it so, and becomes the program.
+    fn command(&self, place: &Place, args: &[&str]) -> Command {
+        let mut command = place.any_command("setsid");
+        command.args(["--ctty", PROGRAM]).args(args).stdin(self.line());
+        command
+    }
+
+    fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
+    }
+
+    fn wait_for(&self, text: &str) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !self.screen().contains(text) {
+            assert!(Instant::now() < end, "{text:?} is not on the screen: {}", self.screen());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn echoes(&self) -> bool {
+        tcgetattr(&self.line).unwrap().local_modes.contains(LocalModes::ECHO)
+    }
+
+    /// Answers a question as soon as the program reads without echo.
+    fn answer(&mut self, question: &str, answer: &str) {
+        self.wait_for(question);
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.echoes() {
+            assert!(Instant::now() < end, "the answer would be shown");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
+    }
+}
+
+fn stderr(child: &mut Child) -> String {
+    let mut text = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+/// Seals with the given answers to the two questions.
+fn seal(place: &Place, first: &str, second: Option<&str>) -> (Option<i32>, String) {
+    let mut terminal = Terminal::new();
+    let args = ["encrypt", "-q", "in", "--key", "passphrase"];
+    let mut child = terminal.command(place, &args).spawn().unwrap();
+    terminal.answer("New passphrase: ", first);
+    if let Some(second) = second {
+        terminal.answer("The same again: ", second);
+    }
+    let code = wait(&mut child);
+    assert!(!terminal.screen().contains("horse"), "{}", terminal.screen());
+    assert!(terminal.echoes());
+    (code, stderr(&mut child))
+}
+
+#[test]
+fn a_new_passphrase_is_asked_for_twice() {
+    let place = Place::new();
+    place.write("in", "secret");
+    let (code, told) = seal(&place, "correct horse", Some("correct house"));
+    assert!(code == Some(2) && told.contains("differ"), "{code:?} {told}");
+    let (code, told) = seal(&place, "", None);
+    assert!(code == Some(2) && told.contains("empty"), "{code:?} {told}");
+    assert_eq!(place.names(), ["in"]);
+    let (code, told) = seal(&place, "correct horse", Some("correct horse"));
+    assert_eq!((code, told.as_str()), (Some(0), ""));
+    place.write("phrase", "correct horse");
+    let opened = place.ok(&["decrypt", "-q", "in.seal", "-o", "-", "--key", "passphrase:file:phrase"]);
+    assert_eq!(opened.stdout, b"secret");
+}
+
+#[test]
+fn reading_asks_if_nothing_else_fits() {
+    let place = Place::new();
+    place.write("in", "secret");
+    place.write("phrase", "correct horse");
+    place.ok(&["encrypt", "-q", "in", "--key", "passphrase:file:phrase"]);
+    for (answer, code) in [("correct horse", 0), ("wrong", 7), ("", 7)] {
+        for args in [
+            &["cat", "-q", "in.seal"][..],
+            &["cat", "-q", "in.seal", "--key", "passphrase"],
+        ] {
+            let mut terminal = Terminal::new();
+            let mut child = terminal.command(&place, args).spawn().unwrap();
+            terminal.answer("Passphrase of in.seal: ", answer);
+            assert_eq!(wait(&mut child), Some(code));
+            let mut opened = Vec::new();
+            child.stdout.take().unwrap().read_to_end(&mut opened).unwrap();
+            assert_eq!(opened == b"secret", code == 0);
+        }
+    }
+    assert!(!place.ring().exists());
+    // A key that fits saves the question; a context that does not, too.
+    place.ok(&[
+        "encrypt",
+        "-qf",
+        "in",
+        "--key",
+        "passphrase:file:phrase",
+        "--key",
+        "local:default",
+    ]);
+    let terminal = Terminal::new();
+    assert!(
+        terminal
+            .command(&place, &["cat", "in.seal"])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let other = ["cat", "in.seal", "--key", "passphrase", "--context", "a=1"];
+    assert_eq!(
+        terminal.command(&place, &other).output().unwrap().status.code(),
+        Some(6)
+    );
+}
+
+#[test]
+fn without_a_terminal_there_is_another_way_to_give_a_passphrase() {
+    let place = Place::new();
+    place.write("in", "1");
+    place.write("phrase", "correct horse");
+    place.ok(&["encrypt", "-q", "in", "--key", "passphrase:file:phrase"]);
+    for args in [&["cat", "in.seal"][..], &["encrypt", "-f", "in", "--key", "passphrase"]] {
+        let run = common::Run::from(
+            place
+                .any_command("setsid")
+                .args(["-w", PROGRAM])
+                .args(args)
+                .output()
+                .unwrap(),
+        );
+        run.failed(7, &["no terminal", "--key passphrase:file:PATH"]);
+    }
+}
+
+#[test]
+fn an_interrupt_at_the_question_gives_the_echo_back() {
+    let place = Place::new();
+    place.write("in", "secret");
+    let mut terminal = Terminal::new();
+    let mut child = terminal
+        .command(&place, &["encrypt", "in", "--key", "passphrase"])
+        .spawn()
+        .unwrap();
+    terminal.wait_for("New passphrase: ");
+    while terminal.echoes() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The key that sends SIGINT.
+    terminal.keyboard.write_all(&[3]).unwrap();
+    assert_eq!(wait(&mut child), Some(130));
+    assert!(terminal.echoes());
+    assert_eq!(place.names(), ["in"]);
+}
+
+#[test]
+fn an_object_is_not_written_to_a_terminal_by_mistake() {
+    let place = Place::new();
+    place.write("in", "1");
+    let terminal = Terminal::new();
+    let at = |args: &[&str]| {
+        let mut command = place.command(args);
+        command
+            .stdin(File::open(place.path("in")).unwrap())
+            .stdout(terminal.line());
+        command.output().unwrap()
+    };
+    let refused = at(&["encrypt", "-"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("-o -"));
+    assert_eq!(terminal.screen(), "");
+    assert!(at(&["encrypt", "-", "-o", "-"]).status.success());
+    terminal.wait_for("SST");
+}
+
+#[test]
+fn progress_is_shown_at_a_terminal_and_taken_away_again() {
+    let place = Place::new();
+    let plain = vec![0; 8 * 1024 * 1024];
+    place.write("in", &plain);
+    place.ok(&["encrypt", "-q", "in"]);
+    let object = place.read("in.seal");
+    for (progress, shown) in [("auto", true), ("always", true), ("never", false)] {
+        let terminal = Terminal::new();
+        let mut command = place.command(&["decrypt", "-", "-o", "-", "--progress", progress]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(terminal.line())
+            .spawn()
+            .unwrap();
+        drop(command);
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&object[..CHUNKS + 100 * (C + 16)]).unwrap();
+        if shown {
+            terminal.wait_for("/s");
+        } else {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        stdin.write_all(&object[CHUNKS + 100 * (C + 16)..]).unwrap();
+        drop(stdin);
+        assert_eq!(wait(&mut child), Some(0));
+        terminal.wait_for("decrypted standard input -> standard output");
+        // Clearing the line is the bar's own way to write.
+        assert_eq!(
+            terminal.screen().contains("\x1b[2K"),
+            shown,
+            "{progress}: {:?}",
+            terminal.screen()
+        );
+    }
+}
+
+#[test]
+fn progress_without_a_terminal_is_shown_only_when_asked_for() {
+    let place = Place::new();
+    place.write("in", vec![0; 4 * 1024 * 1024]);
+    let run = place.ok(&["encrypt", "-q", "in", "-o", "a"]);
+    assert!(!run.stderr.contains("MiB"), "{run:?}");
+    let run = place.ok(&["encrypt", "-q", "in", "-o", "b", "--progress", "always"]);
+    assert!(run.stderr.contains("in [") && !run.stderr.contains('\x1b'), "{run:?}");
+}
