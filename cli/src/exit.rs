@@ -25,6 +25,8 @@ pub(crate) enum Code {
     NoAccess = 7,
     /// The output is there already.
     OutputExists = 8,
+    /// The person at the terminal said so: as a program that SIGINT ends.
+    Interrupted = 130,
     /// Whoever read our output does not any more: as a program that SIGPIPE ends.
     PipeClosed = 141,
 }
@@ -67,7 +69,7 @@ impl Failure {
 
     /// Whether to end without a word.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.code == Code::PipeClosed
+        matches!(self.code, Code::PipeClosed | Code::Interrupted)
     }
 }
 

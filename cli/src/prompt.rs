@@ -1,5 +1,7 @@
 //! Passphrases from the terminal, without echo. Standard input and output are left alone: they may carry data.
 
+use std::io::{self, ErrorKind};
+
 use zeroize::Zeroizing;
 
 use crate::exit::{Code, Failure};
@@ -32,11 +34,18 @@ fn ask(question: &str) -> Result<Zeroizing<String>, Failure> {
     let _restored = signals::restore_on_exit();
     rpassword::prompt_password(question)
         .map(Zeroizing::new)
-        .map_err(|error| {
-            let message = format!(
-                "there is no terminal to ask for the passphrase on ({error}); use --key passphrase:file:PATH or \
-             --key passphrase:fd:N"
-            );
-            Failure::new(Code::NoAccess, message)
+        .map_err(|error| match error.kind() {
+            // The terminal sends no signal while it is asked, so its interrupt key is read like any other.
+            ErrorKind::Interrupted => Failure::new(Code::Interrupted, "interrupted"),
+            ErrorKind::UnexpectedEof => Failure::new(Code::NoAccess, "no passphrase was given"),
+            _ => no_terminal(&error),
         })
+}
+
+fn no_terminal(error: &io::Error) -> Failure {
+    let message = format!(
+        "there is no terminal to ask for the passphrase on ({error}); use --key passphrase:file:PATH or --key \
+         passphrase:fd:N"
+    );
+    Failure::new(Code::NoAccess, message)
 }

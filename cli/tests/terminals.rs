@@ -200,8 +200,28 @@ fn an_interrupt_at_the_question_gives_the_echo_back() {
     // The key that sends SIGINT.
     terminal.keyboard.write_all(&[3]).unwrap();
     assert_eq!(wait(&mut child), Some(130));
+    assert_eq!(stderr(&mut child), "");
     assert!(terminal.echoes());
     assert_eq!(place.names(), ["in"]);
+}
+
+#[test]
+fn a_signal_at_the_question_gives_the_echo_back() {
+    let place = Place::new();
+    place.write("in", "secret");
+    let terminal = Terminal::new();
+    let mut child = terminal
+        .command(&place, &["encrypt", "in", "--key", "passphrase"])
+        .spawn()
+        .unwrap();
+    terminal.wait_for("New passphrase: ");
+    while terminal.echoes() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(wait(&mut child), Some(143));
+    assert!(terminal.echoes());
 }
 
 #[test]
