@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Opens the payloads of the golden objects with Python's `cryptography`, given data key and payload context.
+"""Opens the golden objects with Python's `cryptography`: the payload, given data key and payload context, and the raw
+key's slot, which has to hold that data key.
 
-    open_golden.py MANIFEST
+    open_golden.py DIRECTORY
 
-The manifest is a JSON list of objects, or an object whose "objects" is one. What is used of each: "file" (beside the
-manifest), "attached", "data_key" and "payload_context" (hexadecimal), "plaintext_len", "plaintext_sha256".
+DIRECTORY has one of `v1`, `v2`, ... for each version of the format, with a `manifest.json` that lists objects: "file",
+"header_file" (null if the header is attached), "data_key", "payload_context" and "raw_key" (hexadecimal), "context",
+"plaintext_len", "plaintext_sha256".
 
 Only suite 1 with 16 KiB chunks is Cobblestone-256. A standard reader has to refuse every other object: checked too.
 """
@@ -19,47 +21,61 @@ from cryptography.exceptions import InvalidTag
 import objects
 
 
-def payload_of(entry, data, context):
-    if not entry["attached"]:
-        return data
-    header = objects.parse_attached(data)
-    payload = data[objects.ATTACHED :]
-    if objects.payload_context(header.core) != context:
-        raise SystemExit(f"{entry['file']}: the manifest's payload context is not that of the header's core")
-    if payload[:56] != header.salt + header.commitment:
-        raise SystemExit(f"{entry['file']}: header and payload differ in salt or commitment")
-    return payload
-
-
 def main():
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
-    manifest_path = pathlib.Path(sys.argv[1])
-    manifest = json.loads(manifest_path.read_text())
-    entries = manifest["objects"] if isinstance(manifest, dict) else manifest
     opened = others = 0
-    for entry in entries:
-        name = entry["file"]
-        data_key, context = bytes.fromhex(entry["data_key"]), bytes.fromhex(entry["payload_context"])
-        payload = payload_of(entry, (manifest_path.parent / name).read_bytes(), context)
-        # The context ends with the core, so that this does not hang on how the manifest spells suites.
-        if context[-3:] != objects.STANDARD_CORE:
-            try:
-                objects.open_payload(payload, data_key, context)
-            except InvalidTag:
+    for manifest in sorted(pathlib.Path(sys.argv[1]).glob("v*/manifest.json")):
+        for entry in json.loads(manifest.read_text()):
+            if check(manifest.parent, entry):
+                opened += 1
+            else:
                 others += 1
-                print(f"SKIPPED {name}: only Cobblestone-256 objects are standard; cryptography refuses it, as it must")
-                continue
-            raise SystemExit(f"{name} is not Cobblestone-256, and a standard reader opened it")
-        plaintext = objects.open_payload(payload, data_key, context)
-        digest = hashlib.sha256(plaintext).hexdigest()
-        if (len(plaintext), digest) != (entry["plaintext_len"], entry["plaintext_sha256"]):
-            raise SystemExit(f"{name}: opened to {len(plaintext)} bytes, SHA-256 {digest}: not what the manifest says")
-        opened += 1
-        print(f"opened  {name}: {len(plaintext)} bytes")
-    print(f"{opened} golden objects opened by cryptography, {others} of other suites and chunk sizes not standard")
+    print(f"{opened} golden objects opened by cryptography; {others} are of other suites and chunk sizes, and refused")
     if opened == 0:
         raise SystemExit("no golden object was opened: this proves nothing")
+
+
+def check(directory, entry):
+    """Whether the object is one for standard readers; fails if it is not what the manifest says."""
+    name = f"{directory.name}/{entry['file']}"
+    data_key, context = bytes.fromhex(entry["data_key"]), bytes.fromhex(entry["payload_context"])
+    header, payload = parts(directory, entry)
+    require(objects.payload_context(header.core) == context, name, "the payload context is that of the header's core")
+    require(payload[:56] == header.salt + header.commitment, name, "header and payload agree on salt and commitment")
+    require(raw_slot(header, entry) == data_key, name, "the raw key's slot holds the data key")
+    if header.core != objects.STANDARD_CORE:
+        try:
+            objects.open_payload(payload, data_key, context)
+        except InvalidTag:
+            print(f"SKIPPED {name}: only Cobblestone-256 objects are standard; cryptography refuses it, as it must")
+            return False
+        require(False, name, "a standard reader refuses what is not Cobblestone-256")
+    plaintext = objects.open_payload(payload, data_key, context)
+    require(len(plaintext) == entry["plaintext_len"], name, "the plaintext is as long as the manifest says")
+    digest = hashlib.sha256(plaintext).hexdigest()
+    require(digest == entry["plaintext_sha256"], name, "the plaintext has the SHA-256 of the manifest")
+    print(f"opened  {name}: {len(plaintext)} bytes")
+    return True
+
+
+def parts(directory, entry):
+    data = (directory / entry["file"]).read_bytes()
+    if entry["header_file"] is None:
+        return objects.parse_attached(data), data[objects.ATTACHED :]
+    return objects.parse_copy((directory / entry["header_file"]).read_bytes()), data
+
+
+def raw_slot(header, entry):
+    kek = bytes.fromhex(entry["raw_key"])
+    names = ("raw", objects.raw_key_id(kek))
+    [wrapped] = [wrapped for *slot, wrapped in header.slots if tuple(slot) == names]
+    return objects.unwrap(kek, wrapped, *names, entry["context"])
+
+
+def require(holds, name, what):
+    if not holds:
+        raise SystemExit(f"{name}: does not hold: {what}")
 
 
 main()
