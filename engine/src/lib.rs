@@ -80,3 +80,8 @@ pub use layout::{
 };
 // and errors.
 pub use error::{ContextMismatch, Error, Mangled, ProviderError, ProviderErrorClass, Result};
+
+/// The README's examples, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
