@@ -90,7 +90,11 @@ fn a_cut_and_an_appendix_are_told_apart() {
         6,
         &["truncated: it ends after 16384 bytes", "download it again"],
     );
-    refused(|object| object.push(0), 6, &["at offset"]);
+    refused(
+        |object| object.push(0),
+        6,
+        &["trailing data", "ends at offset 41164", "something was appended"],
+    );
     let long = vec![7; 2 * C];
     refused(move |object| object.extend(long), 6, &["at offset"]);
 }
