@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::key_spec::KeySpec;
@@ -17,6 +18,19 @@ pub(crate) struct Args {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Reads the arguments, or ends the process with what is wrong with them. What was given for a key is not repeated:
+/// it may be the secret itself.
+pub(crate) fn parse() -> Args {
+    Args::try_parse().unwrap_or_else(|mut error| {
+        let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+        if error.kind() == ErrorKind::ValueValidation && argument.is_some_and(|name| !name.starts_with("--chunk-size"))
+        {
+            error.insert(ContextKind::InvalidValue, ContextValue::String("...".to_owned()));
+        }
+        error.exit()
+    })
 }
 
 /// What all commands take.

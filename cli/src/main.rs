@@ -19,8 +19,6 @@ mod workers;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::args::{Args, Command};
 use crate::report::Report;
 
@@ -32,7 +30,7 @@ fn main() -> ExitCode {
 fn run() -> u8 {
     sys::forbid_core_dumps();
     signals::watch();
-    let Args { common, command } = Args::parse();
+    let Args { common, command } = args::parse();
     let report = Report::new(&common);
     match command {
         Command::Encrypt(args) => commands::encrypt::run(&args, &common, &report),

@@ -164,13 +164,21 @@ impl<'a> ReadingKeys<'a> {
         Ok(stored)
     }
 
+    /// Has a person asked again for the next object, if what was typed opened this one not.
+    pub(crate) fn forget_if_wrong(&mut self, failure: &Failure) {
+        if failure.code == Code::NoAccess {
+            self.asked = None;
+        }
+    }
+
     fn may_ask(&self) -> bool {
         let asks = |spec: &KeySpec| *spec == KeySpec::Passphrase(PassphraseFrom::Terminal);
         self.specs.is_empty() || self.specs.iter().any(asks)
     }
 
     fn stored(&mut self, header: &Header) -> Result<Vec<Provider>, Failure> {
-        if self.stored.is_none() {
+        // A ring that could not be used may have been no reason to fail for another object, and be one for this.
+        if self.stored.as_ref().is_none_or(Vec::is_empty) {
             self.stored = Some(if self.specs.is_empty() {
                 self.default_ring(header)?
             } else {

@@ -257,6 +257,7 @@ fn a_secret_on_the_command_line_is_refused() {
         let run = place.run(&["encrypt", "in", "--key", key]);
         assert_eq!(run.code, Some(2));
         assert!(run.stderr.contains("every user could see it"), "{run:?}");
+        assert!(!run.stderr.contains("hunter2"), "{run:?}");
     }
     assert_eq!(place.names(), ["in"]);
 }

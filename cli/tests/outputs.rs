@@ -305,3 +305,27 @@ fn a_user_with_no_rights_can_write_too() {
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(place.read("out"), plain);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_is_written_by_whatever_name_it_has() {
+    let place = Place::new();
+    let plain = place.seal("in", 100_000);
+    for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        let run = place.ok(&["decrypt", "-q", "in.seal", "-o", name]);
+        assert!(run.stdout == plain, "{name}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_said_before_the_work() {
+    let place = Place::new();
+    place.seal("in", 10);
+    place.fails(
+        &["encrypt", "in", "-o", "missing/"],
+        2,
+        &["there is no directory missing/"],
+    );
+    place.fails(&["decrypt", "in.seal", "-o", "missing/"], 2, &["there is no directory"]);
+    assert_eq!(place.names(), ["in", "in.seal"]);
+}

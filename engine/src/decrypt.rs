@@ -19,7 +19,7 @@ pub use self::reader::DecryptReader;
 use crate::chunker::{Span, Spans};
 use crate::cipher::Backend;
 use crate::context::ExpectedContext;
-use crate::encrypt::buffer_len;
+use crate::encrypt::{buffer_len, new_buffer};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::header::{ATTACHED_LEN, AttachedHeader, Header};
@@ -169,7 +169,7 @@ impl Decryptor {
     /// Every error of a header, of a key, of a context, of a chunk.
     pub fn open(&self, object: &[u8]) -> Result<Vec<u8>> {
         let (_, opener) = self.open_source(object)?;
-        let mut plaintext = vec![0; buffer_len(plaintext_len(object.len() as u64, &opener)?)?];
+        let mut plaintext = new_buffer(plaintext_len(object.len() as u64, &opener)?)?;
         self.open_chunks(&opener, object, &mut plaintext)?;
         Ok(plaintext)
     }

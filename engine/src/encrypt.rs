@@ -169,7 +169,7 @@ impl Encryptor {
     /// # Errors
     /// As [`Encryptor::begin`] and [`NewObject::seal_into`].
     pub fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>> {
-        let mut object = vec![0; buffer_len(self.object_len(plaintext.len() as u64)?)?];
+        let mut object = new_buffer(self.object_len(plaintext.len() as u64)?)?;
         self.begin()?.seal_into(plaintext, &mut object)?;
         Ok(object)
     }
@@ -288,4 +288,14 @@ impl NewObject {
 /// A length as a buffer's: an address space may be smaller than an object.
 pub(crate) fn buffer_len(len: u64) -> Result<usize> {
     usize::try_from(len).map_err(|_| Error::ObjectTooLarge)
+}
+
+/// A buffer of `len` zeros. An object's length is its author's word: a buffer that the memory does not hold is an error.
+pub(crate) fn new_buffer(len: u64) -> Result<Vec<u8>> {
+    let len = buffer_len(len)?;
+    let mut buffer = Vec::new();
+    let reserved = buffer.try_reserve_exact(len);
+    reserved.map_err(|error| Error::from_io("making room for the result", error.into()))?;
+    buffer.resize(len, 0);
+    Ok(buffer)
 }

@@ -252,10 +252,11 @@ impl From<ProviderError> for Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
-            Error::Io { source, .. } => source.kind(),
+            // std's loops try again after `Interrupted`, and these errors stay: they would try for ever.
+            Error::Io { source, .. } if source.kind() != io::ErrorKind::Interrupted => source.kind(),
+            Error::Io { .. } | Error::Cancelled => io::ErrorKind::Other,
             Error::Truncated { .. } | Error::HeaderTruncated { .. } => io::ErrorKind::UnexpectedEof,
             Error::OutputExists(_) => io::ErrorKind::AlreadyExists,
-            Error::Cancelled => io::ErrorKind::Interrupted,
             Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } => io::ErrorKind::InvalidInput,
             Error::Provider(_) | Error::Random | Error::ObjectTooLarge => io::ErrorKind::Other,
             _ => io::ErrorKind::InvalidData,

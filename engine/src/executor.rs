@@ -235,17 +235,14 @@ impl<T: Send + 'static> Ordered<T> {
         };
     }
 
-    /// Waits for a result. A caller that is itself a thread of the pool runs the pool's jobs meanwhile: if it
-    /// slept, a pool of one thread would wait for itself.
+    /// Waits for a result. A caller that is itself a thread of a pool, of this one or another, runs that pool's jobs
+    /// meanwhile: if it slept, a pool of one thread would wait for itself, and two such pools for each other.
     #[cfg(feature = "threads")]
     fn wait(&self) -> (u64, std::thread::Result<T>) {
         const CLOSED: &str = "this side holds a sender, so the channel is open";
         let receiver = &self.channel.1;
-        let Inner::Pool(pool) = &self.executor.0 else {
-            unreachable!("serial results are done when submitted")
-        };
         loop {
-            match pool.yield_now() {
+            match rayon::yield_now() {
                 None => return receiver.recv().expect(CLOSED),
                 Some(rayon::Yield::Executed) => {
                     if let Ok(received) = receiver.try_recv() {
@@ -319,6 +316,18 @@ mod tests {
         pool.install(|| executor.on_each_worker(|| Ok(()))).unwrap();
         pool.install(|| executor.try_for_each(vec![1, 2, 3], |_| Ok(())))
             .unwrap();
+    }
+
+    #[test]
+    fn pools_whose_threads_wait_for_each_other_end() {
+        let pools =
+            [1, 1].map(|threads| Arc::new(rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()));
+        let [first, second] = &pools;
+        std::thread::scope(|scope| {
+            for (inside, other) in [(first, second), (second, first)] {
+                scope.spawn(move || inside.install(|| squares(Executor::pool(other.clone()), 50)));
+            }
+        });
     }
 
     #[test]

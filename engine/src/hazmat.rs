@@ -7,7 +7,7 @@
 
 use crate::chunker::{Span, Spans};
 use crate::cipher::{Backend, ChunkCipher, Suite};
-use crate::encrypt::{Encryptor, NewObject, buffer_len};
+use crate::encrypt::{Encryptor, NewObject, new_buffer};
 use crate::error::{Error, Result};
 use crate::keys::{ContentKeys, DataKey};
 use crate::layout::{ChunkSize, Layout, PREFIX_LEN, SALT_LEN};
@@ -47,7 +47,7 @@ pub fn seal_payload(
 ) -> Result<Vec<u8>> {
     let (layout, keys) = derive(data_key, &salt, parameters);
     let sealer = Sealer::new(ChunkCipher::new(parameters.backend, parameters.suite, &keys), layout);
-    let mut payload = vec![0; buffer_len(layout.payload_len(plaintext.len() as u64)?)?];
+    let mut payload = new_buffer(layout.payload_len(plaintext.len() as u64)?)?;
     payload[..SALT_LEN].copy_from_slice(&salt);
     payload[SALT_LEN..PREFIX_LEN].copy_from_slice(keys.commitment());
     let spans = Spans::all(layout, plaintext.len() as u64)?;
@@ -71,7 +71,7 @@ pub fn open_payload(data_key: &DataKey, parameters: PayloadParameters<'_>, paylo
         });
     }
     let opener = Opener::new(ChunkCipher::new(parameters.backend, parameters.suite, &keys), layout, 0);
-    let mut plaintext = vec![0; buffer_len(layout.plaintext_len(payload.len() as u64)?)?];
+    let mut plaintext = new_buffer(layout.plaintext_len(payload.len() as u64)?)?;
     let spans = Spans::all(layout, plaintext.len() as u64)?;
     for (span, sealed, plain) in spans.share(chunks, &mut plaintext, Span::open_lens) {
         opener.open(span.first, sealed, span.ends, plain)?;

@@ -12,7 +12,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha512;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::cipher::{KEY_LEN, NONCE_LEN, Suite};
 use crate::error::Result;
@@ -121,7 +121,9 @@ fn expand(prk: &[u8], info: &[u8], okm: &mut [u8]) {
         mac.update(&previous);
         mac.update(info);
         mac.update(&[counter]);
-        previous = Zeroizing::new(mac.finalize().into_bytes().to_vec());
+        let mut output = mac.finalize().into_bytes();
+        previous = Zeroizing::new(output.to_vec());
+        output.as_mut_slice().zeroize();
         block.copy_from_slice(&previous[..block.len()]);
     }
 }

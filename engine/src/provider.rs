@@ -109,6 +109,7 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
 fn file_failed(provider: &str, action: &str, path: &Path, error: io::Error) -> ProviderError {
     let class = match error.kind() {
         io::ErrorKind::NotFound => ProviderErrorClass::NotFound,
+        io::ErrorKind::PermissionDenied => ProviderErrorClass::Denied,
         _ => ProviderErrorClass::Configuration,
     };
     let message = format!("cannot {action} {}: {error}", path.display());

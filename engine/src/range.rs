@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::batch::BufferPool;
 use crate::chunker::{Span, Spans};
 use crate::decrypt::{Decryptor, plaintext_len};
-use crate::encrypt::buffer_len;
+use crate::encrypt::{buffer_len, new_buffer};
 use crate::error::{Error, Result};
 use crate::header::Header;
 use crate::opener::Opener;
@@ -113,7 +113,7 @@ impl<S: ReadAt> RangeReader<S> {
     /// [`RangeReader::read_at`].
     pub fn read_range(&self, range: impl RangeBounds<u64>) -> Result<Bytes> {
         let range = self.resolve(range)?;
-        let mut buffer = vec![0; buffer_len(range.end - range.start)?];
+        let mut buffer = new_buffer(range.end - range.start)?;
         if !range.is_empty() {
             self.fill(&mut buffer, range)?;
         }

@@ -96,6 +96,10 @@ impl Unfinished {
 fn create_unnamed(directory: &Path) -> io::Result<Option<File>> {
     use rustix::fs::{Mode, OFlags};
     use rustix::io::Errno;
+    // Without /proc, as in some chroots, a file without a name could not be given one.
+    if !Path::new("/proc/self/fd").exists() {
+        return Ok(None);
+    }
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::open(directory, flags, Mode::from_raw_mode(0o666)) {
         Ok(file) => Ok(Some(file.into())),
@@ -152,7 +156,12 @@ pub(crate) fn parent(path: &Path) -> &Path {
 /// Makes the names in a directory durable, where the platform and the file system have such an operation.
 #[cfg(unix)]
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
-    match File::open(path)?.sync_all() {
+    let directory = match File::open(path) {
+        // A directory may be writable and not readable; then its names are as durable as the system makes them.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+        opened => opened?,
+    };
+    match directory.sync_all() {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         other => other,
     }

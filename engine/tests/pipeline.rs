@@ -132,3 +132,23 @@ fn a_cancelled_operation_stops_with_its_own_error() {
         Err(Error::Cancelled)
     ));
 }
+
+#[test]
+fn a_cancelled_stream_ends_instead_of_trying_again_for_ever() {
+    let plain = plaintext(100 * C);
+    let object = encryptor().seal(&plain).unwrap();
+    let progress = Progress::new();
+    progress.cancel();
+    let encryptor = encryptor().with_progress(progress.clone());
+    let decryptor = decryptor().with_progress(progress);
+    let result = encryptor.encrypt_stream(plain.as_slice(), std::io::sink());
+    assert!(matches!(result, Err(Error::Cancelled)));
+    let result = decryptor.decrypt_stream(object.as_slice(), std::io::sink());
+    assert!(matches!(result, Err(Error::Cancelled)));
+    let error = decryptor
+        .reader(object.as_slice())
+        .unwrap()
+        .read_to_end(&mut Vec::new())
+        .unwrap_err();
+    assert!(matches!(Error::from_io("reading", error), Error::Cancelled));
+}

@@ -84,7 +84,7 @@ impl<'a> Opening<'a> {
         let header = object.header.clone();
         let opened = open_into(&decryptor, object.body, sink).map_err(|failure| explain(failure, header.header()));
         drop(bar);
-        let bytes = opened?;
+        let bytes = opened.inspect_err(|failure| self.reading.keys.forget_if_wrong(failure))?;
         self.report.copy_faults(&name, &header);
         self.report.outcome(&Outcome {
             command: COMMAND,

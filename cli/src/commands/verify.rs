@@ -40,7 +40,8 @@ fn verify(reading: &mut Reading<'_>, input: &Path, report: &Report) -> Result<()
         Body::Stream(stream) => decryptor.decrypt_stream(stream, sink()),
     };
     drop(bar);
-    let opened = opened.map_err(|error| explain(error.into(), object.header.header()))?;
+    let opened = opened.map_err(|error| explain(error.into(), object.header.header()));
+    let opened = opened.inspect_err(|failure| reading.keys.forget_if_wrong(failure))?;
     refuse_faults(&copy_faults(&opened.header))?;
     report.outcome(&Outcome {
         command: COMMAND,

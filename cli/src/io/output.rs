@@ -136,6 +136,12 @@ impl Destination {
             Kind::Stream(path) => {
                 let opened = File::options().write(true).open(path);
                 let file = opened.map_err(|error| Failure::io("opening the output", &error))?;
+                if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+                    return Err(Failure::new(
+                        Code::OutputExists,
+                        "the output became a file meanwhile; try again",
+                    ));
+                }
                 if self.ciphertext && file.is_terminal() {
                     return Err(to_terminal());
                 }
@@ -161,6 +167,13 @@ impl Destination {
 
 fn check_path(path: &Path, force: bool, protected: &Protected) -> Result<Kind, Failure> {
     let failed = |error: io::Error| Failure::io("looking at the output", &error);
+    // Asked before links are followed: those of /dev/fd and /proc lead to what has no path.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        return Ok(Kind::Stream(path.to_owned()));
+    }
+    if names_a_directory(path) && !path.is_dir() {
+        return Err(Failure::usage(format!("there is no directory {}", path.display())));
+    }
     let path = follow_links(path).map_err(failed)?;
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
@@ -171,14 +184,17 @@ fn check_path(path: &Path, force: bool, protected: &Protected) -> Result<Kind, F
     if metadata.is_dir() {
         return Err(Failure::usage(format!("the output {} is a directory", path.display())));
     }
-    if !metadata.is_file() {
-        return Ok(Kind::Stream(path));
-    }
     if !force {
         let message = format!("the output {} exists already; -f replaces it", path.display());
         return Err(Failure::new(Code::OutputExists, message));
     }
     Ok(Kind::File(path, Existing::Replace))
+}
+
+/// Whether the path can be that of a directory only, as it ends in a separator.
+fn names_a_directory(path: &Path) -> bool {
+    let last = path.as_os_str().as_encoded_bytes().last();
+    last.is_some_and(|&byte| std::path::is_separator(char::from(byte)))
 }
 
 /// The file that links lead to, whether it is there or not: the links stay.

@@ -16,7 +16,7 @@ use crate::chunker::Spans;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Ordered};
 use crate::header::AttachedHeader;
-use crate::layout::{ChunkIndex, TAG_LEN};
+use crate::layout::{ChunkIndex, MAX_PLAINTEXT_LEN, TAG_LEN};
 use crate::opener::Opener;
 use crate::positioned::read_full;
 use crate::progress::Progress;
@@ -201,6 +201,10 @@ impl<R: Read> DecryptReader<R> {
 
     fn batch(&mut self, sealed: Slab, ends: bool) -> Result<SealedBatch> {
         let first = self.next;
+        let plain_end = self.opener.layout().plaintext_offset(first) + self.opener.plain_len(sealed.len()) as u64;
+        if plain_end > MAX_PLAINTEXT_LEN {
+            return Err(Error::ObjectTooLarge);
+        }
         let full_chunks = sealed.len() / self.opener.layout().sealed_chunk_len();
         self.next = first.advance(full_chunks as u64)?;
         Ok(SealedBatch { first, sealed, ends })
@@ -227,6 +231,7 @@ impl<R: Read> BufRead for DecryptReader<R> {
     }
 
     fn consume(&mut self, amount: usize) {
+        let amount = amount.min(self.current.len() - self.given);
         self.given += amount;
         self.position += amount as u64;
     }
@@ -287,7 +292,11 @@ impl<R: Read + Seek> DecryptReader<R> {
         self.seek_source(layout.sealed_offset(chunk))?;
         let skip = position.min(len) - layout.plaintext_offset(chunk);
         if self.end.is_none() && skip > 0 && self.fill()? {
-            self.given = usize::try_from(skip).map_err(|_| Error::ObjectTooLarge)?;
+            let skip = usize::try_from(skip).map_err(|_| Error::ObjectTooLarge)?;
+            if skip > self.current.len() {
+                return Err(Error::SourceChanged { expected: len });
+            }
+            self.given = skip;
         }
         Ok(())
     }
