@@ -7,6 +7,7 @@ mod common;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
 
 use common::{C, PROGRAM, Place, Run, skipped, wait};
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,7 +16,13 @@ use rustix::process::{Pid, Signal, kill_process};
 const MIDDLE: usize = 20 * 1024 * 1024;
 
 /// Starts a program that gets so much input and waits for more.
+///
+/// The tests may have been started with signals ignored, as jobs in the background are, and a child would inherit that.
+/// What is caught here is as by default in the child.
 fn in_the_middle(mut command: Command, input: &[u8]) -> (Child, ChildStdin) {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        signal_hook::flag::register(signal.as_raw(), Arc::default()).unwrap();
+    }
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(input).unwrap();
