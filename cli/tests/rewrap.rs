@@ -94,6 +94,25 @@ fn a_rotated_key_moves_to_its_newest_version() {
 }
 
 #[test]
+fn a_passphrase_takes_another_ones_place() {
+    let place = place();
+    place.write("old", "correct horse\n");
+    place.write("new", "battery staple\n");
+    let (old, new) = ("passphrase:file:old", "passphrase:file:new");
+    place.ok(&["rewrap", "-q", "in.seal", "--key", "local:default", "--to", old]);
+    let change = ["rewrap", "in.seal", "--key", old, "--to", new];
+    assert!(
+        place
+            .ok(&change)
+            .stderr
+            .contains("rewrapped in.seal: sealed for passphrase:")
+    );
+    assert!(place.ok(&change).stderr.contains("unchanged (already)"));
+    assert!(!opens(&place, "in.seal", old) && opens(&place, "in.seal", new));
+    place.fails(&["rewrap", "in.seal", "--key", old, "--add", A], 7, &["passphrase"]);
+}
+
+#[test]
 fn the_context_is_changed_for_every_slot_or_not_at_all() {
     let place = Place::new();
     place.write("a.key", [1; 32]);

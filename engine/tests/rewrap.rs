@@ -1,21 +1,19 @@
-//! Rewrap and rekey: who may open an object, and under which context, changed in place; and a new object made of an
-//! old one. Loss of power and failing calls are tested inside the crate, where they can be simulated.
+//! Rewrap: who may open an object, and under which context, changed in place. Loss of power and failing calls are tested inside the crate, where they can be simulated.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
 use std::fs::{self, File};
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{C, Counting, encryptor, executors, key, plaintext, pool};
+use common::{C, Counting, encryptor, key, plaintext};
 use sealstone::{
-    AttachedHeader, BoxFuture, COPY_LEN, DataKey, Decryptor, EncryptionContext, Encryptor, Error, Existing,
-    ExpectedContext, Header, KeyMatch, KeyProvider, KeyRing, Passphrase, ProviderError, ProviderErrorClass, RawKey,
-    Rewrap, Rewrapped, SlotChoice, Suite, WrappedKey,
+    AttachedHeader, BoxFuture, COPY_LEN, DataKey, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext,
+    Header, KeyMatch, KeyProvider, KeyRing, Passphrase, ProviderError, ProviderErrorClass, RawKey, Rewrap, Rewrapped,
+    SlotChoice, WrappedKey,
 };
 
 type Key = Arc<dyn KeyProvider>;
@@ -479,50 +477,4 @@ fn kills_at_any_time_leave_an_object_that_opens() {
             .is_ok()
     );
     object.header();
-}
-
-fn names(directory: &Path) -> usize {
-    fs::read_dir(directory).unwrap().count()
-}
-
-#[test]
-fn a_rekeyed_object_is_a_new_one_with_the_same_plaintext() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name);
-    let plain = plaintext(40 * C + 9);
-    for executor in executors() {
-        let old = encryptor().seal(&plain).unwrap();
-        fs::write(path("old"), &old).unwrap();
-        let context = no_context().with("a", "1");
-        let encryptor = Encryptor::new(raw(2))
-            .with_context(context.clone())
-            .with_suite(Suite::ChaCha20Poly1305)
-            .with_executor(executor.clone());
-        let decryptor = Decryptor::new(key()).with_executor(executor);
-        let rekeyed = decryptor
-            .rekey_file(path("old"), path("new"), &encryptor, Existing::Replace)
-            .unwrap();
-        assert_eq!(rekeyed.plaintext_len, plain.len() as u64);
-        let new = fs::read(path("new")).unwrap();
-        assert!(new[2 * COPY_LEN..2 * COPY_LEN + 56] != old[2 * COPY_LEN..2 * COPY_LEN + 56]);
-        let reader = Decryptor::new(raw(2)).with_context(ExpectedContext::Exact(context));
-        assert!(reader.open(&new).unwrap() == plain);
-        assert!(fs::read(path("old")).unwrap() == old);
-        assert_eq!(names(directory.path()), 2);
-    }
-}
-
-#[test]
-fn a_failed_rekey_leaves_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name);
-    let mut old = encryptor().seal(&plaintext(60 * C)).unwrap();
-    *old.last_mut().unwrap() ^= 1;
-    fs::write(path("old"), &old).unwrap();
-    let encryptor = Encryptor::new(raw(2)).with_executor(pool(2));
-    let result = Decryptor::new(key()).rekey_file(path("old"), path("new"), &encryptor, Existing::Keep);
-    assert!(matches!(result, Err(Error::ChunkAltered { .. })), "{result:?}");
-    let result = Decryptor::new(raw(3)).rekey_file(path("old"), path("new"), &encryptor, Existing::Keep);
-    assert!(matches!(result, Err(Error::NoUsableKey { .. })), "{result:?}");
-    assert_eq!(names(directory.path()), 1);
 }
