@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::key_spec::KeySpec;
+use crate::key_spec::{KeySpec, SlotSpec};
 
 /// Encrypts and decrypts large files: parallel, authenticated, in an open format.
 #[derive(Debug, Parser)]
@@ -77,6 +77,10 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Check that objects are whole and unaltered; writes nothing
     Verify(VerifyArgs),
+    /// Change who may decrypt objects, and their context, in place: the data stays as it is
+    Rewrap(RewrapArgs),
+    /// Encrypt an object anew, under a new data key: for when somebody who may have seen the old one must not read on
+    Rekey(RekeyArgs),
     /// Manage the keys of the key ring
     Keys(KeysArgs),
     /// Print a completion script for a shell
@@ -127,6 +131,17 @@ pub(crate) struct OutputArgs {
 /// What commands that need keys to read take.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReadArgs {
+    /// The keys and the context.
+    #[command(flatten)]
+    pub(crate) offer: OfferArgs,
+    /// Threads that decrypt; 0 is one for each core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+}
+
+/// The keys and the context that objects are opened with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OfferArgs {
     /// A key that may fit: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH or passphrase:fd:N; repeatable
     /// [default: the key ring, then a passphrase if the object has one]
     #[arg(short, long = "key", value_name = "KEY")]
@@ -140,9 +155,6 @@ pub(crate) struct ReadArgs {
     /// Accept whatever other pairs the object shows
     #[arg(long)]
     pub(crate) accept_context: bool,
-    /// Threads that decrypt; 0 is one for each core
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) threads: usize,
 }
 
 /// What `decrypt` takes.
@@ -193,6 +205,69 @@ pub(crate) struct VerifyArgs {
     /// How objects are read.
     #[command(flatten)]
     pub(crate) read: ReadArgs,
+}
+
+/// What `rewrap` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RewrapArgs {
+    /// Objects; what is damaged of their headers is repaired on the way
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The keys and the context as they are now.
+    #[command(flatten)]
+    pub(crate) offer: OfferArgs,
+    /// Replace the slots of the keys that --key names by one of this key
+    #[arg(long, value_name = "KEY", requires = "keys")]
+    pub(crate) to: Option<KeySpec>,
+    /// Let this key decrypt as well; repeatable
+    #[arg(long, value_name = "KEY")]
+    pub(crate) add: Vec<KeySpec>,
+    /// Remove the slots of this key, or the slot that `inspect` shows by this name; repeatable
+    #[arg(long, value_name = "KEY")]
+    pub(crate) remove: Vec<SlotSpec>,
+    /// The new context.
+    #[command(flatten)]
+    pub(crate) context: NewContextArgs,
+    /// When the context changes, remove slots whose keys are not given; without it they are an error
+    #[arg(long)]
+    pub(crate) drop_unreachable: bool,
+}
+
+/// What `rekey` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RekeyArgs {
+    /// The object; - is standard input
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// The new object; - is standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// Replace an output that exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// How the object is read.
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// Who may decrypt the new object; repeatable
+    #[arg(long, value_name = "KEY", required = true)]
+    pub(crate) to: Vec<KeySpec>,
+    /// The new context.
+    #[command(flatten)]
+    pub(crate) context: NewContextArgs,
+}
+
+/// A context in the place of the one that an object has.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NewContextArgs {
+    /// Bind to this pair: all that are given replace all that the object has; repeatable
+    #[arg(long = "set-context", value_name = "KEY=VALUE")]
+    pub(crate) stored: Vec<Pair>,
+    /// The same, for a pair whose value must be given again to decrypt; repeatable
+    #[arg(long = "set-context-supplied", value_name = "KEY=VALUE")]
+    pub(crate) supplied: Vec<Pair>,
+    /// Bind to no pair
+    #[arg(long, conflicts_with_all = ["stored", "supplied"])]
+    pub(crate) clear_context: bool,
 }
 
 /// What `keys` takes.

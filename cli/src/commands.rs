@@ -6,13 +6,15 @@ pub(crate) mod decrypt;
 pub(crate) mod encrypt;
 pub(crate) mod inspect;
 pub(crate) mod keys;
+pub(crate) mod rekey;
+pub(crate) mod rewrap;
 pub(crate) mod verify;
 
 use std::path::PathBuf;
 
 use sealstone::{Decryptor, EncryptionContext, ExpectedContext};
 
-use crate::args::{Common, Pair, ReadArgs};
+use crate::args::{Common, NewContextArgs, OfferArgs, Pair, ReadArgs};
 use crate::exit::Failure;
 use crate::io::Object;
 use crate::providers::{ReadingKeys, check_stdin};
@@ -29,16 +31,10 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(inputs: &[PathBuf], args: &'a ReadArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
-        check_stdin(inputs, &args.keys)?;
-        let given = context(&args.context, &args.context_supplied)?;
-        let context = match (args.accept_context, given.is_empty()) {
-            (false, _) => ExpectedContext::Exact(given),
-            (true, false) => ExpectedContext::Contains(given),
-            (true, true) => ExpectedContext::AcceptStored,
-        };
+        check_stdin(inputs, &args.offer.keys)?;
         Ok(Self {
-            keys: ReadingKeys::new(&args.keys, common, report),
-            context,
+            keys: ReadingKeys::new(&args.offer.keys, common, report),
+            context: expected(&args.offer)?,
             workers: Workers::new(args.threads),
             report,
         })
@@ -62,6 +58,22 @@ impl<'a> Reading<'a> {
         });
         Ok((providers.fold(decryptor, Decryptor::with_key), threads))
     }
+}
+
+/// What an object's context has to be.
+fn expected(args: &OfferArgs) -> Result<ExpectedContext, Failure> {
+    let given = context(&args.context, &args.context_supplied)?;
+    Ok(match (args.accept_context, given.is_empty()) {
+        (false, _) => ExpectedContext::Exact(given),
+        (true, false) => ExpectedContext::Contains(given),
+        (true, true) => ExpectedContext::AcceptStored,
+    })
+}
+
+/// The context that is to take another's place, if one is.
+fn new_context(args: &NewContextArgs) -> Result<Option<EncryptionContext>, Failure> {
+    let context = context(&args.stored, &args.supplied)?;
+    Ok((args.clear_context || !context.is_empty()).then_some(context))
 }
 
 /// The encryption context that the pairs make. One key given twice is a slip of the pen.

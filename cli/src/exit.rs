@@ -95,6 +95,7 @@ fn code(error: &Error) -> Code {
         Error::HeaderTooLarge { .. }
         | Error::TooManySlots { .. }
         | Error::InvalidContext { .. }
+        | Error::LastSlot
         | Error::RangeOutOfBounds { .. } => Code::Usage,
         Error::HeaderDamaged { .. }
         | Error::HeaderTruncated { .. }
@@ -104,7 +105,7 @@ fn code(error: &Error) -> Code {
         | Error::ChunkAltered { .. }
         | Error::Truncated { .. }
         | Error::TrailingData { .. } => Code::NotAuthentic,
-        Error::NoUsableKey { .. } => Code::NoAccess,
+        Error::NoUsableKey { .. } | Error::UnreachableSlots { .. } => Code::NoAccess,
         Error::Provider(error) => provider_code(error),
         Error::OutputExists(_) => Code::OutputExists,
         Error::Io { source, .. } => io_code(source),
@@ -150,6 +151,14 @@ fn advice(error: &Error) -> Option<String> {
              the shown ones with --accept-context"
         }
         Error::NoUsableKey { slots, .. } => return Some(keys_to_add(slots)),
+        Error::UnreachableSlots { slots } => {
+            return Some(format!(
+                "{}, or remove these slots with --drop-unreachable",
+                keys_to_add(slots)
+            ));
+        }
+        Error::LastSlot => "add a key in the same run: --add KEY",
+        Error::GenerationLimit => "`sealstone rekey` makes a new object of it",
         Error::OutputExists(_) => "-f replaces it",
         Error::SourceChanged { .. } => "try again when nothing writes to it",
         Error::Provider(error) if error.is_retryable() => "try again later",

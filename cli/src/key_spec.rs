@@ -43,6 +43,31 @@ impl FromStr for KeySpec {
     }
 }
 
+/// Which slots of an object are meant: by their key, or one by the name that `inspect` shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SlotSpec {
+    /// Those of a key.
+    Of(KeySpec),
+    /// The one of this name, `PROVIDER:KEY ID`; its key need not be there.
+    Named(String),
+}
+
+impl FromStr for SlotSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            // The version of a key, as a slot names it.
+            Ok(KeySpec::Local(name)) if name.contains('#') => Ok(Self::Named(text.to_owned())),
+            Ok(spec) => Ok(Self::Of(spec)),
+            Err(_) if text.contains(':') => Ok(Self::Named(text.to_owned())),
+            Err(error) => Err(format!(
+                "{error}; or a slot is PROVIDER:KEY ID, as `sealstone inspect` shows it"
+            )),
+        }
+    }
+}
+
 fn parse_passphrase(text: &str) -> Result<PassphraseFrom, String> {
     if let Some(path) = parse_path(text) {
         return Ok(PassphraseFrom::File(path));
@@ -83,6 +108,16 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(spec));
         }
+    }
+
+    #[test]
+    fn a_slot_is_named_by_its_key_or_by_itself() {
+        let of_work = SlotSpec::Of(KeySpec::Local("work".to_owned()));
+        assert_eq!("local:work".parse(), Ok(of_work));
+        for name in ["local:work#00", "raw:00ff", "some-kms:arn:x"] {
+            assert_eq!(name.parse(), Ok(SlotSpec::Named(name.to_owned())));
+        }
+        assert!("work".parse::<SlotSpec>().is_err());
     }
 
     /// Nor does the refusal repeat it: error messages end in logs.

@@ -38,6 +38,8 @@ fn run() -> u8 {
         Command::Cat(args) => commands::cat::run(&args, &common, &report),
         Command::Inspect(args) => commands::inspect::run(&args, &report),
         Command::Verify(args) => commands::verify::run(&args, &common, &report),
+        Command::Rewrap(args) => commands::rewrap::run(&args, &common, &report),
+        Command::Rekey(args) => commands::rekey::run(&args, &common, &report),
         Command::Keys(args) => commands::keys::run(&args, &common, &report),
         Command::Completions(args) => commands::completions::run(&args, &report),
     }

@@ -5,12 +5,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sealstone::{Error, Header, KeyMatch, KeyProvider, KeyRing, Passphrase, ProviderErrorClass, RawKey};
+use sealstone::{Error, Header, KeyMatch, KeyProvider, KeyRing, Passphrase, ProviderErrorClass, RawKey, WrappedKey};
 use zeroize::Zeroizing;
 
 use crate::args::Common;
 use crate::exit::{Code, Failure, keys_to_add};
-use crate::key_spec::{KeySpec, PassphraseFrom};
+use crate::key_spec::{KeySpec, PassphraseFrom, SlotSpec};
 use crate::report::Report;
 use crate::sys;
 use crate::{io as files, prompt};
@@ -18,7 +18,8 @@ use crate::{io as files, prompt};
 /// The longest passphrase, in bytes: more is a wrong file.
 const MAX_PASSPHRASE_LEN: usize = 4096;
 
-type Provider = Arc<dyn KeyProvider>;
+/// A key, however it is kept.
+pub(crate) type Provider = Arc<dyn KeyProvider>;
 
 /// The key ring file: the option, the environment, the user's configuration directory.
 pub(crate) fn ring_path(common: &Common) -> Result<PathBuf, Failure> {
@@ -220,7 +221,7 @@ impl<'a> ReadingKeys<'a> {
 
     /// The engine's answer where there is nothing to offer it, and why there is nothing.
     fn nothing_to_try(&self, header: &Header) -> Failure {
-        let slots: Vec<_> = header.slots().iter().map(sealstone::WrappedKey::name).collect();
+        let slots: Vec<_> = header.slots().iter().map(WrappedKey::name).collect();
         let mut reasons = Vec::new();
         if let (true, Ok(path)) = (self.specs.is_empty(), ring_path(self.common)) {
             reasons.push(format!("there is no key ring {}", path.display()));
@@ -236,13 +237,33 @@ fn fits(provider: &Provider, header: &Header) -> bool {
         .any(|slot| !matches!(provider.matches(slot), KeyMatch::No(_)))
 }
 
+/// The names of the slots of `header` that `spec` means. The key ring need not have them any more.
+pub(crate) fn slots_of(spec: &SlotSpec, header: &Header) -> Result<Vec<String>, Failure> {
+    let raw = match spec {
+        SlotSpec::Of(KeySpec::RawFile(path)) => Some(RawKey::from_file(path)?),
+        _ => None,
+    };
+    let is_meant = |slot: &&WrappedKey| match spec {
+        SlotSpec::Named(name) => slot.name() == *name,
+        SlotSpec::Of(KeySpec::Local(name)) => {
+            let named = slot.key_id.rsplit_once('#').map(|(name, _)| name);
+            slot.provider == "local" && named == Some(name.as_str())
+        }
+        SlotSpec::Of(KeySpec::RawFile(_)) => raw
+            .as_ref()
+            .is_some_and(|key| slot.provider == key.id() && slot.key_id == key.fingerprint()),
+        SlotSpec::Of(KeySpec::Passphrase(_)) => slot.provider == "passphrase",
+    };
+    Ok(header.slots().iter().filter(is_meant).map(WrappedKey::name).collect())
+}
+
 fn has_passphrase(header: &Header) -> bool {
     header.slots().iter().any(|slot| slot.provider == "passphrase")
 }
 
 /// What to add to a failure of the keys offered, where the engine's text does not have it.
 pub(crate) fn explain(failure: Failure, header: &Header) -> Failure {
-    let others: Vec<_> = header.slots().iter().map(sealstone::WrappedKey::name).collect();
+    let others: Vec<_> = header.slots().iter().map(WrappedKey::name).collect();
     if failure.code == Code::NoAccess && others.len() > 1 && !failure.message.contains("add --key") {
         return failure.and(&format!("or {}", keys_to_add(&others)));
     }

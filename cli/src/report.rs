@@ -54,6 +54,25 @@ struct Done<'a> {
     threads: usize,
 }
 
+/// What became of one object's header.
+#[derive(Debug, Serialize)]
+pub(crate) struct HeaderOutcome<'a> {
+    /// The command.
+    pub(crate) command: &'static str,
+    /// That it was done.
+    pub(crate) ok: bool,
+    /// The object's name.
+    pub(crate) input: &'a str,
+    /// What was done: "rewrapped", "repaired" or "unchanged".
+    pub(crate) result: &'static str,
+    /// What was wrong with its copies, and is no more.
+    pub(crate) repaired: Vec<String>,
+    /// How often the header was rewritten.
+    pub(crate) generation: u64,
+    /// Who may decrypt now.
+    pub(crate) slots: Vec<String>,
+}
+
 /// A failure as scripts get it.
 #[derive(Serialize)]
 struct Failed<'a> {
@@ -112,6 +131,32 @@ impl Report {
         Ok(())
     }
 
+    /// Tells what became of one object's header.
+    pub(crate) fn header_outcome(&self, outcome: &HeaderOutcome<'_>) -> Result<(), Failure> {
+        if self.json {
+            return self.json(outcome, false);
+        }
+        if !self.quiet {
+            let already = if outcome.result == "unchanged" {
+                " (already)"
+            } else {
+                ""
+            };
+            let repaired: String = outcome
+                .repaired
+                .iter()
+                .map(|fault| format!("; repaired: {fault}"))
+                .collect();
+            self.note(&format!(
+                "{}{already} {}: sealed for {}{repaired}",
+                outcome.result,
+                outcome.input,
+                outcome.slots.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
     /// Tells why an input was not done.
     pub(crate) fn failure(&self, command: &str, input: &str, on_stdout: bool, failure: &Failure) {
         if failure.is_quiet() {
@@ -149,7 +194,7 @@ impl Report {
     pub(crate) fn copy_faults(&self, input: &str, header: &AttachedHeader) {
         for fault in copy_faults(header) {
             self.note(&format!(
-                "warning: {input}: {fault}; the other copy is whole: copy the object anew while it can be read"
+                "warning: {input}: {fault}; the other copy is whole: `sealstone rewrap` repairs it"
             ));
         }
     }
@@ -176,7 +221,12 @@ impl Report {
 
 /// What is wrong with the copies of a header, each fault naming its copy.
 pub(crate) fn copy_faults(header: &AttachedHeader) -> Vec<String> {
-    let copies = header.faults().iter().zip(["first", "second"]);
+    named_faults(header.faults())
+}
+
+/// The faults of a first and a second copy.
+pub(crate) fn named_faults(faults: &[Option<CopyFault>; 2]) -> Vec<String> {
+    let copies = faults.iter().zip(["first", "second"]);
     copies
         .filter_map(|(fault, copy)| Some(format!("the {copy} header copy {}", describe(fault.as_ref()?))))
         .collect()

@@ -33,10 +33,10 @@ use crate::unlock::{Offer, unlock};
 /// How objects are to be opened.
 #[derive(Debug, Clone)]
 pub struct Decryptor {
-    providers: Vec<Arc<dyn KeyProvider>>,
-    context: ExpectedContext,
-    max_provider_calls: usize,
-    backend: Backend,
+    pub(crate) providers: Vec<Arc<dyn KeyProvider>>,
+    pub(crate) context: ExpectedContext,
+    pub(crate) max_provider_calls: usize,
+    pub(crate) backend: Backend,
     pub(crate) executor: Executor,
     pub(crate) progress: Progress,
 }

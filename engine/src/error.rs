@@ -77,6 +77,15 @@ pub enum Error {
         /// The slot it came from, as `provider:key id`.
         slot: String,
     },
+    /// No slot would be left: nobody could open the object any more.
+    LastSlot,
+    /// Slots that would have to be wrapped anew, and none of the keys offered can do it.
+    UnreachableSlots {
+        /// The slots, as `provider:key id`.
+        slots: Vec<String>,
+    },
+    /// The header was rewritten 2^64 - 1 times, and cannot be once more.
+    GenerationLimit,
     /// A chunk's tag does not verify: the chunk was altered, moved or cut.
     ChunkAltered {
         /// The chunk's index, from 0.
@@ -198,6 +207,13 @@ impl fmt::Display for Error {
                 "the key in slot {slot} is not the one this payload was sealed under (commitment failed): \
                  the slot or the payload was exchanged"
             ),
+            Self::LastSlot => f.write_str("no slot would be left: nobody could open the object any more"),
+            Self::UnreachableSlots { slots } => write!(
+                f,
+                "not among the keys offered, and their slots have to be wrapped anew: {}",
+                slots.join(", ")
+            ),
+            Self::GenerationLimit => f.write_str("the header cannot be rewritten any more: its generation is 2^64 - 1"),
             Self::ChunkAltered { chunk, offset } => write!(
                 f,
                 "chunk {chunk} at offset {offset} does not verify: it was altered, moved or cut"
@@ -257,7 +273,9 @@ impl From<Error> for io::Error {
             Error::Io { .. } | Error::Cancelled => io::ErrorKind::Other,
             Error::Truncated { .. } | Error::HeaderTruncated { .. } => io::ErrorKind::UnexpectedEof,
             Error::OutputExists(_) => io::ErrorKind::AlreadyExists,
-            Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } => io::ErrorKind::InvalidInput,
+            Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } | Error::LastSlot => {
+                io::ErrorKind::InvalidInput
+            }
             Error::Provider(_) | Error::Random | Error::ObjectTooLarge => io::ErrorKind::Other,
             _ => io::ErrorKind::InvalidData,
         };

@@ -152,21 +152,46 @@ impl Decryptor {
     /// [`Error::Io`]; every error of a header, of a key, of a context, of a chunk.
     pub fn decrypt_stream(&self, mut source: impl Read, mut sink: impl Write) -> Result<Opened> {
         let (header, opener) = self.open_stream(&mut source)?;
-        let mut reader = DecryptReader::new(source, opener, self, None);
-        loop {
-            let plain = reader.fill_buf().map_err(Error::io("reading the input"))?;
-            if plain.is_empty() {
-                break;
-            }
-            sink.write_all(plain).map_err(Error::io("writing the output"))?;
-            let len = plain.len();
-            reader.consume(len);
-        }
+        let reader = DecryptReader::new(source, opener, self, None);
+        let plaintext_len = pour(reader, &mut sink)?;
         sink.flush().map_err(Error::io("writing the output"))?;
-        Ok(Opened {
-            plaintext_len: reader.position(),
-            header,
-        })
+        Ok(Opened { plaintext_len, header })
+    }
+
+    /// Rekeys the object in the file `source`: seals its plaintext as a new object, under a new data key, into the
+    /// file `target`, which is complete, made of verified plaintext and synced to disk, or unchanged. `encryptor`
+    /// says who opens the new object and what its context is.
+    ///
+    /// A rekey ends the access of whoever has kept the data key, and costs a pass over all data. To change who may
+    /// open an object, [`Rewrap`](crate::Rewrap) is enough, and its cost does not depend on the object's size.
+    ///
+    /// # Errors
+    /// As [`Decryptor::decrypt_file`] and [`Encryptor::encrypt_file`].
+    pub fn rekey_file(
+        &self,
+        source: impl AsRef<Path>,
+        target: impl AsRef<Path>,
+        encryptor: &Encryptor,
+        existing: Existing,
+    ) -> Result<Opened> {
+        let source = File::open(source).map_err(Error::io("opening the input"))?;
+        let target = AtomicFile::create(target.as_ref(), existing)?;
+        let opened = self.rekey_stream(source, encryptor, target.file())?;
+        target.commit()?;
+        Ok(opened)
+    }
+
+    /// Rekeys the object that `source` gives into `sink`: see [`Decryptor::rekey_file`]. Chunks are opened by this
+    /// value's executor and sealed by the encryptor's; memory is bounded by theirs. Gives what was opened.
+    ///
+    /// # Errors
+    /// As [`Decryptor::decrypt_stream`] and [`Encryptor::encrypt_stream`]. The object in `sink` is incomplete then.
+    pub fn rekey_stream(&self, mut source: impl Read, encryptor: &Encryptor, sink: impl Write) -> Result<Opened> {
+        let (header, opener) = self.open_stream(&mut source)?;
+        let mut writer = encryptor.writer(sink)?;
+        let plaintext_len = pour(DecryptReader::new(source, opener, self, None), &mut writer)?;
+        writer.finish()?;
+        Ok(Opened { plaintext_len, header })
     }
 
     /// Opens the object in `source` into `target` from offset 0 on.
@@ -203,6 +228,19 @@ impl Decryptor {
             self.progress.advance(span.plain_len)
         })?;
         Ok(Opened { plaintext_len, header })
+    }
+}
+
+/// Writes all that the reader verifies into `sink`; gives its length in bytes.
+fn pour<R: Read>(mut reader: DecryptReader<R>, sink: &mut impl Write) -> Result<u64> {
+    loop {
+        let plain = reader.fill_buf().map_err(Error::io("reading the input"))?;
+        if plain.is_empty() {
+            return Ok(reader.position());
+        }
+        sink.write_all(plain).map_err(Error::io("writing the output"))?;
+        let len = plain.len();
+        reader.consume(len);
     }
 }
 

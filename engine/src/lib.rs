@@ -52,6 +52,7 @@ mod encrypt;
 mod file;
 pub mod hazmat;
 mod range;
+mod rewrap;
 
 // Public API: sealing and opening,
 pub use decrypt::{DecryptReader, Decryptor};
@@ -59,6 +60,7 @@ pub use encrypt::{EncryptWriter, Encryptor, NewObject};
 pub use file::{AtomicFile, Existing, Opened};
 pub use positioned::{ReadAt, WriteAt};
 pub use range::RangeReader;
+pub use rewrap::{Rewrap, Rewrapped, SlotChoice};
 // how and where,
 pub use cipher::{Backend, Suite};
 pub use executor::Executor;

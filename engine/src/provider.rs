@@ -103,6 +103,17 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
             self.wrap(&data_key, to).await
         })
     }
+
+    /// Wraps the key of `wrapped` anew under the same key, or a newer version of it, and the context `to`. A
+    /// provider of several keys overrides this: a change of the context changes nobody's access.
+    fn rebind<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        from: &'a EncryptionContext,
+        to: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        self.rewrap(wrapped, from, to)
+    }
 }
 
 /// A provider's own file cannot be used: `action` completes "cannot ...".

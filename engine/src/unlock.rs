@@ -11,7 +11,7 @@ use crate::cipher::{Backend, ChunkCipher};
 use crate::context::{EncryptionContext, ExpectedContext};
 use crate::error::{Error, Result};
 use crate::header::{Header, WrappedKey};
-use crate::keys::ContentKeys;
+use crate::keys::{ContentKeys, DataKey};
 use crate::provider::{KeyMatch, KeyProvider};
 
 /// What a caller offers and allows when opening an object.
@@ -22,18 +22,36 @@ pub(crate) struct Offer<'a> {
     pub(crate) backend: Backend,
 }
 
-/// Finds the key that the payload was sealed under.
+/// A slot that was opened: its data key is the one that this payload was sealed under.
+pub(crate) struct Unlocked {
+    pub(crate) data_key: DataKey,
+    /// Which of the header's slots it was.
+    pub(crate) slot: usize,
+    keys: ContentKeys,
+}
+
+/// Finds the key that the payload was sealed under, and makes the cipher of its chunks.
+///
+/// # Errors
+/// As [`unlock_slot`].
+pub(crate) async fn unlock(header: &Header, offer: &Offer<'_>) -> Result<ChunkCipher> {
+    let Unlocked { data_key, keys, .. } = unlock_slot(header, offer).await?;
+    drop(data_key);
+    Ok(ChunkCipher::new(offer.backend, header.suite, &keys))
+}
+
+/// Finds a slot that opens.
 ///
 /// # Errors
 /// [`Error::ContextMismatch`], [`Error::NoUsableKey`], [`Error::Provider`], [`Error::CommitmentMismatch`]. If several
 /// slots were tried, the error of the first.
-pub(crate) async fn unlock(header: &Header, offer: &Offer<'_>) -> Result<ChunkCipher> {
+pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<Unlocked> {
     let context = offer.context.resolve(header.context())?;
     let candidates = candidates(header, offer.providers)?;
     let mut first_error = None;
     for (provider, slot) in candidates.into_iter().take(offer.max_provider_calls) {
-        match try_slot(header, provider, slot, &context, offer.backend).await {
-            Ok(cipher) => return Ok(cipher),
+        match try_slot(header, provider, &header.slots[slot], &context).await {
+            Ok((data_key, keys)) => return Ok(Unlocked { data_key, slot, keys }),
             Err(error) => {
                 first_error.get_or_insert(error);
             }
@@ -43,16 +61,14 @@ pub(crate) async fn unlock(header: &Header, offer: &Offer<'_>) -> Result<ChunkCi
 }
 
 /// The slots worth a call: those that surely match first.
-fn candidates<'a>(
-    header: &'a Header,
-    providers: &'a [Arc<dyn KeyProvider>],
-) -> Result<Vec<(&'a dyn KeyProvider, &'a WrappedKey)>> {
+fn candidates<'a>(header: &Header, providers: &'a [Arc<dyn KeyProvider>]) -> Result<Vec<(&'a dyn KeyProvider, usize)>> {
     let (mut sure, mut possible, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
     for provider in providers.iter().map(Arc::as_ref) {
-        for slot in header.slots().iter().filter(|slot| slot.provider == provider.id()) {
+        let slots = header.slots().iter().enumerate();
+        for (index, slot) in slots.filter(|(_, slot)| slot.provider == provider.id()) {
             match provider.matches(slot) {
-                KeyMatch::Yes => sure.push((provider, slot)),
-                KeyMatch::Maybe => possible.push((provider, slot)),
+                KeyMatch::Yes => sure.push((provider, index)),
+                KeyMatch::Maybe => possible.push((provider, index)),
                 KeyMatch::No(reason) => reasons.extend(reason),
             }
         }
@@ -64,20 +80,23 @@ fn candidates<'a>(
     Ok(sure)
 }
 
-fn no_usable_key(header: &Header, reasons: Vec<String>) -> Error {
+pub(crate) fn no_usable_key(header: &Header, reasons: Vec<String>) -> Error {
     Error::NoUsableKey {
         slots: header.slots().iter().map(WrappedKey::name).collect(),
         reasons,
     }
 }
 
-async fn try_slot(
+/// Opens one slot, and checks that its key is the payload's.
+///
+/// # Errors
+/// [`Error::Provider`], [`Error::CommitmentMismatch`].
+pub(crate) async fn try_slot(
     header: &Header,
     provider: &dyn KeyProvider,
     slot: &WrappedKey,
     context: &EncryptionContext,
-    backend: Backend,
-) -> Result<ChunkCipher> {
+) -> Result<(DataKey, ContentKeys)> {
     let data_key = provider.unwrap(slot, context).await?;
     let keys = ContentKeys::derive(
         &data_key,
@@ -86,9 +105,8 @@ async fn try_slot(
         &header.salt,
         &header.payload_context(),
     );
-    drop(data_key);
     if !keys.commits_to(&header.commitment) {
         return Err(Error::CommitmentMismatch { slot: slot.name() });
     }
-    Ok(ChunkCipher::new(backend, header.suite, &keys))
+    Ok((data_key, keys))
 }

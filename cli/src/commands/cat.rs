@@ -36,7 +36,10 @@ pub(crate) fn run(args: &CatArgs, common: &Common, report: &Report) -> u8 {
 
 fn cat(args: &CatArgs, common: &Common, report: &Report, place: &Place) -> Result<(), Failure> {
     let mut reading = Reading::new(std::slice::from_ref(&args.input), &args.read, common, report)?;
-    let protected = Protected::new(std::slice::from_ref(&args.input), key_files(&args.read.keys, common));
+    let protected = Protected::new(
+        std::slice::from_ref(&args.input),
+        key_files(&args.read.offer.keys, common),
+    );
     let input = Input::open(&args.input)?;
     let destination = Destination::check(place, args.output.force, false, &protected)?;
     let name = io::display(&args.input);

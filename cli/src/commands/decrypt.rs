@@ -62,7 +62,7 @@ impl<'a> Opening<'a> {
             args,
             report,
             reading: Reading::new(&args.inputs, &args.read, common, report)?,
-            protected: Protected::new(&args.inputs, key_files(&args.read.keys, common)),
+            protected: Protected::new(&args.inputs, key_files(&args.read.offer.keys, common)),
         })
     }
 

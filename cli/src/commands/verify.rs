@@ -61,7 +61,7 @@ fn refuse_faults(faults: &[String]) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!(
-        "{}; all data is unaltered: decrypt and encrypt it anew while one copy is whole",
+        "{}; all data is unaltered: `sealstone rewrap` repairs it while one copy is whole",
         faults.join("; ")
     );
     Err(Failure::new(Code::NotAuthentic, message))

@@ -132,6 +132,17 @@ impl KeyProvider for BlockingProvider {
         let (from, to) = (from.clone(), to.clone());
         Box::pin(self.call(async move { provider.rewrap(&wrapped, &from, &to).await }))
     }
+
+    fn rebind<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        from: &'a EncryptionContext,
+        to: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        let (provider, wrapped) = (Arc::clone(&self.provider), wrapped.clone());
+        let (from, to) = (from.clone(), to.clone());
+        Box::pin(self.call(async move { provider.rebind(&wrapped, &from, &to).await }))
+    }
 }
 
 /// Where a result waits for the caller, or the caller for it.

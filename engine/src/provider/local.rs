@@ -173,12 +173,17 @@ impl KeyRing {
         })
     }
 
-    fn wrap_now(&self, data_key: &DataKey, context: &EncryptionContext) -> Result<WrappedKey, ProviderError> {
+    fn wrap_now(
+        &self,
+        name: &str,
+        data_key: &DataKey,
+        context: &EncryptionContext,
+    ) -> Result<WrappedKey, ProviderError> {
         let version = self
             .ring
-            .newest(&self.sealing)
-            .ok_or_else(|| no_such_key(&self.place, &self.ring, &self.sealing))?;
-        let key_id = format!("{}#{}", self.sealing, version.id);
+            .newest(name)
+            .ok_or_else(|| no_such_key(&self.place, &self.ring, name))?;
+        let key_id = format!("{name}#{}", version.id);
         wrap::wrap_data_key(&version.secret, ID, &key_id, context, data_key)
     }
 
@@ -217,7 +222,7 @@ impl KeyProvider for KeyRing {
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        Box::pin(async move { self.wrap_now(data_key, context) })
+        Box::pin(async move { self.wrap_now(&self.sealing, data_key, context) })
     }
 
     fn unwrap<'a>(
@@ -226,6 +231,26 @@ impl KeyProvider for KeyRing {
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
         Box::pin(async move { self.unwrap_now(wrapped, context) })
+    }
+
+    fn rebind<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        from: &'a EncryptionContext,
+        to: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        Box::pin(async move {
+            let data_key = self.unwrap_now(wrapped, from)?;
+            // The slot's name is for people; its id says whose key it is.
+            let id = wrapped.key_id.rsplit_once('#').map_or("", |(_, id)| id);
+            let holder = self
+                .ring
+                .keys
+                .iter()
+                .find(|key| key.versions.iter().any(|version| version.id == id));
+            let name = holder.map_or(self.sealing.as_str(), |key| key.name.as_str());
+            self.wrap_now(name, &data_key, to)
+        })
     }
 }
 

@@ -1,0 +1,88 @@
+//! `sealstone rekey`: a new object of an old one, under a new data key.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use sealstone::{Encryptor, Opened, Progress};
+
+use super::Reading;
+use crate::args::{Common, RekeyArgs};
+use crate::exit::Failure;
+use crate::io::{self, Body, Destination, Input, Object, Place, Protected};
+use crate::progress::Bar;
+use crate::providers::{SealingKeys, check_stdin, explain, key_files};
+use crate::report::{Outcome, Report};
+
+const COMMAND: &str = "rekey";
+
+/// Rekeys the object; gives the exit code.
+pub(crate) fn run(args: &RekeyArgs, common: &Common, report: &Report) -> u8 {
+    let place = Place::named(&args.output);
+    let work = |_| rekey(args, common, report, &place);
+    let inputs = vec![args.input.clone()];
+    io::try_all(report, COMMAND, place.is_stdout(), inputs, PathBuf::as_path, work)
+}
+
+fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> Result<(), Failure> {
+    let inputs = std::slice::from_ref(&args.input);
+    check_stdin(inputs, &args.to)?;
+    let mut reading = Reading::new(inputs, &args.read, common, report)?;
+    let files = [&args.read.offer.keys, &args.to].map(|specs| key_files(specs, common));
+    let protected = Protected::new(inputs, files.concat());
+    let input = Input::open(&args.input)?;
+    let destination = Destination::check(place, args.force, true, &protected)?;
+    let name = io::display(&args.input);
+    let object = Object::read(input)?;
+    let progress = Progress::new();
+    let (decryptor, threads) = reading.decryptor(&object, &name)?;
+    let decryptor = decryptor.with_progress(progress.clone());
+    let mut keys = SealingKeys::new(&args.to, common, report);
+    let encryptor = encryptor(args, &reading, &object, &mut keys)?;
+    let mut sink = destination.open(&protected)?;
+
+    let start = Instant::now();
+    let bar = Bar::show(report.progress, &name, object.claimed_len(), move || progress.bytes());
+    let header = object.header;
+    let rekeyed = match object.body {
+        Body::File(file) => decryptor.rekey_stream(file, &encryptor, &mut sink),
+        Body::Stream(stream) => decryptor.rekey_stream(stream, &encryptor, &mut sink),
+    };
+    drop(bar);
+    let Opened { plaintext_len, .. } = rekeyed.map_err(|error| explain(error.into(), header.header()))?;
+    sink.commit()?;
+    report.copy_faults(&name, &header);
+    report.outcome(&Outcome {
+        command: COMMAND,
+        done: "rekeyed",
+        input: &name,
+        output: Some(&place.display()),
+        on_stdout: place.is_stdout(),
+        bytes: plaintext_len,
+        elapsed: start.elapsed(),
+        threads,
+    })
+}
+
+/// Seals as the object was sealed, for the new keys.
+fn encryptor(
+    args: &RekeyArgs,
+    reading: &Reading<'_>,
+    object: &Object,
+    keys: &mut SealingKeys<'_>,
+) -> Result<Encryptor, Failure> {
+    let header = object.header.header();
+    let context = match super::new_context(&args.context)? {
+        Some(context) => context,
+        None => reading.context.resolve(header.context())?,
+    };
+    let (first, others) = keys
+        .providers()?
+        .split_first()
+        .ok_or_else(|| Failure::usage("no key was given"))?;
+    let encryptor = Encryptor::new(first.clone())
+        .with_context(context)
+        .with_suite(header.suite())
+        .with_chunk_size(header.chunk_size())
+        .with_executor(reading.workers.executor(object.len)?);
+    Ok(others.iter().cloned().fold(encryptor, Encryptor::with_key))
+}

@@ -1,0 +1,136 @@
+//! `sealstone rewrap`: slots and context, in place.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use sealstone::{AttachedHeader, Decryptor, EncryptionContext, ExpectedContext, Rewrap, Rewrapped, SlotChoice};
+
+use crate::args::{Common, RewrapArgs};
+use crate::exit::{Code, Failure};
+use crate::io::{self, Input, is_standard};
+use crate::key_spec::SlotSpec;
+use crate::providers::{Provider, ReadingKeys, SealingKeys, slots_of};
+use crate::report::{HeaderOutcome, Report, named_faults};
+
+const COMMAND: &str = "rewrap";
+
+/// Rewraps the objects; gives the exit code.
+pub(crate) fn run(args: &RewrapArgs, common: &Common, report: &Report) -> u8 {
+    match Rewrapping::new(args, common, report) {
+        Ok(mut rewrapping) => io::try_all(report, COMMAND, false, args.inputs.clone(), PathBuf::as_path, |input| {
+            rewrapping.rewrap(&input)
+        }),
+        Err(failure) => super::finish(report, COMMAND, Err(failure)),
+    }
+}
+
+/// What is changed, and with which keys.
+struct Rewrapping<'a> {
+    args: &'a RewrapArgs,
+    report: &'a Report,
+    old: ReadingKeys<'a>,
+    expected: ExpectedContext,
+    to: Option<Provider>,
+    added: Vec<Provider>,
+    context: Option<EncryptionContext>,
+}
+
+impl<'a> Rewrapping<'a> {
+    fn new(args: &'a RewrapArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
+        if args.inputs.iter().any(|input| is_standard(input)) {
+            return Err(Failure::usage("standard input cannot be changed in place; name files"));
+        }
+        let made = |specs: &[_]| -> Result<Vec<Provider>, Failure> {
+            // No specs would mean the default key.
+            if specs.is_empty() {
+                return Ok(Vec::new());
+            }
+            Ok(SealingKeys::new(specs, common, report).providers()?.to_vec())
+        };
+        Ok(Self {
+            args,
+            report,
+            old: ReadingKeys::new(&args.offer.keys, common, report),
+            expected: super::expected(&args.offer)?,
+            to: made(args.to.as_slice())?.pop(),
+            added: made(&args.add)?,
+            context: super::new_context(&args.context)?,
+        })
+    }
+
+    fn rewrap(&mut self, input: &Path) -> Result<(), Failure> {
+        let name = io::display(input);
+        // Says what is wrong with a name that is no file's.
+        let read = Input::open(input)?;
+        let Some(file) = read.file() else {
+            return Err(Failure::usage("it is no file, and cannot be changed in place"));
+        };
+        let header = Decryptor::read_header(file)?;
+        let rewrap = self.plan(&header, &name)?;
+        let opened = File::options().read(true).write(true).open(input);
+        let file = opened.map_err(|error| Failure::io("opening the object for writing", &error))?;
+        let rewrapped = rewrap.file(&file)?;
+        self.report.header_outcome(&outcome(&name, &rewrapped))
+    }
+
+    /// The changes to this object.
+    fn plan(&mut self, header: &AttachedHeader, name: &str) -> Result<Rewrap, Failure> {
+        let header = header.header();
+        let keys = self.offered(header, name)?;
+        let mut keys = keys.into_iter();
+        let first = keys.next().ok_or_else(|| Failure::usage("no key was given"))?;
+        let decryptor = Decryptor::new(first).with_context(self.expected.clone());
+        let mut rewrap = Rewrap::new(keys.fold(decryptor, Decryptor::with_key));
+        if let Some(to) = &self.to {
+            let mut names = Vec::new();
+            for spec in &self.args.offer.keys {
+                names.extend(slots_of(&SlotSpec::Of(spec.clone()), header)?);
+            }
+            rewrap = rewrap.replace(SlotChoice::Named(names), to.clone());
+        }
+        rewrap = self.added.iter().cloned().fold(rewrap, Rewrap::add_key);
+        for spec in &self.args.remove {
+            rewrap = rewrap.remove(SlotChoice::Named(slots_of(spec, header)?));
+        }
+        if let Some(context) = &self.context {
+            rewrap = rewrap.with_context(context.clone());
+        }
+        Ok(if self.args.drop_unreachable {
+            rewrap.drop_unreachable()
+        } else {
+            rewrap
+        })
+    }
+
+    /// The keys to open the object with: also the new ones, as it may have been rewrapped before.
+    fn offered(&mut self, header: &sealstone::Header, name: &str) -> Result<Vec<Provider>, Failure> {
+        let new: Vec<_> = self.to.iter().chain(&self.added).cloned().collect();
+        match self.old.for_object(header, name) {
+            Ok(old) => Ok([old, new].concat()),
+            Err(failure) if failure.code == Code::NoAccess && !new.is_empty() => Ok(new),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+fn outcome<'a>(name: &'a str, rewrapped: &Rewrapped) -> HeaderOutcome<'a> {
+    let repaired = named_faults(&rewrapped.repaired);
+    HeaderOutcome {
+        command: COMMAND,
+        ok: true,
+        input: name,
+        result: match (rewrapped.changed, repaired.is_empty()) {
+            (true, _) => "rewrapped",
+            (false, false) => "repaired",
+            (false, true) => "unchanged",
+        },
+        repaired,
+        generation: rewrapped.header.generation(),
+        slots: rewrapped
+            .header
+            .slots()
+            .iter()
+            .map(sealstone::WrappedKey::name)
+            .collect(),
+    }
+}

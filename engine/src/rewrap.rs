@@ -1,0 +1,174 @@
+//! Rewrap: other slots, another context, the same data key and payload. What it costs does not depend on the
+//! object's size.
+//!
+//! ```text
+//! Rewrap --header--> plan: open a slot, wrap for others --> Header, generation + 1     pure; for detached headers
+//!        --file----> lock -> sync -> read -> plan -> write the copies, one after the other (see `in_place`)
+//! ```
+
+mod in_place;
+mod plan;
+
+use std::fs::File;
+use std::sync::Arc;
+
+use crate::context::EncryptionContext;
+use crate::decrypt::Decryptor;
+use crate::error::{Error, Result};
+use crate::header::{CopyFault, Header};
+use crate::provider::KeyProvider;
+
+/// Changes of who may open an object, and of its encryption context.
+///
+/// The payload stays as it is, so this is the way to rotate keys, to give access, and to follow an object to another
+/// place. It does not revoke what somebody has seen: whoever could unwrap a removed slot may have kept the data key,
+/// and old copies of the header may be about. Where that matters, use [`Decryptor::rekey_file`].
+///
+/// Asked for again, what is there already is left alone: a run over many objects that was interrupted is begun anew.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sealstone::{Decryptor, Encryptor, Error, RawKey, Rewrap, SlotChoice};
+///
+/// let [old, new] = [1, 2].map(|byte| Arc::new(RawKey::from_slice(&[byte; 32]).expect("32 bytes")));
+/// let object = Encryptor::new(old.clone()).seal(b"large, in practice")?;
+/// let header = Decryptor::read_header(object.as_slice())?;
+///
+/// let rotate = Rewrap::new(Decryptor::new(old.clone())).replace(SlotChoice::Key(old.clone()), new.clone());
+/// let header = rotate.header(header.header())?.expect("it was not sealed for the new key yet");
+/// let payload = &object[sealstone::ATTACHED_LEN..];
+/// assert!(Decryptor::new(new).payload_reader(&header, payload).is_ok());
+/// assert!(matches!(Decryptor::new(old).payload_reader(&header, payload), Err(Error::NoUsableKey { .. })));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is changed yet"]
+pub struct Rewrap {
+    decryptor: Decryptor,
+    changes: Vec<Change>,
+    context: Option<EncryptionContext>,
+    drop_unreachable: bool,
+    opens: bool,
+}
+
+/// Which slots of a header are meant. Slots that the same [`Rewrap`] puts there are never meant.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum SlotChoice {
+    /// Those that this key opens.
+    Key(Arc<dyn KeyProvider>),
+    /// Those of these names, `provider:key id`, as [`WrappedKey::name`](crate::WrappedKey::name) gives them. Their
+    /// keys need not be there.
+    Named(Vec<String>),
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Add(Arc<dyn KeyProvider>),
+    Replace(SlotChoice, Arc<dyn KeyProvider>),
+    Remove(SlotChoice),
+}
+
+/// What became of an object's header.
+#[derive(Debug, Clone)]
+pub struct Rewrapped {
+    /// The header as it is now, in both copies.
+    pub header: Header,
+    /// Whether it says something else than before.
+    pub changed: bool,
+    /// What was wrong with the first and the second copy, and is no more.
+    pub repaired: [Option<CopyFault>; 2],
+}
+
+impl Rewrap {
+    /// Rewraps what `decryptor` opens: with its keys, under its rule for the context, with at most so many provider
+    /// calls to find the data key. Keys that are added or replaced need not be repeated in it.
+    pub const fn new(decryptor: Decryptor) -> Self {
+        Self {
+            decryptor,
+            changes: Vec::new(),
+            context: None,
+            drop_unreachable: false,
+            opens: true,
+        }
+    }
+
+    /// Adds a slot for `key`, unless there is one that opens.
+    pub fn add_key(mut self, key: Arc<dyn KeyProvider>) -> Self {
+        self.changes.push(Change::Add(key));
+        self
+    }
+
+    /// Puts one slot for the key `new` in the place of the slots `old`. Between keys of one provider its own
+    /// [`KeyProvider::rewrap`] does it, where it can.
+    pub fn replace(mut self, old: SlotChoice, new: Arc<dyn KeyProvider>) -> Self {
+        self.changes.push(Change::Replace(old, new));
+        self
+    }
+
+    /// Removes the slots `old`, if there are any. Not all slots of an object can be removed.
+    pub fn remove(mut self, old: SlotChoice) -> Self {
+        self.changes.push(Change::Remove(old));
+        self
+    }
+
+    /// Binds the object to `context` in the place of the context it has: every slot is wrapped anew, each by a key
+    /// that is offered.
+    pub fn with_context(mut self, context: EncryptionContext) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// If the context is changed, slots that no offered key can wrap anew are removed. Otherwise they are an error.
+    pub const fn drop_unreachable(mut self) -> Self {
+        self.drop_unreachable = true;
+        self
+    }
+
+    /// Does not open the object first, where that can be done without: for callers who may have a key service wrap
+    /// keys anew, and may not see them. Nothing proves then that the new slots open the object, but that the old
+    /// ones did.
+    pub const fn without_opening(mut self) -> Self {
+        self.opens = false;
+        self
+    }
+
+    /// What becomes of a header: the new one, of the next generation; `None` if there is nothing to change.
+    ///
+    /// A detached header is then replaced by the storage system's own atomic means, best on the condition that it
+    /// still is the one that was read.
+    ///
+    /// # Errors
+    /// Every error of a key and of a context; [`Error::LastSlot`], [`Error::UnreachableSlots`],
+    /// [`Error::TooManySlots`], [`Error::HeaderTooLarge`], [`Error::InvalidContext`], [`Error::GenerationLimit`].
+    pub async fn header_async(&self, header: &Header) -> Result<Option<Header>> {
+        plan::plan(self, header).await
+    }
+
+    /// [`Rewrap::header_async`], waiting on the caller's thread.
+    ///
+    /// # Errors
+    /// As [`Rewrap::header_async`].
+    pub fn header(&self, header: &Header) -> Result<Option<Header>> {
+        pollster::block_on(self.header_async(header))
+    }
+
+    /// Rewrites the attached header of the object in `file`, which is open for reading and writing, and restores a
+    /// copy of the header that is damaged or stale. Without any change asked for, that is all.
+    ///
+    /// The file is locked meanwhile. A kill or a loss of power at any point leaves an object that opens, with the old
+    /// keys or the new; after an error it is one or the other as well. On success no removed slot is in the file.
+    ///
+    /// # Errors
+    /// As [`Rewrap::header_async`], and every error of a header; nothing was changed then. [`Error::Io`].
+    pub fn file(&self, file: &File) -> Result<Rewrapped> {
+        file.lock().map_err(Error::io("locking the object"))?;
+        let rewrapped = in_place::rewrite(file, |header| self.header(header));
+        // Closing the file would do it too, but the file is the caller's.
+        let unlocked = file.unlock().map_err(Error::io("unlocking the object"));
+        rewrapped.and_then(|rewrapped| unlocked.map(|()| rewrapped))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! How an attached header is rewritten: `FORMAT.md`, section 8, step by step.
+//!
+//! ```text
+//! sync                                       what is read next is on the disk
+//! read both copies, plan                     nothing is written if that fails
+//! write current over the other, sync         only if they differ
+//! write second = new, sync                   the first is whole
+//! write first  = new, sync                   the second is whole
+//! ```
+
+use std::fs::File;
+use std::io;
+
+use super::Rewrapped;
+use crate::decrypt::check_prefix;
+use crate::error::{Error, Result};
+use crate::header::{ATTACHED_LEN, AttachedHeader, COPY_LEN, Header};
+use crate::layout::PREFIX_LEN;
+use crate::positioned::{ReadAt, WriteAt, read_full_at, write_all_at};
+
+/// Where the copies begin.
+const FIRST: u64 = 0;
+const SECOND: u64 = COPY_LEN as u64;
+
+/// A file as rewriting needs it: tests record the calls, and have them fail.
+pub(super) trait HeaderFile: ReadAt + WriteAt {
+    /// Returns when all that was written is on the disk.
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl HeaderFile for File {
+    fn sync(&self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+/// Makes both copies what `change` makes of the current one, or, where it changes nothing, equal.
+pub(super) fn rewrite(
+    file: &impl HeaderFile,
+    change: impl FnOnce(&Header) -> Result<Option<Header>>,
+) -> Result<Rewrapped> {
+    // Whoever wrote last may have been killed before syncing: what we are about to rely on could be in memory only,
+    // and a loss of power during our own writes would then take both copies.
+    sync(file)?;
+    let found = read(file)?;
+    let current = found.header();
+    let changed = change(current)?;
+    // Encoded before anything is written: it may not fit.
+    let bytes = changed.as_ref().map(Header::to_attached).transpose()?;
+
+    for (fault, offset) in found.faults().iter().zip([FIRST, SECOND]) {
+        if fault.is_some() {
+            write(file, &current.to_attached()?, offset)?;
+        }
+    }
+    if let Some(bytes) = &bytes {
+        write(file, bytes, SECOND)?;
+        write(file, bytes, FIRST)?;
+    }
+    Ok(Rewrapped {
+        changed: changed.is_some(),
+        header: changed.unwrap_or_else(|| current.clone()),
+        repaired: found.faults().clone(),
+    })
+}
+
+/// Reads the header, and checks that the payload behind it is its own.
+fn read(file: &impl HeaderFile) -> Result<AttachedHeader> {
+    let mut start = vec![0; ATTACHED_LEN + PREFIX_LEN];
+    let len = read_full_at(file, &mut start, 0)?;
+    let found = AttachedHeader::parse(&start[..len.min(ATTACHED_LEN)])?;
+    check_prefix(found.header(), start[..len].get(ATTACHED_LEN..).unwrap_or_default())?;
+    Ok(found)
+}
+
+/// Writes one of two equal copies, durably.
+fn write(file: &impl HeaderFile, copies: &[u8], offset: u64) -> Result<()> {
+    write_all_at(file, &copies[..COPY_LEN], offset)?;
+    sync(file)
+}
+
+fn sync(file: &impl HeaderFile) -> Result<()> {
+    file.sync().map_err(Error::io("syncing the header"))
+}
