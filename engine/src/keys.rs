@@ -50,6 +50,11 @@ impl DataKey {
     pub fn expose(&self) -> &[u8; DATA_KEY_LEN] {
         self.0.expose()
     }
+
+    /// The key as one that wraps others: an intermediate key is made and kept like a data key.
+    pub(crate) const fn as_secret(&self) -> &Secret<DATA_KEY_LEN> {
+        &self.0
+    }
 }
 
 impl fmt::Debug for DataKey {

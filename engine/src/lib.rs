@@ -66,8 +66,8 @@ pub use progress::Progress;
 // keys,
 pub use keys::{DATA_KEY_LEN, DataKey};
 pub use provider::{
-    Argon2Limits, BlockingProvider, BoxFuture, GeneratedKey, KeyMatch, KeyProvider, KeyRing, KeyRingEntry, KeyVersion,
-    Passphrase, RawKey,
+    Argon2Limits, BlockingProvider, BoxFuture, GeneratedKey, IntermediateKeyStats, IntermediateKeys, KeyMatch,
+    KeyProvider, KeyRing, KeyRingEntry, KeyVersion, Passphrase, RawKey,
 };
 // the encryption context,
 pub use context::{EncryptionContext, ExpectedContext, MAX_CONTEXT_PAIRS, StoredContext};
