@@ -23,6 +23,7 @@
 //!
 //! - `aws-lc-rs` (default): the fast AEAD backend. It needs a C compiler; without it, everything is pure Rust.
 //! - `threads` (default): [`Executor::threads`] and [`Executor::pool`].
+//! - `mmap`: `MappedFile`, a local file as a source of ranged reads. The only unsafe code of this crate.
 
 // Layer by layer, lowest first; `tests/layers.rs` holds the modules to it.
 mod context;
@@ -43,6 +44,8 @@ mod unlock;
 mod batch;
 mod chunker;
 mod executor;
+#[cfg(feature = "mmap")]
+mod mapped;
 mod opener;
 mod positioned;
 mod sealer;
@@ -57,6 +60,8 @@ mod range;
 pub use decrypt::{DecryptReader, Decryptor};
 pub use encrypt::{EncryptWriter, Encryptor, NewObject};
 pub use file::{AtomicFile, Existing, Opened};
+#[cfg(feature = "mmap")]
+pub use mapped::MappedFile;
 pub use positioned::{ReadAt, WriteAt};
 pub use range::RangeReader;
 // how and where,
