@@ -112,6 +112,9 @@ pub(crate) struct EncryptArgs {
     /// The cipher
     #[arg(long, value_enum, default_value_t = Cipher::Aes256Gcm)]
     pub(crate) suite: Cipher,
+    /// Decrypt everything again, before it is written, and compare
+    #[arg(long)]
+    pub(crate) verify_writes: bool,
     /// Threads that encrypt; 0 is one for each core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,

@@ -37,6 +37,19 @@ fn every_length_by_file_and_by_pipe() {
 }
 
 #[test]
+fn verified_writes_give_what_opens() {
+    let place = Place::new();
+    let plain = plaintext(3 * 1024 * 1024 + 17);
+    place.write("in", &plain);
+    place.ok(&["encrypt", "-q", "--verify-writes", "in"]);
+    place.ok(&["decrypt", "-q", "in.seal", "-o", "out"]);
+    assert_eq!(place.read("out"), plain);
+    let sealed = place.run_with(&["encrypt", "-q", "--verify-writes", "-"], &plain);
+    let opened = place.run_with(&["decrypt", "-q", "-"], &sealed.stdout);
+    assert_eq!((opened.code, opened.stdout), (Some(0), plain));
+}
+
+#[test]
 fn every_setting_opens_again() {
     let place = Place::new();
     let plain = plaintext(3 * 1024 * 1024 + 17);

@@ -7,6 +7,8 @@
 //!               --seal_file----> a file (see `file`)
 //! ```
 
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::io::Write;
@@ -39,6 +41,7 @@ pub struct Encryptor {
     backend: Backend,
     executor: Executor,
     progress: Progress,
+    verify_writes: bool,
 }
 
 impl Encryptor {
@@ -53,6 +56,7 @@ impl Encryptor {
             backend: Backend::default(),
             executor: Executor::serial(),
             progress: Progress::new(),
+            verify_writes: false,
         }
     }
 
@@ -105,6 +109,15 @@ impl Encryptor {
         self
     }
 
+    /// Opens each chunk again, and compares it with its plaintext, before it is released: a fault of memory or
+    /// processor gives [`Error::SealedWrongly`], and not an object that nobody can open. It takes about as long
+    /// again as sealing. It says nothing of what becomes of the bytes behind the sink.
+    #[must_use]
+    pub const fn with_verify_writes(mut self, verify: bool) -> Self {
+        self.verify_writes = verify;
+        self
+    }
+
     /// Has a data key made and wrapped for a new object.
     ///
     /// # Errors
@@ -144,7 +157,10 @@ impl Encryptor {
     /// An object without slots.
     fn object(&self, data_key: &DataKey, salt: [u8; SALT_LEN]) -> NewObject {
         let context = payload_context(self.suite, self.chunk_size);
-        let keys = ContentKeys::derive(data_key, self.suite, self.chunk_size, &salt, &context);
+        let derive = || ContentKeys::derive(data_key, self.suite, self.chunk_size, &salt, &context);
+        let cipher = |keys: &ContentKeys| ChunkCipher::new(self.backend, self.suite, keys);
+        let keys = derive();
+        let sealer = Sealer::new(cipher(&keys), Layout::new(self.chunk_size));
         NewObject {
             header: Header {
                 suite: self.suite,
@@ -155,10 +171,11 @@ impl Encryptor {
                 context: self.context.to_stored(),
                 slots: Vec::new(),
             },
-            sealer: Sealer::new(
-                ChunkCipher::new(self.backend, self.suite, &keys),
-                Layout::new(self.chunk_size),
-            ),
+            sealer: if self.verify_writes {
+                sealer.with_verifier(cipher(&derive()))
+            } else {
+                sealer
+            },
             executor: self.executor.clone(),
             progress: self.progress.clone(),
         }
@@ -241,7 +258,7 @@ impl NewObject {
     /// Seals `plaintext` into `object`, header attached; gives the object's length in bytes.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`], [`Error::HeaderTooLarge`], [`Error::ObjectTooLarge`].
+    /// [`Error::BufferTooSmall`], [`Error::HeaderTooLarge`], [`Error::ObjectTooLarge`], [`Error::SealedWrongly`].
     pub fn seal_into(self, plaintext: &[u8], object: &mut [u8]) -> Result<usize> {
         let start = self.start()?;
         self.seal_behind(&start, plaintext, object)
@@ -250,7 +267,7 @@ impl NewObject {
     /// Seals `plaintext` into `payload`, without the header; gives the payload's length in bytes.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`], [`Error::ObjectTooLarge`].
+    /// [`Error::BufferTooSmall`], [`Error::ObjectTooLarge`], [`Error::SealedWrongly`].
     pub fn seal_payload_into(self, plaintext: &[u8], payload: &mut [u8]) -> Result<usize> {
         let prefix = self.header.payload_prefix();
         self.seal_behind(&prefix, plaintext, payload)
@@ -278,7 +295,7 @@ impl NewObject {
         head.copy_from_slice(start);
         let tasks = Spans::all(layout, plaintext.len() as u64)?.share(plaintext, chunks, Span::seal_lens);
         self.executor.try_for_each(tasks, |(span, plain, sealed)| {
-            self.sealer.seal(span.first, plain, span.ends, sealed);
+            self.sealer.seal(span.first, plain, span.ends, sealed)?;
             self.progress.advance(plain.len())
         })?;
         Ok(len)

@@ -93,6 +93,12 @@ pub enum Error {
         /// Where its sealed bytes begin in the object, in bytes.
         offset: u64,
     },
+    /// A chunk was sealed wrongly: opened again, it is not what it was made of. The machine is at fault. Only with
+    /// [`Encryptor::with_verify_writes`](crate::Encryptor::with_verify_writes).
+    SealedWrongly {
+        /// The chunk's index, from 0.
+        chunk: u64,
+    },
     /// The payload ends before its final chunk.
     Truncated {
         /// Plaintext bytes in the whole chunks before the cut.
@@ -218,6 +224,10 @@ impl fmt::Display for Error {
                 f,
                 "chunk {chunk} at offset {offset} does not verify: it was altered, moved or cut"
             ),
+            Self::SealedWrongly { chunk } => write!(
+                f,
+                "chunk {chunk} was sealed wrongly, and not written: this machine's memory or processor is at fault"
+            ),
             Self::Truncated { after } => write!(
                 f,
                 "the object is truncated: it ends after {after} bytes of plaintext, without its final chunk"
@@ -276,7 +286,9 @@ impl From<Error> for io::Error {
             Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } | Error::LastSlot => {
                 io::ErrorKind::InvalidInput
             }
-            Error::Provider(_) | Error::Random | Error::ObjectTooLarge => io::ErrorKind::Other,
+            Error::Provider(_) | Error::Random | Error::ObjectTooLarge | Error::SealedWrongly { .. } => {
+                io::ErrorKind::Other
+            }
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

@@ -102,7 +102,7 @@ impl NewObject {
                 return Err(Error::SourceChanged { expected: len });
             }
             let mut sealed = buffers.take(span.sealed_len);
-            self.sealer.seal(span.first, &plain, span.ends, &mut sealed);
+            self.sealer.seal(span.first, &plain, span.ends, &mut sealed)?;
             write_all_at(target, &sealed, chunks_start + span.sealed_offset)?;
             buffers.give_back(plain);
             buffers.give_back(sealed);

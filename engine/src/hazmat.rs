@@ -52,7 +52,7 @@ pub fn seal_payload(
     payload[SALT_LEN..PREFIX_LEN].copy_from_slice(keys.commitment());
     let spans = Spans::all(layout, plaintext.len() as u64)?;
     for (span, plain, sealed) in spans.share(plaintext, &mut payload[PREFIX_LEN..], Span::seal_lens) {
-        sealer.seal(span.first, plain, span.ends, sealed);
+        sealer.seal(span.first, plain, span.ends, sealed)?;
     }
     Ok(payload)
 }

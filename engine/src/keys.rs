@@ -50,6 +50,11 @@ impl DataKey {
     pub fn expose(&self) -> &[u8; DATA_KEY_LEN] {
         self.0.expose()
     }
+
+    /// The key as one that wraps others: an intermediate key is made and kept like a data key.
+    pub(crate) const fn as_secret(&self) -> &Secret<DATA_KEY_LEN> {
+        &self.0
+    }
 }
 
 impl fmt::Debug for DataKey {
@@ -115,9 +120,11 @@ impl ContentKeys {
 
 /// HKDF-Expand of RFC 5869 with SHA-512.
 fn expand(prk: &[u8], info: &[u8], okm: &mut [u8]) {
+    // Keyed once: for a small object this is the largest part of the work, and some of it would be repeated.
+    let keyed = hmac_sha512(prk);
     let mut previous = Zeroizing::new(Vec::new());
     for (counter, block) in (1..=u8::MAX).zip(okm.chunks_mut(64)) {
-        let mut mac = hmac_sha512(prk);
+        let mut mac = keyed.clone();
         mac.update(&previous);
         mac.update(info);
         mac.update(&[counter]);

@@ -23,6 +23,7 @@
 //!
 //! - `aws-lc-rs` (default): the fast AEAD backend. It needs a C compiler; without it, everything is pure Rust.
 //! - `threads` (default): [`Executor::threads`] and [`Executor::pool`].
+//! - `mmap`: `MappedFile`, a local file as a source of ranged reads. The only unsafe code of this crate.
 
 // Layer by layer, lowest first; `tests/layers.rs` holds the modules to it.
 mod context;
@@ -43,6 +44,8 @@ mod unlock;
 mod batch;
 mod chunker;
 mod executor;
+#[cfg(feature = "mmap")]
+mod mapped;
 mod opener;
 mod positioned;
 mod sealer;
@@ -58,6 +61,8 @@ mod rewrap;
 pub use decrypt::{DecryptReader, Decryptor};
 pub use encrypt::{EncryptWriter, Encryptor, NewObject};
 pub use file::{AtomicFile, Existing, Opened};
+#[cfg(feature = "mmap")]
+pub use mapped::MappedFile;
 pub use positioned::{ReadAt, WriteAt};
 pub use range::RangeReader;
 pub use rewrap::{Rewrap, Rewrapped, SlotChoice};
@@ -68,8 +73,8 @@ pub use progress::Progress;
 // keys,
 pub use keys::{DATA_KEY_LEN, DataKey};
 pub use provider::{
-    Argon2Limits, BlockingProvider, BoxFuture, GeneratedKey, KeyMatch, KeyProvider, KeyRing, KeyRingEntry, KeyVersion,
-    Passphrase, RawKey,
+    Argon2Limits, BlockingProvider, BoxFuture, GeneratedKey, IntermediateKeyStats, IntermediateKeys, KeyMatch,
+    KeyProvider, KeyRing, KeyRingEntry, KeyVersion, Passphrase, RawKey,
 };
 // the encryption context,
 pub use context::{EncryptionContext, ExpectedContext, MAX_CONTEXT_PAIRS, StoredContext};

@@ -6,6 +6,7 @@
 //! ```
 
 mod blocking;
+mod intermediate;
 mod local;
 mod passphrase;
 mod raw;
@@ -20,6 +21,7 @@ use std::path::Path;
 use std::pin::Pin;
 
 pub use self::blocking::BlockingProvider;
+pub use self::intermediate::{IntermediateKeyStats, IntermediateKeys};
 pub use self::local::{KeyRing, KeyRingEntry, KeyVersion};
 pub use self::passphrase::{Argon2Limits, Passphrase};
 pub use self::raw::RawKey;

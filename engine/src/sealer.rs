@@ -1,7 +1,10 @@
 //! Plaintext to sealed chunks. Stateless: which chunks they are is the caller's word, and only `chunker` gives it.
 
+use zeroize::Zeroize;
+
 use crate::batch::{BufferPool, PlainBatch, SealedBatch};
 use crate::cipher::ChunkCipher;
+use crate::error::{Error, Result};
 use crate::layout::{ChunkIndex, Layout, TAG_LEN};
 
 /// Seals the chunks of one payload.
@@ -9,11 +12,29 @@ use crate::layout::{ChunkIndex, Layout, TAG_LEN};
 pub(crate) struct Sealer {
     cipher: ChunkCipher,
     layout: Layout,
+    /// Opens each chunk again before it is released, if that is asked for.
+    verifier: Option<ChunkCipher>,
+    /// A chunk that is altered between sealing and verifying.
+    #[cfg(test)]
+    pub(crate) sabotaged: Option<u64>,
 }
 
 impl Sealer {
     pub(crate) const fn new(cipher: ChunkCipher, layout: Layout) -> Self {
-        Self { cipher, layout }
+        Self {
+            cipher,
+            layout,
+            verifier: None,
+            #[cfg(test)]
+            sabotaged: None,
+        }
+    }
+
+    /// Has `verifier` open what was sealed. It is made apart from the sealing cipher, from the data key on, so that it
+    /// does not share what went wrong there.
+    pub(crate) fn with_verifier(mut self, verifier: ChunkCipher) -> Self {
+        self.verifier = Some(verifier);
+        self
     }
 
     pub(crate) const fn layout(&self) -> Layout {
@@ -27,8 +48,42 @@ impl Sealer {
     }
 
     /// Seals `plain` as chunks `first`, `first` + 1, ... into `out`, whose length is [`Sealer::sealed_len`].
-    pub(crate) fn seal(&self, first: ChunkIndex, plain: &[u8], ends: bool, out: &mut [u8]) {
+    ///
+    /// # Errors
+    /// [`Error::SealedWrongly`], with `out` cleared; only if there is a verifier.
+    pub(crate) fn seal(&self, first: ChunkIndex, plain: &[u8], ends: bool, out: &mut [u8]) -> Result<()> {
         debug_assert_eq!(out.len(), self.sealed_len(plain.len(), ends));
+        self.for_each_chunk(first, plain, ends, out, |index, chunk, out| {
+            self.cipher.seal(index, chunk, out);
+            #[cfg(test)]
+            self.sabotage(index, out);
+            Ok(())
+        })?;
+        let Some(verifier) = &self.verifier else {
+            return Ok(());
+        };
+        // One buffer for all chunks, which are still in the processor's cache.
+        let mut opened = vec![0; self.layout.chunk_len().min(plain.len())];
+        let verified = self.for_each_chunk(first, plain, ends, out, |index, chunk, sealed| {
+            let opened = &mut opened[..chunk.len()];
+            match verifier.open(index, sealed, opened) {
+                Ok(()) if opened == chunk => Ok(()),
+                _ => Err(Error::SealedWrongly { chunk: index.get() }),
+            }
+        });
+        opened.zeroize();
+        verified.inspect_err(|_| out.fill(0))
+    }
+
+    /// Gives each chunk's index, plaintext and sealed bytes to `work`.
+    fn for_each_chunk(
+        &self,
+        first: ChunkIndex,
+        plain: &[u8],
+        ends: bool,
+        out: &mut [u8],
+        mut work: impl FnMut(ChunkIndex, &[u8], &mut [u8]) -> Result<()>,
+    ) -> Result<()> {
         let mut index = Some(first);
         let mut next = || {
             let this = index.expect("chunker gives out no run past the last chunk");
@@ -39,22 +94,33 @@ impl Sealer {
         let (full_out, last_out) = out.split_at_mut(self.sealed_len(full.len(), false));
         let chunks = full.chunks_exact(self.layout.chunk_len());
         for (chunk, out) in chunks.zip(full_out.chunks_exact_mut(self.layout.sealed_chunk_len())) {
-            self.cipher.seal(next(), chunk, out);
+            work(next(), chunk, out)?;
         }
         if ends {
-            self.cipher.seal(next(), last, last_out);
+            work(next(), last, last_out)?;
         }
+        Ok(())
     }
 
     /// Seals a batch into a pooled buffer and gives the plaintext's buffer back to the pool.
-    pub(crate) fn seal_batch(&self, batch: PlainBatch, buffers: &BufferPool) -> SealedBatch {
+    ///
+    /// # Errors
+    /// As [`Sealer::seal`].
+    pub(crate) fn seal_batch(&self, batch: PlainBatch, buffers: &BufferPool) -> Result<SealedBatch> {
         let mut sealed = buffers.take(self.sealed_len(batch.plain.len(), batch.ends));
-        self.seal(batch.first, &batch.plain, batch.ends, &mut sealed);
+        self.seal(batch.first, &batch.plain, batch.ends, &mut sealed)?;
         buffers.give_back(batch.plain);
-        SealedBatch {
+        Ok(SealedBatch {
             first: batch.first,
             sealed,
             ends: batch.ends,
+        })
+    }
+
+    #[cfg(test)]
+    fn sabotage(&self, index: ChunkIndex, sealed: &mut [u8]) {
+        if self.sabotaged == Some(index.get()) {
+            sealed[0] ^= 1;
         }
     }
 }

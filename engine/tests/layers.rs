@@ -9,7 +9,15 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 5] = [
     &["error", "layout", "context", "secret", "hex", "wire", "sys", "progress"],
     &["header", "keys", "cipher", "provider", "unlock"],
-    &["batch", "chunker", "sealer", "opener", "executor", "positioned"],
+    &[
+        "batch",
+        "chunker",
+        "sealer",
+        "opener",
+        "executor",
+        "positioned",
+        "mapped",
+    ],
     &["encrypt", "decrypt", "range", "file", "rewrap", "hazmat"],
     &["lib"],
 ];

@@ -12,8 +12,8 @@ use common::oracle::{self, Header, Slot};
 use common::{C, data_key, decryptor, key, plaintext};
 use sealstone::hazmat::{self, PayloadParameters};
 use sealstone::{
-    AttachedHeader, Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, ExpectedContext, KeyProvider, KeyRing,
-    Passphrase, RawKey, Suite, VERSION,
+    AttachedHeader, Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, ExpectedContext, IntermediateKeys,
+    KeyProvider, KeyRing, Passphrase, RawKey, Suite, VERSION,
 };
 use tempfile::TempDir;
 
@@ -135,6 +135,26 @@ fn an_independent_decoder_unwraps_local_raw_and_passphrase_slots() {
         let mut renamed = slot.clone();
         renamed.key_id.push('0');
         assert_eq!(oracle::unwrap(kek, &renamed, &oracle::canonical(&pairs())), None);
+    }
+}
+
+#[test]
+fn an_independent_decoder_unwraps_an_intermediate_slot() {
+    let scope = pairs().into_keys();
+    let keys = IntermediateKeys::new(key(), scope.take(1)).unwrap();
+    let encryptor = Encryptor::new(Arc::new(keys)).with_context(context());
+    let object = hazmat::begin(&encryptor, &data_key(1), SALT).unwrap();
+    let header = Header::parse_detached(&object.header().to_detached().unwrap()).unwrap();
+    let [slot] = header.slots.as_slice() else {
+        panic!("{header:?}");
+    };
+    assert_eq!(slot.provider, "intermediate");
+    assert_eq!(slot.key_id, format!("raw:{}", oracle::raw_key_id(&RAW)));
+    assert_eq!(oracle::unwrap_intermediate(&RAW, slot, &pairs()), Some(DATA_KEY));
+    let mut other = pairs();
+    other.insert("more".to_owned(), String::new());
+    for pairs in [other, no_pairs()] {
+        assert_eq!(oracle::unwrap_intermediate(&RAW, slot, &pairs), None);
     }
 }
 

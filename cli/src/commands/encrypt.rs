@@ -106,6 +106,7 @@ impl<'a> Sealing<'a> {
             .with_context(self.context.clone())
             .with_chunk_size(self.args.chunk_size.into())
             .with_suite(self.args.suite.into())
+            .with_verify_writes(self.args.verify_writes)
             .with_executor(executor)
             .with_progress(progress);
         Ok((others.iter().cloned().fold(encryptor, Encryptor::with_key), threads))

@@ -27,7 +27,7 @@ pub struct EncryptWriter<W: Write> {
     sink: W,
     chunker: Chunker,
     sealer: Arc<Sealer>,
-    sealing: Ordered<SealedBatch>,
+    sealing: Ordered<Result<SealedBatch>>,
     buffers: BufferPool,
     progress: Progress,
     failed: Option<Error>,
@@ -91,7 +91,7 @@ impl<W: Write> EncryptWriter<W> {
     }
 
     fn write_next(&mut self) -> Result<()> {
-        let Some(batch) = self.sealing.next() else {
+        let Some(batch) = self.sealing.next().transpose()? else {
             return Ok(());
         };
         self.sink

@@ -26,8 +26,18 @@ pub(super) fn wrap_data_key(
     data_key: &DataKey,
 ) -> Result<WrappedKey, ProviderError> {
     let aad = aad(provider, key_id, context);
-    let sealed = xaes::seal(key, &aad, data_key.expose()).map_err(|error| random_failed(provider, error))?;
+    let sealed = seal_data_key(key, provider, &aad, data_key)?;
     Ok(WrappedKey::new(provider, key_id, sealed))
+}
+
+/// Seals `data_key` under `key`, bound to `aad`: the wrap's bytes.
+pub(super) fn seal_data_key(
+    key: &Secret<KEY_LEN>,
+    provider: &str,
+    aad: &[u8],
+    data_key: &DataKey,
+) -> Result<Vec<u8>, ProviderError> {
+    xaes::seal(key, aad, data_key.expose()).map_err(|error| random_failed(provider, error))
 }
 
 /// Unwraps a data key; `failed` is what to tell a person if the wrap does not open.
@@ -38,15 +48,19 @@ pub(super) fn unwrap_data_key(
     failed: &str,
 ) -> Result<DataKey, ProviderError> {
     let aad = aad(&wrapped.provider, &wrapped.key_id, context);
+    open_data_key(key, &aad, &wrapped.ciphertext).ok_or_else(|| refused(wrapped, failed))
+}
+
+/// Opens what [`seal_data_key`] made; `None` if it does not verify.
+pub(super) fn open_data_key(key: &Secret<KEY_LEN>, aad: &[u8], sealed: &[u8]) -> Option<DataKey> {
     let mut opened = Ok(());
-    let data_key = DataKey::filled_by(|out| opened = xaes::open(key, &aad, &wrapped.ciphertext, out));
-    match opened {
-        Ok(()) => Ok(data_key),
-        Err(_) => Err(
-            ProviderError::new(ProviderErrorClass::BadCiphertext, &wrapped.provider, failed)
-                .with_key_id(&wrapped.key_id),
-        ),
-    }
+    let data_key = DataKey::filled_by(|out| opened = xaes::open(key, aad, sealed, out));
+    opened.ok().map(|()| data_key)
+}
+
+/// The wrap in a slot does not open: `message` is what to tell a person.
+pub(super) fn refused(slot: &WrappedKey, message: &str) -> ProviderError {
+    ProviderError::new(ProviderErrorClass::BadCiphertext, &slot.provider, message).with_key_id(&slot.key_id)
 }
 
 pub(super) fn random_failed(provider: &str, error: Error) -> ProviderError {

@@ -224,6 +224,29 @@ fn wrap_aad(provider: &str, key_id: &str, context: &[u8]) -> Vec<u8> {
     [b"sealstone/wrap@v1".as_slice(), &names, context].concat()
 }
 
+/// [W-11], [W-12], [W-13], over an inner provider that wraps locally.
+pub fn unwrap_intermediate(kek: &[u8; 32], slot: &Slot, pairs: &BTreeMap<String, String>) -> Option<[u8; 32]> {
+    let (provider, key_id) = slot.key_id.split_once(':')?;
+    let (head, local) = slot.wrapped.split_at_checked(slot.wrapped.len().checked_sub(72)?)?;
+    let (&scope_len, mut rest) = head.split_first()?;
+    let mut own = BTreeMap::from([("sealstone:key".to_owned(), "intermediate@v1".to_owned())]);
+    for _ in 0..scope_len {
+        let key = parse_text(&mut rest)?;
+        own.insert(key.clone(), pairs.get(&key)?.clone());
+    }
+    let inner = Slot {
+        provider: provider.to_owned(),
+        key_id: key_id.to_owned(),
+        wrapped: parse_string(&mut rest)?.to_vec(),
+    };
+    let intermediate = unwrap(kek, &inner, &canonical(&own)).filter(|_| rest.is_empty())?;
+    let (nonce, sealed) = local.split_first_chunk::<24>()?;
+    let (key, gcm_nonce) = xaes_derive(&intermediate, nonce);
+    let names = [string(slot.provider.as_bytes()), string(slot.key_id.as_bytes())].concat();
+    let aad = [b"sealstone/intermediate@v1", &*names, head, &canonical(pairs)].concat();
+    open(1, &key, &gcm_nonce, &aad, sealed)?.try_into().ok()
+}
+
 /// [W-7]
 pub fn raw_key_id(kek: &[u8; 32]) -> String {
     let mac = hmac_sha512(kek, &[b"sealstone/raw-key-id@v1"]);

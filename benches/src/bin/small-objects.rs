@@ -1,0 +1,112 @@
+//! What a small object costs: 10,000 of 4 KiB in memory, headers detached, under one intermediate key.
+//!
+//! `small-objects [OBJECTS [BYTES]]` prints microseconds for one object, the best of five rounds: sealing and opening
+//! under an intermediate key and under a raw key, and the parts of sealing.
+
+use std::error::Error;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sealstone::{
+    DataKey, Decryptor, EncryptionContext, Encryptor, ExpectedContext, Header, IntermediateKeys, KeyProvider, RawKey,
+};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const ROUNDS: usize = 5;
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let count = arguments.next().map_or(Ok(10_000), |text| text.parse())?;
+    let len = arguments.next().map_or(Ok(4096), |text| text.parse())?;
+
+    let raw = Arc::new(RawKey::from_slice(&[7; 32]).ok_or("32 bytes")?);
+    let intermediate = Arc::new(IntermediateKeys::new(raw.clone(), ["bucket"])?);
+    objects("intermediate key", intermediate.clone(), count, len)?;
+    objects("raw key", raw, count, len)?;
+    parts(&intermediate, count)?;
+    println!("{:?}", intermediate.stats());
+    Ok(())
+}
+
+fn objects(name: &str, key: Arc<dyn KeyProvider>, count: usize, len: usize) -> Result<()> {
+    let plaintext = vec![0x5A; len];
+    let encryptor = Encryptor::new(key.clone());
+    let mut sealed = Vec::new();
+    let seal = best(count, |number| {
+        let object = seal(&encryptor, number, &plaintext)?;
+        if sealed.len() < count {
+            sealed.push(object);
+        }
+        Ok(())
+    })?;
+    let decryptor = Decryptor::new(key);
+    let mut opened = vec![0; len];
+    let open = best(count, |number| {
+        let (header, payload) = &sealed[number];
+        open(&decryptor, number, header, payload, &mut opened)
+    })?;
+    println!("{name}: seal {seal:.2} us, open {open:.2} us for each of {count} objects of {len} bytes");
+    Ok(())
+}
+
+fn context(number: usize) -> EncryptionContext {
+    EncryptionContext::new()
+        .with("bucket", "benches")
+        .with("path", number.to_string())
+}
+
+fn seal(encryptor: &Encryptor, number: usize, plaintext: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
+    let object = encryptor.clone().with_context(context(number)).begin()?;
+    let header = object.header().to_detached()?;
+    let mut payload = vec![0; plaintext.len() + 56 + 16 * (plaintext.len() / (16 * 1024) + 1)];
+    let written = object.seal_payload_into(plaintext, &mut payload)?;
+    payload.truncate(written);
+    Ok((header, payload))
+}
+
+fn open(decryptor: &Decryptor, number: usize, header: &[u8], payload: &[u8], plaintext: &mut [u8]) -> Result<()> {
+    let decryptor = decryptor.clone().with_context(ExpectedContext::Exact(context(number)));
+    let reader = decryptor.payload_range_reader(&Header::from_detached(header)?, payload)?;
+    if reader.read_at(plaintext, 0)? != plaintext.len() {
+        return Err("an object is short".into());
+    }
+    Ok(())
+}
+
+/// What of it is due to the wrap, to the operating system's random generator, and to the context.
+fn parts(keys: &IntermediateKeys, count: usize) -> Result<()> {
+    let data_key = DataKey::random()?;
+    let one = context(1);
+    let random = best(count, |_| Ok(DataKey::random()?))?;
+    let contexts = best(count, |number| Ok(context(number)))?;
+    let wrap = best(count, |_| Ok(block_on(keys.wrap(&data_key, &one))?))?;
+    println!("of it: random data key {random:.2} us, context {contexts:.2} us, wrap {wrap:.2} us");
+    Ok(())
+}
+
+/// Drives a future that never waits.
+fn block_on<T>(mut future: std::pin::Pin<Box<dyn Future<Output = T> + Send + '_>>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(result) = future.as_mut().poll(&mut context) {
+            return result;
+        }
+    }
+}
+
+/// Microseconds for one object in the best round.
+fn best<T>(count: usize, mut work: impl FnMut(usize) -> Result<T>) -> Result<f64> {
+    let mut best = f64::MAX;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for number in 0..count {
+            black_box(work(number)?);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a count of objects")]
+        let each = start.elapsed().as_secs_f64() * 1e6 / count as f64;
+        best = best.min(each);
+    }
+    Ok(best)
+}
