@@ -151,7 +151,7 @@ impl Decryptor {
     /// # Errors
     /// [`Error::Io`]; every error of a header, of a key, of a context, of a chunk.
     pub fn decrypt_stream(&self, mut source: impl Read, mut sink: impl Write) -> Result<Opened> {
-        let (header, opener) = self.open_stream(&mut source)?;
+        let (header, opener) = self.read_start(&mut source)?;
         let mut reader = DecryptReader::new(source, opener, self, None);
         loop {
             let plain = reader.fill_buf().map_err(Error::io("reading the input"))?;
