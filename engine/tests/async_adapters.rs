@@ -499,33 +499,56 @@ impl AsyncSeek for Swapped {
     }
 }
 
+/// Even of a task whose source and sink are always ready.
 #[test]
-fn one_poll_seals_or_opens_one_batch_at_most() {
+fn one_poll_of_a_task_seals_or_opens_one_batch_at_most() {
     let plain = plaintext(100 * C);
-    let mut cx = Context::from_waker(Waker::noop());
+    let object = sealed(&plain);
     for executor in executors() {
-        let mut writer = object(&executor).async_writer(Vec::new()).unwrap();
-        let mut rest = plain.as_slice();
-        while !rest.is_empty() {
-            if let Poll::Ready(count) = Pin::new(&mut writer).poll_write(&mut cx, rest) {
-                let count = count.unwrap();
-                assert!(count <= BATCH);
-                rest = &rest[count..];
-            }
-        }
         let progress = Progress::new();
-        let object = sealed(&plain);
-        let decryptor = decryptor().with_executor(executor).with_progress(progress.clone());
-        let mut reader = runtime().block_on(decryptor.async_reader(object.as_slice())).unwrap();
+        let encryptor = encryptor()
+            .with_executor(executor.clone())
+            .with_progress(progress.clone());
+        let mut writer = hazmat::begin(&encryptor, &data_key(1), [2; 24])
+            .unwrap()
+            .async_writer(Vec::new())
+            .unwrap();
+        poll_in_batches(&progress, async {
+            for _ in 0..2 {
+                writer.write_all(&plain).await.unwrap();
+                writer.flush().await.unwrap();
+            }
+            writer.shutdown().await.unwrap();
+        });
+        let stream = hazmat::begin(&encryptor, &data_key(1), [2; 24])
+            .unwrap()
+            .seal_stream(Items::cut(&plain, &[1 << 20]))
+            .unwrap();
+        let (streamed, _) = poll_in_batches(&progress, collect(stream));
+        assert_same(&streamed, &object, "in batches");
+
+        // What a pool opened may be given several batches at once.
+        let decryptor = decryptor().with_progress(progress.clone());
         let mut opened = vec![0; plain.len()];
-        let mut space = ReadBuf::new(&mut opened);
-        let mut before = 0;
-        while space.remaining() > 0 {
-            let _ = Pin::new(&mut reader).poll_read(&mut cx, &mut space).map(Result::unwrap);
-            assert!(progress.bytes() - before <= BATCH as u64);
-            before = progress.bytes();
-        }
+        poll_in_batches(&progress, async {
+            let mut reader = decryptor.async_reader(object.as_slice()).await.unwrap();
+            reader.read_exact(&mut opened).await.unwrap();
+        });
         assert!(opened == plain);
+    }
+}
+
+fn poll_in_batches<T>(progress: &Progress, work: impl Future<Output = T>) -> T {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut work = std::pin::pin!(work);
+    loop {
+        let before = progress.bytes();
+        let polled = work.as_mut().poll(&mut cx);
+        let bytes = progress.bytes() - before;
+        assert!(bytes <= BATCH as u64, "{bytes}");
+        if let Poll::Ready(result) = polled {
+            return result;
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
+use super::Turn;
 use super::seek::Seeking;
 use crate::decrypt::machine::OpenMachine;
 use crate::decrypt::{Decryptor, check_prefix};
@@ -32,6 +33,7 @@ pub struct AsyncDecryptReader<R> {
     header: Option<AttachedHeader>,
     pub(super) machine: OpenMachine,
     pub(super) seeking: Option<Seeking<R>>,
+    turn: Turn,
 }
 
 impl Decryptor {
@@ -83,6 +85,7 @@ impl<R> AsyncDecryptReader<R> {
             header,
             machine: OpenMachine::new(opener, decryptor),
             seeking: None,
+            turn: Turn::default(),
         }
     }
 
@@ -120,13 +123,14 @@ impl<R: AsyncRead + Unpin> AsyncDecryptReader<R> {
         }
         while !self.machine.has_plaintext()? {
             let read = self.poll_batch(cx)?;
-            if read.is_pending() && self.machine.is_idle() {
-                return Poll::Pending;
-            }
-            let next = self.machine.poll_next(cx)?;
-            if next.is_pending() && read.is_ready() && self.machine.wants_input() {
-                // The source may have more, and the pool is to be kept busy; other tasks come first.
-                cx.waker().wake_by_ref();
+            let next = if read.is_pending() && self.machine.is_idle() {
+                Poll::Pending
+            } else {
+                self.machine.poll_next(cx)?
+            };
+            if next.is_pending() {
+                // The source may have more, and the pool is to be kept busy.
+                let _ = self.turn.poll_next(cx);
             }
             if !ready!(next) {
                 return Poll::Ready(Ok(false));
@@ -137,15 +141,21 @@ impl<R: AsyncRead + Unpin> AsyncDecryptReader<R> {
 
     /// Reads until one batch is on its way, if one is wanted. What is read by then is kept.
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.machine.wants_input() && self.turn.is_over() {
+            return Poll::Pending;
+        }
         while self.machine.wants_input() {
             let mut space = ReadBuf::new(self.machine.space());
             let Poll::Ready(read) = Pin::new(&mut self.source).poll_read(cx, &mut space) else {
-                self.machine.starved()?;
+                if self.machine.starved()? {
+                    self.turn.end();
+                }
                 return Poll::Pending;
             };
             read.map_err(Error::io("reading the input"))?;
             let count = space.filled().len();
             if self.machine.filled(count)? {
+                self.turn.end();
                 break;
             }
         }

@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use futures_core::Stream;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::Turn;
 use super::reader::AsyncDecryptReader;
 use crate::decrypt::Decryptor;
 use crate::encrypt::machine::SealMachine;
@@ -29,6 +30,7 @@ pub struct SealStream<S> {
     /// What is left of the last item of `source`.
     input: Bytes,
     machine: SealMachine,
+    turn: Turn,
 }
 
 impl Encryptor {
@@ -74,6 +76,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
             start: start.into(),
             input: Bytes::new(),
             machine: SealMachine::new(object.sealer, object.executor, object.progress),
+            turn: Turn::default(),
         }
     }
 
@@ -81,16 +84,15 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
         if !self.start.is_empty() {
             return Poll::Ready(Ok(Some(mem::take(&mut self.start))));
         }
-        let fed = self.poll_feed(cx)?;
+        let _ = self.poll_feed(cx)?;
         match self.machine.poll_next(cx) {
             Poll::Ready(Some(sealed)) => Poll::Ready(Ok(Some(sealed.into_bytes(0)))),
             Poll::Ready(None) if self.machine.is_finished() => Poll::Ready(Ok(None)),
-            Poll::Pending if fed.is_ready() && self.wants_input() => {
-                // The source may have more, and the pool is to be kept busy; other tasks come first.
-                cx.waker().wake_by_ref();
+            _ => {
+                // The source may have more, and the pool is to be kept busy.
+                let _ = self.turn.poll_next(cx);
                 Poll::Pending
             }
-            _ => Poll::Pending,
         }
     }
 
@@ -100,6 +102,9 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
 
     /// Takes from the source until one batch is on its way, if there is room for one.
     fn poll_feed(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.wants_input() && self.turn.is_over() {
+            return Poll::Pending;
+        }
         while self.wants_input() {
             if self.input.is_empty() {
                 match ready!(Pin::new(&mut self.source).poll_next(cx)) {
@@ -112,6 +117,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
             let used = self.input.len() - rest.len();
             self.input.advance(used);
             if submitted {
+                self.turn.end();
                 break;
             }
         }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
+use super::Turn;
 use crate::batch::Slab;
 use crate::encrypt::machine::SealMachine;
 use crate::encrypt::{Encryptor, NewObject};
@@ -30,6 +31,7 @@ pub struct AsyncEncryptWriter<W> {
     /// neither lost nor repeated.
     out: Slab,
     written: usize,
+    turn: Turn,
     /// Whether the sink was shut down.
     shut: bool,
 }
@@ -70,6 +72,7 @@ impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
             machine: SealMachine::new(object.sealer, object.executor, object.progress),
             out,
             written: 0,
+            turn: Turn::default(),
             shut: false,
         }
     }
@@ -104,14 +107,19 @@ impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
             Poll::Pending if self.machine.is_full() => return Poll::Pending,
             written => drop(written?),
         }
+        ready!(self.turn.poll_next(cx));
         let mut rest = buf;
-        self.machine.push(&mut rest)?;
+        if self.machine.push(&mut rest)? {
+            self.turn.end();
+        }
         Poll::Ready(Ok(buf.len() - rest.len()))
     }
 
     fn poll_pass_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         ready!(self.poll_room(cx))?;
-        self.machine.push_complete()?;
+        if self.machine.push_complete()? {
+            self.turn.end();
+        }
         ready!(self.poll_drain(cx))?;
         Pin::new(&mut self.sink)
             .poll_flush(cx)
@@ -135,12 +143,12 @@ impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes until a batch may be sealed.
+    /// Writes until a batch may be sealed, and waits for the task's next turn.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         while self.machine.is_full() {
             ready!(self.poll_write_next(cx))?;
         }
-        Poll::Ready(Ok(()))
+        self.turn.poll_next(cx).map(Ok)
     }
 
     /// Writes all that was given to be sealed.

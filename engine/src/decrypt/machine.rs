@@ -163,13 +163,10 @@ impl OpenMachine {
         Ok(false)
     }
 
-    /// For a source that has no more for now: has what is there opened if nothing else is.
+    /// For a source that has no more for now: has what is there opened if nothing else is; gives whether it does.
     #[cfg(feature = "tokio")]
-    pub(crate) fn starved(&mut self) -> Result<()> {
-        if self.opening.is_empty() {
-            self.submit_complete()?;
-        }
-        Ok(())
+    pub(crate) fn starved(&mut self) -> Result<bool> {
+        Ok(self.opening.is_empty() && self.submit_complete()?)
     }
 
     /// Whether no batch is under way, so that only more input brings the next one.

@@ -81,13 +81,13 @@ impl SealMachine {
         self.submit(batch)
     }
 
-    /// Seals the complete chunks that wait for more; not while [`SealMachine::is_full`].
+    /// Seals the complete chunks that wait for more; gives whether there are any. Not while [`SealMachine::is_full`].
     ///
     /// # Errors
     /// As [`SealMachine::push`].
-    pub(crate) fn push_complete(&mut self) -> Result<()> {
+    pub(crate) fn push_complete(&mut self) -> Result<bool> {
         let batch = self.chunker.as_mut().map(Chunker::take_complete).transpose()?;
-        self.submit(batch.flatten()).map(drop)
+        self.submit(batch.flatten())
     }
 
     /// Seals what waits, as the payload's end, unless that was done; not while [`SealMachine::is_full`].
