@@ -7,6 +7,7 @@
 //!                                    --> a file          (see `file`)
 //! ```
 
+pub(crate) mod machine;
 mod reader;
 
 use std::io::Read;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::reader::DecryptReader;
+#[cfg(feature = "tokio")]
+pub(crate) use self::reader::before_the_start;
 
 use crate::chunker::{Span, Spans};
 use crate::cipher::Backend;
@@ -98,15 +101,20 @@ impl Decryptor {
     }
 
     /// Finds the object's key; `payload_start` is where errors shall count offsets from.
-    pub(crate) fn opener(&self, header: &Header, payload_start: u64) -> Result<Opener> {
+    pub(crate) async fn opener_async(&self, header: &Header, payload_start: u64) -> Result<Opener> {
         let offer = Offer {
             providers: &self.providers,
             context: &self.context,
             max_provider_calls: self.max_provider_calls,
             backend: self.backend,
         };
-        let cipher = pollster::block_on(unlock(header, &offer))?;
+        let cipher = unlock(header, &offer).await?;
         Ok(Opener::new(cipher, header.layout(), payload_start))
+    }
+
+    /// [`Decryptor::opener_async`], waiting on the caller's thread.
+    pub(crate) fn opener(&self, header: &Header, payload_start: u64) -> Result<Opener> {
+        pollster::block_on(self.opener_async(header, payload_start))
     }
 
     /// Reads the attached header of the object in `source`, without any key.
@@ -124,16 +132,16 @@ impl Decryptor {
     /// # Errors
     /// Every error of a header, of a key, of a context: nothing of the payload was opened yet.
     pub fn reader<R: Read>(&self, mut source: R) -> Result<DecryptReader<R>> {
-        let (header, opener) = self.open_stream(&mut source)?;
+        let (header, opener) = self.read_start(&mut source)?;
         Ok(DecryptReader::new(source, opener, self, Some(header)))
     }
 
     /// Reads an attached header and the payload's first bytes from a stream, and finds the key.
-    pub(crate) fn open_stream(&self, source: &mut impl Read) -> Result<(AttachedHeader, Opener)> {
+    pub(crate) fn read_start(&self, source: &mut impl Read) -> Result<(AttachedHeader, Opener)> {
         let mut start = vec![0; ATTACHED_LEN];
         let len = read_full(source, &mut start)?;
         let header = AttachedHeader::parse(&start[..len])?;
-        let opener = self.open_payload_stream(header.header(), source, ATTACHED_LEN as u64)?;
+        let opener = self.read_payload_start(header.header(), source, ATTACHED_LEN as u64)?;
         Ok((header, opener))
     }
 
@@ -142,11 +150,11 @@ impl Decryptor {
     /// # Errors
     /// As [`Decryptor::reader`].
     pub fn payload_reader<R: Read>(&self, header: &Header, mut source: R) -> Result<DecryptReader<R>> {
-        let opener = self.open_payload_stream(header, &mut source, 0)?;
+        let opener = self.read_payload_start(header, &mut source, 0)?;
         Ok(DecryptReader::new(source, opener, self, None))
     }
 
-    fn open_payload_stream(&self, header: &Header, source: &mut impl Read, payload_start: u64) -> Result<Opener> {
+    fn read_payload_start(&self, header: &Header, source: &mut impl Read, payload_start: u64) -> Result<Opener> {
         let mut prefix = [0; PREFIX_LEN];
         let have = read_full(source, &mut prefix)?;
         check_prefix(header, &prefix[..have])?;

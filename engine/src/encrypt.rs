@@ -7,6 +7,7 @@
 //!               --seal_file----> a file (see `file`)
 //! ```
 
+pub(crate) mod machine;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -11,6 +11,10 @@ use std::fmt;
 
 #[cfg(feature = "threads")]
 use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(all(feature = "threads", feature = "tokio"))]
+use std::task::Waker;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
 
 #[cfg(feature = "threads")]
 use crate::error::Error;
@@ -145,6 +149,9 @@ pub(crate) struct Ordered<T> {
     done: BTreeMap<u64, T>,
     #[cfg(feature = "threads")]
     channel: Channel<T>,
+    /// The task to wake when a job ends, if one waits.
+    #[cfg(all(feature = "threads", feature = "tokio"))]
+    waiting: Arc<Mutex<Option<Waker>>>,
 }
 
 #[cfg(feature = "threads")]
@@ -172,6 +179,8 @@ impl<T: Send + 'static> Ordered<T> {
             done: BTreeMap::new(),
             #[cfg(feature = "threads")]
             channel: crossbeam_channel::bounded(limit),
+            #[cfg(all(feature = "threads", feature = "tokio"))]
+            waiting: Arc::default(),
         }
     }
 
@@ -202,11 +211,16 @@ impl<T: Send + 'static> Ordered<T> {
             #[cfg(feature = "threads")]
             Inner::Pool(pool) => {
                 let sender = self.channel.0.clone();
+                #[cfg(feature = "tokio")]
+                let waiting = self.waiting.clone();
                 pool.spawn(move || {
                     // A panic must reach the caller's thread; in a spawned job it would end the process.
                     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
                     // The channel has room for every job under way. It is closed if the caller has gone.
                     let _ = sender.try_send((number, result));
+                    // After the result is there, so that the task finds it.
+                    #[cfg(feature = "tokio")]
+                    wake(&waiting);
                 });
             }
         }
@@ -226,9 +240,48 @@ impl<T: Send + 'static> Ordered<T> {
         }
     }
 
+    /// [`Ordered::next`] for a task: if the oldest job is not done, the task is woken whenever one is.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
+        if self.is_empty() {
+            return Poll::Ready(None);
+        }
+        self.receive_done(cx);
+        match self.done.remove(&self.taken) {
+            Some(result) => {
+                self.taken += 1;
+                Poll::Ready(Some(result))
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    /// Takes in the results that are there, and has the task woken at the next one.
+    #[cfg(all(feature = "threads", feature = "tokio"))]
+    fn receive_done(&mut self, cx: &Context<'_>) {
+        if self.done.contains_key(&self.taken) {
+            return;
+        }
+        // Before looking: a job that ends between the two then wakes the task.
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+        drop(waiting);
+        while let Ok((number, result)) = self.channel.1.try_recv() {
+            self.accept(number, result);
+        }
+    }
+
+    #[cfg(all(not(feature = "threads"), feature = "tokio"))]
+    fn receive_done(&mut self, _: &Context<'_>) {}
+
     #[cfg(feature = "threads")]
     fn receive(&mut self) {
         let (number, result) = self.wait();
+        self.accept(number, result);
+    }
+
+    #[cfg(feature = "threads")]
+    fn accept(&mut self, number: u64, result: std::thread::Result<T>) {
         match result {
             Ok(result) => self.done.insert(number, result),
             Err(panic) => std::panic::resume_unwind(panic),
@@ -262,6 +315,15 @@ impl<T: Send + 'static> Ordered<T> {
     #[cfg(not(feature = "threads"))]
     fn receive(&mut self) {
         unreachable!("serial results are done when submitted")
+    }
+}
+
+#[cfg(all(feature = "threads", feature = "tokio"))]
+fn wake(waiting: &Mutex<Option<Waker>>) {
+    let waker = waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // Without the lock: the waker is foreign code.
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 

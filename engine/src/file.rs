@@ -151,7 +151,7 @@ impl Decryptor {
     /// # Errors
     /// [`Error::Io`]; every error of a header, of a key, of a context, of a chunk.
     pub fn decrypt_stream(&self, mut source: impl Read, mut sink: impl Write) -> Result<Opened> {
-        let (header, opener) = self.open_stream(&mut source)?;
+        let (header, opener) = self.read_start(&mut source)?;
         let reader = DecryptReader::new(source, opener, self, None);
         let plaintext_len = pour(reader, &mut sink)?;
         sink.flush().map_err(Error::io("writing the output"))?;
@@ -187,7 +187,7 @@ impl Decryptor {
     /// # Errors
     /// As [`Decryptor::decrypt_stream`] and [`Encryptor::encrypt_stream`]. The object in `sink` is incomplete then.
     pub fn rekey_stream(&self, mut source: impl Read, encryptor: &Encryptor, sink: impl Write) -> Result<Opened> {
-        let (header, opener) = self.open_stream(&mut source)?;
+        let (header, opener) = self.read_start(&mut source)?;
         let mut writer = encryptor.writer(sink)?;
         let plaintext_len = pour(DecryptReader::new(source, opener, self, None), &mut writer)?;
         writer.finish()?;

@@ -24,6 +24,8 @@
 //! - `aws-lc-rs` (default): the fast AEAD backend. It needs a C compiler; without it, everything is pure Rust.
 //! - `threads` (default): [`Executor::threads`] and [`Executor::pool`].
 //! - `mmap`: `MappedFile`, a local file as a source of ranged reads. The only unsafe code of this crate.
+//! - `tokio`: adapters and streams for asynchronous programs: `Encryptor::async_writer`, `Encryptor::seal_stream`,
+//!   `Decryptor::async_reader`, `Decryptor::open_stream`.
 
 // Layer by layer, lowest first; `tests/layers.rs` holds the modules to it.
 mod context;
@@ -50,6 +52,8 @@ mod opener;
 mod positioned;
 mod sealer;
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod decrypt;
 mod encrypt;
 mod file;
@@ -58,6 +62,8 @@ mod range;
 mod rewrap;
 
 // Public API: sealing and opening,
+#[cfg(feature = "tokio")]
+pub use asynchronous::{AsyncDecryptReader, AsyncEncryptWriter, OpenStream, SealStream};
 pub use decrypt::{DecryptReader, Decryptor};
 pub use encrypt::{EncryptWriter, Encryptor, NewObject};
 pub use file::{AtomicFile, Existing, Opened};

@@ -1,12 +1,12 @@
 //! The modules of this crate use modules of their own layer or of a lower one only, and outside names stay where they
-//! belong: AEADs in `cipher`, threads in `executor`.
+//! belong: AEADs in `cipher`, threads in `executor`, streams in `asynchronous`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first. A new module is given its place here.
-const LAYERS: [&[&str]; 5] = [
+const LAYERS: [&[&str]; 6] = [
     &["error", "layout", "context", "secret", "hex", "wire", "sys", "progress"],
     &["header", "keys", "cipher", "provider", "unlock"],
     &[
@@ -19,15 +19,17 @@ const LAYERS: [&[&str]; 5] = [
         "mapped",
     ],
     &["encrypt", "decrypt", "range", "file", "rewrap", "hazmat"],
+    &["asynchronous"],
     &["lib"],
 ];
 
 /// Names from outside, and the one module that may use each.
-const OWNERS: [(&str, &str); 4] = [
+const OWNERS: [(&str, &str); 5] = [
     ("aws_lc_rs", "cipher"),
     ("aes_gcm", "cipher"),
     ("chacha20poly1305", "cipher"),
     ("rayon", "executor"),
+    ("futures_core", "asynchronous"),
 ];
 
 #[test]

@@ -1,0 +1,51 @@
+//! Adapters for asynchronous programs: the machines of `encrypt` and `decrypt`, driven by polls.
+//!
+//! ```text
+//! AsyncWrite -> AsyncEncryptWriter(SealMachine) -> AsyncWrite       Stream -> SealStream(SealMachine) -> Stream
+//! AsyncRead  -> AsyncDecryptReader(OpenMachine) -> AsyncRead        Stream -> OpenStream(OpenMachine) -> Stream
+//! ```
+//!
+//! Nothing here blocks. On the serial executor one poll seals or opens at most one batch: 256 KiB, or one chunk where
+//! chunks are longer. With a pool the poll hands over one batch at most, and the job that ends wakes the task. Then the
+//! task's other work and other tasks have their turn, even if source and sink are always ready.
+//!
+//! All that a poll did is kept in the adapter, never in a future: a future may be dropped at any await. Nothing is
+//! sealed twice, written twice or lost.
+
+mod reader;
+mod seek;
+mod streams;
+mod writer;
+
+use std::mem;
+use std::task::{Context, Poll};
+
+pub use self::reader::AsyncDecryptReader;
+pub use self::streams::{OpenStream, SealStream};
+pub use self::writer::AsyncEncryptWriter;
+
+/// Keeps an adapter to one batch a poll of its task, which may call it again and again without being pending.
+#[derive(Debug, Default)]
+struct Turn {
+    used: bool,
+}
+
+impl Turn {
+    /// A batch was handed over.
+    const fn end(&mut self) {
+        self.used = true;
+    }
+
+    const fn is_over(&self) -> bool {
+        self.used
+    }
+
+    /// Pending, once, after each batch; the task is woken at once.
+    fn poll_next(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if mem::take(&mut self.used) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+}

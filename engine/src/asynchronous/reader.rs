@@ -1,0 +1,216 @@
+//! An asynchronous reader that opens: an object in, verified plaintext out.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
+
+use super::Turn;
+use super::seek::Seeking;
+use crate::decrypt::machine::OpenMachine;
+use crate::decrypt::{Decryptor, check_prefix};
+use crate::error::{Error, Result};
+use crate::header::{ATTACHED_LEN, AttachedHeader, Header};
+use crate::layout::PREFIX_LEN;
+use crate::opener::Opener;
+
+/// Reads an object's plaintext from an asynchronous source; needs the feature `tokio`.
+///
+/// Every byte it gives was verified, and end of file means that the final chunk was. Before that a consumer has a
+/// verified beginning only: do not act on it as if it were the whole. After an error every call gives that error
+/// again. A read that is given up loses no byte: the next one gives it.
+///
+/// Each complete chunk that the source has is given at once. With a pool, some batches of 256 KiB are read ahead.
+///
+/// It seeks in the plaintext if the source seeks and the object begins at the source's offset 0. The first seek opens
+/// the final chunk. A seek that is given up is carried out by the next call.
+pub struct AsyncDecryptReader<R> {
+    pub(super) source: R,
+    header: Option<AttachedHeader>,
+    pub(super) machine: OpenMachine,
+    pub(super) seeking: Option<Seeking<R>>,
+    turn: Turn,
+}
+
+impl Decryptor {
+    /// [`Decryptor::reader`] for an asynchronous source. Header and key are awaited; if this future is dropped, what
+    /// it read of the source is lost.
+    ///
+    /// # Errors
+    /// As [`Decryptor::reader`].
+    pub async fn async_reader<R: AsyncRead + Unpin>(&self, mut source: R) -> Result<AsyncDecryptReader<R>> {
+        let mut start = vec![0; ATTACHED_LEN];
+        let len = read_full(&mut source, &mut start).await?;
+        let header = AttachedHeader::parse(&start[..len])?;
+        let opener = self
+            .await_opener(header.header(), &mut source, ATTACHED_LEN as u64)
+            .await?;
+        Ok(AsyncDecryptReader::new(source, opener, self, Some(header)))
+    }
+
+    /// [`Decryptor::payload_reader`] for an asynchronous source.
+    ///
+    /// # Errors
+    /// As [`Decryptor::reader`].
+    pub async fn async_payload_reader<R: AsyncRead + Unpin>(
+        &self,
+        header: &Header,
+        mut source: R,
+    ) -> Result<AsyncDecryptReader<R>> {
+        let opener = self.await_opener(header, &mut source, 0).await?;
+        Ok(AsyncDecryptReader::new(source, opener, self, None))
+    }
+
+    async fn await_opener(
+        &self,
+        header: &Header,
+        source: &mut (impl AsyncRead + Unpin),
+        payload_start: u64,
+    ) -> Result<Opener> {
+        let mut prefix = [0; PREFIX_LEN];
+        let have = read_full(source, &mut prefix).await?;
+        check_prefix(header, &prefix[..have])?;
+        self.opener_async(header, payload_start).await
+    }
+}
+
+impl<R> AsyncDecryptReader<R> {
+    fn new(source: R, opener: Opener, decryptor: &Decryptor, header: Option<AttachedHeader>) -> Self {
+        Self {
+            source,
+            header,
+            machine: OpenMachine::new(opener, decryptor),
+            seeking: None,
+            turn: Turn::default(),
+        }
+    }
+
+    /// The attached header that the stream began with; `None` if the header was stored apart.
+    #[must_use]
+    pub const fn header(&self) -> Option<&AttachedHeader> {
+        self.header.as_ref()
+    }
+
+    /// The plaintext offset of the byte that is read next: without seeking, the number of verified bytes given.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.machine.position()
+    }
+
+    /// Runs `step` unless the reader has failed; if it fails, the reader has.
+    pub(super) fn poll_guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Poll<Result<T>>) -> Poll<Result<T>> {
+        self.machine.check()?;
+        step(self).map(|result| self.machine.settle(result))
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncDecryptReader<R> {
+    /// The next verified plaintext, without a copy; `None` at the verified end.
+    pub(super) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
+        let more = ready!(self.poll_guarded(|this| this.poll_fill(cx)))?;
+        Poll::Ready(Ok(more.then(|| self.machine.take_bytes())))
+    }
+
+    /// Makes plaintext available; `false` at the verified end.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool>> {
+        if let Some(seeking) = &self.seeking {
+            let poll = seeking.poll;
+            ready!(poll(self, cx))?;
+        }
+        while !self.machine.has_plaintext()? {
+            let read = self.poll_batch(cx)?;
+            let next = if read.is_pending() && self.machine.is_idle() {
+                Poll::Pending
+            } else {
+                self.machine.poll_next(cx)?
+            };
+            if next.is_pending() {
+                // The source may have more, and the pool is to be kept busy.
+                let _ = self.turn.poll_next(cx);
+            }
+            if !ready!(next) {
+                return Poll::Ready(Ok(false));
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// Reads until one batch is on its way, if one is wanted. What is read by then is kept.
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.machine.wants_input() && self.turn.is_over() {
+            return Poll::Pending;
+        }
+        while self.machine.wants_input() {
+            let mut space = ReadBuf::new(self.machine.space());
+            let Poll::Ready(read) = Pin::new(&mut self.source).poll_read(cx, &mut space) else {
+                if self.machine.starved()? {
+                    self.turn.end();
+                }
+                return Poll::Pending;
+            };
+            read.map_err(Error::io("reading the input"))?;
+            let count = space.filled().len();
+            if self.machine.filled(count)? {
+                self.turn.end();
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for AsyncDecryptReader<R> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let this = self.get_mut();
+        ready!(this.poll_guarded(|this| this.poll_fill(cx)))?;
+        let available = this.machine.available();
+        let len = available.len().min(buf.remaining());
+        buf.put_slice(&available[..len]);
+        this.machine.consume(len);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncBufRead for AsyncDecryptReader<R> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        ready!(this.poll_guarded(|this| this.poll_fill(cx)))?;
+        Poll::Ready(Ok(this.machine.available()))
+    }
+
+    fn consume(self: Pin<&mut Self>, amount: usize) {
+        self.get_mut().machine.consume(amount);
+    }
+}
+
+impl<R> fmt::Debug for AsyncDecryptReader<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncDecryptReader")
+            .field("position", &self.position())
+            .field("failed", &self.machine.failure())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Fills as much of `buffer` as the source has; gives the number of bytes.
+async fn read_full(source: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        let mut space = ReadBuf::new(&mut buffer[filled..]);
+        poll_fn(|cx| Pin::new(&mut *source).poll_read(cx, &mut space))
+            .await
+            .map_err(Error::io("reading the input"))?;
+        match space.filled().len() {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
+}

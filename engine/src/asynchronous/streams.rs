@@ -1,0 +1,237 @@
+//! Streams of buffers: the forms of a body that HTTP and storage clients take and give.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use futures_core::Stream;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::Turn;
+use super::reader::AsyncDecryptReader;
+use crate::decrypt::Decryptor;
+use crate::encrypt::machine::SealMachine;
+use crate::encrypt::{Encryptor, NewObject};
+use crate::error::{Error, Result};
+use crate::header::{AttachedHeader, Header};
+
+/// Seals the buffers of a stream; needs the feature `tokio`.
+///
+/// Its items are the object's start and then batches of 256 KiB, the last one shorter; it ends when the final chunk
+/// was given, once `source` has ended. An error of `source` ends no object: it is given for ever, as every error is.
+#[must_use = "a stream does nothing until it is polled"]
+pub struct SealStream<S> {
+    source: S,
+    /// What goes before the first batch.
+    start: Bytes,
+    /// What is left of the last item of `source`.
+    input: Bytes,
+    machine: SealMachine,
+    turn: Turn,
+}
+
+impl Encryptor {
+    /// Seals what `source` gives; the items are the object's, header first. The key is awaited.
+    ///
+    /// # Errors
+    /// As [`Encryptor::begin`] and [`NewObject::seal_stream`].
+    pub async fn seal_stream<S>(&self, source: S) -> Result<SealStream<S>>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Unpin,
+    {
+        self.begin_async().await?.seal_stream(source)
+    }
+}
+
+impl NewObject {
+    /// Seals what `source` gives; the items are the object's, header first.
+    ///
+    /// # Errors
+    /// [`Error::HeaderTooLarge`].
+    pub fn seal_stream<S>(self, source: S) -> Result<SealStream<S>>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Unpin,
+    {
+        let start = self.start()?;
+        Ok(SealStream::new(self, source, start))
+    }
+
+    /// Seals what `source` gives; the items are the payload's, without the header: store that detached.
+    pub fn seal_payload_stream<S>(self, source: S) -> SealStream<S>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Unpin,
+    {
+        let prefix = self.header.payload_prefix().to_vec();
+        SealStream::new(self, source, prefix)
+    }
+}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
+    fn new(object: NewObject, source: S, start: Vec<u8>) -> Self {
+        Self {
+            source,
+            start: start.into(),
+            input: Bytes::new(),
+            machine: SealMachine::new(object.sealer, object.executor, object.progress),
+            turn: Turn::default(),
+        }
+    }
+
+    fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
+        if !self.start.is_empty() {
+            return Poll::Ready(Ok(Some(mem::take(&mut self.start))));
+        }
+        let _ = self.poll_feed(cx)?;
+        match self.machine.poll_next(cx)? {
+            Poll::Ready(Some(sealed)) => Poll::Ready(Ok(Some(sealed.into_bytes(0)))),
+            Poll::Ready(None) if self.machine.is_finished() => Poll::Ready(Ok(None)),
+            _ => {
+                // The source may have more, and the pool is to be kept busy.
+                let _ = self.turn.poll_next(cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    const fn wants_input(&self) -> bool {
+        !self.machine.is_finished() && !self.machine.is_full()
+    }
+
+    /// Takes from the source until one batch is on its way, if there is room for one.
+    fn poll_feed(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.wants_input() && self.turn.is_over() {
+            return Poll::Pending;
+        }
+        while self.wants_input() {
+            if self.input.is_empty() {
+                match ready!(Pin::new(&mut self.source).poll_next(cx)) {
+                    Some(item) => self.input = item.map_err(Error::io("reading the input"))?,
+                    None => return Poll::Ready(self.machine.finish()),
+                }
+            }
+            let mut rest = self.input.as_ref();
+            let submitted = self.machine.push(&mut rest)?;
+            let used = self.input.len() - rest.len();
+            self.input.advance(used);
+            if submitted {
+                self.turn.end();
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Stream for SealStream<S> {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let sealed = match this.machine.check() {
+            Ok(()) => ready!(this.poll_sealed(cx)),
+            Err(error) => Err(error),
+        };
+        Poll::Ready(this.machine.settle(sealed).map_err(Into::into).transpose())
+    }
+}
+
+impl<S> fmt::Debug for SealStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealStream")
+            .field("failed", &self.machine.failure())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens the buffers of a stream; needs the feature `tokio`.
+///
+/// Its items are verified plaintext, and it ends when the final chunk was verified. Any other end is an error, which
+/// is then given for ever: a consumer that drops errors would wait for an end that does not come.
+#[must_use = "a stream does nothing until it is polled"]
+pub struct OpenStream<S>(AsyncDecryptReader<Source<S>>);
+
+impl Decryptor {
+    /// Opens the object that `source` gives, header first. Header and key are awaited.
+    ///
+    /// # Errors
+    /// As [`Decryptor::reader`].
+    pub async fn open_stream<S>(&self, source: S) -> Result<OpenStream<S>>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Unpin,
+    {
+        self.async_reader(Source::new(source)).await.map(OpenStream)
+    }
+
+    /// Opens the payload that `source` gives, whose header is stored apart. The key is awaited.
+    ///
+    /// # Errors
+    /// As [`Decryptor::reader`].
+    pub async fn open_payload_stream<S>(&self, header: &Header, source: S) -> Result<OpenStream<S>>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Unpin,
+    {
+        let source = Source::new(source);
+        self.async_payload_reader(header, source).await.map(OpenStream)
+    }
+}
+
+impl<S> OpenStream<S> {
+    /// The attached header that the stream began with; `None` if the header was stored apart.
+    #[must_use]
+    pub const fn header(&self) -> Option<&AttachedHeader> {
+        self.0.header()
+    }
+}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Stream for OpenStream<S> {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let opened = ready!(self.get_mut().0.poll_bytes(cx));
+        Poll::Ready(opened.map_err(Into::into).transpose())
+    }
+}
+
+impl<S> fmt::Debug for OpenStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OpenStream").field(&self.0).finish()
+    }
+}
+
+/// A stream's buffers as one source.
+struct Source<S> {
+    stream: S,
+    /// What is left of the last item.
+    input: Bytes,
+    /// Whether the stream has ended, and must not be polled.
+    ended: bool,
+}
+
+impl<S> Source<S> {
+    const fn new(stream: S) -> Self {
+        Self {
+            stream,
+            input: Bytes::new(),
+            ended: false,
+        }
+    }
+}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Unpin> AsyncRead for Source<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // An empty buffer is no end.
+        while this.input.is_empty() && !this.ended {
+            match ready!(Pin::new(&mut this.stream).poll_next(cx)) {
+                Some(item) => this.input = item?,
+                None => this.ended = true,
+            }
+        }
+        let len = this.input.len().min(buf.remaining());
+        buf.put_slice(&this.input.split_to(len));
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,212 @@
+//! An asynchronous writer that seals: bytes in, an object out.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
+
+use super::Turn;
+use crate::batch::Slab;
+use crate::encrypt::machine::SealMachine;
+use crate::encrypt::{Encryptor, NewObject};
+use crate::error::{Error, Result};
+
+/// Seals what is written to it and writes the object to an asynchronous sink; needs the feature `tokio`.
+///
+/// The object is complete only when [`AsyncEncryptWriter::finish`] or a shutdown has returned. Dropping the writer, or
+/// the future of either, leaves an object that no reader takes for a whole one, unless all of it was written already.
+/// After an error every call gives that error again.
+///
+/// A write takes at most one batch of 256 KiB, and waits while the sink takes nothing and as many batches as the
+/// executor works on are under way. A flush passes on complete chunks only: what a chunk still lacks stays here.
+#[must_use = "the object is incomplete until `finish` or a shutdown"]
+pub struct AsyncEncryptWriter<W> {
+    sink: W,
+    machine: SealMachine,
+    /// What goes to the sink next; `written` bytes of it are there. Kept here, so that a write that is given up is
+    /// neither lost nor repeated.
+    out: Slab,
+    written: usize,
+    turn: Turn,
+    /// Whether the sink was shut down.
+    shut: bool,
+}
+
+impl Encryptor {
+    /// [`Encryptor::writer`] for an asynchronous sink. The key is awaited; the header goes out with the first write.
+    ///
+    /// # Errors
+    /// As [`Encryptor::begin`] and [`NewObject::async_writer`].
+    pub async fn async_writer<W: AsyncWrite + Unpin>(&self, sink: W) -> Result<AsyncEncryptWriter<W>> {
+        self.begin_async().await?.async_writer(sink)
+    }
+}
+
+impl NewObject {
+    /// [`NewObject::writer`] for an asynchronous sink. The header goes out with the first write.
+    ///
+    /// # Errors
+    /// [`Error::HeaderTooLarge`].
+    pub fn async_writer<W: AsyncWrite + Unpin>(self, sink: W) -> Result<AsyncEncryptWriter<W>> {
+        let start = self.start()?;
+        Ok(AsyncEncryptWriter::new(self, sink, &start))
+    }
+
+    /// [`NewObject::payload_writer`] for an asynchronous sink.
+    pub fn async_payload_writer<W: AsyncWrite + Unpin>(self, sink: W) -> AsyncEncryptWriter<W> {
+        let prefix = self.header.payload_prefix();
+        AsyncEncryptWriter::new(self, sink, &prefix)
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
+    fn new(object: NewObject, sink: W, start: &[u8]) -> Self {
+        let mut out = Slab::default();
+        out.append(start);
+        Self {
+            sink,
+            machine: SealMachine::new(object.sealer, object.executor, object.progress),
+            out,
+            written: 0,
+            turn: Turn::default(),
+            shut: false,
+        }
+    }
+
+    /// Seals the final chunk, writes what is left and flushes the sink; gives the sink back, not shut down.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::ObjectTooLarge`], or the error that an earlier call gave. The object is incomplete.
+    pub async fn finish(mut self) -> Result<W> {
+        poll_fn(|cx| self.poll_guarded(|this| this.poll_end(cx))).await?;
+        poll_fn(|cx| Pin::new(&mut self.sink).poll_flush(cx))
+            .await
+            .map_err(Error::io("writing the output"))?;
+        Ok(self.sink)
+    }
+
+    /// The sink.
+    pub const fn get_ref(&self) -> &W {
+        &self.sink
+    }
+
+    /// Runs `step` unless the writer has failed; if it fails, the writer has.
+    fn poll_guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Poll<Result<T>>) -> Poll<Result<T>> {
+        self.machine.check()?;
+        step(self).map(|result| self.machine.settle(result))
+    }
+
+    /// Takes bytes from `buf`'s front; gives their number.
+    fn poll_push(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        // What is sealed goes out as far as the sink takes it; waiting for that is needed only when no room is left.
+        match self.poll_drain(cx) {
+            Poll::Pending if self.machine.is_full() => return Poll::Pending,
+            written => drop(written?),
+        }
+        ready!(self.turn.poll_next(cx));
+        let mut rest = buf;
+        if self.machine.push(&mut rest)? {
+            self.turn.end();
+        }
+        Poll::Ready(Ok(buf.len() - rest.len()))
+    }
+
+    fn poll_pass_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_room(cx))?;
+        if self.machine.push_complete()? {
+            self.turn.end();
+        }
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.sink)
+            .poll_flush(cx)
+            .map_err(Error::io("writing the output"))
+    }
+
+    /// Seals the final chunk and writes all there is.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_room(cx))?;
+        self.machine.finish()?;
+        self.poll_drain(cx)
+    }
+
+    /// A shutdown flushes too. A flush before it would begin anew at each poll, and might never let it through.
+    fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if !self.shut {
+            ready!(self.poll_end(cx))?;
+            ready!(Pin::new(&mut self.sink).poll_shutdown(cx)).map_err(Error::io("writing the output"))?;
+            self.shut = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes until a batch may be sealed, and waits for the task's next turn.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        while self.machine.is_full() {
+            ready!(self.poll_write_next(cx))?;
+        }
+        self.turn.poll_next(cx).map(Ok)
+    }
+
+    /// Writes all that was given to be sealed.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        while ready!(self.poll_write_next(cx))? {}
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes the rest of `out`, then puts the oldest batch there; `false` if there is none.
+    fn poll_write_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool>> {
+        while self.written < self.out.len() {
+            let rest = &self.out[self.written..];
+            let count =
+                ready!(Pin::new(&mut self.sink).poll_write(cx, rest)).map_err(Error::io("writing the output"))?;
+            if count == 0 {
+                let nothing = io::ErrorKind::WriteZero.into();
+                return Poll::Ready(Err(Error::from_io("writing the output", nothing)));
+            }
+            self.written += count;
+        }
+        let Some(sealed) = ready!(self.machine.poll_next(cx))? else {
+            return Poll::Ready(Ok(false));
+        };
+        self.machine.give_back(mem::replace(&mut self.out, sealed));
+        self.written = 0;
+        Poll::Ready(Ok(true))
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for AsyncEncryptWriter<W> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.machine.is_finished() && this.machine.failure().is_none() {
+            let after = "a write after the shutdown of an object's writer";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, after)));
+        }
+        this.poll_guarded(|this| this.poll_push(cx, buf)).map_err(Into::into)
+    }
+
+    /// Writes every complete chunk and flushes the sink.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut()
+            .poll_guarded(|this| this.poll_pass_on(cx))
+            .map_err(Into::into)
+    }
+
+    /// Seals the final chunk, writes what is left and shuts the sink down: the object is complete.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut()
+            .poll_guarded(|this| this.poll_shut(cx))
+            .map_err(Into::into)
+    }
+}
+
+impl<W> fmt::Debug for AsyncEncryptWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncEncryptWriter")
+            .field("failed", &self.machine.failure())
+            .finish_non_exhaustive()
+    }
+}

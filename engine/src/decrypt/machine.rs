@@ -1,0 +1,345 @@
+//! Opening without I/O: sealed bytes in, verified plaintext out. Who reads the one and takes the other is not known
+//! here.
+//!
+//! ```text
+//! space, filled -> SealedBatch -> Ordered(Opener) -> OpenedBatch -> next, poll_next -> available, consume
+//! ```
+
+use std::io::SeekFrom;
+use std::mem;
+use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::{Decryptor, plaintext_len};
+use crate::batch::{BufferPool, OpenedBatch, SealedBatch, Slab, batch_memory, chunks_per_batch};
+use crate::chunker::{Span, Spans};
+use crate::error::{Error, Result};
+use crate::executor::{Executor, Ordered};
+use crate::layout::{ChunkIndex, MAX_PLAINTEXT_LEN, TAG_LEN};
+use crate::opener::Opener;
+use crate::progress::Progress;
+
+/// Opens one stream of sealed chunks.
+#[derive(Debug)]
+pub(crate) struct OpenMachine {
+    opener: Arc<Opener>,
+    executor: Executor,
+    opening: Ordered<OpenedBatch>,
+    buffers: BufferPool,
+    progress: Progress,
+    /// The chunk that `sealed` begins with.
+    next: ChunkIndex,
+    /// Room for the batch that is being read, of which `have` bytes are there.
+    sealed: Slab,
+    have: usize,
+    /// What the source's end means, once it was met.
+    end: Option<End>,
+    current: Slab,
+    /// What to fail with when `current` was given away.
+    upcoming: Option<Error>,
+    /// How much of `current` was given away.
+    given: usize,
+    /// After a seek: how much of the next batch lies before the position.
+    skip: usize,
+    /// The plaintext offset of the byte that is given next.
+    position: u64,
+    /// The plaintext's length, once a seek verified the end.
+    verified_len: Option<u64>,
+    failed: Option<Error>,
+}
+
+/// How the source ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Final,
+    Truncated,
+}
+
+impl OpenMachine {
+    pub(crate) fn new(opener: Opener, decryptor: &Decryptor) -> Self {
+        let opening = Ordered::new(decryptor.executor.clone(), batch_memory(opener.layout()));
+        Self {
+            opener: Arc::new(opener),
+            executor: decryptor.executor.clone(),
+            buffers: BufferPool::new(2 * opening.limit()),
+            opening,
+            progress: decryptor.progress.clone(),
+            next: ChunkIndex::ZERO,
+            sealed: Slab::default(),
+            have: 0,
+            end: None,
+            current: Slab::default(),
+            upcoming: None,
+            given: 0,
+            skip: 0,
+            position: 0,
+            verified_len: None,
+            failed: None,
+        }
+    }
+
+    pub(crate) const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The error that an earlier step gave.
+    ///
+    /// # Errors
+    /// That one.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Keeps a step's error: the machine has failed, and [`OpenMachine::check`] says so for ever.
+    pub(crate) fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
+        result.inspect_err(|error| {
+            self.failed.get_or_insert_with(|| error.clone());
+        })
+    }
+
+    pub(crate) const fn failure(&self) -> Option<&Error> {
+        self.failed.as_ref()
+    }
+
+    /// Whether plaintext is there to be given away.
+    ///
+    /// # Errors
+    /// Why the chunk behind what was given does not open.
+    pub(crate) fn has_plaintext(&mut self) -> Result<bool> {
+        if self.given < self.current.len() {
+            return Ok(true);
+        }
+        self.upcoming.take().map_or(Ok(false), Err)
+    }
+
+    /// The verified plaintext that is there.
+    pub(crate) fn available(&self) -> &[u8] {
+        &self.current[self.given..]
+    }
+
+    pub(crate) fn consume(&mut self, amount: usize) {
+        let amount = amount.min(self.current.len() - self.given);
+        self.given += amount;
+        self.position += amount as u64;
+    }
+
+    /// [`OpenMachine::available`], consumed without a copy.
+    pub(crate) fn take_bytes(&mut self) -> Bytes {
+        let bytes = mem::take(&mut self.current).into_bytes(self.given);
+        self.given = 0;
+        self.position += bytes.len() as u64;
+        bytes
+    }
+
+    /// Whether sealed bytes are to be read before the next batch is taken.
+    pub(crate) const fn wants_input(&self) -> bool {
+        self.end.is_none() && !self.opening.is_full()
+    }
+
+    /// Where to read sealed bytes to: never empty while [`OpenMachine::wants_input`].
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        if self.sealed.is_empty() {
+            self.sealed = self.buffers.take(self.batch_len());
+        }
+        &mut self.sealed[self.have..]
+    }
+
+    /// Takes in the first `count` bytes of [`OpenMachine::space`]; 0 is the source's end. Gives whether a batch is now
+    /// on its way to be opened.
+    ///
+    /// # Errors
+    /// [`Error::ObjectTooLarge`].
+    pub(crate) fn filled(&mut self, count: usize) -> Result<bool> {
+        if count == 0 {
+            return self.submit_last();
+        }
+        self.have += count;
+        // A pool is worth whole batches; without one, a chunk that is there is not kept waiting.
+        if self.have == self.batch_len() || self.executor.is_serial() {
+            return self.submit_complete();
+        }
+        Ok(false)
+    }
+
+    /// For a source that has no more for now: has what is there opened if nothing else is; gives whether it does.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn starved(&mut self) -> Result<bool> {
+        Ok(self.opening.is_empty() && self.submit_complete()?)
+    }
+
+    /// Whether no batch is under way, so that only more input brings the next one.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.opening.is_empty()
+    }
+
+    /// Waits for the next batch and makes it available; `false` at the verified end. A batch may be empty.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`], [`Error::Cancelled`].
+    pub(crate) fn next(&mut self) -> Result<bool> {
+        let batch = self.opening.next();
+        self.deliver(batch)
+    }
+
+    /// [`OpenMachine::next`] for a task.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Result<bool>> {
+        self.opening.poll_next(cx).map(|batch| self.deliver(batch))
+    }
+
+    fn deliver(&mut self, batch: Option<OpenedBatch>) -> Result<bool> {
+        match (batch, self.end) {
+            (Some(batch), _) => self.make_current(batch).map(|()| true),
+            (None, Some(End::Truncated)) => Err(Error::Truncated {
+                after: self.opener.layout().plaintext_offset(self.next),
+            }),
+            (None, Some(End::Final)) => Ok(false),
+            (None, None) => unreachable!("a batch is waited for only when one is under way or the source has ended"),
+        }
+    }
+
+    fn make_current(&mut self, batch: OpenedBatch) -> Result<()> {
+        self.progress.advance(batch.plain.len())?;
+        let skip = mem::take(&mut self.skip);
+        self.given = skip.min(batch.plain.len());
+        if batch.failure.is_none() && self.given < skip {
+            // A seek went by a length that is no longer the source's.
+            return Err(self.source_changed());
+        }
+        self.upcoming = batch.failure;
+        let used = mem::replace(&mut self.current, batch.plain);
+        self.buffers.give_back(used);
+        Ok(())
+    }
+
+    fn batch_len(&self) -> usize {
+        chunks_per_batch(self.opener.layout()) * self.opener.layout().sealed_chunk_len()
+    }
+
+    /// Has the complete chunks that are there opened. What follows them is the beginning of the next batch.
+    fn submit_complete(&mut self) -> Result<bool> {
+        let chunk_len = self.opener.layout().sealed_chunk_len();
+        let whole = self.have / chunk_len * chunk_len;
+        if whole == 0 {
+            return Ok(false);
+        }
+        let mut rest = Slab::default();
+        if self.have > whole {
+            rest = self.buffers.take(self.batch_len());
+            rest[..self.have - whole].copy_from_slice(&self.sealed[whole..self.have]);
+        }
+        let mut sealed = mem::replace(&mut self.sealed, rest);
+        self.have -= whole;
+        sealed.truncate(whole);
+        self.submit(sealed, false)
+    }
+
+    /// The source has ended: what is there is all that is left.
+    fn submit_last(&mut self) -> Result<bool> {
+        let chunk_len = self.opener.layout().sealed_chunk_len();
+        let have = mem::take(&mut self.have);
+        let mut sealed = mem::take(&mut self.sealed);
+        let ends = have % chunk_len >= TAG_LEN;
+        self.end = Some(if ends { End::Final } else { End::Truncated });
+        sealed.truncate(if ends { have } else { have / chunk_len * chunk_len });
+        if sealed.is_empty() {
+            return Ok(false);
+        }
+        self.submit(sealed, ends)
+    }
+
+    fn submit(&mut self, sealed: Slab, ends: bool) -> Result<bool> {
+        let first = self.next;
+        let plain_end = self.opener.layout().plaintext_offset(first) + self.opener.plain_len(sealed.len()) as u64;
+        if plain_end > MAX_PLAINTEXT_LEN {
+            return Err(Error::ObjectTooLarge);
+        }
+        let full_chunks = sealed.len() / self.opener.layout().sealed_chunk_len();
+        self.next = first.advance(full_chunks as u64)?;
+        let batch = SealedBatch { first, sealed, ends };
+        let (opener, buffers) = (self.opener.clone(), self.buffers.clone());
+        self.opening.submit(move || opener.open_batch(batch, &buffers));
+        Ok(true)
+    }
+}
+
+/// Seeking: first the end is verified, so that no position is counted from an end that was not.
+impl OpenMachine {
+    /// The plaintext's length, if it was verified.
+    pub(crate) const fn verified_len(&self) -> Option<u64> {
+        self.verified_len
+    }
+
+    /// The final chunk of an object of `object_len` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if no object has that length; [`Error::ObjectTooLarge`].
+    pub(crate) fn final_span(&self, object_len: u64) -> Result<Span> {
+        let len = plaintext_len(object_len, &self.opener)?;
+        let last = Spans::last(self.opener.layout(), len)?.next();
+        Ok(last.expect("every payload has a final chunk"))
+    }
+
+    /// Opens the final chunk; gives the plaintext's length. `sealed` is what the source had of it.
+    ///
+    /// # Errors
+    /// [`Error::SourceChanged`], [`Error::ChunkAltered`], [`Error::TrailingData`].
+    pub(crate) fn verify_end(&mut self, object_len: u64, span: Span, sealed: &[u8]) -> Result<u64> {
+        if sealed.len() < span.sealed_len {
+            return Err(Error::SourceChanged { expected: object_len });
+        }
+        let mut plain = vec![0; span.plain_len];
+        self.opener.open(span.first, sealed, span.ends, &mut plain)?;
+        Ok(*self.verified_len.insert(span.plain_offset + span.plain_len as u64))
+    }
+
+    /// The position that a seek leads to; `None` before the start.
+    pub(crate) fn target(&self, seek: SeekFrom, verified_len: u64) -> Option<u64> {
+        match seek {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(offset) => verified_len.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        }
+    }
+
+    /// Makes the byte at plaintext offset `position` the next one; gives the offset of the object that the source
+    /// must be read from.
+    ///
+    /// # Errors
+    /// [`Error::ObjectTooLarge`].
+    pub(crate) fn move_to(&mut self, position: u64, verified_len: u64) -> Result<u64> {
+        let layout = self.opener.layout();
+        // From the end on there is nothing to read, and the end is verified.
+        let within = position.min(verified_len);
+        let chunk = layout.chunk_at(within)?;
+        self.opening = Ordered::new(self.executor.clone(), batch_memory(layout));
+        self.have = 0;
+        self.end = (position >= verified_len).then_some(End::Final);
+        self.next = chunk;
+        self.upcoming = None;
+        self.current.truncate(0);
+        (self.given, self.position) = (0, position);
+        self.skip = usize::try_from(within - layout.plaintext_offset(chunk)).map_err(|_| Error::ObjectTooLarge)?;
+        Ok(self.source_offset(layout.sealed_offset(chunk)))
+    }
+
+    /// Where a byte of the payload is in the object.
+    pub(crate) fn source_offset(&self, payload_offset: u64) -> u64 {
+        self.opener.payload_start() + payload_offset
+    }
+
+    fn source_changed(&self) -> Error {
+        let payload_len = self.verified_len.map(|len| self.opener.layout().payload_len(len));
+        match payload_len {
+            Some(Ok(len)) => Error::SourceChanged {
+                expected: self.source_offset(len),
+            },
+            Some(Err(error)) => error,
+            None => unreachable!("only a seek skips, and it verifies the end first"),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Sealing without I/O: plaintext in, sealed batches out. Who reads the one and writes the other is not known here.
+//!
+//! ```text
+//! push -> Chunker -> PlainBatch -> Ordered(Sealer) -> SealedBatch -> next, poll_next
+//! ```
+
+use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
+
+use crate::batch::{BufferPool, PlainBatch, SealedBatch, Slab, batch_memory};
+use crate::chunker::Chunker;
+use crate::error::{Error, Result};
+use crate::executor::{Executor, Ordered};
+use crate::progress::Progress;
+use crate::sealer::Sealer;
+
+/// Seals one stream of plaintext.
+#[derive(Debug)]
+pub(crate) struct SealMachine {
+    /// `None` once the final chunk is on its way.
+    chunker: Option<Chunker>,
+    sealer: Arc<Sealer>,
+    sealing: Ordered<Result<SealedBatch>>,
+    buffers: BufferPool,
+    progress: Progress,
+    failed: Option<Error>,
+}
+
+impl SealMachine {
+    pub(crate) fn new(sealer: Sealer, executor: Executor, progress: Progress) -> Self {
+        let sealing = Ordered::new(executor, batch_memory(sealer.layout()));
+        Self {
+            chunker: Some(Chunker::new(sealer.layout())),
+            sealer: Arc::new(sealer),
+            buffers: BufferPool::new(2 * sealing.limit()),
+            sealing,
+            progress,
+            failed: None,
+        }
+    }
+
+    /// The error that an earlier step gave.
+    ///
+    /// # Errors
+    /// That one.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Keeps a step's error: the machine has failed, and [`SealMachine::check`] says so for ever.
+    pub(crate) fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
+        result.inspect_err(|error| {
+            self.failed.get_or_insert_with(|| error.clone());
+        })
+    }
+
+    pub(crate) const fn failure(&self) -> Option<&Error> {
+        self.failed.as_ref()
+    }
+
+    /// Whether a batch must be taken before the next step that seals.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.sealing.is_full()
+    }
+
+    /// Whether the final chunk is on its way.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn is_finished(&self) -> bool {
+        self.chunker.is_none()
+    }
+
+    /// Takes bytes from `input`'s front, at most until one batch is on its way to be sealed; gives whether one is. Not
+    /// while [`SealMachine::is_full`], nor after [`SealMachine::finish`].
+    ///
+    /// # Errors
+    /// [`Error::ObjectTooLarge`], [`Error::Cancelled`].
+    pub(crate) fn push(&mut self, input: &mut &[u8]) -> Result<bool> {
+        let chunker = self.chunker.as_mut().expect("no caller pushes after `finish`");
+        let batch = chunker.push(input, || self.buffers.take(0))?;
+        self.submit(batch)
+    }
+
+    /// Seals the complete chunks that wait for more; gives whether there are any. Not while [`SealMachine::is_full`].
+    ///
+    /// # Errors
+    /// As [`SealMachine::push`].
+    pub(crate) fn push_complete(&mut self) -> Result<bool> {
+        let batch = self.chunker.as_mut().map(Chunker::take_complete).transpose()?;
+        self.submit(batch.flatten())
+    }
+
+    /// Seals what waits, as the payload's end, unless that was done; not while [`SealMachine::is_full`].
+    ///
+    /// # Errors
+    /// As [`SealMachine::push`].
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        let batch = self.chunker.take().map(Chunker::finish).transpose()?;
+        self.submit(batch).map(drop)
+    }
+
+    /// The oldest batch's sealed bytes, waited for; `None` if none is under way.
+    ///
+    /// # Errors
+    /// [`Error::SealedWrongly`].
+    pub(crate) fn next(&mut self) -> Result<Option<Slab>> {
+        Ok(self.sealing.next().transpose()?.map(|batch| batch.sealed))
+    }
+
+    /// [`SealMachine::next`] for a task.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Slab>>> {
+        self.sealing
+            .poll_next(cx)
+            .map(|batch| Ok(batch.transpose()?.map(|batch| batch.sealed)))
+    }
+
+    /// Takes back a buffer whose bytes were written.
+    pub(crate) fn give_back(&self, buffer: Slab) {
+        self.buffers.give_back(buffer);
+    }
+
+    /// Has the batch sealed, if there is one; gives whether there is.
+    fn submit(&mut self, batch: Option<PlainBatch>) -> Result<bool> {
+        let Some(batch) = batch else {
+            return Ok(false);
+        };
+        self.progress.advance(batch.plain.len())?;
+        let (sealer, buffers) = (self.sealer.clone(), self.buffers.clone());
+        self.sealing.submit(move || sealer.seal_batch(batch, &buffers));
+        Ok(true)
+    }
+}
