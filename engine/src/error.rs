@@ -2,10 +2,14 @@
 //!
 //! Every error is `Clone`, so that a reader or writer that failed once can give the same answer for ever.
 
+mod part;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use self::part::PartError;
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -117,6 +121,22 @@ pub enum Error {
         /// The length it had at first, in bytes.
         expected: u64,
     },
+    /// The source states another version of itself than before, such as another `ETag`.
+    SourceVersionChanged {
+        /// The version it had at first.
+        expected: String,
+        /// The version it has now.
+        found: String,
+    },
+    /// Bytes that the caller was to fetch are not among those it gave.
+    NotFetched {
+        /// Where in the source they begin, in bytes.
+        start: u64,
+        /// Where they end.
+        end: u64,
+    },
+    /// A part of an object was refused.
+    Part(PartError),
     /// The output is there already, and replacing it was not asked for.
     OutputExists(PathBuf),
     /// Reading, writing or another call of the operating system failed.
@@ -224,6 +244,12 @@ impl fmt::Display for Error {
                 f,
                 "the input changed while it was read: it had {expected} bytes at first"
             ),
+            Self::SourceVersionChanged { expected, found } => write!(
+                f,
+                "the input changed between two reads: it was version {expected}, and is version {found}"
+            ),
+            Self::NotFetched { start, end } => write!(f, "bytes {start}..{end} of the input were not fetched"),
+            Self::Part(error) => error.fmt(f),
             Self::OutputExists(path) => write!(f, "{} exists already", path.display()),
             Self::Io { action, source } => write!(f, "{action}: {source}"),
             Self::Random => f.write_str("the operating system's random generator failed"),
@@ -248,6 +274,12 @@ impl From<ProviderError> for Error {
     }
 }
 
+impl From<PartError> for Error {
+    fn from(error: PartError) -> Self {
+        Self::Part(error)
+    }
+}
+
 /// Keeps the typed error as the source, so that [`Error::from_io`] finds it again.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
@@ -256,7 +288,9 @@ impl From<Error> for io::Error {
             Error::Truncated { .. } | Error::HeaderTruncated { .. } => io::ErrorKind::UnexpectedEof,
             Error::OutputExists(_) => io::ErrorKind::AlreadyExists,
             Error::Cancelled => io::ErrorKind::Interrupted,
-            Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } => io::ErrorKind::InvalidInput,
+            Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } | Error::Part(_) => {
+                io::ErrorKind::InvalidInput
+            }
             Error::Provider(_) | Error::Random | Error::ObjectTooLarge => io::ErrorKind::Other,
             _ => io::ErrorKind::InvalidData,
         };

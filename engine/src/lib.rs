@@ -55,7 +55,7 @@ mod range;
 
 // Public API: sealing and opening,
 pub use decrypt::{DecryptReader, Decryptor};
-pub use encrypt::{EncryptWriter, Encryptor, NewObject};
+pub use encrypt::{EncryptWriter, Encryptor, EqualParts, NewObject, PartSealer, PartWriter, SealedPart};
 pub use file::{AtomicFile, Existing, Opened};
 pub use positioned::{ReadAt, WriteAt};
 pub use range::RangeReader;
@@ -73,10 +73,11 @@ pub use provider::{
 pub use context::{EncryptionContext, ExpectedContext, MAX_CONTEXT_PAIRS, StoredContext};
 // the format,
 pub use header::{
-    ATTACHED_LEN, AttachedHeader, COPY_LEN, CopyFault, Header, MAGIC, MAX_DETACHED_LEN, MAX_SLOTS, VERSION, WrappedKey,
+    ATTACHED_LEN, AttachedHeader, COPY_LEN, CopyFault, Header, MAGIC, MAX_DETACHED_LEN, MAX_METADATA_LEN, MAX_SLOTS,
+    METADATA_KEY, VERSION, WrappedKey,
 };
 pub use layout::{
     COMMITMENT_LEN, ChunkIndex, ChunkSize, Layout, MAX_CHUNKS, MAX_PLAINTEXT_LEN, PREFIX_LEN, SALT_LEN, TAG_LEN,
 };
 // and errors.
-pub use error::{ContextMismatch, Error, Mangled, ProviderError, ProviderErrorClass, Result};
+pub use error::{ContextMismatch, Error, Mangled, PartError, ProviderError, ProviderErrorClass, Result};

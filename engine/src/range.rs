@@ -31,11 +31,15 @@ pub struct RangeReader<S> {
 }
 
 impl Decryptor {
-    /// A reader of ranges of the object in `source`, whose header is attached.
+    /// A reader of ranges of the object in `source`. If its header is detached, nothing is fetched yet, as in
+    /// [`Decryptor::payload_range_reader`].
     ///
     /// # Errors
     /// Every error of a header, of a key, of a context; [`Error::Truncated`] if no object has the source's length.
     pub fn range_reader<S: ReadAt>(&self, source: S) -> Result<RangeReader<S>> {
+        if let Some(header) = self.detached_header() {
+            return self.payload_range_reader(header, source);
+        }
         let (header, opener) = self.open_source(&source)?;
         RangeReader::new(source, header.header().clone(), opener)
     }
