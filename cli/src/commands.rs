@@ -8,14 +8,14 @@ pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealstone::{Decryptor, EncryptionContext, ExpectedContext};
 
 use crate::args::{Common, Pair, ReadArgs};
 use crate::exit::Failure;
-use crate::io::Object;
-use crate::providers::{ReadingKeys, check_stdin};
+use crate::io::{Input, Object, Protected, check_header};
+use crate::providers::{ReadingKeys, check_stdin, key_files};
 use crate::report::Report;
 use crate::workers::Workers;
 
@@ -24,12 +24,15 @@ struct Reading<'a> {
     keys: ReadingKeys<'a>,
     context: ExpectedContext,
     workers: Workers,
+    /// The file with the one input's header, if that is stored apart.
+    header: Option<&'a Path>,
     report: &'a Report,
 }
 
 impl<'a> Reading<'a> {
     fn new(inputs: &[PathBuf], args: &'a ReadArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
         check_stdin(inputs, &args.keys)?;
+        check_header(args.header.as_deref(), inputs.len())?;
         let given = context(&args.context, &args.context_supplied)?;
         let context = match (args.accept_context, given.is_empty()) {
             (false, _) => ExpectedContext::Exact(given),
@@ -40,8 +43,14 @@ impl<'a> Reading<'a> {
             keys: ReadingKeys::new(&args.keys, common, report),
             context,
             workers: Workers::new(args.threads),
+            header: args.header.as_deref(),
             report,
         })
+    }
+
+    /// Reads the header of `input`, wherever it is.
+    fn object(&self, input: Input) -> Result<Object, Failure> {
+        Object::read(input, self.header)
     }
 
     /// What opens `object`, and on how many threads it does. Warns of a damaged header copy.
@@ -56,12 +65,23 @@ impl<'a> Reading<'a> {
         let decryptor = Decryptor::new(first)
             .with_context(self.context.clone())
             .with_executor(executor);
+        let decryptor = if object.detached {
+            decryptor.with_detached_header(header.clone())
+        } else {
+            decryptor
+        };
         self.report.detail(|| {
             let slots: Vec<_> = header.slots().iter().map(sealstone::WrappedKey::name).collect();
             format!("{name}: {}, sealed for {}", header.suite().name(), slots.join(", "))
         });
         Ok((providers.fold(decryptor, Decryptor::with_key), threads))
     }
+}
+
+/// What no output of a reading command may replace.
+fn protected(inputs: &[PathBuf], args: &ReadArgs, common: &Common) -> Protected {
+    let inputs: Vec<_> = inputs.iter().chain(&args.header).cloned().collect();
+    Protected::new(&inputs, key_files(&args.keys, common))
 }
 
 /// The encryption context that the pairs make. One key given twice is a slip of the pen.

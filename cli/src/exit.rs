@@ -95,6 +95,7 @@ fn code(error: &Error) -> Code {
         Error::HeaderTooLarge { .. }
         | Error::TooManySlots { .. }
         | Error::InvalidContext { .. }
+        | Error::Part(_)
         | Error::RangeOutOfBounds { .. } => Code::Usage,
         Error::HeaderDamaged { .. }
         | Error::HeaderTruncated { .. }
@@ -138,7 +139,9 @@ fn io_code(error: &io::Error) -> Code {
 /// What to do about it, where the error itself does not say.
 fn advice(error: &Error) -> Option<String> {
     let advice = match error {
-        Error::NotSealstone { hint: None } => "check the name: `sealstone encrypt` did not write it",
+        Error::NotSealstone { hint: None } => {
+            "check the name: `sealstone encrypt` did not write it, or its header is stored apart: --header"
+        }
         Error::HeaderDamaged { .. } => "neither copy of the header can be used: get another copy of the object",
         Error::HeaderTruncated { .. } | Error::Truncated { .. } => "copy or download it again, to its end",
         Error::HeaderOfAnotherPayload | Error::CommitmentMismatch { .. } | Error::ChunkAltered { .. } => {
@@ -151,7 +154,7 @@ fn advice(error: &Error) -> Option<String> {
         }
         Error::NoUsableKey { slots, .. } => return Some(keys_to_add(slots)),
         Error::OutputExists(_) => "-f replaces it",
-        Error::SourceChanged { .. } => "try again when nothing writes to it",
+        Error::SourceChanged { .. } | Error::SourceVersionChanged { .. } => "try again when nothing writes to it",
         Error::Provider(error) if error.is_retryable() => "try again later",
         _ => return None,
     };

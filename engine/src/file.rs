@@ -23,7 +23,7 @@ use crate::executor::Executor;
 use crate::header::AttachedHeader;
 use crate::layout::PREFIX_LEN;
 use crate::opener::Opener;
-use crate::positioned::{ReadAt, WriteAt, read_full_at, write_all_at};
+use crate::positioned::{PinnedVersion, ReadAt, WriteAt, read_full_at, write_all_at};
 
 /// What was opened: how long it was, and the header it had.
 #[derive(Debug)]
@@ -226,10 +226,13 @@ impl Decryptor {
         let (header, opener) = self.open_source(source)?;
         let size = source.size().map_err(Error::io("asking for the input's length"))?;
         let plaintext_len = plaintext_len(size, &opener)?;
+        let version = PinnedVersion::default();
+        version.check(source)?;
         let spans = Spans::all(opener.layout(), plaintext_len)?;
         for_each_span(&self.executor, spans, |span, buffers| {
             let mut plain = buffers.take(span.plain_len);
             open_span(source, &opener, span, size, buffers, &mut plain)?;
+            version.check(source)?;
             take(span.plain_offset, &plain)?;
             buffers.give_back(plain);
             self.progress.advance(span.plain_len)

@@ -57,7 +57,7 @@ mod range;
 pub use decrypt::{DecryptReader, Decryptor};
 pub use encrypt::{EncryptWriter, Encryptor, EqualParts, NewObject, PartSealer, PartWriter, SealedPart};
 pub use file::{AtomicFile, Existing, Opened};
-pub use positioned::{ReadAt, WriteAt};
+pub use positioned::{FetchedApart, ReadAt, WriteAt};
 pub use range::RangeReader;
 // how and where,
 pub use cipher::{Backend, Suite};
