@@ -106,7 +106,7 @@ pub enum Error {
         start: u64,
         /// One past the last byte asked for.
         end: u64,
-        /// The plaintext's verified length.
+        /// The plaintext's length: verified, but for plans of what to fetch, which take the claimed one.
         len: u64,
     },
     /// The caller's buffer is shorter than the result.

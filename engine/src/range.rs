@@ -107,12 +107,14 @@ impl<S: ReadAt> RangeReader<S> {
     }
 
     /// Opens `range` of the plaintext out of bytes that the caller fetched, which begin at `fetched_from` in the source
-    /// and hold at least what [`RangeReader::ciphertext_ranges`] says. The source is not read.
+    /// and hold at least what [`RangeReader::ciphertext_ranges`] says. The source is not read, except that its end is
+    /// verified before a range is said to reach past it.
     ///
     /// # Errors
-    /// [`Error::NotFetched`] if bytes are missing; [`Error::RangeOutOfBounds`] if the range is reversed or reaches past
-    /// the claimed end; [`Error::ChunkAltered`], [`Error::TrailingData`].
+    /// [`Error::NotFetched`] if bytes are missing; [`Error::ChunkAltered`], [`Error::TrailingData`]; as
+    /// [`RangeReader::resolve`].
     pub fn open_fetched(&self, range: Range<u64>, fetched_from: u64, fetched: &[u8]) -> Result<Bytes> {
+        let range = self.resolve(range)?;
         // Before a buffer is made: the range may be anybody's.
         for need in self.ciphertext_ranges([range.clone()], 0)? {
             let end = fetched_from.saturating_add(fetched.len() as u64);
