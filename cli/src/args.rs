@@ -115,6 +115,9 @@ pub(crate) struct EncryptArgs {
     /// Decrypt everything again, before it is written, and compare
     #[arg(long)]
     pub(crate) verify_writes: bool,
+    /// Write the header to this file, which must not exist, and the payload alone to the output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) header: Option<PathBuf>,
     /// Threads that encrypt; 0 is one for each core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
@@ -137,6 +140,9 @@ pub(crate) struct ReadArgs {
     /// The keys and the context.
     #[command(flatten)]
     pub(crate) offer: OfferArgs,
+    /// The header of the one input, which is a payload alone
+    #[arg(long, value_name = "FILE")]
+    pub(crate) header: Option<PathBuf>,
     /// Threads that decrypt; 0 is one for each core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
@@ -195,8 +201,11 @@ pub(crate) struct CatArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectArgs {
     /// Objects; - is standard input
-    #[arg(required = true, value_name = "IN")]
+    #[arg(required_unless_present = "header", value_name = "IN")]
     pub(crate) inputs: Vec<PathBuf>,
+    /// A header that is stored apart; the one input, if there is one, is its payload
+    #[arg(long, value_name = "FILE")]
+    pub(crate) header: Option<PathBuf>,
 }
 
 /// What `verify` takes.

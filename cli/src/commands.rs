@@ -10,14 +10,14 @@ pub(crate) mod rekey;
 pub(crate) mod rewrap;
 pub(crate) mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealstone::{Decryptor, EncryptionContext, ExpectedContext};
 
 use crate::args::{Common, NewContextArgs, OfferArgs, Pair, ReadArgs};
 use crate::exit::Failure;
-use crate::io::Object;
-use crate::providers::{ReadingKeys, check_stdin};
+use crate::io::{Input, Object, Protected, check_header};
+use crate::providers::{ReadingKeys, check_stdin, key_files};
 use crate::report::Report;
 use crate::workers::Workers;
 
@@ -26,18 +26,27 @@ struct Reading<'a> {
     keys: ReadingKeys<'a>,
     context: ExpectedContext,
     workers: Workers,
+    /// The file with the one input's header, if that is stored apart.
+    header: Option<&'a Path>,
     report: &'a Report,
 }
 
 impl<'a> Reading<'a> {
     fn new(inputs: &[PathBuf], args: &'a ReadArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
         check_stdin(inputs, &args.offer.keys)?;
+        check_header(args.header.as_deref(), inputs.len())?;
         Ok(Self {
             keys: ReadingKeys::new(&args.offer.keys, common, report),
             context: expected(&args.offer)?,
             workers: Workers::new(args.threads),
+            header: args.header.as_deref(),
             report,
         })
+    }
+
+    /// Reads the header of `input`, wherever it is.
+    fn object(&self, input: Input) -> Result<Object, Failure> {
+        Object::read(input, self.header)
     }
 
     /// What opens `object`, and on how many threads it does. Warns of a damaged header copy.
@@ -52,6 +61,11 @@ impl<'a> Reading<'a> {
         let decryptor = Decryptor::new(first)
             .with_context(self.context.clone())
             .with_executor(executor);
+        let decryptor = if object.detached {
+            decryptor.with_detached_header(header.clone())
+        } else {
+            decryptor
+        };
         self.report.detail(|| {
             let slots: Vec<_> = header.slots().iter().map(sealstone::WrappedKey::name).collect();
             format!("{name}: {}, sealed for {}", header.suite().name(), slots.join(", "))
@@ -74,6 +88,12 @@ fn expected(args: &OfferArgs) -> Result<ExpectedContext, Failure> {
 fn new_context(args: &NewContextArgs) -> Result<Option<EncryptionContext>, Failure> {
     let context = context(&args.stored, &args.supplied)?;
     Ok((args.clear_context || !context.is_empty()).then_some(context))
+}
+
+/// What no output of a reading command may replace.
+fn protected(inputs: &[PathBuf], args: &ReadArgs, common: &Common) -> Protected {
+    let inputs: Vec<_> = inputs.iter().chain(&args.header).cloned().collect();
+    Protected::new(&inputs, key_files(&args.offer.keys, common))
 }
 
 /// The encryption context that the pairs make. One key given twice is a slip of the pen.

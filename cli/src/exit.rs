@@ -96,6 +96,7 @@ fn code(error: &Error) -> Code {
         | Error::TooManySlots { .. }
         | Error::InvalidContext { .. }
         | Error::LastSlot
+        | Error::Part(_)
         | Error::RangeOutOfBounds { .. } => Code::Usage,
         Error::HeaderDamaged { .. }
         | Error::HeaderTruncated { .. }
@@ -139,7 +140,9 @@ fn io_code(error: &io::Error) -> Code {
 /// What to do about it, where the error itself does not say.
 fn advice(error: &Error) -> Option<String> {
     let advice = match error {
-        Error::NotSealstone { hint: None } => "check the name: `sealstone encrypt` did not write it",
+        Error::NotSealstone { hint: None } => {
+            "check the name: `sealstone encrypt` did not write it, or its header is stored apart: --header"
+        }
         Error::HeaderDamaged { .. } => "neither copy of the header can be used: get another copy of the object",
         Error::HeaderTruncated { .. } | Error::Truncated { .. } => "copy or download it again, to its end",
         Error::HeaderOfAnotherPayload | Error::CommitmentMismatch { .. } | Error::ChunkAltered { .. } => {
@@ -160,7 +163,7 @@ fn advice(error: &Error) -> Option<String> {
         Error::LastSlot => "add a key in the same run: --add KEY",
         Error::GenerationLimit => "`sealstone rekey` makes a new object of it",
         Error::OutputExists(_) => "-f replaces it",
-        Error::SourceChanged { .. } => "try again when nothing writes to it",
+        Error::SourceChanged { .. } | Error::SourceVersionChanged { .. } => "try again when nothing writes to it",
         Error::Provider(error) if error.is_retryable() => "try again later",
         _ => return None,
     };

@@ -13,7 +13,7 @@ mod plan;
 use std::path::Path;
 
 pub(crate) use self::input::Input;
-pub(crate) use self::object::{Body, Object};
+pub(crate) use self::object::{Body, Object, check_header, read_detached};
 pub(crate) use self::output::{Destination, Place, Protected, Sink};
 pub(crate) use self::plan::{Job, plan, try_all};
 

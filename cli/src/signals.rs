@@ -14,14 +14,15 @@ use indicatif::ProgressBar;
 use crate::sys::TerminalSettings;
 
 static CLEANUP: Mutex<Cleanup> = Mutex::new(Cleanup {
-    temporary: None,
+    temporary: Vec::new(),
     bar: None,
     terminal: None,
 });
 
 /// What has to be undone.
 struct Cleanup {
-    temporary: Option<PathBuf>,
+    /// At most an output and, behind it, its header.
+    temporary: Vec<PathBuf>,
     bar: Option<ProgressBar>,
     terminal: Option<TerminalSettings>,
 }
@@ -53,7 +54,7 @@ fn cleanup() -> MutexGuard<'static, Cleanup> {
 #[cfg(unix)]
 fn clean_up() {
     let mut cleanup = cleanup();
-    if let Some(path) = cleanup.temporary.take() {
+    for path in cleanup.temporary.drain(..) {
         let _ = std::fs::remove_file(path);
     }
     if let Some(terminal) = cleanup.terminal.take() {
@@ -77,10 +78,10 @@ impl Drop for Registered {
     }
 }
 
-/// Registers a temporary file to be removed.
+/// Registers a temporary file to be removed. The one registered last is the first to be no more.
 pub(crate) fn remove_on_exit(path: PathBuf) -> Registered {
-    cleanup().temporary = Some(path);
-    Registered(|cleanup| cleanup.temporary = None)
+    cleanup().temporary.push(path);
+    Registered(|cleanup| drop(cleanup.temporary.pop()))
 }
 
 /// Registers a bar to be cleared.

@@ -2,12 +2,17 @@
 //!
 //! ```text
 //! length unknown   bytes -> Chunker -> PlainBatch 0, PlainBatch 1, ..., the batch that ends
+//! in parts         PartClaims -> PartChunker -> PlainBatch ...      (each part claimed once, in any order)
 //! length known     SpanCursor -> Span 0, Span 1, ..., the span that ends      (claimed by any thread, once each)
 //! ```
+
+mod parts;
 
 use std::mem;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) use self::parts::{PartChunker, PartClaims};
 
 use crate::batch::{PlainBatch, Slab, chunks_per_batch};
 use crate::error::{Error, Result};
@@ -24,9 +29,14 @@ pub(crate) struct Chunker {
 
 impl Chunker {
     pub(crate) fn new(layout: Layout) -> Self {
+        Self::starting_at(layout, ChunkIndex::ZERO)
+    }
+
+    /// A chunker whose first chunk is `first`; only `parts` may know which that is.
+    fn starting_at(layout: Layout, first: ChunkIndex) -> Self {
         Self {
             layout,
-            next: Some(ChunkIndex::ZERO),
+            next: Some(first),
             pending: Slab::default(),
         }
     }

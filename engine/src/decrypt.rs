@@ -40,6 +40,8 @@ pub struct Decryptor {
     pub(crate) context: ExpectedContext,
     pub(crate) max_provider_calls: usize,
     pub(crate) backend: Backend,
+    /// The header of the payload to open, if that is stored apart.
+    detached: Option<Header>,
     pub(crate) executor: Executor,
     pub(crate) progress: Progress,
 }
@@ -53,6 +55,7 @@ impl Decryptor {
             context: ExpectedContext::default(),
             max_provider_calls: 2,
             backend: Backend::default(),
+            detached: None,
             executor: Executor::serial(),
             progress: Progress::new(),
         }
@@ -100,6 +103,18 @@ impl Decryptor {
         self
     }
 
+    /// Opens the payload that `header` belongs to, which was stored apart: from now on each source gives a payload
+    /// alone, and no header is read from it.
+    #[must_use]
+    pub fn with_detached_header(mut self, header: Header) -> Self {
+        self.detached = Some(header);
+        self
+    }
+
+    pub(crate) const fn detached_header(&self) -> Option<&Header> {
+        self.detached.as_ref()
+    }
+
     /// Finds the object's key; `payload_start` is where errors shall count offsets from.
     pub(crate) async fn opener_async(&self, header: &Header, payload_start: u64) -> Result<Opener> {
         let offer = Offer {
@@ -127,17 +142,22 @@ impl Decryptor {
         AttachedHeader::parse(&start[..len])
     }
 
-    /// A reader of the plaintext of the object that `source` gives, header first.
+    /// A reader of the plaintext of the object that `source` gives, header first unless that is detached.
     ///
     /// # Errors
     /// Every error of a header, of a key, of a context: nothing of the payload was opened yet.
     pub fn reader<R: Read>(&self, mut source: R) -> Result<DecryptReader<R>> {
         let (header, opener) = self.read_start(&mut source)?;
-        Ok(DecryptReader::new(source, opener, self, Some(header)))
+        let attached = self.detached.is_none().then_some(header);
+        Ok(DecryptReader::new(source, opener, self, attached))
     }
 
-    /// Reads an attached header and the payload's first bytes from a stream, and finds the key.
+    /// Reads an attached header, if none was given, and the payload's first bytes from a stream, and finds the key.
     pub(crate) fn read_start(&self, source: &mut impl Read) -> Result<(AttachedHeader, Opener)> {
+        if let Some(header) = &self.detached {
+            let opener = self.read_payload_start(header, source, 0)?;
+            return Ok((header.clone().into(), opener));
+        }
         let mut start = vec![0; ATTACHED_LEN];
         let len = read_full(source, &mut start)?;
         let header = AttachedHeader::parse(&start[..len])?;
@@ -161,9 +181,15 @@ impl Decryptor {
         self.opener(header, payload_start)
     }
 
-    /// Reads an attached header from `source`, checks that the payload is its own, and finds the key.
+    /// Reads an attached header from `source`, if none was given, checks that the payload is its own, and finds the
+    /// key.
     pub(crate) fn open_source(&self, source: &(impl ReadAt + ?Sized)) -> Result<(AttachedHeader, Opener)> {
         let mut start = vec![0; ATTACHED_LEN + PREFIX_LEN];
+        if let Some(header) = &self.detached {
+            let len = read_full_at(source, &mut start[..PREFIX_LEN], 0)?;
+            check_prefix(header, &start[..len])?;
+            return Ok((header.clone().into(), self.opener(header, 0)?));
+        }
         let len = read_full_at(source, &mut start, 0)?;
         let header = AttachedHeader::parse(&start[..len.min(ATTACHED_LEN)])?;
         check_prefix(header.header(), start[..len].get(ATTACHED_LEN..).unwrap_or_default())?;
@@ -171,7 +197,7 @@ impl Decryptor {
         Ok((header, opener))
     }
 
-    /// Opens an object with an attached header; gives the plaintext.
+    /// Opens an object; gives the plaintext.
     ///
     /// # Errors
     /// Every error of a header, of a key, of a context, of a chunk.
@@ -182,7 +208,7 @@ impl Decryptor {
         Ok(plaintext)
     }
 
-    /// Opens an object with an attached header into `plaintext`; gives the plaintext's length in bytes. On an
+    /// Opens an object into `plaintext`; gives the plaintext's length in bytes. On an
     /// error `plaintext` holds zeros where the plaintext would be.
     ///
     /// # Errors

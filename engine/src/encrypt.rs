@@ -3,11 +3,13 @@
 //! ```text
 //! Encryptor --begin--> NewObject: data key made, wrapped, used for the cipher, wiped; header ready
 //!     NewObject --writer-------> EncryptWriter   a stream of unknown length
+//!               --parts--------> PartSealer      any number of threads, any order (see `parts`)
 //!               --seal, _into--> bytes in memory
 //!               --seal_file----> a file (see `file`)
 //! ```
 
 pub(crate) mod machine;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -17,6 +19,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(crate) use self::parts::Shared;
+pub use self::parts::{EqualParts, PartSealer, PartWriter, SealedPart};
 pub use self::writer::EncryptWriter;
 
 use crate::chunker::{Span, Spans};

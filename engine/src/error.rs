@@ -2,10 +2,14 @@
 //!
 //! Every error is `Clone`, so that a reader or writer that failed once can give the same answer for ever.
 
+mod part;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use self::part::PartError;
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -117,7 +121,7 @@ pub enum Error {
         start: u64,
         /// One past the last byte asked for.
         end: u64,
-        /// The plaintext's verified length.
+        /// The plaintext's length: verified, but for plans of what to fetch, which take the claimed one.
         len: u64,
     },
     /// The caller's buffer is shorter than the result.
@@ -132,6 +136,22 @@ pub enum Error {
         /// The length it had at first, in bytes.
         expected: u64,
     },
+    /// The source states another version of itself than before, such as another `ETag`.
+    SourceVersionChanged {
+        /// The version it had at first.
+        expected: String,
+        /// The version it has now.
+        found: String,
+    },
+    /// Bytes that the caller was to fetch are not among those it gave.
+    NotFetched {
+        /// Where in the source they begin, in bytes.
+        start: u64,
+        /// Where they end.
+        end: u64,
+    },
+    /// A part of an object was refused.
+    Part(PartError),
     /// The output is there already, and replacing it was not asked for.
     OutputExists(PathBuf),
     /// Reading, writing or another call of the operating system failed.
@@ -250,6 +270,12 @@ impl fmt::Display for Error {
                 f,
                 "the input changed while it was read: it had {expected} bytes at first"
             ),
+            Self::SourceVersionChanged { expected, found } => write!(
+                f,
+                "the input changed between two reads: it was version {expected}, and is version {found}"
+            ),
+            Self::NotFetched { start, end } => write!(f, "bytes {start}..{end} of the input were not fetched"),
+            Self::Part(error) => error.fmt(f),
             Self::OutputExists(path) => write!(f, "{} exists already", path.display()),
             Self::Io { action, source } => write!(f, "{action}: {source}"),
             Self::Random => f.write_str("the operating system's random generator failed"),
@@ -274,6 +300,12 @@ impl From<ProviderError> for Error {
     }
 }
 
+impl From<PartError> for Error {
+    fn from(error: PartError) -> Self {
+        Self::Part(error)
+    }
+}
+
 /// Keeps the typed error as the source, so that [`Error::from_io`] finds it again.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
@@ -283,7 +315,7 @@ impl From<Error> for io::Error {
             Error::Io { .. } | Error::Cancelled => io::ErrorKind::Other,
             Error::Truncated { .. } | Error::HeaderTruncated { .. } => io::ErrorKind::UnexpectedEof,
             Error::OutputExists(_) => io::ErrorKind::AlreadyExists,
-            Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } | Error::LastSlot => {
+            Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } | Error::LastSlot | Error::Part(_) => {
                 io::ErrorKind::InvalidInput
             }
             Error::Provider(_) | Error::Random | Error::ObjectTooLarge | Error::SealedWrongly { .. } => {

@@ -17,20 +17,20 @@ pub use self::atomic::{AtomicFile, Existing};
 use crate::batch::BufferPool;
 use crate::chunker::{Span, SpanCursor, Spans};
 use crate::decrypt::{DecryptReader, Decryptor, plaintext_len};
-use crate::encrypt::{Encryptor, NewObject};
+use crate::encrypt::{EncryptWriter, Encryptor, NewObject};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::header::AttachedHeader;
 use crate::layout::PREFIX_LEN;
 use crate::opener::Opener;
-use crate::positioned::{ReadAt, WriteAt, read_full_at, write_all_at};
+use crate::positioned::{PinnedVersion, ReadAt, WriteAt, read_full_at, write_all_at};
 
 /// What was opened: how long it was, and the header it had.
 #[derive(Debug)]
 pub struct Opened {
     /// The verified plaintext's length, in bytes.
     pub plaintext_len: u64,
-    /// The header, with the faults of its copies.
+    /// The header, with the faults of its copies; a detached one has none.
     pub header: AttachedHeader,
 }
 
@@ -64,25 +64,29 @@ impl Encryptor {
     ///
     /// # Errors
     /// [`Error::Io`]; as [`Encryptor::begin`]. The object in `sink` is incomplete then.
-    pub fn encrypt_stream(&self, mut source: impl Read, sink: impl Write) -> Result<u64> {
-        let mut writer = self.writer(sink)?;
-        let mut buffer = vec![0; 256 * 1024];
-        let mut len = 0;
-        loop {
-            let count = match source.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::from_io("reading the input", error)),
-            };
-            writer
-                .write_all(&buffer[..count])
-                .map_err(Error::io("writing the output"))?;
-            len += count as u64;
-        }
-        writer.finish()?;
-        Ok(len)
+    pub fn encrypt_stream(&self, source: impl Read, sink: impl Write) -> Result<u64> {
+        write_all_of(source, self.writer(sink)?)
     }
+}
+
+/// Seals all that `source` gives; gives its length in bytes.
+fn write_all_of(mut source: impl Read, mut writer: EncryptWriter<impl Write>) -> Result<u64> {
+    let mut buffer = vec![0; 256 * 1024];
+    let mut len = 0;
+    loop {
+        let count = match source.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::from_io("reading the input", error)),
+        };
+        writer
+            .write_all(&buffer[..count])
+            .map_err(Error::io("writing the output"))?;
+        len += count as u64;
+    }
+    writer.finish()?;
+    Ok(len)
 }
 
 impl NewObject {
@@ -91,10 +95,38 @@ impl NewObject {
     /// # Errors
     /// [`Error::SourceChanged`], [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`].
     pub fn seal_at(self, source: &(impl ReadAt + ?Sized), target: &(impl WriteAt + ?Sized)) -> Result<u64> {
-        let len = source.size().map_err(Error::io("asking for the input's length"))?;
         let start = self.start()?;
+        self.seal_behind_at(&start, source, target)
+    }
+
+    /// Seals `source` into `target` from offset 0 on, without the header: store that detached. Gives the plaintext's
+    /// length in bytes.
+    ///
+    /// # Errors
+    /// As [`NewObject::seal_at`].
+    pub fn seal_payload_at(self, source: &(impl ReadAt + ?Sized), target: &(impl WriteAt + ?Sized)) -> Result<u64> {
+        let prefix = self.header.payload_prefix();
+        self.seal_behind_at(&prefix, source, target)
+    }
+
+    /// Seals all that `source` gives into `sink`, without the header: store that detached. Gives the plaintext's
+    /// length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`]. The payload in `sink` is incomplete then.
+    pub fn encrypt_payload_stream(self, source: impl Read, sink: impl Write) -> Result<u64> {
+        write_all_of(source, self.payload_writer(sink)?)
+    }
+
+    fn seal_behind_at(
+        self,
+        start: &[u8],
+        source: &(impl ReadAt + ?Sized),
+        target: &(impl WriteAt + ?Sized),
+    ) -> Result<u64> {
+        let len = source.size().map_err(Error::io("asking for the input's length"))?;
         let chunks_start = (start.len() - PREFIX_LEN) as u64;
-        write_all_at(target, &start, 0)?;
+        write_all_at(target, start, 0)?;
         let spans = Spans::all(self.sealer.layout(), len)?;
         for_each_span(&self.executor, spans, |span, buffers| {
             let mut plain = buffers.take(span.plain_len);
@@ -219,10 +251,13 @@ impl Decryptor {
         let (header, opener) = self.open_source(source)?;
         let size = source.size().map_err(Error::io("asking for the input's length"))?;
         let plaintext_len = plaintext_len(size, &opener)?;
+        let version = PinnedVersion::default();
+        version.check(source)?;
         let spans = Spans::all(opener.layout(), plaintext_len)?;
         for_each_span(&self.executor, spans, |span, buffers| {
             let mut plain = buffers.take(span.plain_len);
             open_span(source, &opener, span, size, buffers, &mut plain)?;
+            version.check(source)?;
             take(span.plain_offset, &plain)?;
             buffers.give_back(plain);
             self.progress.advance(span.plain_len)

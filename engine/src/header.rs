@@ -14,10 +14,12 @@
 //!
 //! Attached, two copies of 4 KiB stand before the payload; detached, there is one, without padding.
 
+mod metadata;
 mod slot;
 
 use sha2::{Digest, Sha256};
 
+pub use self::metadata::{MAX_METADATA_LEN, METADATA_KEY};
 pub use self::slot::{MAX_SLOTS, WrappedKey};
 pub(crate) use self::slot::{PASSPHRASE, check_slots};
 
@@ -194,6 +196,16 @@ pub enum CopyFault {
 pub struct AttachedHeader {
     header: Header,
     faults: [Option<CopyFault>; 2],
+}
+
+/// A header that was stored apart has no copies that could have a fault.
+impl From<Header> for AttachedHeader {
+    fn from(header: Header) -> Self {
+        Self {
+            header,
+            faults: [None, None],
+        }
+    }
 }
 
 impl AttachedHeader {

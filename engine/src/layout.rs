@@ -219,6 +219,33 @@ impl Layout {
         let end = self.sealed_offset(last) + self.sealed_chunk_len64();
         Ok(first..end.min(self.payload_len(plaintext_len)?))
     }
+
+    /// The payload bytes to fetch for several plaintext ranges, ascending and disjoint. Two that are at most `max_gap`
+    /// bytes apart become one: fetching a gap can cost less than another request. Empty ranges need no bytes.
+    ///
+    /// # Errors
+    /// As [`Layout::ciphertext_range`].
+    pub fn ciphertext_ranges(
+        self,
+        ranges: impl IntoIterator<Item = Range<u64>>,
+        plaintext_len: u64,
+        max_gap: u64,
+    ) -> Result<Vec<Range<u64>>> {
+        let covering = ranges
+            .into_iter()
+            .map(|range| self.ciphertext_range(range, plaintext_len));
+        let mut fetches = covering.collect::<Result<Vec<_>>>()?;
+        fetches.retain(|fetch| !fetch.is_empty());
+        fetches.sort_unstable_by_key(|fetch| fetch.start);
+        fetches.dedup_by(|next, last| {
+            let near = next.start <= last.end.saturating_add(max_gap);
+            if near {
+                last.end = last.end.max(next.end);
+            }
+            near
+        });
+        Ok(fetches)
+    }
 }
 
 #[cfg(test)]

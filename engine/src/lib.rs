@@ -65,11 +65,11 @@ mod rewrap;
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncDecryptReader, AsyncEncryptWriter, OpenStream, SealStream};
 pub use decrypt::{DecryptReader, Decryptor};
-pub use encrypt::{EncryptWriter, Encryptor, NewObject};
+pub use encrypt::{EncryptWriter, Encryptor, EqualParts, NewObject, PartSealer, PartWriter, SealedPart};
 pub use file::{AtomicFile, Existing, Opened};
 #[cfg(feature = "mmap")]
 pub use mapped::MappedFile;
-pub use positioned::{ReadAt, WriteAt};
+pub use positioned::{FetchedApart, ReadAt, WriteAt};
 pub use range::RangeReader;
 pub use rewrap::{Rewrap, Rewrapped, SlotChoice};
 // how and where,
@@ -86,13 +86,14 @@ pub use provider::{
 pub use context::{EncryptionContext, ExpectedContext, MAX_CONTEXT_PAIRS, StoredContext};
 // the format,
 pub use header::{
-    ATTACHED_LEN, AttachedHeader, COPY_LEN, CopyFault, Header, MAGIC, MAX_DETACHED_LEN, MAX_SLOTS, VERSION, WrappedKey,
+    ATTACHED_LEN, AttachedHeader, COPY_LEN, CopyFault, Header, MAGIC, MAX_DETACHED_LEN, MAX_METADATA_LEN, MAX_SLOTS,
+    METADATA_KEY, VERSION, WrappedKey,
 };
 pub use layout::{
     COMMITMENT_LEN, ChunkIndex, ChunkSize, Layout, MAX_CHUNKS, MAX_PLAINTEXT_LEN, PREFIX_LEN, SALT_LEN, TAG_LEN,
 };
 // and errors.
-pub use error::{ContextMismatch, Error, Mangled, ProviderError, ProviderErrorClass, Result};
+pub use error::{ContextMismatch, Error, Mangled, PartError, ProviderError, ProviderErrorClass, Result};
 
 /// The README's examples, run as tests.
 #[cfg(doctest)]

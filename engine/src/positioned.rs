@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -22,6 +22,32 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// As the source has them.
     fn size(&self) -> io::Result<u64>;
+
+    /// Which version of itself the source has shown so far, such as the `ETag` of the last answer; `None` if it states
+    /// none. Where it is asked for after each read, another version than before ends the reading with
+    /// [`Error::SourceVersionChanged`].
+    fn version(&self) -> Option<String> {
+        None
+    }
+}
+
+/// A source that knows its length and nothing else, for callers that fetch bytes themselves and hand them to
+/// [`RangeReader::open_fetched`](crate::RangeReader::open_fetched).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchedApart {
+    /// The length of the object, or of the payload if its header is detached, in bytes.
+    pub size: u64,
+}
+
+impl ReadAt for FetchedApart {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let end = offset.saturating_add(buffer.len() as u64);
+        Err(Error::NotFetched { start: offset, end }.into())
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.size)
+    }
 }
 
 /// A sink of bytes that can be written anywhere, by several threads at once.
@@ -93,6 +119,10 @@ impl<S: ReadAt + ?Sized> ReadAt for &S {
     fn size(&self) -> io::Result<u64> {
         (**self).size()
     }
+
+    fn version(&self) -> Option<String> {
+        (**self).version()
+    }
 }
 
 impl<S: ReadAt + ?Sized> ReadAt for Arc<S> {
@@ -102,6 +132,33 @@ impl<S: ReadAt + ?Sized> ReadAt for Arc<S> {
 
     fn size(&self) -> io::Result<u64> {
         (**self).size()
+    }
+
+    fn version(&self) -> Option<String> {
+        (**self).version()
+    }
+}
+
+/// The first version that a source states, to compare later ones with.
+#[derive(Debug, Default)]
+pub(crate) struct PinnedVersion(OnceLock<String>);
+
+impl PinnedVersion {
+    /// Notes the source's version, or compares it with the one noted. To be called after each read: only then is the
+    /// version that of the bytes read, or of newer ones.
+    ///
+    /// # Errors
+    /// [`Error::SourceVersionChanged`].
+    pub(crate) fn check(&self, source: &(impl ReadAt + ?Sized)) -> Result<()> {
+        let Some(found) = source.version() else { return Ok(()) };
+        let expected = self.0.get_or_init(|| found.clone());
+        if *expected == found {
+            return Ok(());
+        }
+        Err(Error::SourceVersionChanged {
+            expected: expected.clone(),
+            found,
+        })
     }
 }
 

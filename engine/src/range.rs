@@ -1,4 +1,9 @@
 //! Ranged reads: fetch and open just the chunks that cover a range.
+//!
+//! ```text
+//! ranges --ciphertext_ranges--> what to fetch --the caller's client--> bytes --open_fetched--> plaintext
+//! range  --read_range---------> fetched from a `ReadAt` -----------------------------------> plaintext
+//! ```
 
 use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
@@ -13,7 +18,7 @@ use crate::encrypt::{buffer_len, new_buffer};
 use crate::error::{Error, Result};
 use crate::header::Header;
 use crate::opener::Opener;
-use crate::positioned::{ReadAt, read_full_at};
+use crate::positioned::{PinnedVersion, ReadAt, read_full_at};
 
 /// Reads any part of an object's plaintext, from any number of threads at once.
 ///
@@ -27,17 +32,24 @@ pub struct RangeReader<S> {
     /// As the source's length claims it.
     claimed_len: u64,
     verified_len: OnceLock<u64>,
+    version: PinnedVersion,
     buffers: BufferPool,
 }
 
 impl Decryptor {
-    /// A reader of ranges of the object in `source`, whose header is attached.
+    /// A reader of ranges of the object in `source`. If its header is detached, nothing is fetched yet, as in
+    /// [`Decryptor::payload_range_reader`].
     ///
     /// # Errors
     /// Every error of a header, of a key, of a context; [`Error::Truncated`] if no object has the source's length.
     pub fn range_reader<S: ReadAt>(&self, source: S) -> Result<RangeReader<S>> {
+        if let Some(header) = self.detached_header() {
+            return self.payload_range_reader(header, source);
+        }
         let (header, opener) = self.open_source(&source)?;
-        RangeReader::new(source, header.header().clone(), opener)
+        let reader = RangeReader::new(source, header.header().clone(), opener)?;
+        reader.version.check(&reader.source)?;
+        Ok(reader)
     }
 
     /// A reader of ranges of the payload in `source`, whose header is stored apart. The payload's first 56 bytes
@@ -60,6 +72,7 @@ impl<S: ReadAt> RangeReader<S> {
             header,
             opener,
             verified_len: OnceLock::new(),
+            version: PinnedVersion::default(),
             buffers: BufferPool::new(8),
         })
     }
@@ -70,16 +83,70 @@ impl<S: ReadAt> RangeReader<S> {
         &self.header
     }
 
+    /// The plaintext's length as the source's length claims it: for planning, not for answers.
+    #[must_use]
+    pub const fn claimed_len(&self) -> u64 {
+        self.claimed_len
+    }
+
+    /// The source's bytes to fetch for several plaintext ranges, ascending and disjoint. Two that are at most `max_gap`
+    /// bytes apart become one.
+    ///
+    /// # Errors
+    /// [`Error::RangeOutOfBounds`] if a range is reversed or reaches past the claimed end.
+    pub fn ciphertext_ranges(
+        &self,
+        ranges: impl IntoIterator<Item = Range<u64>>,
+        max_gap: u64,
+    ) -> Result<Vec<Range<u64>>> {
+        let layout = self.opener.layout();
+        let start = self.opener.payload_start();
+        let fetches = layout.ciphertext_ranges(ranges, self.claimed_len, max_gap)?;
+        let in_source = fetches.into_iter().map(|fetch| fetch.start + start..fetch.end + start);
+        Ok(in_source.collect())
+    }
+
+    /// Opens `range` of the plaintext out of bytes that the caller fetched, which begin at `fetched_from` in the source
+    /// and hold at least what [`RangeReader::ciphertext_ranges`] says. The source is not read, except that its end is
+    /// verified before a range is said to reach past it.
+    ///
+    /// # Errors
+    /// [`Error::NotFetched`] if bytes are missing; [`Error::ChunkAltered`], [`Error::TrailingData`]; as
+    /// [`RangeReader::resolve`].
+    pub fn open_fetched(&self, range: Range<u64>, fetched_from: u64, fetched: &[u8]) -> Result<Bytes> {
+        let range = self.resolve(range)?;
+        // Before a buffer is made: the range may be anybody's.
+        for need in self.ciphertext_ranges([range.clone()], 0)? {
+            let end = fetched_from.saturating_add(fetched.len() as u64);
+            if need.start < fetched_from || need.end > end {
+                return Err(Error::NotFetched {
+                    start: need.start,
+                    end: need.end,
+                });
+            }
+        }
+        let mut buffer = vec![0; buffer_len(range.end - range.start)?];
+        if !range.is_empty() {
+            self.fill_from(&mut buffer, range, |sealed, offset| {
+                let from = buffer_len(offset - fetched_from)?;
+                sealed.copy_from_slice(&fetched[from..from + sealed.len()]);
+                Ok(())
+            })?;
+        }
+        Ok(buffer.into())
+    }
+
     /// The plaintext's length, verified by opening the final chunk once.
     ///
     /// # Errors
-    /// [`Error::ChunkAltered`], [`Error::TrailingData`], [`Error::SourceChanged`], [`Error::Io`].
+    /// [`Error::ChunkAltered`], [`Error::TrailingData`], [`Error::SourceChanged`], [`Error::SourceVersionChanged`],
+    /// [`Error::Io`].
     pub fn verified_len(&self) -> Result<u64> {
         if let Some(&len) = self.verified_len.get() {
             return Ok(len);
         }
         for span in Spans::last(self.opener.layout(), self.claimed_len)? {
-            self.with_plaintext(span, |_| ())?;
+            self.with_plaintext(span, |sealed, offset| self.fetch(sealed, offset), |_| ())?;
         }
         Ok(*self.verified_len.get_or_init(|| self.claimed_len))
     }
@@ -88,8 +155,8 @@ impl<S: ReadAt> RangeReader<S> {
     /// only at the verified end.
     ///
     /// # Errors
-    /// [`Error::ChunkAltered`], [`Error::TrailingData`], [`Error::SourceChanged`], [`Error::Io`]; `buffer` is
-    /// cleared.
+    /// [`Error::ChunkAltered`], [`Error::TrailingData`], [`Error::SourceChanged`], [`Error::SourceVersionChanged`],
+    /// [`Error::Io`]; `buffer` is cleared.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         self.read_some(buffer, offset).inspect_err(|_| buffer.fill(0))
     }
@@ -156,25 +223,47 @@ impl<S: ReadAt> RangeReader<S> {
 
     /// Fills `buffer` with the plaintext of `range`, which is not empty and within the claimed length.
     fn fill(&self, buffer: &mut [u8], range: Range<u64>) -> Result<()> {
+        self.fill_from(buffer, range, |sealed, offset| self.fetch(sealed, offset))
+    }
+
+    /// The same, where `fetch` fills a buffer with the source's bytes from an offset on.
+    fn fill_from(
+        &self,
+        buffer: &mut [u8],
+        range: Range<u64>,
+        fetch: impl Fn(&mut [u8], u64) -> Result<()>,
+    ) -> Result<()> {
         let mut rest = buffer;
         for span in Spans::covering(self.opener.layout(), self.claimed_len, range.clone())? {
             let from = buffer_len(range.start.saturating_sub(span.plain_offset))?;
             let len = rest.len().min(span.plain_len - from);
             let (part, after) = rest.split_at_mut(len);
-            self.with_plaintext(span, |plain| part.copy_from_slice(&plain[from..from + len]))?;
+            self.with_plaintext(span, &fetch, |plain| part.copy_from_slice(&plain[from..from + len]))?;
             rest = after;
         }
         Ok(())
     }
 
-    /// Fetches and opens a span and shows its plaintext to `use_it`.
-    fn with_plaintext(&self, span: Span, use_it: impl FnOnce(&[u8])) -> Result<()> {
-        let mut sealed = self.buffers.take(span.sealed_len);
-        let offset = self.opener.payload_start() + span.sealed_offset;
-        if read_full_at(&self.source, &mut sealed, offset)? < sealed.len() {
+    /// Fills `sealed` with the source's bytes, if there are as many and the source is what it was.
+    fn fetch(&self, sealed: &mut [u8], offset: u64) -> Result<()> {
+        let have = read_full_at(&self.source, sealed, offset)?;
+        self.version.check(&self.source)?;
+        if have < sealed.len() {
             let expected = self.opener.layout().payload_len(self.claimed_len)? + self.opener.payload_start();
             return Err(Error::SourceChanged { expected });
         }
+        Ok(())
+    }
+
+    /// Fetches and opens a span and shows its plaintext to `use_it`.
+    fn with_plaintext(
+        &self,
+        span: Span,
+        fetch: impl Fn(&mut [u8], u64) -> Result<()>,
+        use_it: impl FnOnce(&[u8]),
+    ) -> Result<()> {
+        let mut sealed = self.buffers.take(span.sealed_len);
+        fetch(&mut sealed, self.opener.payload_start() + span.sealed_offset)?;
         let mut plain = self.buffers.take(span.plain_len);
         self.opener.open(span.first, &sealed, span.ends, &mut plain)?;
         use_it(&plain);

@@ -12,9 +12,9 @@ use super::Reading;
 use super::decrypt::with_released;
 use crate::args::{ByteRange, CatArgs, Common};
 use crate::exit::Failure;
-use crate::io::{self, Body, Destination, Input, Object, Place, Protected, Sink};
+use crate::io::{self, Body, Destination, Input, Place, Sink};
 use crate::progress::Bar;
-use crate::providers::{explain, key_files};
+use crate::providers::explain;
 use crate::report::{Outcome, Report};
 
 const COMMAND: &str = "cat";
@@ -36,14 +36,11 @@ pub(crate) fn run(args: &CatArgs, common: &Common, report: &Report) -> u8 {
 
 fn cat(args: &CatArgs, common: &Common, report: &Report, place: &Place) -> Result<(), Failure> {
     let mut reading = Reading::new(std::slice::from_ref(&args.input), &args.read, common, report)?;
-    let protected = Protected::new(
-        std::slice::from_ref(&args.input),
-        key_files(&args.read.offer.keys, common),
-    );
+    let protected = super::protected(std::slice::from_ref(&args.input), &args.read, common);
     let input = Input::open(&args.input)?;
     let destination = Destination::check(place, args.output.force, false, &protected)?;
     let name = io::display(&args.input);
-    let object = Object::read(input)?;
+    let object = reading.object(input)?;
     let (decryptor, threads) = reading.decryptor(&object, &name)?;
     let range = args.range.unwrap_or(ByteRange::From(0, None));
     let sink = destination.open(&protected)?;

@@ -9,9 +9,9 @@ use sealstone::{Decryptor, Error, Progress};
 use super::Reading;
 use crate::args::{Common, DecryptArgs};
 use crate::exit::Failure;
-use crate::io::{self, Body, Destination, Input, Job, Object, Protected, Sink};
+use crate::io::{self, Body, Destination, Input, Job, Protected, Sink};
 use crate::progress::Bar;
-use crate::providers::{explain, key_files};
+use crate::providers::explain;
 use crate::report::{Outcome, Report};
 
 const COMMAND: &str = "decrypt";
@@ -62,7 +62,7 @@ impl<'a> Opening<'a> {
             args,
             report,
             reading: Reading::new(&args.inputs, &args.read, common, report)?,
-            protected: Protected::new(&args.inputs, key_files(&args.read.offer.keys, common)),
+            protected: super::protected(&args.inputs, &args.read, common),
         })
     }
 
@@ -71,7 +71,7 @@ impl<'a> Opening<'a> {
         let input = Input::open(&job.input)?;
         let destination = Destination::check(&place, self.args.output.force, false, &self.protected)?;
         let name = io::display(&job.input);
-        let object = Object::read(input)?;
+        let object = self.reading.object(input)?;
         let progress = Progress::new();
         let (decryptor, threads) = self.reading.decryptor(&object, &name)?;
         let decryptor = decryptor.with_progress(progress.clone());

@@ -1,13 +1,14 @@
 //! `sealstone encrypt`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sealstone::{EncryptionContext, Encryptor, Progress};
 
 use crate::args::{Common, EncryptArgs};
-use crate::exit::Failure;
-use crate::io::{self, Destination, Input, Job, Protected, Sink};
+use crate::exit::{Code, Failure};
+use crate::io::{self, Destination, Input, Job, Place, Protected, Sink, check_header};
 use crate::progress::Bar;
 use crate::providers::{SealingKeys, check_stdin, key_files};
 use crate::report::{Outcome, Report};
@@ -19,9 +20,7 @@ const COMMAND: &str = "encrypt";
 pub(crate) fn run(args: &EncryptArgs, common: &Common, report: &Report) -> u8 {
     match Sealing::new(args, common, report).and_then(|sealing| Ok((sealing, jobs(args)?))) {
         Ok((mut sealing, jobs)) => {
-            let on_stdout = jobs
-                .iter()
-                .any(|job| job.place.as_ref().is_ok_and(io::Place::is_stdout));
+            let on_stdout = jobs.iter().any(|job| job.place.as_ref().is_ok_and(Place::is_stdout));
             io::try_all(
                 report,
                 COMMAND,
@@ -59,6 +58,7 @@ struct Sealing<'a> {
 impl<'a> Sealing<'a> {
     fn new(args: &'a EncryptArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
         check_stdin(&args.inputs, &args.keys)?;
+        check_header(args.header.as_deref(), args.inputs.len())?;
         Ok(Self {
             args,
             report,
@@ -73,6 +73,8 @@ impl<'a> Sealing<'a> {
         let place = job.place?;
         let input = Input::open(&job.input)?;
         let destination = Destination::check(&place, self.args.output.force, true, &self.protected)?;
+        let sidecar = self.args.header.as_deref().map(|path| self.sidecar(path, &place));
+        let sidecar = sidecar.transpose()?;
         let progress = Progress::new();
         let (encryptor, threads) = self.encryptor(input.len(), progress.clone())?;
         let sink = destination.open(&self.protected)?;
@@ -80,7 +82,10 @@ impl<'a> Sealing<'a> {
         let name = io::display(&job.input);
         let start = Instant::now();
         let bar = Bar::show(self.report.progress, &name, input.len(), move || progress.bytes());
-        let sealed = seal_into(&encryptor, input, sink);
+        let sealed = match sidecar {
+            None => seal_into(&encryptor, input, sink),
+            Some(sidecar) => seal_apart(&encryptor, input, sink, sidecar, &self.protected),
+        };
         drop(bar);
         self.report.outcome(&Outcome {
             command: COMMAND,
@@ -92,6 +97,23 @@ impl<'a> Sealing<'a> {
             elapsed: start.elapsed(),
             threads,
         })
+    }
+
+    /// Where the header goes, if it is stored apart. It replaces nothing, `-f` or not: an older payload may need the
+    /// header that is there, and two files cannot be replaced at one moment.
+    fn sidecar(&self, path: &Path, payload: &Place) -> Result<Destination, Failure> {
+        let place = Place::Path(path.to_owned());
+        if place == *payload {
+            return Err(Failure::usage("header and payload cannot go to one file"));
+        }
+        if path.exists() {
+            let message = format!(
+                "the header {} exists already, and no option replaces it",
+                path.display()
+            );
+            return Err(Failure::new(Code::OutputExists, message));
+        }
+        Destination::check(&place, false, true, &self.protected)
     }
 
     fn encryptor(&mut self, len: Option<u64>, progress: Progress) -> Result<(Encryptor, usize), Failure> {
@@ -111,6 +133,28 @@ impl<'a> Sealing<'a> {
             .with_progress(progress);
         Ok((others.iter().cloned().fold(encryptor, Encryptor::with_key), threads))
     }
+}
+
+/// Seals all of `input` into `sink`, without the header, which goes to `sidecar`. Both are complete, or neither is
+/// there.
+fn seal_apart(
+    encryptor: &Encryptor,
+    input: Input,
+    mut sink: Sink,
+    sidecar: Destination,
+    protected: &Protected,
+) -> Result<u64, Failure> {
+    let object = encryptor.begin()?;
+    let header = object.header().to_detached()?;
+    let len = match (input.file(), sink.file()) {
+        (Some(source), Some(target)) => object.seal_payload_at(source, target)?,
+        _ => object.encrypt_payload_stream(input.into_reader(), &mut sink)?,
+    };
+    let mut beside = sidecar.open(protected)?;
+    let written = beside.write_all(&header);
+    written.map_err(|error| Failure::io("writing the header", &error))?;
+    sink.commit_behind(beside)?;
+    Ok(len)
 }
 
 /// Seals all of `input` into `sink`; gives the plaintext's length in bytes.

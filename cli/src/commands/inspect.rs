@@ -3,27 +3,49 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use sealstone::{ATTACHED_LEN, CopyFault, PREFIX_LEN, SALT_LEN, VERSION};
+use sealstone::{ATTACHED_LEN, AttachedHeader, CopyFault, PREFIX_LEN, SALT_LEN, VERSION};
 use serde::Serialize;
 
 use crate::args::InspectArgs;
 use crate::exit::Failure;
-use crate::io::{self, Input, Object};
+use crate::io::{self, Input, Object, check_header, read_detached};
 use crate::report::{Report, describe, one_line};
 
 const COMMAND: &str = "inspect";
 
 /// Shows the headers of the inputs; gives the exit code.
 pub(crate) fn run(args: &InspectArgs, report: &Report) -> u8 {
+    if let Err(failure) = check_header(args.header.as_deref(), args.inputs.len()) {
+        return super::finish(report, COMMAND, Err(failure));
+    }
+    // A header can be shown without its payload.
+    if let (Some(header), []) = (&args.header, args.inputs.as_slice()) {
+        let alone = vec![header.clone()];
+        return io::try_all(report, COMMAND, false, alone, PathBuf::as_path, |header| {
+            show(
+                &Facts::of(io::display(&header), &read_detached(&header)?, true, None),
+                report,
+            )
+        });
+    }
+    let header = args.header.as_deref();
     io::try_all(report, COMMAND, false, args.inputs.clone(), PathBuf::as_path, |input| {
-        inspect(&input, report)
+        inspect(&input, header, report)
     })
 }
 
-fn inspect(input: &Path, report: &Report) -> Result<(), Failure> {
-    let facts = Facts::of(io::display(input), &Object::read(Input::open(input)?)?);
+fn inspect(input: &Path, header: Option<&Path>, report: &Report) -> Result<(), Failure> {
+    let object = Object::read(Input::open(input)?, header)?;
+    let claimed_len = object.claimed_len();
+    show(
+        &Facts::of(io::display(input), &object.header, object.detached, claimed_len),
+        report,
+    )
+}
+
+fn show(facts: &Facts, report: &Report) -> Result<(), Failure> {
     if report.is_json() {
-        return report.json(&facts, false);
+        return report.json(facts, false);
     }
     report.print(facts.to_text().as_bytes())
 }
@@ -38,7 +60,8 @@ struct Facts {
     /// As the object's length claims it; `None` if that is not known or fits no object.
     claimed_plaintext_len: Option<u64>,
     generation: u64,
-    header_copies: [String; 2],
+    /// The first and the second; none if the header is stored apart.
+    header_copies: Vec<String>,
     context: Vec<Pair>,
     slots: Vec<Slot>,
     /// Where the C2SP chunked encryption begins.
@@ -65,8 +88,9 @@ struct Slot {
 }
 
 impl Facts {
-    fn of(input: String, object: &Object) -> Self {
-        let header = object.header.header();
+    fn of(input: String, read: &AttachedHeader, detached: bool, claimed_len: Option<u64>) -> Self {
+        let header = read.header();
+        let copies = read.faults().iter().filter(|_| !detached);
         let prefix: [u8; PREFIX_LEN] = header.payload_prefix();
         let pairs = header.context().iter().map(|(key, value)| Pair {
             key: key.to_owned(),
@@ -82,16 +106,12 @@ impl Facts {
             version: VERSION,
             suite: header.suite().name(),
             chunk_size: header.chunk_size().bytes(),
-            claimed_plaintext_len: object.claimed_len(),
+            claimed_plaintext_len: claimed_len,
             generation: header.generation(),
-            header_copies: object
-                .header
-                .faults()
-                .each_ref()
-                .map(|fault| copy_state(fault.as_ref())),
+            header_copies: copies.map(|fault| copy_state(fault.as_ref())).collect(),
             context: pairs.collect(),
             slots: slots.collect(),
-            payload_offset: ATTACHED_LEN,
+            payload_offset: if detached { 0 } else { ATTACHED_LEN },
             payload_context: hex(&header.payload_context()),
             salt: hex(&prefix[..SALT_LEN]),
             commitment: hex(&prefix[SALT_LEN..]),
@@ -109,9 +129,14 @@ impl Facts {
             ("chunk size", format!("{} bytes", self.chunk_size)),
             ("plaintext", len),
             ("generation", self.generation.to_string()),
-            ("first header copy", self.header_copies[0].clone()),
-            ("second header copy", self.header_copies[1].clone()),
         ];
+        lines.extend(match self.header_copies.as_slice() {
+            [first, second] => vec![
+                ("first header copy", first.clone()),
+                ("second header copy", second.clone()),
+            ],
+            _ => vec![("header", "stored apart".to_owned())],
+        });
         lines.extend(self.context.iter().map(|pair| match &pair.value {
             Some(value) => ("context", format!("{}={value}", pair.key)),
             None => ("context", format!("{} (its value must be supplied)", pair.key)),

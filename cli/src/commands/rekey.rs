@@ -28,11 +28,12 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     check_stdin(inputs, &args.to)?;
     let mut reading = Reading::new(inputs, &args.read, common, report)?;
     let files = [&args.read.offer.keys, &args.to].map(|specs| key_files(specs, common));
-    let protected = Protected::new(inputs, files.concat());
+    let read: Vec<_> = inputs.iter().chain(&args.read.header).cloned().collect();
+    let protected = Protected::new(&read, files.concat());
     let input = Input::open(&args.input)?;
     let destination = Destination::check(place, args.force, true, &protected)?;
     let name = io::display(&args.input);
-    let object = Object::read(input)?;
+    let object = reading.object(input)?;
     let progress = Progress::new();
     let (decryptor, threads) = reading.decryptor(&object, &name)?;
     let decryptor = decryptor.with_progress(progress.clone());

@@ -9,7 +9,7 @@ use sealstone::Progress;
 use super::Reading;
 use crate::args::{Common, VerifyArgs};
 use crate::exit::{Code, Failure};
-use crate::io::{self, Body, Input, Object};
+use crate::io::{self, Body, Input};
 use crate::progress::Bar;
 use crate::providers::explain;
 use crate::report::{Outcome, Report, copy_faults};
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, report: &Report) -> u8 {
 
 fn verify(reading: &mut Reading<'_>, input: &Path, report: &Report) -> Result<(), Failure> {
     let name = io::display(input);
-    let object = Object::read(Input::open(input)?)?;
+    let object = reading.object(Input::open(input)?)?;
     let progress = Progress::new();
     let (decryptor, threads) = reading.decryptor(&object, &name)?;
     let decryptor = decryptor.with_progress(progress.clone());

@@ -128,6 +128,10 @@ impl Destination {
 
     /// Opens it. What is `protected` is looked at again: a key ring may just have been made.
     pub(crate) fn open(self, protected: &Protected) -> Result<Sink, Failure> {
+        let path = match &self.kind {
+            Kind::File(path, _) => Some(path.clone()),
+            _ => None,
+        };
         let (target, registered) = match self.kind {
             Kind::Stdout => {
                 let stdout = sys::stdout().map_err(|error| Failure::io("opening standard output", &error))?;
@@ -159,6 +163,7 @@ impl Destination {
         };
         Ok(Sink {
             target,
+            path,
             registered,
             written: Arc::default(),
         })
@@ -219,6 +224,8 @@ fn to_terminal() -> Failure {
 #[must_use = "a file has no name until `commit`"]
 pub(crate) struct Sink {
     target: Target,
+    /// The name that it gets.
+    path: Option<PathBuf>,
     registered: Option<Registered>,
     written: Arc<AtomicU64>,
 }
@@ -227,6 +234,15 @@ pub(crate) struct Sink {
 enum Target {
     Stream(File),
     Atomic(AtomicFile),
+}
+
+impl Target {
+    fn commit(self) -> Result<(), Failure> {
+        match self {
+            Self::Stream(_) => Ok(()),
+            Self::Atomic(file) => Ok(file.commit()?),
+        }
+    }
 }
 
 impl Sink {
@@ -250,14 +266,34 @@ impl Sink {
 
     /// Gives a file its name.
     pub(crate) fn commit(self) -> Result<(), Failure> {
-        if let Target::Atomic(file) = self.target {
-            // The long part, while a signal still is free to end it all.
-            let synced = file.file().sync_all();
-            synced.map_err(|error| Failure::io("syncing the output", &error))?;
-            signals::uninterrupted(|| file.commit())?;
-        }
+        // The long part, while a signal still is free to end it all.
+        self.sync()?;
+        signals::uninterrupted(|| self.target.commit())?;
         drop(self.registered);
         Ok(())
+    }
+
+    /// Gives both files their names, `first` first; if `self` cannot have its own, `first` is removed again.
+    pub(crate) fn commit_behind(self, first: Self) -> Result<(), Failure> {
+        first.sync()?;
+        self.sync()?;
+        signals::uninterrupted(|| {
+            let path = first.path.clone();
+            first.target.commit()?;
+            self.target.commit().inspect_err(|_| {
+                if let Some(path) = path {
+                    let _ = fs::remove_file(path);
+                }
+            })
+        })?;
+        drop(first.registered);
+        drop(self.registered);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), Failure> {
+        let synced = self.file().map_or(Ok(()), File::sync_all);
+        synced.map_err(|error| Failure::io("syncing the output", &error))
     }
 }
 

@@ -43,6 +43,9 @@ impl Decryptor {
     /// # Errors
     /// As [`Decryptor::reader`].
     pub async fn async_reader<R: AsyncRead + Unpin>(&self, mut source: R) -> Result<AsyncDecryptReader<R>> {
+        if let Some(header) = self.detached_header() {
+            return self.async_payload_reader(header, source).await;
+        }
         let mut start = vec![0; ATTACHED_LEN];
         let len = read_full(&mut source, &mut start).await?;
         let header = AttachedHeader::parse(&start[..len])?;

@@ -308,7 +308,7 @@ fn seal(suite: u8, key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], plain: &[u8]) -
     sealed
 }
 
-fn open(suite: u8, key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+pub fn open(suite: u8, key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let (body, tag) = sealed.split_last_chunk::<16>()?;
     let (mut plain, tag) = (body.to_vec(), Tag::from(*tag));
     let buffer = plain.as_mut_slice().into();

@@ -1,0 +1,65 @@
+//! What goes wrong with the parts of an object.
+
+use std::fmt;
+
+/// Why a part was not given out, not sealed or not enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PartError {
+    /// A part's length is no multiple of the chunk size, or nothing, or more than an object holds.
+    Size {
+        /// The length asked for, in bytes of plaintext.
+        part_len: u64,
+        /// The object's chunk size, in bytes.
+        chunk_len: usize,
+    },
+    /// The part was asked for before. A retry sends its sealed bytes again.
+    Taken {
+        /// The part's number, from 0.
+        part: u64,
+    },
+    /// The part's plaintext is longer or shorter than its place.
+    Length {
+        /// The part's number, from 0.
+        part: u64,
+        /// Bytes of plaintext that its place takes; for a last part, at most.
+        need: u64,
+        /// Bytes of plaintext that it had, as far as they were looked at.
+        have: u64,
+    },
+    /// The part lies behind the one that was said to be the last.
+    BehindLast {
+        /// The part's number, from 0.
+        part: u64,
+        /// The last part's number.
+        last: u64,
+    },
+    /// The part was not sealed, or no part was said to be the last and this is the first that could be.
+    Missing {
+        /// The part's number, from 0.
+        part: u64,
+    },
+}
+
+impl fmt::Display for PartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size { part_len, chunk_len } => write!(
+                f,
+                "a part of {part_len} bytes is no whole number of chunks of {chunk_len} bytes, or too large"
+            ),
+            Self::Taken { part } => write!(
+                f,
+                "part {part} was given out before: each part is sealed once, and a retry sends its sealed bytes again"
+            ),
+            Self::Length { part, need, have } => {
+                write!(
+                    f,
+                    "part {part} has {have} bytes of plaintext, and its place takes {need}"
+                )
+            }
+            Self::BehindLast { part, last } => write!(f, "part {part} lies behind part {last}, which is the last"),
+            Self::Missing { part } => write!(f, "part {part} is missing"),
+        }
+    }
+}
