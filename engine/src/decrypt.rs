@@ -165,15 +165,6 @@ impl Decryptor {
         Ok((header, opener))
     }
 
-    /// A reader of the plaintext of the payload that `source` gives, whose header is stored apart.
-    ///
-    /// # Errors
-    /// As [`Decryptor::reader`].
-    pub fn payload_reader<R: Read>(&self, header: &Header, mut source: R) -> Result<DecryptReader<R>> {
-        let opener = self.read_payload_start(header, &mut source, 0)?;
-        Ok(DecryptReader::new(source, opener, self, None))
-    }
-
     fn read_payload_start(&self, header: &Header, source: &mut impl Read, payload_start: u64) -> Result<Opener> {
         let mut prefix = [0; PREFIX_LEN];
         let have = read_full(source, &mut prefix)?;

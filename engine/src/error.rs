@@ -2,14 +2,18 @@
 //!
 //! Every error is `Clone`, so that a reader or writer that failed once can give the same answer for ever.
 
+mod detail;
 mod part;
+mod provider;
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::detail::{ContextMismatch, Mangled};
 pub use self::part::PartError;
+pub use self::provider::{ProviderError, ProviderErrorClass};
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -324,153 +328,5 @@ impl From<Error> for io::Error {
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)
-    }
-}
-
-/// What the first bytes tell of an object that was changed on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Mangled {
-    /// Line ends were translated, as a copy in text mode does.
-    LineEnds,
-    /// It is base64 text of an object.
-    Base64,
-    /// It was re-encoded as UTF-16, as some shells do on redirection.
-    Utf16,
-    /// It was re-encoded as UTF-8 from a single-byte encoding, or its eighth bits were cleared.
-    Text,
-}
-
-impl fmt::Display for Mangled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LineEnds => "it looks like one whose line ends were translated; copy it in binary mode",
-            Self::Base64 => "it looks like the base64 text of one; decode it first",
-            Self::Utf16 => "it looks like one re-encoded as UTF-16, as a shell's redirection can do; write it with -o",
-            Self::Text => "it looks like one re-encoded as text; copy it in binary mode",
-        })
-    }
-}
-
-/// How the caller's encryption context differs from the object's: keys only, never values.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ContextMismatch {
-    /// Keys that the object has and the caller did not give.
-    pub missing: Vec<String>,
-    /// Keys that the caller gave and the object does not have.
-    pub unexpected: Vec<String>,
-    /// Keys whose values differ.
-    pub different: Vec<String>,
-}
-
-impl fmt::Display for ContextMismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the encryption context does not match:")?;
-        let mut separator = " ";
-        for (what, keys) in [
-            ("missing", &self.missing),
-            ("not the object's", &self.unexpected),
-            ("another value for", &self.different),
-        ] {
-            if !keys.is_empty() {
-                write!(f, "{separator}{what} {}", keys.join(", "))?;
-                separator = "; ";
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What kind of failure a key provider met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ProviderErrorClass {
-    /// The caller may not use the key.
-    Denied,
-    /// There is no such key.
-    NotFound,
-    /// The key is disabled, pending deletion or otherwise not to be used now.
-    KeyState,
-    /// The wrapped key does not open: another key, another context, or altered bytes.
-    BadCiphertext,
-    /// The service asks for fewer calls.
-    Throttled,
-    /// The service cannot be reached or failed; later may be better.
-    Unavailable,
-    /// The provider's own files or settings are unusable.
-    Configuration,
-}
-
-impl ProviderErrorClass {
-    /// Whether the same call may succeed later without anything being changed.
-    #[must_use]
-    pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::Throttled | Self::Unavailable)
-    }
-}
-
-/// A key provider's failure.
-#[derive(Debug, Clone)]
-pub struct ProviderError {
-    /// The kind of failure.
-    pub class: ProviderErrorClass,
-    /// The provider's id, such as `local`.
-    pub provider: String,
-    /// The key concerned, where one is.
-    pub key_id: Option<String>,
-    /// What happened and what to do, in one line, without secrets.
-    pub message: String,
-    /// The error underneath.
-    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
-}
-
-impl ProviderError {
-    /// An error of `class` from `provider`.
-    pub fn new(class: ProviderErrorClass, provider: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            class,
-            provider: provider.into(),
-            key_id: None,
-            message: message.into(),
-            source: None,
-        }
-    }
-
-    /// Names the key concerned.
-    #[must_use]
-    pub fn with_key_id(mut self, key_id: impl Into<String>) -> Self {
-        self.key_id = Some(key_id.into());
-        self
-    }
-
-    /// Names the error underneath.
-    #[must_use]
-    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.source = Some(Arc::new(source));
-        self
-    }
-
-    /// Whether the same call may succeed later without anything being changed.
-    #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        self.class.is_retryable()
-    }
-}
-
-impl fmt::Display for ProviderError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "key provider {}", self.provider)?;
-        if let Some(key_id) = &self.key_id {
-            write!(f, ", key {key_id}")?;
-        }
-        write!(f, ": {}", self.message)
-    }
-}
-
-impl std::error::Error for ProviderError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source
-            .as_ref()
-            .map(|source| -> &(dyn std::error::Error + 'static) { source.as_ref() })
     }
 }

@@ -37,29 +37,20 @@ pub struct RangeReader<S> {
 }
 
 impl Decryptor {
-    /// A reader of ranges of the object in `source`. If its header is detached, nothing is fetched yet, as in
-    /// [`Decryptor::payload_range_reader`].
+    /// A reader of ranges of the object in `source`. If its header is detached, the payload's first 56 bytes are not
+    /// fetched: what they say is in the header.
     ///
     /// # Errors
     /// Every error of a header, of a key, of a context; [`Error::Truncated`] if no object has the source's length.
     pub fn range_reader<S: ReadAt>(&self, source: S) -> Result<RangeReader<S>> {
         if let Some(header) = self.detached_header() {
-            return self.payload_range_reader(header, source);
+            let opener = self.opener(header, 0)?;
+            return RangeReader::new(source, header.clone(), opener);
         }
         let (header, opener) = self.open_source(&source)?;
         let reader = RangeReader::new(source, header.header().clone(), opener)?;
         reader.version.check(&reader.source)?;
         Ok(reader)
-    }
-
-    /// A reader of ranges of the payload in `source`, whose header is stored apart. The payload's first 56 bytes
-    /// are not fetched: what they say is in the header.
-    ///
-    /// # Errors
-    /// As [`Decryptor::range_reader`].
-    pub fn payload_range_reader<S: ReadAt>(&self, header: &Header, source: S) -> Result<RangeReader<S>> {
-        let opener = self.opener(header, 0)?;
-        RangeReader::new(source, header.clone(), opener)
     }
 }
 

@@ -37,8 +37,9 @@ use crate::provider::KeyProvider;
 /// let rotate = Rewrap::new(Decryptor::new(old.clone())).replace(SlotChoice::Key(old.clone()), new.clone());
 /// let header = rotate.header(header.header())?.expect("it was not sealed for the new key yet");
 /// let payload = &object[sealstone::ATTACHED_LEN..];
-/// assert!(Decryptor::new(new).payload_reader(&header, payload).is_ok());
-/// assert!(matches!(Decryptor::new(old).payload_reader(&header, payload), Err(Error::NoUsableKey { .. })));
+/// assert!(Decryptor::new(new).with_detached_header(header.clone()).open(payload).is_ok());
+/// let refused = Decryptor::new(old).with_detached_header(header).open(payload);
+/// assert!(matches!(refused, Err(Error::NoUsableKey { .. })));
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Debug, Clone)]

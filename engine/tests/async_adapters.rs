@@ -156,13 +156,21 @@ fn a_payload_and_its_detached_header_go_apart() {
 
         let mut opened = Vec::new();
         let mut reader = decryptor()
-            .async_payload_reader(&header, payload.as_slice())
+            .with_detached_header(header.clone())
+            .async_reader(payload.as_slice())
             .await
             .unwrap();
         reader.read_to_end(&mut opened).await.unwrap();
         assert!(opened == plain && reader.header().is_none());
         let source = Items::cut(&payload, &[1000]);
-        let (streamed, _) = collect(decryptor().open_payload_stream(&header, source).await.unwrap()).await;
+        let (streamed, _) = collect(
+            decryptor()
+                .with_detached_header(header)
+                .open_stream(source)
+                .await
+                .unwrap(),
+        )
+        .await;
         assert!(streamed == plain);
     });
 }

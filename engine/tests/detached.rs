@@ -177,7 +177,12 @@ fn a_header_of_another_payload_is_refused() {
     refused(wrong.open_into(&payload, &mut vec![0; 4 * C]).unwrap_err());
     refused(wrong.reader(payload.as_slice()).unwrap_err());
     refused(wrong.verify(payload.as_slice()).unwrap_err());
-    refused(decryptor().payload_reader(&other, payload.as_slice()).unwrap_err());
+    refused(
+        decryptor()
+            .with_detached_header(other.clone())
+            .reader(payload.as_slice())
+            .unwrap_err(),
+    );
     // A range does not read the first bytes, and the chunks are not this header's either.
     let ranges = wrong.range_reader(payload.as_slice()).unwrap();
     assert!(matches!(

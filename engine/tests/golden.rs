@@ -44,7 +44,11 @@ fn open(decryptor: &Decryptor, directory: &Path, entry: &Value) -> Vec<u8> {
     assert_eq!(header[8], 1, "the version byte");
     let header = Header::from_detached(&header).unwrap();
     let mut plaintext = Vec::new();
-    let mut reader = decryptor.payload_reader(&header, object.as_slice()).unwrap();
+    let mut reader = decryptor
+        .clone()
+        .with_detached_header(header)
+        .reader(object.as_slice())
+        .unwrap();
     std::io::Read::read_to_end(&mut reader, &mut plaintext).unwrap();
     plaintext
 }

@@ -97,7 +97,9 @@ fn no_header_allocates_over_1_mib_or_calls_a_provider_more_than_twice() {
     let counting = std::sync::Arc::new(counting);
     let parsed = Header::from_detached(&header).unwrap();
     let payload = parsed.payload_prefix();
-    let result = Decryptor::new(counting.clone()).payload_reader(&parsed, payload.as_slice());
+    let result = Decryptor::new(counting.clone())
+        .with_detached_header(parsed)
+        .reader(payload.as_slice());
     assert!(result.is_err());
     assert_eq!(counting.calls(), 2);
 

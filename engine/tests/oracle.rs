@@ -187,7 +187,11 @@ fn our_readers_open_what_the_oracle_wraps_and_encodes() {
             assert!(decryptor.open(&object).unwrap() == plain, "{core:?} {decryptor:?}");
 
             let detached = sealstone::Header::from_detached(&header.detached()).unwrap();
-            let mut reader = decryptor.payload_reader(&detached, payload.as_slice()).unwrap();
+            let mut reader = decryptor
+                .clone()
+                .with_detached_header(detached)
+                .reader(payload.as_slice())
+                .unwrap();
             let mut opened = Vec::new();
             std::io::Read::read_to_end(&mut reader, &mut opened).unwrap();
             assert!(opened == plain, "{core:?} {decryptor:?}");

@@ -126,7 +126,7 @@ fn a_detached_header_needs_no_fetch_of_the_payloads_prefix() {
         inner: &payload,
         fetched: Mutex::default(),
     };
-    let reader = decryptor().payload_range_reader(&header, &source).unwrap();
+    let reader = decryptor().with_detached_header(header).range_reader(&source).unwrap();
     assert!(source.fetched.lock().unwrap().is_empty());
     assert!(reader.read_range(C as u64..C as u64 + 7).unwrap() == plain[C..C + 7]);
     assert_eq!(*source.fetched.lock().unwrap(), [((56 + SEALED) as u64, SEALED)]);

@@ -192,10 +192,15 @@ fn a_header_of_another_object_is_refused() {
 
     let header = Decryptor::read_header(second.as_slice()).unwrap();
     let detached = Header::from_detached(&header.header().to_detached().unwrap()).unwrap();
-    let result = decryptor().payload_reader(&detached, &first[8192..]);
+    let result = decryptor()
+        .with_detached_header(detached.clone())
+        .reader(&first[8192..]);
     assert!(matches!(result, Err(Error::HeaderOfAnotherPayload)));
     // A ranged reader does not fetch the payload's first bytes; the chunks are refused all the same.
-    let reader = decryptor().payload_range_reader(&detached, &first[8192..]).unwrap();
+    let reader = decryptor()
+        .with_detached_header(detached)
+        .range_reader(&first[8192..])
+        .unwrap();
     assert!(matches!(
         reader.read_range(0..1),
         Err(Error::ChunkAltered { chunk: 0, .. })

@@ -67,9 +67,11 @@ fn seal(encryptor: &Encryptor, number: usize, plaintext: &[u8]) -> Result<(Vec<u
 }
 
 fn open(decryptor: &Decryptor, number: usize, header: &[u8], payload: &[u8], plaintext: &mut [u8]) -> Result<()> {
-    let decryptor = decryptor.clone().with_context(ExpectedContext::Exact(context(number)));
-    let reader = decryptor.payload_range_reader(&Header::from_detached(header)?, payload)?;
-    if reader.read_at(plaintext, 0)? != plaintext.len() {
+    let decryptor = decryptor
+        .clone()
+        .with_context(ExpectedContext::Exact(context(number)))
+        .with_detached_header(Header::from_detached(header)?);
+    if decryptor.open_into(payload, plaintext)? != plaintext.len() {
         return Err("an object is short".into());
     }
     Ok(())

@@ -44,7 +44,8 @@ impl Decryptor {
     /// As [`Decryptor::reader`].
     pub async fn async_reader<R: AsyncRead + Unpin>(&self, mut source: R) -> Result<AsyncDecryptReader<R>> {
         if let Some(header) = self.detached_header() {
-            return self.async_payload_reader(header, source).await;
+            let opener = self.await_opener(header, &mut source, 0).await?;
+            return Ok(AsyncDecryptReader::new(source, opener, self, None));
         }
         let mut start = vec![0; ATTACHED_LEN];
         let len = read_full(&mut source, &mut start).await?;
@@ -53,19 +54,6 @@ impl Decryptor {
             .await_opener(header.header(), &mut source, ATTACHED_LEN as u64)
             .await?;
         Ok(AsyncDecryptReader::new(source, opener, self, Some(header)))
-    }
-
-    /// [`Decryptor::payload_reader`] for an asynchronous source.
-    ///
-    /// # Errors
-    /// As [`Decryptor::reader`].
-    pub async fn async_payload_reader<R: AsyncRead + Unpin>(
-        &self,
-        header: &Header,
-        mut source: R,
-    ) -> Result<AsyncDecryptReader<R>> {
-        let opener = self.await_opener(header, &mut source, 0).await?;
-        Ok(AsyncDecryptReader::new(source, opener, self, None))
     }
 
     async fn await_opener(

@@ -16,7 +16,7 @@ use crate::decrypt::Decryptor;
 use crate::encrypt::machine::SealMachine;
 use crate::encrypt::{Encryptor, NewObject};
 use crate::error::{Error, Result};
-use crate::header::{AttachedHeader, Header};
+use crate::header::AttachedHeader;
 
 /// Seals the buffers of a stream; needs the feature `tokio`.
 ///
@@ -163,18 +163,6 @@ impl Decryptor {
         S: Stream<Item = io::Result<Bytes>> + Unpin,
     {
         self.async_reader(Source::new(source)).await.map(OpenStream)
-    }
-
-    /// Opens the payload that `source` gives, whose header is stored apart. The key is awaited.
-    ///
-    /// # Errors
-    /// As [`Decryptor::reader`].
-    pub async fn open_payload_stream<S>(&self, header: &Header, source: S) -> Result<OpenStream<S>>
-    where
-        S: Stream<Item = io::Result<Bytes>> + Unpin,
-    {
-        let source = Source::new(source);
-        self.async_payload_reader(header, source).await.map(OpenStream)
     }
 }
 
