@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealstone::{
-    Decryptor, EncryptionContext, ExpectedContext, Header, KeyProvider, KeyRing, Passphrase, RawKey, hazmat,
+    Decryptor, EncryptionContext, ExpectedContext, Header, IntermediateKeys, KeyProvider, KeyRing, Passphrase, RawKey,
+    hazmat,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -98,4 +99,15 @@ fn open_payload_alone(directory: &Path, entry: &Value) -> Vec<u8> {
     };
     let data_key = sealstone::DataKey::from_slice(&unhex(&entry["data_key"])).unwrap();
     hazmat::open_payload(&data_key, parameters, &object[start..]).unwrap()
+}
+
+/// Sealed with `IntermediateKeys::new(a raw key of 32 bytes 0x55, ["bucket"])`.
+#[test]
+fn a_golden_object_with_an_intermediate_key_opens() {
+    let object = fs::read(golden(1).with_file_name("v1-intermediate").join("object.seal")).unwrap();
+    let inner = Arc::new(RawKey::from_slice(&[0x55; 32]).unwrap());
+    let keys = Arc::new(IntermediateKeys::new(inner, ["bucket"]).unwrap());
+    let context = EncryptionContext::new().with("bucket", "golden").with("path", "a/b");
+    let decryptor = Decryptor::new(keys).with_context(ExpectedContext::Exact(context));
+    assert_eq!(decryptor.open(&object).unwrap(), b"under an intermediate key");
 }
