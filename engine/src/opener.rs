@@ -85,7 +85,7 @@ impl Opener {
 
     /// Says why a chunk does not open. If a beginning of it opens as a final chunk, the object is whole and
     /// other bytes follow it. The search is for people only, and bounded: it finds up to 255 bytes behind a chunk of
-    /// 16 KiB, and up to 63 behind one of 1 MiB.
+    /// 16 KiB, and up to 64 behind one of 1 MiB.
     fn explain(&self, index: ChunkIndex, sealed: &[u8]) -> Error {
         const SEARCH_BYTES: usize = 4 << 20;
         const FEWEST_TRIALS: usize = 64;

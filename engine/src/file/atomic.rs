@@ -62,7 +62,8 @@ impl AtomicFile {
     /// Syncs the file to disk and gives it its name.
     ///
     /// # Errors
-    /// [`Error::OutputExists`]; [`Error::Io`]. Nothing is left of the file then.
+    /// [`Error::OutputExists`]; [`Error::Io`]. Nothing is left of the file then, except where only the directory could not
+    /// be synced: the complete file has its name, and a power cut may yet take the name away.
     pub fn commit(self) -> Result<()> {
         self.file().sync_all().map_err(Error::io("syncing the output"))?;
         let named = match self.existing {
