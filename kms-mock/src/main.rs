@@ -1,0 +1,3 @@
+//! `kms-mock`: a local AWS KMS.
+
+fn main() {}
