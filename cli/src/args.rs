@@ -46,6 +46,9 @@ pub(crate) struct Common {
     /// The key ring file [default: $SEALSTONE_KEYRING, or one in the user's configuration directory]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) keyring: Option<PathBuf>,
+    /// Where AWS KMS answers [default: as for all AWS tools: $AWS_ENDPOINT_URL_KMS, profiles, the region's own]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) kms_endpoint: Option<String>,
     /// Print no result line
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -103,7 +106,8 @@ pub(crate) struct EncryptArgs {
     /// What is written, and how.
     #[command(flatten)]
     pub(crate) output: OutputArgs,
-    /// Who may decrypt: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH or passphrase:fd:N; repeatable
+    /// Who may decrypt: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH, passphrase:fd:N or
+    /// aws-kms:KEY[@REGION], where KEY is an ARN, an id or alias/NAME; repeatable
     /// [default: local:default]
     #[arg(short, long = "key", value_name = "KEY")]
     pub(crate) keys: Vec<KeySpec>,
@@ -158,7 +162,8 @@ pub(crate) struct ReadArgs {
 /// The keys and the context that objects are opened with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OfferArgs {
-    /// A key that may fit: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH or passphrase:fd:N; repeatable
+    /// A key that may fit: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH, passphrase:fd:N or
+    /// aws-kms:KEY[@REGION]; repeatable
     /// [default: the key ring, then a passphrase if the object has one]
     #[arg(short, long = "key", value_name = "KEY")]
     pub(crate) keys: Vec<KeySpec>,
@@ -250,6 +255,10 @@ pub(crate) struct RewrapArgs {
     /// When the context changes, remove slots whose keys are not given; without it they are an error
     #[arg(long)]
     pub(crate) drop_unreachable: bool,
+    /// Do not open the object first where a key service can wrap its key anew: for those who may ask it for that, and
+    /// may not decrypt
+    #[arg(long)]
+    pub(crate) without_opening: bool,
 }
 
 /// What `rekey` takes.

@@ -5,7 +5,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sealstone::{Error, Header, KeyMatch, KeyProvider, KeyRing, Passphrase, ProviderErrorClass, RawKey, WrappedKey};
+use sealstone::{
+    Error, Header, KeyMatch, KeyProvider, KeyRing, Passphrase, ProviderErrorClass, RawKey, SlotChoice, WrappedKey,
+};
 use zeroize::Zeroizing;
 
 use crate::args::Common;
@@ -13,7 +15,7 @@ use crate::exit::{Code, Failure, keys_to_add};
 use crate::key_spec::{KeySpec, PassphraseFrom, SlotSpec};
 use crate::report::Report;
 use crate::sys;
-use crate::{io as files, prompt};
+use crate::{io as files, kms, prompt};
 
 /// The longest passphrase, in bytes: more is a wrong file.
 const MAX_PASSPHRASE_LEN: usize = 4096;
@@ -91,6 +93,7 @@ impl<'a> SealingKeys<'a> {
             KeySpec::RawFile(path) => Arc::new(RawKey::from_file(path)?),
             KeySpec::Passphrase(PassphraseFrom::Terminal) => Arc::new(passphrase(prompt::new_passphrase()?)?),
             KeySpec::Passphrase(from) => Arc::new(stored_passphrase(from)?),
+            KeySpec::AwsKms(key) => kms::provider(key, self.common)?,
         })
     }
 
@@ -216,6 +219,7 @@ impl<'a> ReadingKeys<'a> {
             KeySpec::RawFile(path) => Arc::new(RawKey::from_file(path)?),
             KeySpec::Passphrase(PassphraseFrom::Terminal) => return Ok(None),
             KeySpec::Passphrase(from) => Arc::new(stored_passphrase(from)?),
+            KeySpec::AwsKms(key) => kms::provider(key, self.common)?,
         }))
     }
 
@@ -237,8 +241,14 @@ fn fits(provider: &Provider, header: &Header) -> bool {
         .any(|slot| !matches!(provider.matches(slot), KeyMatch::No(_)))
 }
 
-/// The names of the slots of `header` that `spec` means. The key ring need not have them any more.
-pub(crate) fn slots_of(spec: &SlotSpec, header: &Header) -> Result<Vec<String>, Failure> {
+/// The slots of `header` that `spec` means. The key ring need not have them any more. Which slots are of an alias, only
+/// the service can tell.
+pub(crate) fn slots_of(spec: &SlotSpec, header: &Header, common: &Common) -> Result<SlotChoice, Failure> {
+    if let SlotSpec::Of(KeySpec::AwsKms(key)) = spec
+        && kms::arn(key).is_none()
+    {
+        return Ok(SlotChoice::Key(kms::provider(key, common)?));
+    }
     let raw = match spec {
         SlotSpec::Of(KeySpec::RawFile(path)) => Some(RawKey::from_file(path)?),
         _ => None,
@@ -253,8 +263,10 @@ pub(crate) fn slots_of(spec: &SlotSpec, header: &Header) -> Result<Vec<String>, 
             .as_ref()
             .is_some_and(|key| slot.provider == key.id() && slot.key_id == key.fingerprint()),
         SlotSpec::Of(KeySpec::Passphrase(_)) => slot.provider == "passphrase",
+        SlotSpec::Of(KeySpec::AwsKms(key)) => slot.provider == kms::ID && kms::arn(key) == Some(&slot.key_id),
     };
-    Ok(header.slots().iter().filter(is_meant).map(WrappedKey::name).collect())
+    let names = header.slots().iter().filter(is_meant).map(WrappedKey::name);
+    Ok(SlotChoice::Named(names.collect()))
 }
 
 fn has_passphrase(header: &Header) -> bool {

@@ -145,6 +145,20 @@ fn several_slots_become_one_and_a_slot_is_removed_by_its_name() {
 }
 
 #[test]
+fn choices_of_several_kinds_are_one_choice() {
+    let object = Object::for_keys(&[1, 2, 3], no_context());
+    let third = object.header().slots()[2].name();
+    let old = vec![
+        SlotChoice::Key(raw(9)),
+        SlotChoice::Any(vec![SlotChoice::Key(raw(1)), SlotChoice::Named(vec![third])]),
+    ];
+    object.changes(&with(raw(2)).replace(SlotChoice::Any(old), raw(4)));
+    assert_eq!(object.opened_by(1..5), [2, 4]);
+    let nothing = with(raw(2)).replace(SlotChoice::Any(Vec::new()), raw(5));
+    assert!(matches!(object.refuses(&nothing), Error::NoUsableKey { .. }));
+}
+
+#[test]
 fn a_key_that_has_a_slot_is_not_added_twice() {
     let object = Object::for_keys(&[1, 2], no_context());
     let before = object.bytes();
