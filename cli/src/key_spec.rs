@@ -40,7 +40,7 @@ impl FromStr for KeySpec {
                 "a raw key comes from a file: raw:file:PATH; on the command line every user could see it".to_owned()
             }),
             Some(("passphrase", rest)) => parse_passphrase(rest).map(Self::Passphrase),
-            Some((kms::ID, key)) => key.parse().map(Self::AwsKms).map_err(|error| error.to_string()),
+            Some((kms::ID, key)) => kms::parse(key).map(Self::AwsKms),
             _ => Err(
                 "a key is local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH, passphrase:fd:N or \
                       aws-kms:KEY[@REGION], where KEY is an ARN, an id or alias/NAME"

@@ -53,7 +53,8 @@ impl<'a> Rewrapping<'a> {
             if specs.is_empty() {
                 return Ok(Vec::new());
             }
-            Ok(SealingKeys::new(specs, common, report).providers()?.to_vec())
+            let keys = SealingKeys::new(specs, common, report);
+            Ok(keys.in_place_of(&args.offer.keys).providers()?.to_vec())
         };
         Ok(Self {
             args,
