@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::values::{ByteRange, Chunk, Cipher, Pair};
+pub(crate) use self::values::{ByteRange, Chunk, Cipher, Pair, S3Object};
 
 use crate::key_spec::{KeySpec, SlotSpec};
 
@@ -117,6 +117,9 @@ pub(crate) struct EncryptArgs {
     /// Bind the object to this pair, whose value must be given again to decrypt; repeatable
     #[arg(long = "context-supplied", value_name = "KEY=VALUE")]
     pub(crate) context_supplied: Vec<Pair>,
+    /// Bind the object to its place in S3 as SSE-KMS does: --context-supplied aws:s3:arn=arn:aws:s3:::BUCKET/KEY
+    #[arg(long, value_name = "s3://BUCKET/KEY")]
+    pub(crate) s3_object: Option<S3Object>,
     /// Bytes of plaintext in a chunk
     #[arg(long, value_enum, value_name = "SIZE", default_value_t = Chunk::K16)]
     pub(crate) chunk_size: Chunk,
@@ -173,6 +176,9 @@ pub(crate) struct OfferArgs {
     /// The same, for a pair whose value the object does not show; repeatable
     #[arg(long = "context-supplied", value_name = "KEY=VALUE")]
     pub(crate) context_supplied: Vec<Pair>,
+    /// The place in S3 that the object must be bound to: --context-supplied aws:s3:arn=arn:aws:s3:::BUCKET/KEY
+    #[arg(long, value_name = "s3://BUCKET/KEY")]
+    pub(crate) s3_object: Option<S3Object>,
     /// Accept whatever other pairs the object shows
     #[arg(long)]
     pub(crate) accept_context: bool,

@@ -106,6 +106,22 @@ fn a_wrong_context_is_refused_by_us_before_any_call_or_by_the_service() {
     assert_eq!(service.place.names(), ["in", "in.seal"]);
 }
 
+/// The default context of SSE-KMS.
+#[test]
+fn an_object_is_bound_to_its_place_in_s3() {
+    let service = Service::new();
+    service.place.write("in", "secret");
+    service.ok(&["encrypt", "-q", "in", "--key", ONE, "--s3-object", "s3://bucket/key"]);
+    let verify = ["verify", "-q", "in.seal", "--key", ONE, "--s3-object"];
+    let elsewhere = [&verify[..], &["s3://bucket/other"]].concat();
+    service.fails(&elsewhere, 6, &["context"]);
+    service.ok(&[&verify[..], &["s3://bucket/key"]].concat());
+    let events = service.mock.audit_events();
+    let context = &events.last().unwrap()["requestParameters"]["encryptionContext"];
+    assert_eq!(*context, json!({ "aws:s3:arn": "arn:aws:s3:::bucket/key" }));
+    service.fails(&["encrypt", "in", "--key", ONE, "--s3-object", "s3://bucket"], 2, &[]);
+}
+
 #[test]
 fn a_disabled_key_stops_reads_and_writes_until_it_is_enabled() {
     let service = sealed_for(&[ONE]);
