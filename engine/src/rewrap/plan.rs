@@ -165,8 +165,7 @@ impl<'a> Plan<'a> {
         let Some(source) = source.map(|index| &self.slots[index].wrapped) else {
             return Ok(None);
         };
-        let fits = source.provider == new.id() && !matches!(new.matches(source), KeyMatch::No(_));
-        if !fits {
+        if source.provider != new.id() || !new.can_rewrap(source) {
             return Ok(None);
         }
         match new.rewrap(source, &self.from, &self.to).await {

@@ -1,0 +1,212 @@
+//! From what the client reports to the engine's classes of failures, each with what to do.
+//!
+//! Only the parts of an error are kept that hold no part of an answer: an answer may hold a data key.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_kms::config::http::HttpResponse;
+use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kms::operation::RequestId;
+use sealstone::{ProviderError, ProviderErrorClass};
+
+use crate::{ID, KmsKey};
+
+/// What is asked of KMS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    GenerateDataKey,
+    Encrypt,
+    Decrypt,
+    ReEncrypt,
+}
+
+impl Operation {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::GenerateDataKey => "GenerateDataKey",
+            Self::Encrypt => "Encrypt",
+            Self::Decrypt => "Decrypt",
+            Self::ReEncrypt => "ReEncrypt",
+        }
+    }
+
+    const fn permission(self) -> &'static str {
+        match self {
+            Self::GenerateDataKey => "kms:GenerateDataKey",
+            Self::Encrypt => "kms:Encrypt",
+            Self::Decrypt => "kms:Decrypt",
+            Self::ReEncrypt => "kms:ReEncryptFrom and kms:ReEncryptTo",
+        }
+    }
+}
+
+/// A failure of `class` that concerns `key`.
+pub(crate) fn failure(class: ProviderErrorClass, key: &KmsKey, message: impl Into<String>) -> ProviderError {
+    ProviderError::new(class, ID, message).with_key_id(key.to_string())
+}
+
+/// The client's error.
+pub(crate) fn failed<E>(operation: Operation, key: &KmsKey, error: SdkError<E, HttpResponse>) -> ProviderError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    use ProviderErrorClass::{Configuration, Unavailable};
+    let name = operation.name();
+    let source = match error {
+        SdkError::ServiceError(answer) => {
+            let status = answer.raw().status().as_u16();
+            return refused(operation, key, status, answer.into_err());
+        }
+        SdkError::ResponseError(_) => {
+            let message = format!("{name}: the answer of KMS cannot be read; try again, and check the endpoint");
+            return failure(Unavailable, key, message);
+        }
+        SdkError::TimeoutError(_) => {
+            let message = format!("{name}: KMS did not answer in time; try again, and check the network");
+            return failure(Unavailable, key, message);
+        }
+        _ => error.into_source(),
+    };
+    let Ok(source) = source else {
+        return failure(Unavailable, key, format!("{name}: KMS cannot be asked"));
+    };
+    let (class, what) = match causes(source.as_ref()).find_map(|cause| cause.downcast_ref()) {
+        Some(CredentialsError::CredentialsNotLoaded(_)) => (
+            Configuration,
+            "there are no AWS credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with `aws sso login`"
+                .to_owned(),
+        ),
+        Some(CredentialsError::ProviderTimedOut(_)) => {
+            (Unavailable, "the AWS credentials did not come in time; try again".to_owned())
+        }
+        Some(error) => (
+            Configuration,
+            format!("the AWS credentials cannot be had ({}); sign in again, or check the profile", chain(error)),
+        ),
+        None => (
+            Unavailable,
+            format!("KMS cannot be reached ({}); check the network, the region and the endpoint", chain(source.as_ref())),
+        ),
+    };
+    let mut failure = failure(class, key, format!("{name}: {what}"));
+    failure.source = Some(Arc::from(source));
+    failure
+}
+
+/// What KMS answered with an error.
+fn refused<E>(operation: Operation, key: &KmsKey, status: u16, error: E) -> ProviderError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let code = error.code().map_or_else(|| format!("HTTP status {status}"), printable);
+    let (class, advice) = classify(operation, &code, status);
+    let mut message = format!("{}: {advice} ({code}", operation.name());
+    if let Some(said) = error.message().filter(|said| !said.is_empty()) {
+        message = format!("{message}: {}", printable(said));
+    }
+    if let Some(request) = error.meta().request_id() {
+        message = format!("{message}; request {}", printable(request));
+    }
+    message.push(')');
+    failure(class, key, message).with_source(error)
+}
+
+fn classify(operation: Operation, code: &str, status: u16) -> (ProviderErrorClass, String) {
+    use ProviderErrorClass::{BadCiphertext, Configuration, Denied, KeyState, NotFound, Throttled, Unavailable};
+    let (class, advice) = match code {
+        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
+            let message = format!(
+                "the caller may not; it needs {} by the key's policy or by IAM, for this encryption context",
+                operation.permission()
+            );
+            return (Denied, message);
+        }
+        "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" => {
+            (Denied, "the AWS credentials have expired; sign in again")
+        }
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "OptInRequired" => (
+            Denied,
+            "the AWS credentials were refused; check the profile, the region and the clock",
+        ),
+        "IncorrectKeyException" => (Denied, "the data key was wrapped under another KMS key; offer that one"),
+        "NotFoundException" => (
+            NotFound,
+            "there is no such key or alias; check its name, account and region",
+        ),
+        "DisabledException" | "KMSInvalidStateException" => (
+            KeyState,
+            "the key cannot be used now; enable it, or cancel its deletion",
+        ),
+        "InvalidCiphertextException" => (
+            BadCiphertext,
+            "the wrapped data key was altered, or the encryption context is not the one it was wrapped under",
+        ),
+        "ThrottlingException"
+        | "Throttling"
+        | "ThrottledException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "LimitExceededException"
+        | "SlowDown" => (
+            Throttled,
+            "KMS asks for fewer calls; try again later, or use intermediate keys",
+        ),
+        "KMSInternalException"
+        | "KeyUnavailableException"
+        | "DependencyTimeoutException"
+        | "InternalFailure"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException"
+        | "RequestTimeout"
+        | "RequestTimeoutException" => (Unavailable, "KMS failed; try again"),
+        "InvalidKeyUsageException" => (
+            Configuration,
+            "the key is not one that encrypts symmetrically; use one of key spec SYMMETRIC_DEFAULT",
+        ),
+        _ => match status {
+            403 => (Denied, "KMS refused the caller"),
+            429 => (Throttled, "KMS asks for fewer calls; try again later"),
+            500.. => (Unavailable, "KMS failed; try again"),
+            _ => (
+                Configuration,
+                "KMS does not take the request; check the key's name and the encryption context",
+            ),
+        },
+    };
+    (class, advice.to_owned())
+}
+
+/// An error and those underneath it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// An error and those underneath it, in one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for error in causes(error) {
+        let text = printable(error.to_string());
+        // Wrappers often say what they wrap.
+        if !texts.last().is_some_and(|last| last.ends_with(&text)) {
+            texts.push(text);
+        }
+    }
+    texts.join(": ")
+}
+
+/// A text of the service's, for one line on a terminal.
+fn printable(text: impl AsRef<str>) -> String {
+    const LIMIT: usize = 1000;
+    let shown = |char: char| if char.is_control() { ' ' } else { char };
+    text.as_ref().chars().take(LIMIT).map(shown).collect()
+}
