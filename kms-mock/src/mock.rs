@@ -1,0 +1,317 @@
+//! A running mock.
+//!
+//! ```text
+//! MockKms::start()                       kms-mock (thread)
+//!   bind, load keys  ------------------>   runtime: accepts, and answers on its workers
+//!   drop  -------- stop ---------------->  ends all connections; joined
+//! ```
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::control::Control;
+use crate::endpoint::Endpoint;
+use crate::faults::{Faults, Settings};
+use crate::http::{self, Handler, Limits};
+use crate::service::{Service, ServiceConfig};
+
+mod error;
+
+pub use error::StartError;
+
+/// Where the mock's audit log goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Audit {
+    /// Only to [`MockKms::audit_events`].
+    #[default]
+    Memory,
+    /// Also to standard output, one event a line.
+    Stdout,
+    /// Also to the end of this file, one event a line.
+    File(PathBuf),
+}
+
+/// Answers take microseconds, of which the socket takes most: two threads feed more clients than a test has.
+const WORKERS: usize = 2;
+
+/// A mock that runs until it is dropped.
+///
+/// It has threads and a runtime of its own: it can be started in any program, asynchronous or not.
+#[derive(Debug)]
+pub struct MockKms {
+    endpoint: SocketAddr,
+    control: Option<SocketAddr>,
+    config: ServiceConfig,
+    service: Arc<Service>,
+    faults: Faults,
+    clock: Arc<Clock>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl MockKms {
+    /// A mock on a free port of 127.0.0.1, with no keys, no control port, and nothing on disk.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no port or no thread.
+    pub fn start() -> Result<Self, StartError> {
+        Self::builder().start()
+    }
+
+    /// A mock that is told more.
+    pub fn builder() -> MockKmsBuilder {
+        MockKmsBuilder::default()
+    }
+
+    /// Its URL, such as `http://127.0.0.1:40001`: for `AWS_ENDPOINT_URL_KMS`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.endpoint)
+    }
+
+    /// The URL of its control port, if it has one.
+    #[must_use]
+    pub fn control_endpoint(&self) -> Option<String> {
+        self.control.map(|address| format!("http://{address}"))
+    }
+
+    /// The region in its ARNs.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.config.region
+    }
+
+    /// The account in its ARNs.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.config.account
+    }
+
+    /// What the audit log has, oldest first: the latest thousands of events in CloudTrail's shape.
+    #[must_use]
+    pub fn audit_events(&self) -> Vec<Value> {
+        self.service.audit_events()
+    }
+
+    /// The faults that it makes on purpose: none at first.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Moves its clock forward, at most a hundred years in all: keys are deleted and rotated when their time comes.
+    pub fn advance_clock(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+}
+
+impl Drop for MockKms {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been reported by the thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// How a mock is to be.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct MockKmsBuilder {
+    listen: SocketAddr,
+    control: Option<SocketAddr>,
+    config: ServiceConfig,
+    aliases: Vec<String>,
+    settings: Settings,
+    limits: Limits,
+}
+
+impl Default for MockKmsBuilder {
+    fn default() -> Self {
+        Self {
+            listen: any_port(),
+            control: None,
+            config: ServiceConfig::default(),
+            aliases: Vec::new(),
+            settings: Settings::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl MockKmsBuilder {
+    /// Where it listens; port 0 takes a free one.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Gives it a control port on a free port of 127.0.0.1.
+    pub fn control(self) -> Self {
+        self.control_on(any_port())
+    }
+
+    /// Gives it a control port here. Whoever reaches it can do anything to the mock.
+    pub fn control_on(mut self, address: SocketAddr) -> Self {
+        self.control = Some(address);
+        self
+    }
+
+    /// Makes a key with this alias, unless there is one.
+    pub fn key(mut self, alias: impl Into<String>) -> Self {
+        self.aliases.push(alias.into());
+        self
+    }
+
+    /// Keeps keys in this file, so that another mock can go on with them.
+    pub fn state(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.state = Some(path.into());
+        self
+    }
+
+    /// Makes the keys that this file describes.
+    pub fn seed_keys(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.seeds = Some(path.into());
+        self
+    }
+
+    /// Where audit events go.
+    pub fn audit(mut self, audit: Audit) -> Self {
+        self.config.audit = audit;
+        self
+    }
+
+    /// The region in its ARNs.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.config.region = region.into();
+        self
+    }
+
+    /// The account in its ARNs: twelve digits.
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.config.account = account.into();
+        self
+    }
+
+    /// What holds for all calls from the start.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// How long a client may take for the head of a request, and how long for its body: 10 seconds.
+    pub fn client_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.head_timeout = timeout;
+        self.limits.body_timeout = timeout;
+        self
+    }
+
+    /// How many connections are served at a time: 1024.
+    pub fn connections(mut self, connections: u16) -> Self {
+        self.limits.connections = usize::from(connections.max(1));
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// An address is taken, a file cannot be used, or a setting makes no sense.
+    pub fn start(self) -> Result<MockKms, StartError> {
+        let endpoint = bind(self.listen)?;
+        let control = self.control.map(bind).transpose()?;
+        let clock = Arc::new(Clock::default());
+        let service = Arc::new(Service::new(self.config.clone(), clock.clone())?);
+        for alias in &self.aliases {
+            service.ensure_alias(alias)?;
+        }
+        let faults = Faults::new(service.clone());
+        faults.set_settings(self.settings)?;
+
+        let endpoint_address = endpoint.local_addr().map_err(StartError::Thread)?;
+        let control_address = control
+            .as_ref()
+            .map(TcpListener::local_addr)
+            .transpose()
+            .map_err(StartError::Thread)?;
+        let limits = self.limits;
+        let runtime = runtime().map_err(StartError::Thread)?;
+        let handler = Endpoint {
+            service: service.clone(),
+            faults: faults.clone(),
+            limits,
+        };
+        serve(&runtime, endpoint, handler, limits)?;
+        if let Some(listener) = control {
+            let (service, faults, clock) = (service.clone(), faults.clone(), clock.clone());
+            serve(
+                &runtime,
+                listener,
+                Control {
+                    service,
+                    faults,
+                    clock,
+                    limits,
+                },
+                limits,
+            )?;
+        }
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::Builder::new()
+            .name("kms-mock".to_owned())
+            // The sender is dropped with the mock, and then the runtime, and all connections with it.
+            .spawn(move || _ = runtime.block_on(stopped))
+            .map_err(StartError::Thread)?;
+        Ok(MockKms {
+            endpoint: endpoint_address,
+            control: control_address,
+            config: self.config,
+            service,
+            faults,
+            clock,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+fn any_port() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen().map_err(|source| StartError::Listen { address, source })
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("kms-mock-worker")
+        .enable_io()
+        .enable_time()
+        .build()
+}
+
+fn serve<H: Handler>(runtime: &Runtime, listener: TcpListener, handler: H, limits: Limits) -> Result<(), StartError> {
+    let _inside = runtime.enter();
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Thread)?;
+    runtime.spawn(http::serve(listener, Arc::new(handler), limits));
+    Ok(())
+}
