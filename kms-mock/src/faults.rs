@@ -312,7 +312,7 @@ impl Engine {
 }
 
 /// The keys that a call names, as it names them. A body that is no JSON names none.
-fn named_keys(body: &[u8]) -> Vec<String> {
+pub(crate) fn named_keys(body: &[u8]) -> Vec<String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Keys {

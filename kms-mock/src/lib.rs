@@ -23,6 +23,7 @@
 //!                                +-> audit: one CloudTrail event for each call
 //! ```
 
+mod audit;
 mod auth;
 mod call;
 mod clock;
@@ -30,10 +31,13 @@ mod control;
 mod endpoint;
 mod error;
 mod faults;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod mock;
 mod operation;
 mod service;
+mod store;
 mod wire;
 
 pub use faults::{Fault, Faults, InjectedError, InvalidFault, Latency, Outage, Rate, RunningFault, Settings};

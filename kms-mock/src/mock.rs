@@ -6,9 +6,10 @@
 //!   drop  -------- stop ---------------->  ends all connections; joined
 //! ```
 
+use std::fmt::Display;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,13 +17,16 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
+use crate::audit::AuditLog;
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::endpoint::Endpoint;
 use crate::faults::{Faults, Settings};
 use crate::http::{self, Handler, Limits};
 use crate::service::{Service, ServiceConfig};
+use crate::store::Seed;
 
 mod error;
 
@@ -43,6 +47,8 @@ pub enum Audit {
 
 /// Answers take microseconds, of which the socket takes most: two threads feed more clients than a test has.
 const WORKERS: usize = 2;
+/// Of the audit log, in memory: less than 2 KiB each.
+const EVENTS_KEPT: usize = 4096;
 
 /// A mock that runs until it is dropped.
 ///
@@ -51,7 +57,8 @@ const WORKERS: usize = 2;
 pub struct MockKms {
     endpoint: SocketAddr,
     control: Option<SocketAddr>,
-    config: ServiceConfig,
+    account: String,
+    region: String,
     service: Arc<Service>,
     faults: Faults,
     clock: Arc<Clock>,
@@ -89,19 +96,19 @@ impl MockKms {
     /// The region in its ARNs.
     #[must_use]
     pub fn region(&self) -> &str {
-        &self.config.region
+        &self.region
     }
 
     /// The account in its ARNs.
     #[must_use]
     pub fn account(&self) -> &str {
-        &self.config.account
+        &self.account
     }
 
-    /// What the audit log has, oldest first: the latest thousands of events in CloudTrail's shape.
+    /// What the audit log has, oldest first: the last 4096 events, in CloudTrail's shape.
     #[must_use]
     pub fn audit_events(&self) -> Vec<Value> {
-        self.service.audit_events()
+        self.service.audit().events()
     }
 
     /// The faults that it makes on purpose: none at first.
@@ -132,7 +139,11 @@ impl Drop for MockKms {
 pub struct MockKmsBuilder {
     listen: SocketAddr,
     control: Option<SocketAddr>,
-    config: ServiceConfig,
+    account: String,
+    region: String,
+    audit: Audit,
+    state: Option<PathBuf>,
+    seed_keys: Option<PathBuf>,
     aliases: Vec<String>,
     settings: Settings,
     limits: Limits,
@@ -143,7 +154,11 @@ impl Default for MockKmsBuilder {
         Self {
             listen: any_port(),
             control: None,
-            config: ServiceConfig::default(),
+            account: "000000000000".to_owned(),
+            region: "us-east-1".to_owned(),
+            audit: Audit::default(),
+            state: None,
+            seed_keys: None,
             aliases: Vec::new(),
             settings: Settings::default(),
             limits: Limits::default(),
@@ -177,31 +192,31 @@ impl MockKmsBuilder {
 
     /// Keeps keys in this file, so that another mock can go on with them.
     pub fn state(mut self, path: impl Into<PathBuf>) -> Self {
-        self.config.state = Some(path.into());
+        self.state = Some(path.into());
         self
     }
 
     /// Makes the keys that this file describes.
     pub fn seed_keys(mut self, path: impl Into<PathBuf>) -> Self {
-        self.config.seeds = Some(path.into());
+        self.seed_keys = Some(path.into());
         self
     }
 
     /// Where audit events go.
     pub fn audit(mut self, audit: Audit) -> Self {
-        self.config.audit = audit;
+        self.audit = audit;
         self
     }
 
     /// The region in its ARNs.
     pub fn region(mut self, region: impl Into<String>) -> Self {
-        self.config.region = region.into();
+        self.region = region.into();
         self
     }
 
     /// The account in its ARNs: twelve digits.
     pub fn account(mut self, account: impl Into<String>) -> Self {
-        self.config.account = account.into();
+        self.account = account.into();
         self
     }
 
@@ -233,10 +248,7 @@ impl MockKmsBuilder {
         let endpoint = bind(self.listen)?;
         let control = self.control.map(bind).transpose()?;
         let clock = Arc::new(Clock::default());
-        let service = Arc::new(Service::new(self.config.clone(), clock.clone())?);
-        for alias in &self.aliases {
-            service.ensure_alias(alias)?;
-        }
+        let service = Arc::new(self.service(clock.clone())?);
         let faults = Faults::new(service.clone());
         faults.set_settings(self.settings)?;
 
@@ -277,13 +289,66 @@ impl MockKmsBuilder {
         Ok(MockKms {
             endpoint: endpoint_address,
             control: control_address,
-            config: self.config,
+            account: self.account,
+            region: self.region,
             service,
             faults,
             clock,
             stop: Some(stop),
             thread: Some(thread),
         })
+    }
+}
+
+impl MockKmsBuilder {
+    fn service(&self, clock: Arc<Clock>) -> Result<Service, StartError> {
+        if self.account.len() != 12 || !self.account.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(StartError::Keys("an account has twelve digits".to_owned()));
+        }
+        if self.region.is_empty()
+            || !self
+                .region
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        {
+            return Err(StartError::Keys("a region has letters, digits and hyphens".to_owned()));
+        }
+        let unusable = |path: &Path, error: &dyn Display| StartError::Keys(format!("{}: {error}", path.display()));
+        let seeds = match &self.seed_keys {
+            None => Vec::new(),
+            Some(path) => {
+                let text = std::fs::read(path)
+                    .map(Zeroizing::new)
+                    .map_err(|error| unusable(path, &error))?;
+                Seed::parse_file(&text).map_err(|error| unusable(path, &error))?
+            }
+        };
+        let audit = match &self.audit {
+            Audit::Memory => AuditLog::default(),
+            Audit::Stdout => AuditLog::to_stdout(),
+            Audit::File(path) => AuditLog::to_file(path).map_err(|error| unusable(path, &error))?,
+        };
+        let service = Service::new(ServiceConfig {
+            account: self.account.clone(),
+            region: self.region.clone(),
+            clock,
+            audit: audit.keeping(EVENTS_KEPT),
+            state: self.state.clone(),
+            seeds,
+            ..ServiceConfig::default()
+        })
+        .map_err(|error| StartError::Keys(error.to_string()))?;
+        for alias in &self.aliases {
+            service.ensure_alias(alias).map_err(|error| {
+                let what = if error.message.is_empty() {
+                    &error.kind
+                } else {
+                    &error.message
+                };
+                StartError::Keys(format!("key {alias:?}: {what}"))
+            })?;
+        }
+        Ok(service)
     }
 }
 

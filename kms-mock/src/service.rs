@@ -1,40 +1,43 @@
-//! The service: from a call to an answer.
+//! The service: from a call to an answer. Stand-in.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
+use crate::audit::AuditLog;
 use crate::call::Call;
 use crate::clock::Clock;
 use crate::error::KmsError;
-use crate::mock::Audit;
+use crate::store::Seed;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct ServiceConfig {
     pub(crate) account: String,
     pub(crate) region: String,
-    pub(crate) audit: Audit,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) audit: AuditLog,
     pub(crate) state: Option<PathBuf>,
-    pub(crate) seeds: Option<PathBuf>,
+    pub(crate) seeds: Vec<Seed>,
+    pub(crate) max_context_bytes: usize,
 }
 
 /// All keys, and what may be done with them.
 #[derive(Debug)]
-pub(crate) struct Service {}
+pub(crate) struct Service {
+    audit: AuditLog,
+}
 
 impl Service {
-    pub(crate) fn new(config: ServiceConfig, clock: Arc<Clock>) -> Result<Self, KmsError> {
+    pub(crate) fn new(config: ServiceConfig) -> Result<Self, String> {
         let _ = (
             config.account,
             config.region,
-            config.audit,
+            config.clock,
             config.state,
             config.seeds,
-            clock,
+            config.max_context_bytes,
         );
-        Ok(Self {})
+        Ok(Self { audit: config.audit })
     }
 
     /// Answers a call, and writes it into the audit log: the JSON text, empty for operations that answer nothing.
@@ -55,16 +58,15 @@ impl Service {
         let _ = (call, error);
     }
 
-    pub(crate) fn ensure_alias(&self, name: &str) -> Result<(), KmsError> {
-        let _ = name;
-        Ok(())
+    pub(crate) fn ensure_alias(&self, name: &str) -> Result<String, KmsError> {
+        Ok(name.to_owned())
     }
 
     pub(crate) fn set_propagation_delay(&self, delay: Duration) {
         let _ = delay;
     }
 
-    pub(crate) fn audit_events(&self) -> Vec<Value> {
-        Vec::new()
+    pub(crate) fn audit(&self) -> &AuditLog {
+        &self.audit
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use crate::error::KmsError;
 use crate::faults::InvalidFault;
 
 /// Why a mock did not start.
@@ -50,11 +49,5 @@ impl std::error::Error for StartError {
 impl From<InvalidFault> for StartError {
     fn from(error: InvalidFault) -> Self {
         Self::Setting(error)
-    }
-}
-
-impl From<KmsError> for StartError {
-    fn from(error: KmsError) -> Self {
-        Self::Keys(format!("{}: {}", error.kind, error.message))
     }
 }
