@@ -281,12 +281,11 @@ fn too_many_calls_are_throttled_with_the_words_of_the_service() {
 fn an_outage_of_either_kind_meets_every_request_and_passes() {
     let kms = mock();
     let set = |outage| {
-        kms.faults()
-            .set_settings(Settings {
-                outage,
-                ..Settings::default()
-            })
-            .unwrap()
+        let settings = Settings {
+            outage,
+            ..Settings::default()
+        };
+        kms.faults().set_settings(settings).unwrap();
     };
     let mut client = Client::new(&kms.endpoint());
     assert_eq!(client.call("ListKeys", "{}").status, 200);
