@@ -7,9 +7,10 @@
 //!
 //! One seeded generator is behind all of it: the same calls in the same order meet the same faults.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -39,15 +40,16 @@ struct Shared {
     /// Nothing is set: calls need not ask further.
     quiet: AtomicBool,
     engine: Mutex<Engine>,
-    service: Arc<Service>,
+    /// A handle does not keep the keys of a mock that has ended.
+    service: Weak<Service>,
 }
 
 impl Faults {
-    pub(crate) fn new(service: Arc<Service>) -> Self {
+    pub(crate) fn new(service: &Arc<Service>) -> Self {
         let shared = Shared {
             quiet: AtomicBool::new(true),
             engine: Mutex::new(Engine::default()),
-            service,
+            service: Arc::downgrade(service),
         };
         Self {
             shared: Arc::new(shared),
@@ -112,9 +114,9 @@ impl Faults {
     /// They make no sense.
     pub fn set_settings(&self, settings: Settings) -> Result<(), InvalidFault> {
         settings.check()?;
-        self.shared
-            .service
-            .set_propagation_delay(Duration::from_millis(settings.propagation_delay_ms));
+        if let Some(service) = self.shared.service.upgrade() {
+            service.set_propagation_delay(Duration::from_millis(settings.propagation_delay_ms));
+        }
         self.change(|engine| engine.set(settings));
         Ok(())
     }
@@ -132,8 +134,12 @@ impl Faults {
         if self.shared.quiet.load(Ordering::Acquire) {
             return Plan::default();
         }
-        let keys = named_keys(call.body);
-        let names = |rule: &str| keys.iter().any(|key| resource(key) == resource(rule));
+        // Most rules have no key, and then nobody reads the body.
+        let keys = OnceCell::new();
+        let names = |rule: &str| {
+            let keys: &Vec<String> = keys.get_or_init(|| named_keys(call.body));
+            keys.iter().any(|key| resource(key) == resource(rule))
+        };
         self.lock().plan(
             call.operation.name(),
             call.operation.is_cryptographic(),

@@ -47,6 +47,8 @@ pub enum Audit {
 
 /// Answers take microseconds, of which the socket takes most: two threads feed more clients than a test has.
 const WORKERS: usize = 2;
+/// With an answer that is being made when the mock ends: an audit log that nobody reads may block it for ever.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Of the audit log, in memory: less than 2 KiB each.
 const EVENTS_KEPT: usize = 4096;
 
@@ -249,7 +251,7 @@ impl MockKmsBuilder {
         let control = self.control.map(bind).transpose()?;
         let clock = Arc::new(Clock::default());
         let service = Arc::new(self.service(clock.clone())?);
-        let faults = Faults::new(service.clone());
+        let faults = Faults::new(&service);
         faults.set_settings(self.settings)?;
 
         let endpoint_address = endpoint.local_addr().map_err(StartError::Thread)?;
@@ -283,8 +285,11 @@ impl MockKmsBuilder {
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new()
             .name("kms-mock".to_owned())
-            // The sender is dropped with the mock, and then the runtime, and all connections with it.
-            .spawn(move || _ = runtime.block_on(stopped))
+            .spawn(move || {
+                // The sender is dropped with the mock: an error is the signal. With the runtime, all connections end.
+                let _ = runtime.block_on(stopped);
+                runtime.shutdown_timeout(PATIENCE);
+            })
             .map_err(StartError::Thread)?;
         Ok(MockKms {
             endpoint: endpoint_address,
