@@ -306,3 +306,22 @@ fn an_outage_of_either_kind_meets_every_request_and_passes() {
     set(None);
     assert_eq!(call(&kms.endpoint(), "ListKeys", "{}").status, 200);
 }
+
+#[test]
+#[ignore = "the service is a stand-in"]
+fn a_disabled_key_works_until_the_change_has_spread() {
+    let kms = mock();
+    let delay = Duration::from_secs(600);
+    let settings = Settings {
+        propagation_delay_ms: 600_000,
+        ..Settings::default()
+    };
+    kms.faults().set_settings(settings).unwrap();
+    kms.advance_clock(delay);
+    let mut client = Client::new(&kms.endpoint());
+    let id = client.call("DescribeKey", r#"{"KeyId":"alias/a"}"#).json()["KeyMetadata"]["KeyId"].clone();
+    assert_eq!(client.call("DisableKey", &format!(r#"{{"KeyId":{id}}}"#)).status, 200);
+    assert_eq!(client.call("GenerateDataKey", GENERATE).status, 200);
+    kms.advance_clock(delay);
+    assert_eq!(client.call("GenerateDataKey", GENERATE).kind(), "DisabledException");
+}

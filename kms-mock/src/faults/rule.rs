@@ -248,4 +248,35 @@ mod tests {
             assert!(drawn <= Duration::from_millis(6), "{drawn:?}");
         }
     }
+
+    #[test]
+    fn a_fault_must_do_one_thing() {
+        let two = Fault {
+            hang: true,
+            truncate_body: true,
+            ..Fault::default()
+        };
+        let unlikely = Fault {
+            probability: 1.5,
+            hang: true,
+            ..Fault::default()
+        };
+        let unknown = Fault {
+            op: Some("Conjure".to_owned()),
+            hang: true,
+            ..Fault::default()
+        };
+        let success = InjectedError {
+            kind: "X".to_owned(),
+            message: None,
+            status: Some(200),
+        };
+        let fine = Fault {
+            error: Some(success),
+            ..Fault::default()
+        };
+        for wrong in [Fault::default(), two, unlikely, unknown, fine] {
+            assert!(wrong.check().is_err(), "{wrong:?}");
+        }
+    }
 }
