@@ -25,6 +25,7 @@
 
 mod audit;
 mod auth;
+mod blob;
 mod call;
 mod clock;
 mod control;
