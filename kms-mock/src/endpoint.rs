@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
@@ -61,8 +61,7 @@ impl Handler for Endpoint {
             }
             Ending::Reset => Err(peer.reset()),
             Ending::Hang => {
-                // hyper drops this when the client leaves.
-                sleep(HANG).await;
+                let _ = timeout(HANG, peer.left()).await;
                 Err(Hangup)
             }
         }

@@ -5,9 +5,8 @@
 //! ```
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,14 +16,16 @@ use hyper::header::EXPECT;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 mod body;
+mod socket;
 
 pub(crate) use body::Body;
+use socket::Socket;
 
 /// Bounds on what one client, and all of them, can take.
 #[derive(Debug, Clone, Copy)]
@@ -73,21 +74,19 @@ pub(crate) trait Handler: Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) address: String,
-    reset: AtomicBool,
+    socket: Socket,
 }
 
 impl Peer {
-    fn new(address: IpAddr) -> Self {
-        Self {
-            address: address.to_string(),
-            reset: AtomicBool::new(false),
-        }
-    }
-
     /// The connection shall end with a RST, not a FIN.
     pub(crate) fn reset(&self) -> Hangup {
-        self.reset.store(true, Ordering::Relaxed);
+        self.socket.reset();
         Hangup
+    }
+
+    /// Waits until the client has closed its side, or has sent its next request.
+    pub(crate) async fn left(&self) {
+        self.socket.closed().await;
     }
 }
 
@@ -127,25 +126,25 @@ pub(crate) async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, li
 
 async fn connection<H: Handler>(stream: TcpStream, address: SocketAddr, handler: Arc<H>, limits: Limits) {
     let _ = stream.set_nodelay(true);
-    let peer = Arc::new(Peer::new(address.ip()));
-    let service = {
-        let peer = peer.clone();
-        service_fn(move |request| {
-            let (handler, peer) = (handler.clone(), peer.clone());
-            async move { handler.handle(request, &peer).await }
-        })
-    };
-    let mut connection = http1::Builder::new()
+    let socket = Socket::new(stream);
+    let peer = Arc::new(Peer {
+        address: address.ip().to_string(),
+        socket: socket.clone(),
+    });
+    let service = service_fn(move |request| {
+        let (handler, peer) = (handler.clone(), peer.clone());
+        async move { handler.handle(request, &peer).await }
+    });
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(HEAD_LIMIT)
         .pipeline_flush(true)
-        .serve_connection(TokioIo::new(stream), service);
+        // Who has sent all may close its side, and is answered.
+        .half_close(true)
+        .serve_connection(socket, service);
     // However it ended, it ended: there is nobody to tell.
-    let _ = (&mut connection).await;
-    if peer.reset.load(Ordering::Relaxed) {
-        let _ = connection.into_parts().io.into_inner().set_zero_linger();
-    }
+    let _ = connection.await;
 }
 
 /// Why a body was not read.

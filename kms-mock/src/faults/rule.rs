@@ -40,7 +40,7 @@ pub struct Fault {
     /// This is answered; the call is not made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<InjectedError>,
-    /// Nothing is answered until the client leaves, or five minutes have passed; the call is not made.
+    /// Nothing is answered until the client closes its side, or five minutes have passed; the call is not made.
     pub hang: bool,
     /// The connection ends with a RST; the call is not made.
     pub reset_connection: bool,
