@@ -62,7 +62,7 @@ impl Control {
     fn route(&self, method: &Method, path: &str, body: &[u8]) -> Answer {
         match (path, method) {
             ("/health", &Method::GET) => ok(&json!({"status": "ok", "mock": "not a real key service"})),
-            ("/audit", &Method::GET) => ok(&json!({"Records": self.service.audit().events()})),
+            ("/audit", &Method::GET) => ok(&self.service.audit().export()),
             ("/clock", &Method::GET) => self.clock(),
             ("/clock", &Method::POST) => {
                 self.clock

@@ -176,6 +176,13 @@ impl Service {
 
     fn answer(&self, exchange: &mut Exchange<'_>) -> Result<Vec<u8>, KmsError> {
         let operation = exchange.call.operation;
+        if exchange.call.region != self.region {
+            let message = format!(
+                "Credential should be scoped to a valid region: this is {}.",
+                self.region
+            );
+            return Err(KmsError::new("InvalidSignatureException", message));
+        }
         if exchange.is_grantee() && !operation.is_grantable() {
             return Err(exchange.denied(operation.name(), "*"));
         }

@@ -25,7 +25,7 @@ pub(crate) use self::grant::{Constraints, Grant};
 pub(crate) use self::key::{Key, KeyManager, KeyStatus};
 pub(crate) use self::material::{Material, MaterialId, RotationType};
 pub(crate) use self::persist::{StateFile, StateFileError};
-pub(crate) use self::seed::{Seed, SeedError};
+pub(crate) use self::seed::Seed;
 use crate::error::KmsError;
 
 /// All there is, at one moment.

@@ -79,7 +79,6 @@ fn settings_are_set_whole_or_in_part() {
 }
 
 #[test]
-#[ignore = "the service is a stand-in"]
 fn the_clock_goes_forward() {
     let (kms, url) = mock();
     kms.advance_clock(Duration::from_secs(100));
@@ -97,7 +96,6 @@ fn the_clock_goes_forward() {
 }
 
 #[test]
-#[ignore = "the service is a stand-in"]
 fn audit_events_can_be_read() {
     let (kms, url) = mock();
     assert_eq!(control(&url, "GET", "/audit", "").json(), json!({"Records": []}));

@@ -33,7 +33,6 @@ fn error(kind: &str) -> Option<InjectedError> {
 }
 
 #[test]
-#[ignore = "the service is a stand-in"]
 fn an_error_is_answered_and_written_into_the_audit_log() {
     let kms = mock();
     let message = Some("no".to_owned());
@@ -220,7 +219,6 @@ fn a_reset_is_a_reset() {
 }
 
 #[test]
-#[ignore = "the service is a stand-in"]
 fn a_cut_off_answer_promises_more_than_comes() {
     let kms = mock();
     kms.faults()
@@ -308,7 +306,6 @@ fn an_outage_of_either_kind_meets_every_request_and_passes() {
 }
 
 #[test]
-#[ignore = "the service is a stand-in"]
 fn a_disabled_key_works_until_the_change_has_spread() {
     let kms = mock();
     let delay = Duration::from_secs(600);
