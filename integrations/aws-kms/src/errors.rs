@@ -56,13 +56,13 @@ where
     let name = operation.name();
     let source = match error {
         SdkError::ServiceError(answer) => {
-            let status = answer.raw().status().as_u16();
-            return refused(operation, key, status, answer.into_err());
+            let status = answer.raw().status();
+            if status.is_success() {
+                return unreadable(operation, key);
+            }
+            return refused(operation, key, status.as_u16(), answer.into_err());
         }
-        SdkError::ResponseError(_) => {
-            let message = format!("{name}: the answer of KMS cannot be read; try again, and check the endpoint");
-            return failure(Unavailable, key, message);
-        }
+        SdkError::ResponseError(_) => return unreadable(operation, key),
         SdkError::TimeoutError(_) => {
             let message = format!("{name}: KMS did not answer in time; try again, and check the network");
             return failure(Unavailable, key, message);
@@ -93,6 +93,15 @@ where
     let mut failure = failure(class, key, format!("{name}: {what}"));
     failure.source = Some(Arc::from(source));
     failure
+}
+
+/// What is wrong with the answer is not told: it might quote it.
+fn unreadable(operation: Operation, key: &KmsKey) -> ProviderError {
+    let message = format!(
+        "{}: the answer of KMS cannot be read; try again, and check the endpoint",
+        operation.name()
+    );
+    failure(ProviderErrorClass::Unavailable, key, message)
 }
 
 /// What KMS answered with an error.
