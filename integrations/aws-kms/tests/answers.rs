@@ -13,7 +13,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kms::config::{Credentials, Region, SharedCredentialsProvider};
 use sealstone::{
     Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyMatch, KeyProvider, ProviderError,
-    ProviderErrorClass, WrappedKey,
+    ProviderErrorClass, Rewrap, SlotChoice, WrappedKey,
 };
 use sealstone_aws_kms::{AwsKms, AwsKmsBuilder};
 use tracing::field::{Field, Visit};
@@ -482,6 +482,34 @@ fn reencrypt_asks_for_keys_that_the_caller_named() {
         !body.contains(OTHER) && body.matches(r#"KeyId":"alias/mine""#).count() == 2,
         "{body}"
     );
+}
+
+#[test]
+fn between_kms_keys_a_rewrap_is_one_reencrypt() {
+    let body = format!(r#"{{"CiphertextBlob":"bmV3","SourceKeyId":"{OTHER}","KeyId":"{ARN}"}}"#);
+    let (old, reencrypted) = (|| key(OTHER, KEY), Answer::Json(200, body));
+    let opening = vec![old(), old(), reencrypted.clone()];
+    for (answers, opens, operations) in [
+        (opening, true, &["GenerateDataKey", "Decrypt", "ReEncrypt"][..]),
+        (vec![old(), reencrypted], false, &["GenerateDataKey", "ReEncrypt"][..]),
+    ] {
+        let fake = Fake::start(answers);
+        let old = Arc::new(fake.builder(OTHER).build().unwrap());
+        let new = fake
+            .builder(ARN)
+            .rewraps_from([OTHER.parse().unwrap()])
+            .build()
+            .unwrap();
+        let object = Encryptor::new(old.clone()).seal(b"plain").unwrap();
+        let rewrap = Rewrap::new(Decryptor::new(old.clone())).replace(SlotChoice::Key(old), Arc::new(new));
+        let rewrap = if opens { rewrap } else { rewrap.without_opening() };
+        let header = Decryptor::read_header(object.as_slice()).unwrap();
+        let header = rewrap.header(header.header()).unwrap().unwrap();
+        assert_eq!(header.slots(), [WrappedKey::new("aws-kms", ARN, b"new".as_slice())]);
+        let seen = fake.seen.lock().unwrap();
+        let asked: Vec<&str> = seen.iter().map(|(operation, _)| operation.as_str()).collect();
+        assert_eq!(asked, operations);
+    }
 }
 
 #[test]
