@@ -171,6 +171,13 @@ impl AwsKmsBuilder {
         {
             return refused(format!("it is a key of {own}, and the region to ask is {region}"));
         }
+        if let Some(url) = &settings.endpoint_url
+            && !is_url(url)
+        {
+            return refused(format!(
+                "its endpoint {url:?} is not a URL that begins with http:// or https://"
+            ));
+        }
         settings.region = key.region().map(str::to_owned).or(self.region);
         AwsKms::new(settings, Limit::new(self.max_concurrent, self.max_per_second))
     }
@@ -217,6 +224,14 @@ impl Settings {
         }
         loader.load().await
     }
+}
+
+/// What is plainly none is found before the first call; the rest is the client's.
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(|byte| byte.is_ascii_graphic())
+    })
 }
 
 /// Nothing of a configuration that may hold credentials.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kms::config::{Credentials, Region, SharedCredentialsProvider};
 use sealstone::{
-    Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyMatch, KeyProvider, ProviderError,
+    DataKey, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyMatch, KeyProvider, ProviderError,
     ProviderErrorClass, Rewrap, SlotChoice, WrappedKey,
 };
 use sealstone_aws_kms::{AwsKms, AwsKmsBuilder};
@@ -247,7 +247,7 @@ fn an_answer_for_another_key_is_refused() {
         let error = generate(provider).unwrap_err();
         assert_eq!(error.class, ProviderErrorClass::Denied);
         assert!(error.message.contains(OTHER), "{error}");
-        let data_key = sealstone::DataKey::random().unwrap();
+        let data_key = DataKey::random().unwrap();
         let wrapped = pollster::block_on(provider.wrap(&data_key, &context()));
         assert_eq!(wrapped.unwrap_err().class, ProviderErrorClass::Denied);
         let rebound = pollster::block_on(provider.rebind(&slot(ARN), &context(), &context()));
@@ -518,6 +518,9 @@ fn settings_that_contradict_each_other_are_refused_and_debug_shows_no_credential
     let alias = "alias/mine".parse().unwrap();
     for builder in [
         fake.builder(ARN).region("eu-west-1"),
+        fake.builder(ARN).endpoint_url("127.0.0.1:4599"),
+        fake.builder(ARN).endpoint_url("ftp://127.0.0.1"),
+        fake.builder(ARN).endpoint_url("https://"),
         fake.builder(ARN).allow_only([OTHER.parse().unwrap()]),
         fake.builder("alias/mine").allow_only([alias]),
     ] {
@@ -531,6 +534,20 @@ fn settings_that_contradict_each_other_are_refused_and_debug_shows_no_credential
         !shown.contains("AKIDEXAMPLE") && !shown.contains("very-secret"),
         "{shown}"
     );
+}
+
+/// The client's own error quotes the request.
+#[test]
+fn a_request_that_cannot_be_sent_is_not_shown() {
+    let data_key = DataKey::from_slice(&[7; 32]).unwrap();
+    for url in ["http://[::1", "http://a:b:c"] {
+        let builder = AwsKms::builder(ARN.parse().unwrap()).config(config()).endpoint_url(url);
+        let provider = builder.build().unwrap();
+        let error = pollster::block_on(provider.wrap(&data_key, &context())).unwrap_err();
+        assert_eq!(error.class, ProviderErrorClass::Configuration, "{error}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("BwcHBw") && error.source.is_none(), "{shown}");
+    }
 }
 
 /// Everything that is logged, at every level.
