@@ -1,8 +1,9 @@
 //! What an [`AwsKms`] is made of, and the client made of that.
 
+use std::fmt;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::Region;
 use aws_sdk_kms::config::retry::RetryConfig;
@@ -26,7 +27,7 @@ pub struct AwsKmsBuilder {
 }
 
 /// What is needed after the building.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) key: KmsKey,
     /// Key ARNs; `None` for all.
@@ -36,6 +37,7 @@ pub(crate) struct Settings {
     /// `None` for that of the environment.
     pub(crate) region: Option<String>,
     pub(crate) timeout: Duration,
+    config: Option<SdkConfig>,
     endpoint_url: Option<String>,
     profile: Option<String>,
     attempt_timeout: Duration,
@@ -52,6 +54,7 @@ impl AwsKmsBuilder {
                 sources: Vec::new(),
                 region: None,
                 timeout: Duration::from_secs(30),
+                config: None,
                 endpoint_url: None,
                 profile: None,
                 attempt_timeout: Duration::from_secs(5),
@@ -62,6 +65,13 @@ impl AwsKmsBuilder {
             max_concurrent: None,
             max_per_second: None,
         }
+    }
+
+    /// The configuration to begin with, in the place of the environment's: for programs that have one, with
+    /// credentials of their own. Its retries and timeouts are not used.
+    pub fn config(mut self, config: SdkConfig) -> Self {
+        self.settings.config = Some(config);
+        self
     }
 
     /// Where KMS is asked, such as `http://127.0.0.1:4599` for a local one. By default AWS's own endpoint of the
@@ -107,7 +117,7 @@ impl AwsKmsBuilder {
     }
 
     /// How many calls are begun in a second, evenly spread; at least 1. By default there is no limit. Attempts after
-    /// a failed one are not counted: they are few, and each waits longer than the last.
+    /// a failed one are not counted: they are few, and far apart.
     pub const fn max_per_second(mut self, calls: u32) -> Self {
         self.max_per_second = Some(calls);
         self
@@ -161,6 +171,13 @@ impl AwsKmsBuilder {
         {
             return refused(format!("it is a key of {own}, and the region to ask is {region}"));
         }
+        if let Some(url) = &settings.endpoint_url
+            && !is_url(url)
+        {
+            return refused(format!(
+                "its endpoint {url:?} is not a URL that begins with http:// or https://"
+            ));
+        }
         settings.region = key.region().map(str::to_owned).or(self.region);
         AwsKms::new(settings, Limit::new(self.max_concurrent, self.max_per_second))
     }
@@ -172,28 +189,62 @@ impl Settings {
     /// # Errors
     /// Class `Configuration` if there is no region.
     pub(crate) async fn connect(&self) -> Result<Client, ProviderError> {
+        let config = match &self.config {
+            Some(config) => config.clone(),
+            None => self.load().await,
+        };
+        if self.region.is_none() && config.region().is_none() {
+            let message = "no region is known; name the key with @REGION, or set AWS_REGION";
+            return Err(failure(ProviderErrorClass::Configuration, &self.key, message));
+        }
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(self.connect_timeout)
             .operation_attempt_timeout(self.attempt_timeout)
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        let mut config = aws_sdk_kms::config::Builder::from(&config)
             .retry_config(RetryConfig::standard().with_max_attempts(self.max_attempts))
             .timeout_config(timeouts);
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
-        }
         if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
+            config = config.region(Region::new(region.clone()));
         }
-        let config = loader.load().await;
-        if config.region().is_none() {
-            let message = "no region is known; name the key with @REGION, or set AWS_REGION";
-            return Err(failure(ProviderErrorClass::Configuration, &self.key, message));
-        }
-        let mut config = aws_sdk_kms::config::Builder::from(&config);
         if let Some(url) = &self.endpoint_url {
             config = config.endpoint_url(url);
         }
         Ok(Client::from_conf(config.build()))
+    }
+
+    async fn load(&self) -> SdkConfig {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        }
+        // Known, it need not be asked of the machine.
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        loader.load().await
+    }
+}
+
+/// What is plainly none is found before the first call; the rest is the client's.
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(|byte| byte.is_ascii_graphic())
+    })
+}
+
+/// Nothing of a configuration that may hold credentials.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("key", &self.key)
+            .field("allowed", &self.allowed)
+            .field("sources", &self.sources)
+            .field("region", &self.region)
+            .field("endpoint_url", &self.endpoint_url)
+            .field("profile", &self.profile)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! From what the client reports to the engine's classes of failures, each with what to do.
 //!
-//! Only the parts of an error are kept that hold no part of an answer: an answer may hold a data key.
+//! Only the parts of an error are kept that quote no request and no answer: they may hold a data key.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -52,47 +52,89 @@ pub(crate) fn failed<E>(operation: Operation, key: &KmsKey, error: SdkError<E, H
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    use ProviderErrorClass::{Configuration, Unavailable};
-    let name = operation.name();
-    let source = match error {
-        SdkError::ServiceError(answer) => {
+    match error {
+        SdkError::ServiceError(answer) if !answer.raw().status().is_success() => {
             let status = answer.raw().status().as_u16();
-            return refused(operation, key, status, answer.into_err());
+            refused(operation, key, status, answer.into_err())
         }
-        SdkError::ResponseError(_) => {
-            let message = format!("{name}: the answer of KMS cannot be read; try again, and check the endpoint");
-            return failure(Unavailable, key, message);
-        }
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => unreadable(operation, key),
         SdkError::TimeoutError(_) => {
-            let message = format!("{name}: KMS did not answer in time; try again, and check the network");
-            return failure(Unavailable, key, message);
+            let message = format!(
+                "{}: KMS did not answer in time; try again, and check the network",
+                operation.name()
+            );
+            failure(ProviderErrorClass::Unavailable, key, message)
         }
-        _ => error.into_source(),
-    };
-    let Ok(source) = source else {
-        return failure(Unavailable, key, format!("{name}: KMS cannot be asked"));
-    };
-    let (class, what) = match causes(source.as_ref()).find_map(|cause| cause.downcast_ref()) {
-        Some(CredentialsError::CredentialsNotLoaded(_)) => (
+        SdkError::DispatchFailure(ref dispatch) => {
+            // A connection that ended early is of another kind, but of a known one.
+            let is_network = dispatch.is_io() || dispatch.is_timeout() || dispatch.as_other().is_some();
+            not_sent(operation, key, is_network, error.into_source().ok())
+        }
+        other => not_sent(operation, key, false, other.into_source().ok()),
+    }
+}
+
+/// A request that did not get as far as KMS.
+fn not_sent(
+    operation: Operation,
+    key: &KmsKey,
+    is_network: bool,
+    source: Option<Box<dyn Error + Send + Sync>>,
+) -> ProviderError {
+    use ProviderErrorClass::{Configuration, Unavailable};
+    let first = source
+        .as_ref()
+        .map(|source| -> &(dyn Error + 'static) { source.as_ref() });
+    let underneath = || first.into_iter().flat_map(causes);
+    let credentials: Option<&CredentialsError> = underneath().find_map(|cause| cause.downcast_ref());
+    let says = |text: &str| underneath().any(|cause| cause.to_string().starts_with(text));
+    let late = "the AWS credentials did not come in time; try again";
+    let (class, what) = match (credentials, first) {
+        (Some(CredentialsError::CredentialsNotLoaded(_)), _) => (
             Configuration,
-            "there are no AWS credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with `aws sso login`"
+            "there are no AWS credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in \
+             with `aws sso login`"
                 .to_owned(),
         ),
-        Some(CredentialsError::ProviderTimedOut(_)) => {
-            (Unavailable, "the AWS credentials did not come in time; try again".to_owned())
+        (Some(CredentialsError::ProviderTimedOut(_)), _) => (Unavailable, late.to_owned()),
+        (Some(error), _) => {
+            let message = format!(
+                "the AWS credentials cannot be had ({}); sign in again, or check the profile",
+                chain(error)
+            );
+            (Configuration, message)
         }
-        Some(error) => (
-            Configuration,
-            format!("the AWS credentials cannot be had ({}); sign in again, or check the profile", chain(error)),
-        ),
-        None => (
-            Unavailable,
-            format!("KMS cannot be reached ({}); check the network, the region and the endpoint", chain(source.as_ref())),
-        ),
+        (None, Some(error)) if is_network => {
+            let message = format!(
+                "KMS cannot be reached ({}); check the network, the region and the endpoint",
+                chain(error)
+            );
+            (Unavailable, message)
+        }
+        // For these the client has no public types.
+        _ if says("identity resolver timed out") => (Unavailable, late.to_owned()),
+        _ => {
+            // What is left may quote the whole request, and so the data key of an Encrypt: nothing of it is kept.
+            let (class, message) = if says("failed to apply endpoint") {
+                (Configuration, "the endpoint that is configured is not a URL")
+            } else {
+                (Unavailable, "no exchange with KMS came about; check the endpoint and the AWS configuration")
+            };
+            return failure(class, key, format!("{}: {message}", operation.name()));
+        }
     };
-    let mut failure = failure(class, key, format!("{name}: {what}"));
-    failure.source = Some(Arc::from(source));
+    let mut failure = failure(class, key, format!("{}: {what}", operation.name()));
+    failure.source = source.map(Arc::from);
     failure
+}
+
+/// What is wrong with the answer is not told: it might quote it.
+fn unreadable(operation: Operation, key: &KmsKey) -> ProviderError {
+    let message = format!(
+        "{}: the answer of KMS cannot be read; try again, and check the endpoint",
+        operation.name()
+    );
+    failure(ProviderErrorClass::Unavailable, key, message)
 }
 
 /// What KMS answered with an error.

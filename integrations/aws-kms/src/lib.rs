@@ -33,3 +33,8 @@ pub use provider::AwsKms;
 
 /// The provider id of the slots.
 const ID: &str = "aws-kms";
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

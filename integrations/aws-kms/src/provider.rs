@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
@@ -21,6 +22,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OnceCell, SemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
 use zeroize::Zeroizing;
 
 use crate::builder::{AwsKmsBuilder, Settings};
@@ -31,6 +34,9 @@ use crate::{ID, KmsKey};
 
 /// What KMS takes for a wrapped key.
 const MAX_CIPHERTEXT_LEN: usize = 6144;
+
+/// In the place of a timeout that no clock counts.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A key of AWS KMS.
 ///
@@ -86,7 +92,8 @@ impl AwsKms {
         T: Send + 'static,
         F: Future<Output = Result<T, ProviderError>> + Send + 'static,
     {
-        let deadline = Instant::now() + self.shared.settings.timeout;
+        let now = Instant::now();
+        let deadline = now.checked_add(self.shared.settings.timeout).unwrap_or(now + LONGEST);
         let work = work(Arc::clone(&self.shared), deadline);
         let unavailable = |message: String| failure(ProviderErrorClass::Unavailable, self.key(), message);
         let Some(runtime) = &self.runtime else {
@@ -99,7 +106,7 @@ impl AwsKms {
             Ok(Err(_)) => {
                 let timeout = self.shared.settings.timeout;
                 Err(unavailable(format!(
-                    "no answer of KMS within {timeout:?}; try again, and check the network"
+                    "no answer of KMS within {timeout:?}, all waiting included; try again, and check the network"
                 )))
             }
             Err(error) => Err(unavailable("the call ended early".to_owned()).with_source(error)),
@@ -240,12 +247,14 @@ impl Shared {
 
     async fn wrap(&self, data_key: &DataKey, context: Context, deadline: Instant) -> Result<WrappedKey, ProviderError> {
         let (_turn, client) = self.begin(deadline).await?;
+        // At the level of traces the client logs requests whole, and this one holds the key.
         let answer = client
             .encrypt()
             .key_id(self.key().id())
             .plaintext(Blob::new(data_key.expose().as_slice()))
             .set_encryption_context(context)
             .send()
+            .with_subscriber(NoSubscriber::new())
             .await
             .map_err(|error| failed(Operation::Encrypt, self.key(), error))?;
         self.wrapped(answer.key_id, answer.ciphertext_blob)
