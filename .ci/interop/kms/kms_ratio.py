@@ -18,11 +18,13 @@ from expect import expect, expect_equal
 from servers import Moto
 
 PAIRS = "GenerateDataKey+Decrypt"
+# Of one measurement of three kinds of calls: a server that hangs must not hold us up for ever.
+LIMIT_SECONDS = 300
 AIM_A_SECOND, AIM_TIMES_MOTO = 10_000, 20
 
 
 def pairs_a_second(command, *options):
-    done = subprocess.run([command, *map(str, options)], capture_output=True, text=True)
+    done = subprocess.run([command, *map(str, options)], capture_output=True, text=True, timeout=LIMIT_SECONDS)
     expect_equal(done.returncode, 0, f"the exit code of {command} {options} ({done.stderr.strip()})")
     found = re.search(rf"^{re.escape(PAIRS)} +(\d+) a second", done.stdout, re.MULTILINE)
     expect(found, f"{command} says how many pairs: {done.stdout!r}")
