@@ -25,8 +25,9 @@ pub(crate) struct Offer<'a> {
 /// A slot that was opened: its data key is the one that this payload was sealed under.
 pub(crate) struct Unlocked {
     pub(crate) data_key: DataKey,
-    /// Which of the header's slots it was.
+    /// Which of the header's slots it was, and which of the offered providers opened it.
     pub(crate) slot: usize,
+    pub(crate) provider: usize,
     keys: ContentKeys,
 }
 
@@ -50,8 +51,22 @@ pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<Un
     let candidates = candidates(header, offer.providers)?;
     let mut first_error = None;
     for (provider, slot) in candidates.into_iter().take(offer.max_provider_calls) {
-        match try_slot(header, provider, &header.slots[slot], &context).await {
-            Ok((data_key, keys)) => return Ok(Unlocked { data_key, slot, keys }),
+        match try_slot(
+            header,
+            offer.providers[provider].as_ref(),
+            &header.slots[slot],
+            &context,
+        )
+        .await
+        {
+            Ok((data_key, keys)) => {
+                return Ok(Unlocked {
+                    data_key,
+                    slot,
+                    provider,
+                    keys,
+                });
+            }
             Err(error) => {
                 first_error.get_or_insert(error);
             }
@@ -60,15 +75,15 @@ pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<Un
     Err(first_error.unwrap_or_else(|| no_usable_key(header, Vec::new())))
 }
 
-/// The slots worth a call: those that surely match first.
-fn candidates<'a>(header: &Header, providers: &'a [Arc<dyn KeyProvider>]) -> Result<Vec<(&'a dyn KeyProvider, usize)>> {
+/// The slots worth a call, each with the provider to ask: those that surely match first.
+fn candidates(header: &Header, providers: &[Arc<dyn KeyProvider>]) -> Result<Vec<(usize, usize)>> {
     let (mut sure, mut possible, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
-    for provider in providers.iter().map(Arc::as_ref) {
+    for (number, provider) in providers.iter().enumerate() {
         let slots = header.slots().iter().enumerate();
         for (index, slot) in slots.filter(|(_, slot)| slot.provider == provider.id()) {
             match provider.matches(slot) {
-                KeyMatch::Yes => sure.push((provider, index)),
-                KeyMatch::Maybe => possible.push((provider, index)),
+                KeyMatch::Yes => sure.push((number, index)),
+                KeyMatch::Maybe => possible.push((number, index)),
                 KeyMatch::No(reason) => reasons.extend(reason),
             }
         }

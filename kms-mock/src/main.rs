@@ -132,6 +132,6 @@ fn announce(mock: &MockKms, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "export AWS_ENDPOINT_URL_KMS={}", mock.endpoint())?;
     writeln!(to, "export AWS_ACCESS_KEY_ID=mock")?;
     writeln!(to, "export AWS_SECRET_ACCESS_KEY=mock")?;
-    writeln!(to, "export AWS_REGION={}", mock.region())?;
+    writeln!(to, "export AWS_DEFAULT_REGION={}", mock.region())?;
     to.flush()
 }

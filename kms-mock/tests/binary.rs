@@ -85,7 +85,7 @@ fn it_says_where_it_is_and_what_it_is_and_ends_when_told() {
             format!("export AWS_ENDPOINT_URL_KMS={url}"),
             "export AWS_ACCESS_KEY_ID=mock".to_owned(),
             "export AWS_SECRET_ACCESS_KEY=mock".to_owned(),
-            "export AWS_REGION=eu-west-1".to_owned(),
+            "export AWS_DEFAULT_REGION=eu-west-1".to_owned(),
         ];
         assert_eq!(out.lines().collect::<Vec<_>>(), expected);
         assert!(err.contains("NOT a real KMS"), "{err}");

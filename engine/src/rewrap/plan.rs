@@ -233,13 +233,21 @@ impl<'a> Plan<'a> {
                 continue;
             }
             for part in choice.parts() {
-                if is_meant(part, &slot.wrapped, &self.from).await? {
+                if self.was_opened_by(part, index) || is_meant(part, &slot.wrapped, &self.from).await? {
                     chosen.push(index);
                     break;
                 }
             }
         }
         Ok(chosen)
+    }
+
+    /// Whether it is by this key that the slot was opened: it need not be asked again.
+    fn was_opened_by(&self, choice: &SlotChoice, index: usize) -> bool {
+        let opened = self.opened.as_ref().filter(|opened| opened.slot == index);
+        opened.is_some_and(
+            |opened| matches!(choice, SlotChoice::Key(key) if Arc::ptr_eq(key, &self.keys[opened.provider])),
+        )
     }
 
     fn changes_context(&self) -> bool {

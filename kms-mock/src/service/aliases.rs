@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input::{Checks, Input};
 use super::lookup::require_customer;
-use super::output::{Page, seconds};
+use super::output::{Page, begin, seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
 use crate::store::{Alias, State};
@@ -143,7 +143,7 @@ impl Service {
                 (state, Some(key.id))
             }
         };
-        let after = input.marker.unwrap_or_default();
+        let after = begin(input.marker, |marker| marker.starts_with("alias/"))?;
         let fitting = state
             .aliases
             .iter()
@@ -171,11 +171,11 @@ impl Service {
 /// A name that customers may give.
 ///
 /// # Errors
-/// `ValidationException`, `NotAuthorizedException`-like refusals as the service words them.
+/// `NotAuthorizedException` for AWS's own, `InvalidAliasNameException` for what is none.
 pub(super) fn check_own(alias: &str) -> Result<(), KmsError> {
     if alias.starts_with(RESERVED) {
         let message = "Alias names that begin with alias/aws/ are those of AWS's own keys.";
-        return Err(KmsError::new("InvalidAliasNameException", message));
+        return Err(KmsError::new("NotAuthorizedException", message));
     }
     match alias.strip_prefix("alias/") {
         Some(name) if !name.is_empty() => Ok(()),

@@ -345,6 +345,9 @@ impl Service {
         refuse_modifiers(&input.dry_run_modifiers)?;
         require_symmetric(input.source_encryption_algorithm.as_deref())?;
         require_symmetric(input.destination_encryption_algorithm.as_deref())?;
+        // Before anything is unwrapped: whoever may not wrap has no use for it.
+        let named = self.find(exchange, &input.destination_key_id.unwrap_or_default())?;
+        let context = &input.destination_encryption_context;
         let source = self.unwrap(
             exchange,
             input.ciphertext_blob.as_ref(),
@@ -353,8 +356,6 @@ impl Service {
             &input.source_encryption_context,
             &input.grant_tokens,
         )?;
-        let named = self.find(exchange, &input.destination_key_id.unwrap_or_default())?;
-        let context = &input.destination_encryption_context;
         let destination = self.usable(exchange, &named, "ReEncryptTo", context, &input.grant_tokens)?;
         stop_if_dry(input.dry_run)?;
         let destination_key_material_id = destination.current().id.to_string();

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::input::{Checks, Input, list};
 use super::lookup::invalid_grant_token;
-use super::output::{Page, seconds};
+use super::output::{Page, begin, seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
 use crate::store::{Constraints, Grant};
@@ -34,7 +34,7 @@ struct CreateGrant {
     retiring_principal: Option<String>,
     #[serde(default, deserialize_with = "list")]
     operations: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "logged", skip_serializing_if = "Option::is_none")]
     constraints: Option<Constraints>,
     #[serde(default, deserialize_with = "list", skip_serializing)]
     grant_tokens: Vec<String>,
@@ -57,6 +57,19 @@ impl Input for CreateGrant {
         checks.grant_tokens(&self.grant_tokens);
         checks.name("name", self.name.as_deref());
     }
+}
+
+/// Constraints as the audit log has them.
+fn logged<S: Serializer>(constraints: &Option<Constraints>, serializer: S) -> Result<S::Ok, S::Error> {
+    let Constraints {
+        encryption_context_subset,
+        encryption_context_equals,
+    } = constraints.clone().unwrap_or_default();
+    let both = [
+        ("encryptionContextSubset", encryption_context_subset),
+        ("encryptionContextEquals", encryption_context_equals),
+    ];
+    serializer.collect_map(both.into_iter().filter_map(|(name, pairs)| Some((name, pairs?))))
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -211,7 +224,7 @@ impl Service {
     pub(super) fn list_grants(&self, exchange: &mut Exchange<'_>) -> Result<GrantList, KmsError> {
         let input: ListGrants = exchange.input()?;
         let (_, key) = self.find(exchange, &input.key_id.unwrap_or_default())?;
-        let after = input.marker.unwrap_or_default();
+        let after = begin(input.marker, |marker| key.grants.contains_key(marker))?;
         let fitting = key.grants.values().filter(|grant| {
             grant.id > after
                 && input.grant_id.as_ref().is_none_or(|id| *id == grant.id)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::aliases::check_own;
 use super::input::{Checks, Input, list};
-use super::output::{Page, maybe_seconds, seconds};
+use super::output::{Page, begin, maybe_seconds, seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
 use crate::store::{Alias, Key, KeyManager, KeyStatus, Material, Seed};
@@ -22,7 +22,7 @@ const ORIGIN: &str = "AWS_KMS";
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
 struct CreateKey {
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_usage: Option<String>,
@@ -208,7 +208,7 @@ impl Service {
     pub(super) fn list_keys(&self, exchange: &mut Exchange<'_>) -> Result<KeyList, KmsError> {
         let input: ListKeys = exchange.input()?;
         let state = self.store.view(exchange.now)?;
-        let after = input.marker.unwrap_or_default();
+        let after = begin(input.marker, |marker| Uuid::try_parse(marker).is_ok())?;
         let keys = state.keys.values().filter(|key| key.id.to_string() > after);
         let page = Page::of(keys, input.limit, |key| key.id.to_string());
         let keys = page.items.into_iter().map(|key| KeyEntry {

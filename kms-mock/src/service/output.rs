@@ -42,6 +42,20 @@ pub(super) fn base64<T: AsRef<[u8]>, S: Serializer>(bytes: &T, serializer: S) ->
     serializer.serialize_str(&Zeroizing::new(Base64::encode_string(bytes.as_ref())))
 }
 
+/// Where a page begins: behind the marker, which is one that a page before it gave.
+///
+/// # Errors
+/// `InvalidMarkerException` for one that is none.
+pub(super) fn begin(marker: Option<String>, is_one: impl Fn(&str) -> bool) -> Result<String, KmsError> {
+    match marker {
+        Some(marker) if !is_one(&marker) => Err(KmsError::new(
+            "InvalidMarkerException",
+            "The marker is not one that a list ended with.",
+        )),
+        marker => Ok(marker.unwrap_or_default()),
+    }
+}
+
 /// A page of a list.
 #[derive(Debug)]
 pub(super) struct Page<T> {

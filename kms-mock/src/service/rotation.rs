@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input::{Checks, Input};
 use super::keys::KeyOnly;
-use super::output::{Page, maybe_seconds, seconds};
+use super::output::{Page, begin, maybe_seconds, seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
 use crate::store::{KeyStatus, Material, RotationType};
@@ -162,18 +162,18 @@ impl Service {
         let input: ListKeyRotations = exchange.input()?;
         let (_, key) = self.find(exchange, &input.key_id.unwrap_or_default())?;
         let all = input.include_key_material.as_deref() == Some(ALL_MATERIALS);
-        let after = input.marker.as_deref();
         let current = key.current().id;
+        let is_material = |marker: &str| key.materials().iter().any(|material| material.id.to_string() == marker);
+        let after = begin(input.marker, is_material)?;
         let materials = key
             .materials()
             .iter()
             .filter(|material| all || material.rotation.is_some());
-        let rest: Vec<_> = match after {
-            None => materials.collect(),
-            Some(marker) => materials
-                .skip_while(|material| material.id.to_string() != marker)
-                .skip(1)
-                .collect(),
+        let rest: Vec<_> = if after.is_empty() {
+            materials.collect()
+        } else {
+            let from_it_on = materials.skip_while(|material| material.id.to_string() != after);
+            from_it_on.skip(1).collect()
         };
         let page = Page::of(rest.into_iter(), input.limit, |material| material.id.to_string());
         let rotations = page.items.into_iter().map(|material| RotationEntry {
