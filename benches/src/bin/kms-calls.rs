@@ -2,7 +2,8 @@
 //!
 //! `kms-calls [--endpoint URL] [--connections N] [--seconds N]` prints calls per second for GenerateDataKey, for Decrypt
 //! and for pairs of both, one after the other on each connection. Without a URL it starts kms-mock in this process;
-//! with one, it can measure any server that speaks the protocol. Client and server share the machine.
+//! with one, it can measure any server that speaks the protocol. Client and server share the machine. A server that closes
+//! the connection after each answer is connected to again, and that is part of its time.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -114,9 +115,12 @@ fn text(json: &str, name: &str) -> Result<String> {
         .to_owned())
 }
 
-/// A connection that stays.
+/// A connection that stays, if the server lets it.
 struct Client {
+    address: String,
     stream: BufReader<TcpStream>,
+    /// Whether the server closes it.
+    closes: bool,
     request: Vec<u8>,
     line: String,
     body: Vec<u8>,
@@ -124,10 +128,10 @@ struct Client {
 
 impl Client {
     fn new(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
         Ok(Self {
-            stream: BufReader::new(stream),
+            address: address.to_owned(),
+            stream: connect(address)?,
+            closes: false,
             request: Vec::new(),
             line: String::new(),
             body: Vec::new(),
@@ -135,6 +139,10 @@ impl Client {
     }
 
     fn call(&mut self, operation: &str, json: &str) -> Result<String> {
+        if self.closes {
+            self.stream = connect(&self.address)?;
+            self.closes = false;
+        }
         self.request.clear();
         write!(
             self.request,
@@ -160,6 +168,9 @@ impl Client {
             match self.line.trim_end().split_once(':') {
                 _ if number == 0 => ok = self.line.starts_with("HTTP/1.1 200 "),
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => len = value.trim().parse()?,
+                Some((name, value)) if name.eq_ignore_ascii_case("connection") => {
+                    self.closes = value.trim().eq_ignore_ascii_case("close");
+                }
                 Some(_) => {}
                 None => break,
             }
@@ -173,4 +184,11 @@ impl Client {
             Err(format!("{operation}: {text}").into())
         }
     }
+}
+
+fn connect(address: &str) -> Result<BufReader<TcpStream>> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    Ok(BufReader::new(stream))
 }

@@ -9,6 +9,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use sealstone::{
     DataKey, Decryptor, EncryptionContext, Encryptor, ExpectedContext, Header, IntermediateKeys, KeyProvider, KeyRing,
 };
@@ -26,7 +29,7 @@ fn main() -> Result<()> {
 
     let ring = Arc::new(KeyRing::in_memory("local")?);
     let of_ring = Arc::new(IntermediateKeys::new(ring.clone(), ["bucket"])?);
-    let mock = MockKms::builder().alias("alias/benches").start()?;
+    let mock = MockKms::builder().key("alias/benches").start()?;
     let of_kms = Arc::new(IntermediateKeys::new(Arc::new(kms(&mock)?), ["bucket"])?);
 
     let local = objects("local key", ring, count, len)?;
@@ -43,10 +46,15 @@ fn main() -> Result<()> {
 
 /// A client of the service, with credentials that the mock does not look at.
 fn kms(mock: &MockKms) -> Result<AwsKms> {
+    let credentials = Credentials::new("benches", "benches", None, None, "benches");
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build();
     let key = format!("alias/benches@{}", mock.region()).parse()?;
     Ok(AwsKms::builder(key)
+        .config(config)
         .endpoint_url(mock.endpoint())
-        .static_credentials("benches", "benches")
         .build()?)
 }
 
