@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::values::{ByteRange, Chunk, Cipher, Pair};
+pub(crate) use self::values::{ByteRange, Chunk, Cipher, Pair, S3Object};
 
 use crate::key_spec::{KeySpec, SlotSpec};
 
@@ -46,6 +46,9 @@ pub(crate) struct Common {
     /// The key ring file [default: $SEALSTONE_KEYRING, or one in the user's configuration directory]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) keyring: Option<PathBuf>,
+    /// Where AWS KMS answers [default: as for all AWS tools: $AWS_ENDPOINT_URL_KMS, profiles, the region's own]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) kms_endpoint: Option<String>,
     /// Print no result line
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -103,7 +106,8 @@ pub(crate) struct EncryptArgs {
     /// What is written, and how.
     #[command(flatten)]
     pub(crate) output: OutputArgs,
-    /// Who may decrypt: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH or passphrase:fd:N; repeatable
+    /// Who may decrypt: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH, passphrase:fd:N or
+    /// aws-kms:KEY[@REGION], where KEY is an ARN, an id or alias/NAME; repeatable
     /// [default: local:default]
     #[arg(short, long = "key", value_name = "KEY")]
     pub(crate) keys: Vec<KeySpec>,
@@ -113,6 +117,9 @@ pub(crate) struct EncryptArgs {
     /// Bind the object to this pair, whose value must be given again to decrypt; repeatable
     #[arg(long = "context-supplied", value_name = "KEY=VALUE")]
     pub(crate) context_supplied: Vec<Pair>,
+    /// Bind the object to its place in S3 as SSE-KMS does: --context-supplied aws:s3:arn=arn:aws:s3:::BUCKET/KEY
+    #[arg(long, value_name = "s3://BUCKET/KEY")]
+    pub(crate) s3_object: Option<S3Object>,
     /// Bytes of plaintext in a chunk
     #[arg(long, value_enum, value_name = "SIZE", default_value_t = Chunk::K16)]
     pub(crate) chunk_size: Chunk,
@@ -158,7 +165,8 @@ pub(crate) struct ReadArgs {
 /// The keys and the context that objects are opened with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OfferArgs {
-    /// A key that may fit: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH or passphrase:fd:N; repeatable
+    /// A key that may fit: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH, passphrase:fd:N or
+    /// aws-kms:KEY[@REGION]; repeatable
     /// [default: the key ring, then a passphrase if the object has one]
     #[arg(short, long = "key", value_name = "KEY")]
     pub(crate) keys: Vec<KeySpec>,
@@ -168,6 +176,9 @@ pub(crate) struct OfferArgs {
     /// The same, for a pair whose value the object does not show; repeatable
     #[arg(long = "context-supplied", value_name = "KEY=VALUE")]
     pub(crate) context_supplied: Vec<Pair>,
+    /// The place in S3 that the object must be bound to: --context-supplied aws:s3:arn=arn:aws:s3:::BUCKET/KEY
+    #[arg(long, value_name = "s3://BUCKET/KEY")]
+    pub(crate) s3_object: Option<S3Object>,
     /// Accept whatever other pairs the object shows
     #[arg(long)]
     pub(crate) accept_context: bool,
@@ -250,6 +261,10 @@ pub(crate) struct RewrapArgs {
     /// When the context changes, remove slots whose keys are not given; without it they are an error
     #[arg(long)]
     pub(crate) drop_unreachable: bool,
+    /// Do not open the object first where a key service can wrap its key anew: for those who may ask it for that, and
+    /// may not decrypt
+    #[arg(long)]
+    pub(crate) without_opening: bool,
 }
 
 /// What `rekey` takes.

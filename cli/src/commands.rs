@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use sealstone::{Decryptor, EncryptionContext, ExpectedContext};
 
-use crate::args::{Common, NewContextArgs, OfferArgs, Pair, ReadArgs};
+use crate::args::{Common, NewContextArgs, OfferArgs, Pair, ReadArgs, S3Object};
 use crate::exit::Failure;
 use crate::io::{Input, Object, Protected, check_header};
 use crate::providers::{ReadingKeys, check_stdin, key_files};
@@ -76,7 +76,7 @@ impl<'a> Reading<'a> {
 
 /// What an object's context has to be.
 fn expected(args: &OfferArgs) -> Result<ExpectedContext, Failure> {
-    let given = context(&args.context, &args.context_supplied)?;
+    let given = context(&args.context, &args.context_supplied, args.s3_object.as_ref())?;
     Ok(match (args.accept_context, given.is_empty()) {
         (false, _) => ExpectedContext::Exact(given),
         (true, false) => ExpectedContext::Contains(given),
@@ -86,7 +86,7 @@ fn expected(args: &OfferArgs) -> Result<ExpectedContext, Failure> {
 
 /// The context that is to take another's place, if one is.
 fn new_context(args: &NewContextArgs) -> Result<Option<EncryptionContext>, Failure> {
-    let context = context(&args.stored, &args.supplied)?;
+    let context = context(&args.stored, &args.supplied, None)?;
     Ok((args.clear_context || !context.is_empty()).then_some(context))
 }
 
@@ -97,10 +97,11 @@ fn protected(inputs: &[PathBuf], args: &ReadArgs, common: &Common) -> Protected 
 }
 
 /// The encryption context that the pairs make. One key given twice is a slip of the pen.
-fn context(stored: &[Pair], supplied: &[Pair]) -> Result<EncryptionContext, Failure> {
+fn context(stored: &[Pair], supplied: &[Pair], place: Option<&S3Object>) -> Result<EncryptionContext, Failure> {
     let mut context = EncryptionContext::new();
     let stored = stored.iter().map(|pair| (pair, false));
-    for (Pair { key, value }, is_supplied) in stored.chain(supplied.iter().map(|pair| (pair, true))) {
+    let supplied = supplied.iter().chain(place.map(|S3Object(pair)| pair));
+    for (Pair { key, value }, is_supplied) in stored.chain(supplied.map(|pair| (pair, true))) {
         if context.value(key).is_some() {
             return Err(Failure::usage(format!("context key {key:?} is given twice")));
         }

@@ -5,6 +5,8 @@ use std::io;
 
 use sealstone::{Error, ProviderError, ProviderErrorClass};
 
+use crate::kms;
+
 /// The exit codes, which scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -187,6 +189,7 @@ fn key_for(slot: &str) -> String {
         }
         "raw" => "--key raw:file:PATH".to_owned(),
         "passphrase" => "--key passphrase".to_owned(),
+        kms::ID => format!("--key {slot}"),
         other => format!("a key of {other}, which this program cannot use"),
     }
 }
@@ -220,6 +223,7 @@ mod tests {
             "raw:00",
             "passphrase:argon2id",
             "aws-kms:arn",
+            "some-kms:arn",
             "raw:11",
         ]
         .map(String::from);
@@ -228,7 +232,8 @@ mod tests {
             "--key local:work",
             "--key raw:file:PATH",
             "--key passphrase",
-            "a key of aws-kms",
+            "--key aws-kms:arn",
+            "a key of some-kms",
         ] {
             assert_eq!(advice.matches(words).count(), 1, "{words}: {advice}");
         }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::kms::{self, KmsKey};
+
 /// Where a key is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum KeySpec {
@@ -12,6 +14,8 @@ pub(crate) enum KeySpec {
     RawFile(PathBuf),
     /// A passphrase.
     Passphrase(PassphraseFrom),
+    /// A key of AWS KMS.
+    AwsKms(KmsKey),
 }
 
 /// Where a passphrase comes from.
@@ -36,8 +40,11 @@ impl FromStr for KeySpec {
                 "a raw key comes from a file: raw:file:PATH; on the command line every user could see it".to_owned()
             }),
             Some(("passphrase", rest)) => parse_passphrase(rest).map(Self::Passphrase),
+            Some((kms::ID, key)) => kms::parse(key).map(Self::AwsKms),
             _ => Err(
-                "a key is local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH or passphrase:fd:N".to_owned(),
+                "a key is local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH, passphrase:fd:N or \
+                      aws-kms:KEY[@REGION], where KEY is an ARN, an id or alias/NAME"
+                    .to_owned(),
             ),
         }
     }

@@ -9,6 +9,7 @@ mod commands;
 mod exit;
 mod io;
 mod key_spec;
+mod kms;
 mod progress;
 mod prompt;
 mod providers;

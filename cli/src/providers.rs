@@ -5,15 +5,18 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sealstone::{Error, Header, KeyMatch, KeyProvider, KeyRing, Passphrase, ProviderErrorClass, RawKey, WrappedKey};
+use sealstone::{
+    Error, Header, KeyMatch, KeyProvider, KeyRing, Passphrase, ProviderErrorClass, RawKey, SlotChoice, WrappedKey,
+};
 use zeroize::Zeroizing;
 
 use crate::args::Common;
 use crate::exit::{Code, Failure, keys_to_add};
 use crate::key_spec::{KeySpec, PassphraseFrom, SlotSpec};
+use crate::kms::KmsKey;
 use crate::report::Report;
 use crate::sys;
-use crate::{io as files, prompt};
+use crate::{io as files, kms, prompt};
 
 /// The longest passphrase, in bytes: more is a wrong file.
 const MAX_PASSPHRASE_LEN: usize = 4096;
@@ -56,6 +59,8 @@ pub(crate) fn check_stdin(inputs: &[PathBuf], specs: &[KeySpec]) -> Result<(), F
 #[derive(Debug)]
 pub(crate) struct SealingKeys<'a> {
     specs: Vec<KeySpec>,
+    /// Keys of AWS KMS whose slots those of it may take over.
+    rewraps_from: Vec<KmsKey>,
     common: &'a Common,
     report: &'a Report,
     providers: Vec<Provider>,
@@ -70,10 +75,21 @@ impl<'a> SealingKeys<'a> {
         }
         Self {
             specs,
+            rewraps_from: Vec::new(),
             common,
             report,
             providers: Vec::new(),
         }
+    }
+
+    /// The same, to take the place of these keys: a key service can do that by itself between its own.
+    pub(crate) fn in_place_of(mut self, old: &[KeySpec]) -> Self {
+        let keys = old.iter().filter_map(|spec| match spec {
+            KeySpec::AwsKms(key) => Some(key.clone()),
+            _ => None,
+        });
+        self.rewraps_from = keys.collect();
+        self
     }
 
     /// The providers: the first makes the data key, the others wrap it.
@@ -91,6 +107,7 @@ impl<'a> SealingKeys<'a> {
             KeySpec::RawFile(path) => Arc::new(RawKey::from_file(path)?),
             KeySpec::Passphrase(PassphraseFrom::Terminal) => Arc::new(passphrase(prompt::new_passphrase()?)?),
             KeySpec::Passphrase(from) => Arc::new(stored_passphrase(from)?),
+            KeySpec::AwsKms(key) => kms::provider(key, &self.rewraps_from, self.common)?,
         })
     }
 
@@ -216,6 +233,7 @@ impl<'a> ReadingKeys<'a> {
             KeySpec::RawFile(path) => Arc::new(RawKey::from_file(path)?),
             KeySpec::Passphrase(PassphraseFrom::Terminal) => return Ok(None),
             KeySpec::Passphrase(from) => Arc::new(stored_passphrase(from)?),
+            KeySpec::AwsKms(key) => kms::provider(key, &[], self.common)?,
         }))
     }
 
@@ -237,8 +255,19 @@ fn fits(provider: &Provider, header: &Header) -> bool {
         .any(|slot| !matches!(provider.matches(slot), KeyMatch::No(_)))
 }
 
-/// The names of the slots of `header` that `spec` means. The key ring need not have them any more.
-pub(crate) fn slots_of(spec: &SlotSpec, header: &Header) -> Result<Vec<String>, Failure> {
+/// The slots of `header` that `spec` means. The key ring need not have them any more. Which slots are of an alias, only
+/// the service can tell.
+pub(crate) fn slots_of(spec: &SlotSpec, header: &Header, common: &Common) -> Result<SlotChoice, Failure> {
+    let kms = match spec {
+        SlotSpec::Of(KeySpec::AwsKms(key)) => {
+            let client = kms::provider(key, &[], common)?;
+            if !kms::is_arn(key) {
+                return Ok(SlotChoice::Key(client));
+            }
+            Some(client)
+        }
+        _ => None,
+    };
     let raw = match spec {
         SlotSpec::Of(KeySpec::RawFile(path)) => Some(RawKey::from_file(path)?),
         _ => None,
@@ -253,8 +282,12 @@ pub(crate) fn slots_of(spec: &SlotSpec, header: &Header) -> Result<Vec<String>, 
             .as_ref()
             .is_some_and(|key| slot.provider == key.id() && slot.key_id == key.fingerprint()),
         SlotSpec::Of(KeySpec::Passphrase(_)) => slot.provider == "passphrase",
+        SlotSpec::Of(KeySpec::AwsKms(_)) => kms
+            .as_ref()
+            .is_some_and(|client| slot.provider == kms::ID && client.matches(slot) == KeyMatch::Yes),
     };
-    Ok(header.slots().iter().filter(is_meant).map(WrappedKey::name).collect())
+    let names = header.slots().iter().filter(is_meant).map(WrappedKey::name);
+    Ok(SlotChoice::Named(names.collect()))
 }
 
 fn has_passphrase(header: &Header) -> bool {

@@ -176,6 +176,13 @@ impl Report {
         }
     }
 
+    /// Tells the result of all inputs together.
+    pub(crate) fn sum(&self, message: &str) {
+        if !self.quiet {
+            self.note(message);
+        }
+    }
+
     /// Says something on standard error, in one line.
     #[expect(clippy::unused_self, reason = "whoever may speak was given the report")]
     pub(crate) fn note(&self, message: &str) {

@@ -93,6 +93,12 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<DataKey, ProviderError>>;
 
+    /// Whether [`rewrap`](Self::rewrap) may be asked for a slot of this provider's id: by default if it may be its
+    /// own. One that was told of other keys of its service, and takes their slots over, overrides this.
+    fn can_rewrap(&self, slot: &WrappedKey) -> bool {
+        !matches!(self.matches(slot), KeyMatch::No(_))
+    }
+
     /// Wraps the key of `wrapped` anew, under this provider's current key and the context `to`. A key service
     /// that can do so without giving the data key away overrides this.
     fn rewrap<'a>(

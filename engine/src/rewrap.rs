@@ -61,6 +61,18 @@ pub enum SlotChoice {
     /// Those of these names, `provider:key id`, as [`WrappedKey::name`](crate::WrappedKey::name) gives them. Their
     /// keys need not be there.
     Named(Vec<String>),
+    /// Those that any of these means.
+    Any(Vec<Self>),
+}
+
+impl SlotChoice {
+    /// The choices that it is made of, none of them [`Any`](Self::Any).
+    fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::Any(choices) => choices.iter().flat_map(Self::parts).collect(),
+            choice => vec![choice],
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

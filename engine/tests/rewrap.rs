@@ -145,6 +145,20 @@ fn several_slots_become_one_and_a_slot_is_removed_by_its_name() {
 }
 
 #[test]
+fn choices_of_several_kinds_are_one_choice() {
+    let object = Object::for_keys(&[1, 2, 3], no_context());
+    let third = object.header().slots()[2].name();
+    let old = vec![
+        SlotChoice::Key(raw(9)),
+        SlotChoice::Any(vec![SlotChoice::Key(raw(1)), SlotChoice::Named(vec![third])]),
+    ];
+    object.changes(&with(raw(2)).replace(SlotChoice::Any(old), raw(4)));
+    assert_eq!(object.opened_by(1..5), [2, 4]);
+    let nothing = with(raw(2)).replace(SlotChoice::Any(Vec::new()), raw(5));
+    assert!(matches!(object.refuses(&nothing), Error::NoUsableKey { .. }));
+}
+
+#[test]
 fn a_key_that_has_a_slot_is_not_added_twice() {
     let object = Object::for_keys(&[1, 2], no_context());
     let before = object.bytes();
@@ -357,8 +371,13 @@ impl KeyProvider for ReEncrypts {
         self.inner.id()
     }
 
-    fn matches(&self, _: &WrappedKey) -> KeyMatch {
-        KeyMatch::Maybe
+    fn matches(&self, slot: &WrappedKey) -> KeyMatch {
+        self.inner.matches(slot)
+    }
+
+    /// It has the key 1 as well, for this.
+    fn can_rewrap(&self, slot: &WrappedKey) -> bool {
+        raw(1).matches(slot) == KeyMatch::Yes
     }
 
     fn wrap<'a>(
@@ -385,7 +404,6 @@ impl KeyProvider for ReEncrypts {
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
-            // It has the old key as well.
             let old = RawKey::from_slice(&[1; 32]).unwrap();
             let data_key = old.unwrap(wrapped, from).await?;
             self.inner.wrap(&data_key, to).await
@@ -403,12 +421,27 @@ fn without_opening_no_data_key_is_asked_for() {
     let slot = SlotChoice::Named(vec![object.header().slots()[0].name()]);
     let rewrap = with(service.clone()).replace(slot, service.clone());
     let error = object.refuses(&rewrap);
-    assert!(matches!(error, Error::Provider(_)), "{error}");
+    assert!(matches!(error, Error::NoUsableKey { .. }), "{error}");
     assert!(object.rewrap(&rewrap.without_opening()).unwrap().changed);
     assert_eq!(
         (object.opened_by(1..4), service.calls.load(Ordering::SeqCst)),
         (vec![2], 1)
     );
+}
+
+#[test]
+fn a_service_rewraps_slots_that_it_takes_over_and_no_others() {
+    for (old, calls) in [(1, 1), (3, 0)] {
+        let object = Object::for_keys(&[old], no_context());
+        let service = Arc::new(ReEncrypts {
+            inner: RawKey::from_slice(&[2; 32]).unwrap(),
+            calls: AtomicUsize::new(0),
+        });
+        let rewrap = with(raw(old)).replace(SlotChoice::Key(raw(old)), service.clone());
+        assert!(object.rewrap(&rewrap).unwrap().changed);
+        assert_eq!(object.opened_by(1..4), [2]);
+        assert_eq!(service.calls.load(Ordering::SeqCst), calls);
+    }
 }
 
 #[test]

@@ -1,4 +1,21 @@
-//! A local AWS KMS.
+//! A local AWS KMS for tests, which AWS's own clients talk to. **Not** a key service: keys are not protected.
+//!
+//! ```
+//! use sealstone_kms_mock::{Fault, MockKms};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let kms = MockKms::builder().key("alias/demo").start()?;
+//! // To a client: AWS_ENDPOINT_URL_KMS, or `endpoint_url` of its configuration. Any credentials will do.
+//! println!("{}", kms.endpoint());
+//!
+//! // From the fourth call on, Decrypt does not answer.
+//! kms.faults().add(Fault { op: Some("Decrypt".to_owned()), skip_first: 3, hang: true, ..Fault::default() })?;
+//!
+//! // A fault that does nothing is refused.
+//! assert!(kms.faults().add(Fault::default()).is_err());
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! ```text
 //! socket -> http -> faults -> service -> operations -> store
@@ -6,8 +23,23 @@
 //!                                +-> audit: one CloudTrail event for each call
 //! ```
 
+mod audit;
+mod auth;
+mod blob;
 mod call;
 mod clock;
+mod control;
+mod endpoint;
 mod error;
+mod faults;
+#[doc(hidden)]
+pub mod fuzzing;
+mod http;
+mod mock;
 mod operation;
 mod service;
+mod store;
+mod wire;
+
+pub use faults::{Fault, Faults, InjectedError, InvalidFault, Latency, Outage, Rate, RunningFault, Settings};
+pub use mock::{Audit, MockKms, MockKmsBuilder, StartError};

@@ -1,3 +1,137 @@
 //! `kms-mock`: a local AWS KMS.
 
-fn main() {}
+use std::error::Error;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sealstone_kms_mock::{Audit, Latency, MockKms, Rate, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A local AWS KMS for tests, which AWS's own clients talk to. NOT a key service: keys are not protected.
+#[derive(Debug, Parser)]
+#[command(name = "kms-mock", version)]
+struct Arguments {
+    /// Where it listens; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8600")]
+    listen: SocketAddr,
+    /// Gives it a control port: faults, settings, the clock and the audit log, for whoever reaches it.
+    #[arg(long, value_name = "ADDR")]
+    control: Option<SocketAddr>,
+    /// Makes a key with this alias, unless there is one.
+    #[arg(long = "key", value_name = "alias/NAME")]
+    keys: Vec<String>,
+    /// Keeps the keys in this file (mode 0600).
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Makes the keys that this file describes.
+    #[arg(long, value_name = "FILE")]
+    seed_keys: Option<PathBuf>,
+    /// Every answer waits so long: 20ms, or 20ms+-5ms.
+    #[arg(long, value_name = "TIME")]
+    latency: Option<Latency>,
+    /// At most so many cryptographic operations a second; more are throttled.
+    #[arg(long, value_name = "N")]
+    rate: Option<f64>,
+    /// Appends audit events to this file, or to standard output if `-`: one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    audit: Option<PathBuf>,
+    /// The region in its ARNs.
+    #[arg(long, value_name = "REGION", default_value = "us-east-1")]
+    region: String,
+    /// The account in its ARNs: twelve digits.
+    #[arg(long, value_name = "N", default_value = "000000000000")]
+    account: String,
+    /// Of the generator behind faults and jitter.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kms-mock: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    warn(&arguments);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    // Before anyone is told that it runs.
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    let mock = start(arguments)?;
+    announce(&mock, &mut io::stdout().lock())?;
+    runtime.block_on(async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    });
+    Ok(())
+}
+
+fn warn(arguments: &Arguments) {
+    eprintln!("kms-mock: NOT a real KMS: for tests only. Its keys are not protected, and it lets everyone in.");
+    for (what, address) in [("--listen", Some(arguments.listen)), ("--control", arguments.control)] {
+        if let Some(address) = address.filter(|address| !address.ip().is_loopback()) {
+            eprintln!("kms-mock: WARNING: {what} {address} is not loopback: other machines can use every key here.");
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> Result<MockKms, Box<dyn Error>> {
+    let rate = arguments.rate.map(|per_second| Rate {
+        per_second,
+        burst: None,
+    });
+    let settings = Settings {
+        rate,
+        latency_ms: arguments.latency,
+        seed: arguments.seed,
+        ..Settings::default()
+    };
+    let mut builder = MockKms::builder()
+        .listen(arguments.listen)
+        .region(arguments.region)
+        .account(arguments.account)
+        .settings(settings)
+        .audit(match arguments.audit {
+            None => Audit::Memory,
+            Some(path) if path.as_os_str() == "-" => Audit::Stdout,
+            Some(path) => Audit::File(path),
+        });
+    if let Some(address) = arguments.control {
+        builder = builder.control_on(address);
+    }
+    if let Some(path) = arguments.state {
+        builder = builder.state(path);
+    }
+    if let Some(path) = arguments.seed_keys {
+        builder = builder.seed_keys(path);
+    }
+    for alias in arguments.keys {
+        builder = builder.key(alias);
+    }
+    Ok(builder.start()?)
+}
+
+/// The first line is for programs; the rest is for a shell.
+fn announce(mock: &MockKms, to: &mut impl Write) -> io::Result<()> {
+    writeln!(to, "listening on {}", mock.endpoint())?;
+    if let Some(url) = mock.control_endpoint() {
+        writeln!(to, "control on {url}")?;
+    }
+    writeln!(to, "export AWS_ENDPOINT_URL_KMS={}", mock.endpoint())?;
+    writeln!(to, "export AWS_ACCESS_KEY_ID=mock")?;
+    writeln!(to, "export AWS_SECRET_ACCESS_KEY=mock")?;
+    writeln!(to, "export AWS_REGION={}", mock.region())?;
+    to.flush()
+}

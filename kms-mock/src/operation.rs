@@ -1,8 +1,161 @@
 //! The operations of the service.
 
-/// An operation of AWS KMS that is served here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Operation {
-    /// `GenerateDataKey`.
+use crate::error::KmsError;
+
+macro_rules! operations {
+    ($($name:ident,)*) => {
+        /// An operation of AWS KMS that is served here.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "AWS's own names")]
+        pub(crate) enum Operation {
+            $($name,)*
+        }
+
+        impl Operation {
+            /// Every one, in the order of their names.
+            pub(crate) const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// AWS's name of it.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    CancelKeyDeletion,
+    CreateAlias,
+    CreateGrant,
+    CreateKey,
+    Decrypt,
+    DeleteAlias,
+    DescribeKey,
+    DisableKey,
+    DisableKeyRotation,
+    EnableKey,
+    EnableKeyRotation,
+    Encrypt,
     GenerateDataKey,
+    GenerateDataKeyWithoutPlaintext,
+    GenerateRandom,
+    GetKeyRotationStatus,
+    ListAliases,
+    ListGrants,
+    ListKeyRotations,
+    ListKeys,
+    ReEncrypt,
+    RetireGrant,
+    RevokeGrant,
+    RotateKeyOnDemand,
+    ScheduleKeyDeletion,
+    UpdateAlias,
+}
+
+/// What the real service does besides.
+const NOT_SERVED: &[&str] = &[
+    "ConnectCustomKeyStore",
+    "CreateCustomKeyStore",
+    "DeleteCustomKeyStore",
+    "DeleteImportedKeyMaterial",
+    "DeriveSharedSecret",
+    "DescribeCustomKeyStores",
+    "DisconnectCustomKeyStore",
+    "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext",
+    "GenerateMac",
+    "GetKeyLastUsage",
+    "GetKeyPolicy",
+    "GetParametersForImport",
+    "GetPublicKey",
+    "ImportKeyMaterial",
+    "ListKeyPolicies",
+    "ListResourceTags",
+    "ListRetirableGrants",
+    "PutKeyPolicy",
+    "ReplicateKey",
+    "Sign",
+    "TagResource",
+    "UntagResource",
+    "UpdateCustomKeyStore",
+    "UpdateKeyDescription",
+    "UpdatePrimaryRegion",
+    "Verify",
+    "VerifyMac",
+];
+
+impl Operation {
+    /// The operation of a name: what stands behind `TrentService.` in a request.
+    ///
+    /// # Errors
+    /// `UnsupportedOperationException` for what only the real service does, `UnknownOperationException`.
+    pub(crate) fn from_name(name: &str) -> Result<Self, KmsError> {
+        if let Some(operation) = Self::ALL.iter().find(|operation| operation.name() == name) {
+            return Ok(*operation);
+        }
+        Err(if NOT_SERVED.contains(&name) {
+            KmsError::unsupported(format!("{name} is not served by this mock of AWS KMS."))
+        } else {
+            KmsError::new("UnknownOperationException", "")
+        })
+    }
+
+    /// Whether it counts towards the request quota of cryptographic operations with symmetric keys, which all of them
+    /// share.
+    pub(crate) fn is_cryptographic(self) -> bool {
+        matches!(
+            self,
+            Self::Decrypt
+                | Self::Encrypt
+                | Self::GenerateDataKey
+                | Self::GenerateDataKeyWithoutPlaintext
+                | Self::GenerateRandom
+                | Self::ReEncrypt
+        )
+    }
+
+    /// Whether it leaves everything as it was: what CloudTrail calls `readOnly`.
+    pub(crate) fn is_read_only(self) -> bool {
+        self.is_cryptographic()
+            || matches!(
+                self,
+                Self::DescribeKey
+                    | Self::GetKeyRotationStatus
+                    | Self::ListAliases
+                    | Self::ListGrants
+                    | Self::ListKeyRotations
+                    | Self::ListKeys
+            )
+    }
+
+    /// Whether a grant can permit it. `RetireGrant` has rules of its own.
+    pub(crate) fn is_grantable(self) -> bool {
+        (self.is_cryptographic() && self != Self::GenerateRandom)
+            || matches!(self, Self::CreateGrant | Self::DescribeKey | Self::RetireGrant)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_of_the_real_service_is_known() {
+        assert_eq!(Operation::ALL.len() + NOT_SERVED.len(), 54);
+        for operation in Operation::ALL {
+            assert_eq!(Operation::from_name(operation.name()).as_ref(), Ok(operation));
+            assert!(!NOT_SERVED.contains(&operation.name()));
+        }
+        for (name, kind) in [
+            ("Sign", "UnsupportedOperationException"),
+            ("GetKeyPolicy", "UnsupportedOperationException"),
+            ("Descrypt", "UnknownOperationException"),
+            ("decrypt", "UnknownOperationException"),
+            ("", "UnknownOperationException"),
+        ] {
+            assert_eq!(Operation::from_name(name).unwrap_err().kind, kind, "{name}");
+        }
+    }
 }

@@ -1,21 +1,279 @@
 //! The service: from a call to an answer.
+//!
+//! ```text
+//! Call -> may the caller do such things at all? -> input: types, constraints -> the operation -> JSON
+//!                                                    |                            |
+//!                                                    +---------> findings <-------+ -> audit log, whatever the end
+//! ```
+//!
+//! **Who may do what.** An access key `K` is the user `arn:aws:iam::ACCOUNT:user/K`, and every user may do everything,
+//! as under a key policy that leaves it to IAM. Access keys that begin with `GRANTEE` may do nothing but what grants
+//! give their ARN: with them, grants and their constraints can be tested.
 
+mod aliases;
+mod crypto;
+mod deletion;
+mod grants;
+mod input;
+mod keys;
+mod lookup;
+mod output;
+mod rotation;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use self::input::{Checks, Input};
+use self::output::{json, nothing};
+use crate::audit::{AuditLog, Findings, Setting};
 use crate::call::Call;
+use crate::clock::Clock;
 use crate::error::KmsError;
+use crate::operation::Operation;
+use crate::store::{Seed, State, StateFile, StateFileError, Store};
+
+/// Access keys that begin so have no rights but those of grants.
+const GRANTEE_PREFIX: &str = "GRANTEE";
 
 /// All keys, and what may be done with them.
 #[derive(Debug)]
-pub(crate) struct Service {}
+pub(crate) struct Service {
+    account: String,
+    region: String,
+    max_on_demand_rotations: usize,
+    max_context_bytes: usize,
+    clock: Arc<Clock>,
+    audit: AuditLog,
+    store: Store,
+    /// Milliseconds.
+    propagation_delay: AtomicU64,
+}
+
+/// What a service is made of.
+#[derive(Debug)]
+pub(crate) struct ServiceConfig {
+    /// 12 digits.
+    pub(crate) account: String,
+    pub(crate) region: String,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) audit: AuditLog,
+    /// A file that all changes are kept in.
+    pub(crate) state: Option<PathBuf>,
+    pub(crate) seeds: Vec<Seed>,
+    /// How often one key may be rotated on demand.
+    pub(crate) max_on_demand_rotations: usize,
+    /// Bytes of all keys and values of an encryption context; more than 65,535 are never allowed.
+    pub(crate) max_context_bytes: usize,
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        Self {
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            clock: Arc::default(),
+            audit: AuditLog::default(),
+            state: None,
+            seeds: Vec::new(),
+            max_on_demand_rotations: 10,
+            max_context_bytes: 8 * 1024,
+        }
+    }
+}
+
+/// Why a service cannot start.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// The state file cannot be used.
+    State { path: PathBuf, reason: StateFileError },
+    /// A key cannot be made.
+    Seed { alias: String, reason: KmsError },
+}
 
 impl Service {
+    /// Reads the state file, and makes the keys of the seeds that are not there yet.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub(crate) fn new(config: ServiceConfig) -> Result<Self, StartError> {
+        let (file, state) = match &config.state {
+            None => (None, State::default()),
+            Some(path) => {
+                let opened = StateFile::open(path, &config.account, &config.region);
+                let (file, state, time) = opened.map_err(|reason| StartError::State {
+                    path: path.clone(),
+                    reason,
+                })?;
+                config.clock.advance(time.saturating_sub(config.clock.now()));
+                (Some(file), state)
+            }
+        };
+        let service = Self {
+            account: config.account,
+            region: config.region,
+            max_on_demand_rotations: config.max_on_demand_rotations,
+            max_context_bytes: config.max_context_bytes.min(usize::from(u16::MAX)),
+            clock: config.clock,
+            audit: config.audit,
+            store: Store::new(state, file),
+            propagation_delay: AtomicU64::new(0),
+        };
+        for seed in &config.seeds {
+            service.ensure_seed(seed).map_err(|reason| StartError::Seed {
+                alias: seed.alias.clone(),
+                reason,
+            })?;
+        }
+        Ok(service)
+    }
+
+    /// Makes a key with this alias, if there is none; the key's ARN.
+    ///
+    /// # Errors
+    /// As `CreateAlias` for a name that cannot be one.
+    pub(crate) fn ensure_alias(&self, alias: &str) -> Result<String, KmsError> {
+        self.ensure_seed(&Seed::of_alias(alias))
+    }
+
+    /// From now on, cryptographic operations see a change of a key's state, and a grant without its token, only when
+    /// `delay` has passed.
+    pub(crate) fn set_propagation_delay(&self, delay: Duration) {
+        let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.propagation_delay.store(delay, Ordering::Relaxed);
+    }
+
+    /// The audit log, for what it keeps in memory.
+    pub(crate) fn audit(&self) -> &AuditLog {
+        &self.audit
+    }
+
     /// Answers a call, and writes it into the audit log: the JSON text, empty for operations that answer nothing.
     pub(crate) fn call(&self, call: &Call<'_>) -> Result<Vec<u8>, KmsError> {
-        let _ = call;
-        Ok(Vec::new())
+        let mut exchange = Exchange::new(self, call);
+        let answer = self.answer(&mut exchange);
+        self.record(&exchange, answer.as_ref().err())?;
+        answer
     }
 
     /// Writes a call into the audit log that was refused before it came here.
     pub(crate) fn refused(&self, call: &Call<'_>, error: &KmsError) {
-        let _ = (call, error);
+        // The caller gets the refusal either way.
+        let _ = self.record(&Exchange::new(self, call), Some(error));
+    }
+
+    fn record(&self, exchange: &Exchange<'_>, error: Option<&KmsError>) -> Result<(), KmsError> {
+        let setting = Setting {
+            account: &self.account,
+            region: &self.region,
+            caller_arn: &exchange.caller,
+            now: exchange.now,
+        };
+        self.audit.record(exchange.call, setting, &exchange.findings, error)
+    }
+
+    fn answer(&self, exchange: &mut Exchange<'_>) -> Result<Vec<u8>, KmsError> {
+        let operation = exchange.call.operation;
+        if exchange.call.region != self.region {
+            let message = format!(
+                "Credential should be scoped to a valid region: this is {}.",
+                self.region
+            );
+            return Err(KmsError::new("InvalidSignatureException", message));
+        }
+        if exchange.is_grantee() && !operation.is_grantable() {
+            return Err(exchange.denied(operation.name(), "*"));
+        }
+        match operation {
+            Operation::CancelKeyDeletion => json(&self.cancel_key_deletion(exchange)?),
+            Operation::CreateAlias => nothing(self.create_alias(exchange)),
+            Operation::CreateGrant => json(&self.create_grant(exchange)?),
+            Operation::CreateKey => json(&self.create_key(exchange)?),
+            Operation::Decrypt => json(&self.decrypt(exchange)?),
+            Operation::DeleteAlias => nothing(self.delete_alias(exchange)),
+            Operation::DescribeKey => json(&self.describe_key(exchange)?),
+            Operation::DisableKey => nothing(self.disable_key(exchange)),
+            Operation::DisableKeyRotation => nothing(self.disable_key_rotation(exchange)),
+            Operation::EnableKey => nothing(self.enable_key(exchange)),
+            Operation::EnableKeyRotation => nothing(self.enable_key_rotation(exchange)),
+            Operation::Encrypt => json(&self.encrypt(exchange)?),
+            Operation::GenerateDataKey => json(&self.generate_data_key(exchange)?),
+            Operation::GenerateDataKeyWithoutPlaintext => json(&self.generate_data_key_without_plaintext(exchange)?),
+            Operation::GenerateRandom => json(&self.generate_random(exchange)?),
+            Operation::GetKeyRotationStatus => json(&self.get_key_rotation_status(exchange)?),
+            Operation::ListAliases => json(&self.list_aliases(exchange)?),
+            Operation::ListGrants => json(&self.list_grants(exchange)?),
+            Operation::ListKeyRotations => json(&self.list_key_rotations(exchange)?),
+            Operation::ListKeys => json(&self.list_keys(exchange)?),
+            Operation::ReEncrypt => json(&self.re_encrypt(exchange)?),
+            Operation::RetireGrant => nothing(self.retire_grant(exchange)),
+            Operation::RevokeGrant => nothing(self.revoke_grant(exchange)),
+            Operation::RotateKeyOnDemand => json(&self.rotate_key_on_demand(exchange)?),
+            Operation::ScheduleKeyDeletion => json(&self.schedule_key_deletion(exchange)?),
+            Operation::UpdateAlias => nothing(self.update_alias(exchange)),
+        }
+    }
+
+    fn propagation_delay(&self) -> Duration {
+        Duration::from_millis(self.propagation_delay.load(Ordering::Relaxed))
     }
 }
+
+/// One call while it is answered.
+#[derive(Debug)]
+struct Exchange<'a> {
+    call: &'a Call<'a>,
+    now: Duration,
+    /// Its ARN.
+    caller: String,
+    max_context_bytes: usize,
+    logs: bool,
+    findings: Findings,
+}
+
+impl<'a> Exchange<'a> {
+    fn new(service: &Service, call: &'a Call<'a>) -> Self {
+        Self {
+            call,
+            now: service.clock.now(),
+            caller: format!("arn:aws:iam::{}:user/{}", service.account, call.access_key),
+            max_context_bytes: service.max_context_bytes,
+            logs: service.audit.is_on(),
+            findings: Findings::default(),
+        }
+    }
+
+    /// The request, whose constraints hold.
+    fn input<T: Input>(&mut self) -> Result<T, KmsError> {
+        let mut input: T = input::parse(self.call.body)?;
+        input.complete();
+        if self.logs {
+            self.findings.parameters = serde_json::value::to_raw_value(&input).ok();
+        }
+        let mut checks = Checks::new(self.max_context_bytes);
+        input.check(&mut checks);
+        checks.finish()?;
+        Ok(input)
+    }
+
+    fn is_grantee(&self) -> bool {
+        self.call.access_key.starts_with(GRANTEE_PREFIX)
+    }
+
+    fn denied(&self, action: &str, resource: &str) -> KmsError {
+        KmsError::denied(&self.caller, action, resource)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State { path, reason } => write!(f, "the state file {}: {reason}", path.display()),
+            Self::Seed { alias, reason } => write!(f, "the key {alias}: {}: {}", reason.kind, reason.message),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,7 +1,8 @@
 //! What a small object costs: 10,000 of 4 KiB in memory, headers detached, under one intermediate key.
 //!
 //! `small-objects [OBJECTS [BYTES]]` prints microseconds for one object, the best of five rounds: sealing and opening
-//! under an intermediate key and under a raw key, and the parts of sealing.
+//! under a key of the local ring, an intermediate key of it, and one of a key service, here the mock; what the last
+//! costs in parts of the first, and in calls; and the parts of sealing.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -9,8 +10,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sealstone::{
-    DataKey, Decryptor, EncryptionContext, Encryptor, ExpectedContext, Header, IntermediateKeys, KeyProvider, RawKey,
+    DataKey, Decryptor, EncryptionContext, Encryptor, ExpectedContext, Header, IntermediateKeys, KeyProvider, KeyRing,
 };
+use sealstone_aws_kms::AwsKms;
+use sealstone_kms_mock::MockKms;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -21,16 +24,34 @@ fn main() -> Result<()> {
     let count = arguments.next().map_or(Ok(10_000), |text| text.parse())?;
     let len = arguments.next().map_or(Ok(4096), |text| text.parse())?;
 
-    let raw = Arc::new(RawKey::from_slice(&[7; 32]).ok_or("32 bytes")?);
-    let intermediate = Arc::new(IntermediateKeys::new(raw.clone(), ["bucket"])?);
-    objects("intermediate key", intermediate.clone(), count, len)?;
-    objects("raw key", raw, count, len)?;
-    parts(&intermediate, count)?;
-    println!("{:?}", intermediate.stats());
-    Ok(())
+    let ring = Arc::new(KeyRing::in_memory("local")?);
+    let of_ring = Arc::new(IntermediateKeys::new(ring.clone(), ["bucket"])?);
+    let mock = MockKms::builder().alias("alias/benches").start()?;
+    let of_kms = Arc::new(IntermediateKeys::new(Arc::new(kms(&mock)?), ["bucket"])?);
+
+    let local = objects("local key", ring, count, len)?;
+    objects("intermediate key of it", of_ring.clone(), count, len)?;
+    let remote = objects("intermediate key of a key service", of_kms.clone(), count, len)?;
+    println!(
+        "of a key service, in parts of the local key: seal {:.2}, open {:.2}; {:?}",
+        remote[0] / local[0],
+        remote[1] / local[1],
+        of_kms.stats()
+    );
+    parts(&of_ring, count)
 }
 
-fn objects(name: &str, key: Arc<dyn KeyProvider>, count: usize, len: usize) -> Result<()> {
+/// A client of the service, with credentials that the mock does not look at.
+fn kms(mock: &MockKms) -> Result<AwsKms> {
+    let key = format!("alias/benches@{}", mock.region()).parse()?;
+    Ok(AwsKms::builder(key)
+        .endpoint_url(mock.endpoint())
+        .static_credentials("benches", "benches")
+        .build()?)
+}
+
+/// Microseconds to seal and to open an object.
+fn objects(name: &str, key: Arc<dyn KeyProvider>, count: usize, len: usize) -> Result<[f64; 2]> {
     let plaintext = vec![0x5A; len];
     let encryptor = Encryptor::new(key.clone());
     let mut sealed = Vec::new();
@@ -48,7 +69,7 @@ fn objects(name: &str, key: Arc<dyn KeyProvider>, count: usize, len: usize) -> R
         open(&decryptor, number, header, payload, &mut opened)
     })?;
     println!("{name}: seal {seal:.2} us, open {open:.2} us for each of {count} objects of {len} bytes");
-    Ok(())
+    Ok([seal, open])
 }
 
 fn context(number: usize) -> EncryptionContext {

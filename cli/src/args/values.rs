@@ -52,6 +52,25 @@ impl From<Cipher> for sealstone::Suite {
     }
 }
 
+/// The pair that SSE-KMS binds an object of S3 by: `aws:s3:arn` and its ARN.
+#[derive(Debug, Clone)]
+pub(crate) struct S3Object(pub(crate) Pair);
+
+impl FromStr for S3Object {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let name = text.strip_prefix("s3://").and_then(|name| name.split_once('/'));
+        match name {
+            Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => Ok(Self(Pair {
+                key: "aws:s3:arn".to_owned(),
+                value: format!("arn:aws:s3:::{bucket}/{key}"),
+            })),
+            _ => Err("an object of S3 is s3://BUCKET/KEY".to_owned()),
+        }
+    }
+}
+
 /// One pair of the encryption context.
 #[derive(Debug, Clone)]
 pub(crate) struct Pair {

@@ -63,7 +63,7 @@ impl<'a> Sealing<'a> {
             args,
             report,
             keys: SealingKeys::new(&args.keys, common, report),
-            context: super::context(&args.context, &args.context_supplied)?,
+            context: super::context(&args.context, &args.context_supplied, args.s3_object.as_ref())?,
             workers: Workers::new(args.threads),
             protected: Protected::new(&args.inputs, key_files(&args.keys, common)),
         })

@@ -17,9 +17,13 @@ const COMMAND: &str = "rewrap";
 /// Rewraps the objects; gives the exit code.
 pub(crate) fn run(args: &RewrapArgs, common: &Common, report: &Report) -> u8 {
     match Rewrapping::new(args, common, report) {
-        Ok(mut rewrapping) => io::try_all(report, COMMAND, false, args.inputs.clone(), PathBuf::as_path, |input| {
-            rewrapping.rewrap(&input)
-        }),
+        Ok(mut rewrapping) => {
+            let inputs = args.inputs.clone();
+            let work = |input: PathBuf| rewrapping.rewrap(&input);
+            let code = io::try_all(report, COMMAND, false, inputs, PathBuf::as_path, work);
+            rewrapping.sum_up();
+            code
+        }
         Err(failure) => super::finish(report, COMMAND, Err(failure)),
     }
 }
@@ -27,12 +31,16 @@ pub(crate) fn run(args: &RewrapArgs, common: &Common, report: &Report) -> u8 {
 /// What is changed, and with which keys.
 struct Rewrapping<'a> {
     args: &'a RewrapArgs,
+    common: &'a Common,
     report: &'a Report,
     old: ReadingKeys<'a>,
     expected: ExpectedContext,
     to: Option<Provider>,
     added: Vec<Provider>,
     context: Option<EncryptionContext>,
+    /// How many objects are as asked for now, and how many of these were so before.
+    done: usize,
+    unchanged: usize,
 }
 
 impl<'a> Rewrapping<'a> {
@@ -45,17 +53,35 @@ impl<'a> Rewrapping<'a> {
             if specs.is_empty() {
                 return Ok(Vec::new());
             }
-            Ok(SealingKeys::new(specs, common, report).providers()?.to_vec())
+            let keys = SealingKeys::new(specs, common, report);
+            Ok(keys.in_place_of(&args.offer.keys).providers()?.to_vec())
         };
         Ok(Self {
             args,
+            common,
             report,
             old: ReadingKeys::new(&args.offer.keys, common, report),
             expected: super::expected(&args.offer)?,
             to: made(args.to.as_slice())?.pop(),
             added: made(&args.add)?,
             context: super::new_context(&args.context)?,
+            done: 0,
+            unchanged: 0,
         })
+    }
+
+    /// What a person wants to know after a thousand lines. Scripts count the lines of JSON.
+    fn sum_up(&self) {
+        let inputs = self.args.inputs.len();
+        if inputs > 1 && !self.report.is_json() {
+            self.report.sum(&format!(
+                "{} of {inputs} are as asked for: {} changed, {} already; {} are not",
+                self.done,
+                self.done - self.unchanged,
+                self.unchanged,
+                inputs - self.done
+            ));
+        }
     }
 
     fn rewrap(&mut self, input: &Path) -> Result<(), Failure> {
@@ -70,6 +96,10 @@ impl<'a> Rewrapping<'a> {
         let opened = File::options().read(true).write(true).open(input);
         let file = opened.map_err(|error| Failure::io("opening the object for writing", &error))?;
         let rewrapped = rewrap.file(&file)?;
+        self.done += 1;
+        if !rewrapped.changed && rewrapped.repaired.iter().all(Option::is_none) {
+            self.unchanged += 1;
+        }
         self.report.header_outcome(&outcome(&name, &rewrapped))
     }
 
@@ -82,24 +112,24 @@ impl<'a> Rewrapping<'a> {
         let decryptor = Decryptor::new(first).with_context(self.expected.clone());
         let mut rewrap = Rewrap::new(keys.fold(decryptor, Decryptor::with_key));
         if let Some(to) = &self.to {
-            let mut names = Vec::new();
-            for spec in &self.args.offer.keys {
-                names.extend(slots_of(&SlotSpec::Of(spec.clone()), header)?);
-            }
-            rewrap = rewrap.replace(SlotChoice::Named(names), to.clone());
+            let specs = self.args.offer.keys.iter().cloned().map(SlotSpec::Of);
+            let old: Result<_, Failure> = specs.map(|spec| slots_of(&spec, header, self.common)).collect();
+            rewrap = rewrap.replace(SlotChoice::Any(old?), to.clone());
         }
         rewrap = self.added.iter().cloned().fold(rewrap, Rewrap::add_key);
         for spec in &self.args.remove {
-            rewrap = rewrap.remove(SlotChoice::Named(slots_of(spec, header)?));
+            rewrap = rewrap.remove(slots_of(spec, header, self.common)?);
         }
         if let Some(context) = &self.context {
             rewrap = rewrap.with_context(context.clone());
         }
-        Ok(if self.args.drop_unreachable {
-            rewrap.drop_unreachable()
-        } else {
-            rewrap
-        })
+        if self.args.drop_unreachable {
+            rewrap = rewrap.drop_unreachable();
+        }
+        if self.args.without_opening {
+            rewrap = rewrap.without_opening();
+        }
+        Ok(rewrap)
     }
 
     /// The keys to open the object with: also the new ones, as it may have been rewrapped before.

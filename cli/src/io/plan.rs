@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::{Place, display, is_standard};
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::report::Report;
 
 /// Names the output of an input.
@@ -75,7 +75,8 @@ fn in_directory(directory: &Path, input: &Path, naming: Naming) -> Result<Place,
 
 /// Does `work` on every item, whatever becomes of the others; gives the exit code: the first failure's.
 ///
-/// When nobody reads our output any more, the rest is not begun.
+/// When nobody reads our output any more, or a key service does not answer, the rest is not begun: each would wait as
+/// long, for nothing.
 pub(crate) fn try_all<T>(
     report: &Report,
     command: &str,
@@ -85,14 +86,21 @@ pub(crate) fn try_all<T>(
     mut work: impl FnMut(T) -> Result<(), Failure>,
 ) -> u8 {
     let mut code = 0;
-    for item in items {
+    let mut items = items.into_iter();
+    while let Some(item) = items.next() {
         let name = display(path(&item));
         if let Err(failure) = work(item) {
             report.failure(command, &name, on_stdout, &failure);
             if code == 0 {
                 code = failure.code as u8;
             }
-            if failure.is_quiet() {
+            let left = items.len();
+            if failure.code == Code::Temporary && left > 0 {
+                report.note(&format!(
+                    "{left} more inputs not begun, as the key service does not serve us now"
+                ));
+            }
+            if failure.is_quiet() || failure.code == Code::Temporary {
                 break;
             }
         }

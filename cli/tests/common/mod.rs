@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+#[cfg(feature = "aws-kms")]
+pub mod kms;
+
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_sealstone");
 /// Plaintext bytes of a full chunk.

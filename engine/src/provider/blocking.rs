@@ -97,6 +97,10 @@ impl KeyProvider for BlockingProvider {
         self.provider.matches(slot)
     }
 
+    fn can_rewrap(&self, slot: &WrappedKey) -> bool {
+        self.provider.can_rewrap(slot)
+    }
+
     fn generate<'a>(&'a self, context: &'a EncryptionContext) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
         let (provider, context) = (Arc::clone(&self.provider), context.clone());
         Box::pin(self.call(async move { provider.generate(&context).await }))

@@ -165,8 +165,7 @@ impl<'a> Plan<'a> {
         let Some(source) = source.map(|index| &self.slots[index].wrapped) else {
             return Ok(None);
         };
-        let fits = source.provider == new.id() && !matches!(new.matches(source), KeyMatch::No(_));
-        if !fits {
+        if source.provider != new.id() || !new.can_rewrap(source) {
             return Ok(None);
         }
         match new.rewrap(source, &self.from, &self.to).await {
@@ -233,12 +232,11 @@ impl<'a> Plan<'a> {
             if slot.state != State::Found {
                 continue;
             }
-            let is_meant = match choice {
-                SlotChoice::Named(names) => names.contains(&slot.wrapped.name()),
-                SlotChoice::Key(key) => opens(key.as_ref(), &slot.wrapped, &self.from).await?,
-            };
-            if is_meant {
-                chosen.push(index);
+            for part in choice.parts() {
+                if is_meant(part, &slot.wrapped, &self.from).await? {
+                    chosen.push(index);
+                    break;
+                }
             }
         }
         Ok(chosen)
@@ -350,9 +348,10 @@ fn keys(rewrap: &Rewrap) -> Vec<Arc<dyn KeyProvider>> {
             Change::Add(key) => new.push(key.clone()),
             Change::Replace(old, key) => {
                 new.push(key.clone());
-                if let SlotChoice::Key(old) = old {
-                    keys.push(old.clone());
-                }
+                keys.extend(old.parts().into_iter().filter_map(|old| match old {
+                    SlotChoice::Key(old) => Some(old.clone()),
+                    _ => None,
+                }));
             }
             Change::Remove(_) => {}
         }
@@ -370,6 +369,15 @@ fn keys(rewrap: &Rewrap) -> Vec<Arc<dyn KeyProvider>> {
 }
 
 /// Whether `key` opens the slot. It is asked only where it cannot tell by the slot's name.
+async fn is_meant(choice: &SlotChoice, slot: &WrappedKey, context: &EncryptionContext) -> Result<bool> {
+    match choice {
+        SlotChoice::Named(names) => Ok(names.contains(&slot.name())),
+        SlotChoice::Key(key) => opens(key.as_ref(), slot, context).await,
+        // Its parts are asked one by one.
+        SlotChoice::Any(_) => Ok(false),
+    }
+}
+
 async fn opens(key: &dyn KeyProvider, slot: &WrappedKey, context: &EncryptionContext) -> Result<bool> {
     if slot.provider != key.id() {
         return Ok(false);

@@ -1,1 +1,40 @@
-//! AWS KMS as a key provider.
+//! AWS KMS as a key provider of [`sealstone`], on AWS's own client: credentials, profiles, regions, single sign-on and
+//! endpoints are those of every AWS tool.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use sealstone::{Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext};
+//! use sealstone_aws_kms::AwsKms;
+//!
+//! let key = Arc::new(AwsKms::builder("alias/backups@eu-west-1".parse()?).build()?);
+//! let context = EncryptionContext::new().with("bucket", "backups");
+//! let object = Encryptor::new(key.clone()).with_context(context.clone()).seal(b"large, in practice")?;
+//!
+//! // Another context, and KMS does not unwrap the data key.
+//! let decryptor = Decryptor::new(key);
+//! let other = ExpectedContext::Exact(EncryptionContext::new().with("bucket", "other"));
+//! assert!(decryptor.clone().with_context(other).open(&object).is_err());
+//! assert_eq!(decryptor.with_context(ExpectedContext::Exact(context)).open(&object)?, b"large, in practice");
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! Sealing an object is one GenerateDataKey, opening it one Decrypt. For objects by the million, put
+//! [`IntermediateKeys`](sealstone::IntermediateKeys) in between; the README says what is given up for that.
+
+mod builder;
+mod errors;
+mod key;
+mod limit;
+mod provider;
+
+pub use builder::AwsKmsBuilder;
+pub use key::KmsKey;
+pub use provider::AwsKms;
+
+/// The provider id of the slots.
+const ID: &str = "aws-kms";
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,29 @@
+#!/usr/bin/env python3
+"""Runs a command while moto's server, another mock of AWS, is there for it.
+
+    against_moto.py COMMAND...
+
+The command finds the server's address in SEALSTONE_TEST_KMS_ENDPOINT.
+"""
+
+import os
+import subprocess
+import sys
+
+from expect import expect
+from servers import Moto
+
+
+def main(*command):
+    with Moto() as moto:
+        # The home of whoever runs this: cargo has its things there.
+        environment = {**os.environ, "HOME": moto.outside["HOME"], "SEALSTONE_TEST_KMS_ENDPOINT": moto.url}
+        done = subprocess.run(command, env=environment)
+        expect(done.returncode == 0, f"{' '.join(command)}: expected exit code 0, got {done.returncode}")
+        calls = sum('"POST / ' in line for line in list(moto.said))
+        expect(calls, "the command called moto")
+        print(f"moto answered {calls} calls")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

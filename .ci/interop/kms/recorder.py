@@ -1,0 +1,39 @@
+"""Notes what a boto3 client sends and gets, so that the audit log can be held against it."""
+
+import dataclasses
+
+
+@dataclasses.dataclass
+class Call:
+    operation: str
+    parameters: dict
+    answer: dict
+
+    @property
+    def request_id(self):
+        return self.answer["ResponseMetadata"]["RequestId"]
+
+    @property
+    def error(self):
+        return self.answer.get("Error", {}).get("Code")
+
+
+class Recorder:
+    def __init__(self):
+        self.calls = []
+
+    def listen(self, client):
+        client.meta.events.register("before-parameter-build.kms", self._before)
+        client.meta.events.register("after-call.kms", self._after)
+
+    def _before(self, params, context, **_):
+        context["recorded"] = dict(params)
+
+    def _after(self, parsed, model, context, **_):
+        self.calls.append(Call(model.name, context["recorded"], dict(parsed)))
+
+    def secrets(self):
+        """All plaintexts and ciphertexts, of requests and answers. Short ones could be in a log by chance."""
+        members = [members for call in self.calls for members in (call.parameters, call.answer)]
+        blobs = {blob for each in members for name, blob in each.items() if name in ("Plaintext", "CiphertextBlob")}
+        return {blob for blob in blobs if len(blob) >= 12}

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""What the README says about AWS KMS, typed as it stands there: the mock, the aws command, and sealstone.
+
+    walk_through.py README SEALSTONE
+
+SEALSTONE is the binary. A line of the README that ends in `# exit code N` must end so, every other one with 0.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shlex
+import socket
+import subprocess
+import sys
+
+from expect import expect, expect_equal
+from servers import Server
+
+PORT = "8600"
+CONTEXT = {"bucket": "photos"}
+
+
+def block(readme, mark):
+    """The fenced block behind `<!-- ci:MARK -->`."""
+    found = re.search(rf"^<!-- ci:{mark} -->\n```\w+\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    expect(found, f"the README has a block marked ci:{mark}")
+    return found[1]
+
+
+def checked(commands):
+    """The same commands, each followed by a test of its exit code."""
+    lines = ["set -uo pipefail"]
+    for line in commands.replace("\\\n", "").splitlines():
+        if not line.strip():
+            continue
+        promised = re.search(r"# exit code (\d+)", line)
+        code = int(promised[1]) if promised else 0
+        lines += [f"printf '$ %s\\n' {shlex.quote(line)}", line]
+        lines.append(f'got=$?; [ "$got" -eq {code} ] || {{ echo "exit code $got, not {code}" >&2; exit 1; }}')
+    return "\n".join(lines)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])
+
+
+def events(mock):
+    return [json.loads(line) for line in list(mock.said) if line.startswith("{")]
+
+
+def main(readme, sealstone):
+    readme = pathlib.Path(readme).read_text()
+    start, commands = block(readme, "kms-mock").strip(), block(readme, "kms")
+    for text in (start, commands):
+        expect(f"127.0.0.1:{PORT}" in text, f"port {PORT} is in {text!r}")
+    # The port is somebody else's on a shared machine; nothing else is changed.
+    port = free_port()
+    start, commands = start.replace(f":{PORT}", f":{port}"), commands.replace(f":{PORT}", f":{port}")
+
+    print(f"$ {start}")
+    # `exec`: what is ended later is the mock, and not a shell around it.
+    with Server(["bash", "-c", f"exec {start}"], r"^listening on (http://\S+)") as mock:
+        # What the README exports itself must not be there already.
+        settings = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        programs = [str(pathlib.Path(sealstone).resolve().parent), str(pathlib.Path(sys.executable).parent)]
+        environment = {**settings, "PATH": ":".join([*programs, os.environ["PATH"]])}
+        environment.pop("SEALSTONE_KEYRING", None)
+        environment.pop("XDG_CONFIG_HOME", None)
+
+        def run(commands):
+            done = subprocess.run(["bash", "-c", checked(commands)], env=environment, stdout=subprocess.PIPE, text=True)
+            print(done.stdout, end="")
+            expect_equal(done.returncode, 0, "the exit code of the walk-through")
+            return done.stdout
+
+        said = run(commands)
+        expect('"alias/demo"' in said, "`aws kms list-aliases` shows alias/demo")
+        check_events(mock)
+
+        # A context that the header does not show: only KMS can tell that it is the wrong one.
+        exports = "\n".join(line for line in commands.splitlines() if line.startswith("export "))
+        run(f"""{exports}
+cd "$(mktemp -d)" && echo secret > note
+sealstone encrypt --key aws-kms:alias/demo --context-supplied tenant=blue note
+sealstone decrypt --key aws-kms:alias/demo --context-supplied tenant=red note.seal -o - # exit code 6
+""")
+        expect_equal(events(mock)[-1].get("errorCode"), "InvalidCiphertextException", "the last event's error")
+
+
+def check_events(mock):
+    """The audit log has what the walk-through did with keys, in its order, each with the context."""
+    got = []
+    for event in events(mock):
+        parameters = event["requestParameters"] or {}
+        if event["eventName"] in ("GenerateDataKey", "Decrypt"):
+            expect_equal(parameters.get("encryptionContext"), CONTEXT, f"the context of {event['eventName']}")
+            got.append((event["eventName"], event.get("errorCode")))
+        elif event["eventName"] == "ReEncrypt":
+            for name in ("sourceEncryptionContext", "destinationEncryptionContext"):
+                expect_equal(parameters.get(name), CONTEXT, f"{name} of ReEncrypt")
+            got.append(("ReEncrypt", event.get("errorCode")))
+    wanted = [
+        *(("GenerateDataKey", None), ("Decrypt", None)),
+        # The wrong context cost no call: the header shows the right one.
+        *(("Decrypt", "DisabledException"), ("Decrypt", None)),
+        *(("ReEncrypt", None), ("Decrypt", None)),
+    ]
+    expect_equal(got, wanted, "what the audit log has of data keys")
+    names = {event["eventName"] for event in events(mock)}
+    for name in ("ListAliases", "DisableKey", "EnableKey", "RotateKeyOnDemand", "CreateKey", "CreateAlias"):
+        expect(name in names, f"{name} is in the audit log")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,413 @@
+//! Keys of AWS KMS: the program against the mock, over HTTP, with AWS's own client in between.
+#![cfg(feature = "aws-kms")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::kms::{ONE, Service, TWO};
+use common::plaintext;
+use sealstone_kms_mock::{Fault, InjectedError, MockKms, Outage, Rate, Settings};
+use serde_json::{Value, json};
+
+const LEN: usize = 50_000;
+
+/// A service and `in.seal`, sealed for `keys` under the context `tenant=blue`.
+fn sealed_for(keys: &[&str]) -> Service {
+    let service = Service::new();
+    service.place.write("in", plaintext(LEN));
+    let mut args = vec!["encrypt", "-q", "in", "--context", "tenant=blue"];
+    for key in keys {
+        args.extend(["--key", key]);
+    }
+    service.ok(&args);
+    service
+}
+
+/// Whether `key` decrypts the object to what was encrypted.
+fn opens(service: &Service, object: &str, key: &str) -> bool {
+    let run = service.run(&["decrypt", "-q", object, "-o", "-", "--accept-context", "--key", key]);
+    assert!(matches!(run.code, Some(0 | 7)), "{run:?}");
+    run.code == Some(0) && run.stdout == plaintext(LEN)
+}
+
+#[test]
+fn the_service_makes_the_data_key_and_unwraps_it_under_the_context() {
+    let service = sealed_for(&[ONE]);
+    service.ok(&[
+        "decrypt",
+        "-q",
+        "in.seal",
+        "-o",
+        "out",
+        "--context",
+        "tenant=blue",
+        "--key",
+        ONE,
+    ]);
+    assert!(service.place.read("out") == plaintext(LEN));
+
+    let events = service.mock.audit_events();
+    let of = |name: &str| events.iter().find(|event| event["eventName"] == name).unwrap();
+    for name in ["GenerateDataKey", "Decrypt"] {
+        assert_eq!(
+            of(name)["requestParameters"]["encryptionContext"],
+            json!({ "tenant": "blue" })
+        );
+        assert_eq!(of(name)["errorCode"], Value::Null);
+    }
+
+    let inspected = service.ok(&["inspect", "--json", "in.seal"]);
+    let facts: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    let slot = json!([{ "provider": "aws-kms", "key_id": service.arn("alias/one") }]);
+    assert_eq!(facts["slots"], slot);
+    assert_eq!(facts["context"][0]["key"], "tenant");
+}
+
+#[test]
+fn every_form_of_a_key_reads() {
+    let service = sealed_for(&[ONE]);
+    let arn = service.arn("alias/one");
+    let id = arn.rsplit_once('/').unwrap().1.to_owned();
+    let alias_arn = arn.replace(&format!("key/{id}"), "alias/one");
+    let with_region = format!("alias/one@{}", service.mock.region());
+    for key in [arn, id, alias_arn, with_region] {
+        assert!(opens(&service, "in.seal", &format!("aws-kms:{key}")), "{key}");
+    }
+    // The region and the endpoint may come from the command line alone.
+    let key = format!("{ONE}@{}", service.mock.region());
+    let mut command = service.command(&["verify", "-q", "in.seal", "--accept-context", "--key", &key]);
+    command.args(["--kms-endpoint", &service.mock.endpoint()]);
+    command.env_remove("AWS_REGION").env_remove("AWS_ENDPOINT_URL_KMS");
+    assert!(command.status().unwrap().success());
+}
+
+#[test]
+fn a_wrong_context_is_refused_by_us_before_any_call_or_by_the_service() {
+    let service = Service::new();
+    service.place.write("in", "secret");
+    let pairs = ["--context", "tenant=blue", "--context-supplied", "path=a"];
+    service.ok(&[&["encrypt", "-q", "in", "--key", ONE], &pairs[..]].concat());
+    let decrypt = ["decrypt", "in.seal", "-o", "out", "--key", ONE];
+    let calls = service.calls_of(|| {
+        let pairs = ["--context", "tenant=red", "--context-supplied", "path=a"];
+        service.fails(&[&decrypt[..], &pairs].concat(), 6, &["tenant"]);
+    });
+    assert!(calls.is_empty(), "{calls:?}");
+    let calls = service.calls_of(|| {
+        let pairs = ["--context", "tenant=blue", "--context-supplied", "path=b"];
+        service.fails(&[&decrypt[..], &pairs].concat(), 6, &["context"]);
+    });
+    assert_eq!(
+        calls,
+        [("Decrypt".to_owned(), Some("InvalidCiphertextException".to_owned()))]
+    );
+    assert_eq!(service.place.names(), ["in", "in.seal"]);
+}
+
+/// The default context of SSE-KMS.
+#[test]
+fn an_object_is_bound_to_its_place_in_s3() {
+    let service = Service::new();
+    service.place.write("in", "secret");
+    service.ok(&["encrypt", "-q", "in", "--key", ONE, "--s3-object", "s3://bucket/key"]);
+    let verify = ["verify", "-q", "in.seal", "--key", ONE, "--s3-object"];
+    let elsewhere = [&verify[..], &["s3://bucket/other"]].concat();
+    service.fails(&elsewhere, 6, &["context"]);
+    service.ok(&[&verify[..], &["s3://bucket/key"]].concat());
+    let events = service.mock.audit_events();
+    let context = &events.last().unwrap()["requestParameters"]["encryptionContext"];
+    assert_eq!(*context, json!({ "aws:s3:arn": "arn:aws:s3:::bucket/key" }));
+    let no_object = ["encrypt", "in", "--key", ONE, "--s3-object", "s3://bucket"];
+    assert_eq!(service.run(&no_object).code, Some(2));
+}
+
+#[test]
+fn a_disabled_key_stops_reads_and_writes_until_it_is_enabled() {
+    let service = sealed_for(&[ONE]);
+    service.admin("DisableKey", &json!({ "KeyId": service.arn("alias/one") }));
+    service.fails(
+        &["verify", "in.seal", "--accept-context", "--key", ONE],
+        7,
+        &["disabled"],
+    );
+    service.fails(&["encrypt", "in", "-o", "other.seal", "--key", ONE], 7, &["disabled"]);
+    assert_eq!(service.place.names(), ["in", "in.seal"]);
+    service.admin("EnableKey", &json!({ "KeyId": service.arn("alias/one") }));
+    assert!(opens(&service, "in.seal", ONE));
+}
+
+#[test]
+fn old_objects_open_after_the_service_rotated_its_key() {
+    let service = sealed_for(&[ONE]);
+    service.admin("RotateKeyOnDemand", &json!({ "KeyId": service.arn("alias/one") }));
+    assert!(opens(&service, "in.seal", ONE));
+    let before = service.place.read("in.seal");
+    service.ok(&["rewrap", "-q", "in.seal", "--accept-context", "--key", ONE, "--to", ONE]);
+    assert!(opens(&service, "in.seal", ONE));
+    assert!(service.place.read("in.seal")[common::PAYLOAD..] == before[common::PAYLOAD..]);
+}
+
+#[test]
+fn an_unknown_key_is_not_found() {
+    let service = Service::new();
+    service.place.write("in", "secret");
+    service.fails(&["encrypt", "in", "--key", "aws-kms:alias/none"], 4, &["alias/none"]);
+    assert_eq!(service.place.names(), ["in"]);
+}
+
+/// The key that a header names is never asked for: it may be an attacker's.
+#[test]
+fn an_object_of_another_key_costs_no_call() {
+    let service = sealed_for(&[TWO]);
+    let key = format!("aws-kms:{}", service.arn("alias/one"));
+    let calls = service.calls_of(|| {
+        let args = ["verify", "in.seal", "--accept-context", "--key", &key];
+        service.fails(&args, 7, &[&service_key(&service)]);
+    });
+    assert_eq!(
+        calls.iter().filter(|(name, _)| name == "Decrypt").count(),
+        0,
+        "{calls:?}"
+    );
+    // Without --key nothing is asked either, and the error says which key it would take.
+    let calls = service.calls_of(|| {
+        service.fails(
+            &["verify", "in.seal", "--accept-context"],
+            7,
+            &["--key aws-kms:arn:aws:kms:"],
+        );
+    });
+    assert!(calls.is_empty(), "{calls:?}");
+}
+
+fn service_key(service: &Service) -> String {
+    service.arn("alias/two")
+}
+
+#[test]
+fn a_service_that_is_not_there_is_waited_for_within_bounds() {
+    let service = sealed_for(&[ONE]);
+    service.place.write("in2", "more");
+    service
+        .mock
+        .faults()
+        .set_settings(Settings {
+            outage: Some(Outage::Reset),
+            ..Settings::default()
+        })
+        .unwrap();
+    let start = Instant::now();
+    let decrypt = ["decrypt", "in.seal", "-o", "out", "--accept-context", "--key", ONE];
+    service.fails(&decrypt, 5, &["try again later"]);
+    // What was not begun is said, and nothing is left.
+    service.fails(
+        &["encrypt", "in", "in2", "-o", ".", "-f", "--key", ONE],
+        5,
+        &["1 more input"],
+    );
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    assert_eq!(service.place.names(), ["in", "in.seal", "in2"]);
+    service.mock.faults().set_settings(Settings::default()).unwrap();
+    assert!(opens(&service, "in.seal", ONE));
+}
+
+#[test]
+fn throttling_is_retried_and_then_told() {
+    let service = sealed_for(&[ONE]);
+    let error = InjectedError {
+        kind: "ThrottlingException".to_owned(),
+        message: None,
+        status: None,
+    };
+    let throttle = |count| Fault {
+        op: Some("Decrypt".to_owned()),
+        error: Some(error.clone()),
+        count,
+        ..Fault::default()
+    };
+    let verify = ["verify", "-q", "in.seal", "--accept-context", "--key", ONE];
+    service.mock.faults().add(throttle(Some(1))).unwrap();
+    let calls = service.calls_of(|| _ = service.ok(&verify));
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    service.mock.faults().add(throttle(None)).unwrap();
+    service.fails(&verify, 5, &["try again later"]);
+}
+
+#[test]
+fn a_rate_limit_is_waited_out() {
+    let service = Service::with(MockKms::builder().settings(Settings {
+        rate: Some(Rate {
+            per_second: 2.0,
+            burst: Some(1),
+        }),
+        ..Settings::default()
+    }));
+    service.place.write("a", "1");
+    service.place.write("b", "2");
+    service.ok(&["encrypt", "-q", "a", "b", "--key", ONE]);
+    service.ok(&["verify", "-q", "a.seal", "b.seal", "--key", ONE]);
+}
+
+#[test]
+fn slots_move_between_keys_of_the_service_without_the_data() {
+    let service = sealed_for(&[ONE]);
+    let before = service.place.read("in.seal");
+    let rewrap = ["rewrap", "in.seal", "--accept-context", "--key", ONE, "--to", TWO];
+    let calls = service.calls_of(|| _ = service.ok(&rewrap));
+    assert!(calls.contains(&("ReEncrypt".to_owned(), None)), "{calls:?}");
+    assert!(!calls.iter().any(|(name, _)| name == "Encrypt"), "{calls:?}");
+    assert!(!opens(&service, "in.seal", ONE) && opens(&service, "in.seal", TWO));
+    assert!(service.place.read("in.seal")[common::PAYLOAD..] == before[common::PAYLOAD..]);
+    assert!(service.ok(&rewrap).stderr.contains("unchanged (already)"));
+}
+
+/// By those who may not decrypt: the data key does not leave the service.
+#[test]
+fn slots_move_without_opening() {
+    let service = sealed_for(&[ONE]);
+    let [one, two] = ["alias/one", "alias/two"].map(|alias| format!("aws-kms:{}", service.arn(alias)));
+    let rewrap = [
+        "rewrap",
+        "-q",
+        "in.seal",
+        "--accept-context",
+        "--without-opening",
+        "--key",
+        &one,
+        "--to",
+        &two,
+    ];
+    let calls = service.calls_of(|| _ = service.ok(&rewrap));
+    assert_eq!(calls, [("ReEncrypt".to_owned(), None)]);
+    assert!(!opens(&service, "in.seal", ONE) && opens(&service, "in.seal", TWO));
+}
+
+#[test]
+fn from_the_local_ring_to_the_service_and_back() {
+    let service = sealed_for(&["local:default"]);
+    let rewrap = |old, new| _ = service.ok(&["rewrap", "-q", "in.seal", "--accept-context", "--key", old, "--to", new]);
+    rewrap("local:default", ONE);
+    assert!(opens(&service, "in.seal", ONE) && !opens(&service, "in.seal", "local:default"));
+    rewrap(ONE, "local:default");
+    assert!(!opens(&service, "in.seal", ONE) && opens(&service, "in.seal", "local:default"));
+}
+
+/// An alias may mean any slot of the service by its name; only those that it opens are replaced.
+#[test]
+fn slots_of_other_keys_stay() {
+    let service = sealed_for(&[ONE, TWO]);
+    service.admin(
+        "CreateAlias",
+        &json!({
+            "AliasName": "alias/three",
+            "TargetKeyId": service.admin("CreateKey", &json!({}))["KeyMetadata"]["KeyId"],
+        }),
+    );
+    let three = "aws-kms:alias/three";
+    service.ok(&[
+        "rewrap",
+        "-q",
+        "in.seal",
+        "--accept-context",
+        "--key",
+        ONE,
+        "--to",
+        three,
+    ]);
+    assert!(!opens(&service, "in.seal", ONE) && opens(&service, "in.seal", TWO) && opens(&service, "in.seal", three));
+    service.ok(&[
+        "rewrap",
+        "-q",
+        "in.seal",
+        "--accept-context",
+        "--key",
+        three,
+        "--remove",
+        TWO,
+    ]);
+    assert!(!opens(&service, "in.seal", TWO) && opens(&service, "in.seal", three));
+}
+
+#[test]
+fn the_context_is_changed_by_the_service() {
+    let service = sealed_for(&[ONE]);
+    service.ok(&[
+        "rewrap",
+        "-q",
+        "in.seal",
+        "--accept-context",
+        "--key",
+        ONE,
+        "--set-context",
+        "tenant=red",
+    ]);
+    service.ok(&["verify", "-q", "in.seal", "--context", "tenant=red", "--key", ONE]);
+    service.fails(
+        &["verify", "in.seal", "--context", "tenant=blue", "--key", ONE],
+        6,
+        &["tenant"],
+    );
+}
+
+#[test]
+fn an_outage_in_the_middle_of_many_rewraps_is_gone_on_from() {
+    const OBJECTS: usize = 20;
+    let service = Service::new();
+    let names: Vec<_> = (0..OBJECTS).map(|number| format!("{number:02}")).collect();
+    for name in &names {
+        service.place.write(name, name);
+    }
+    let inputs: Vec<_> = names.iter().map(String::as_str).collect();
+    service.ok(&[&["encrypt", "-q", "--key", ONE], &inputs[..]].concat());
+
+    let objects: Vec<_> = names.iter().map(|name| format!("{name}.seal")).collect();
+    let objects: Vec<_> = objects.iter().map(String::as_str).collect();
+    let rewrap = [&["rewrap", "--key", ONE, "--to", TWO], &objects[..]].concat();
+    let error = InjectedError {
+        kind: "KMSInternalException".to_owned(),
+        message: None,
+        status: None,
+    };
+    let fault = service.mock.faults().add(Fault {
+        op: Some("ReEncrypt".to_owned()),
+        skip_first: 7,
+        error: Some(error),
+        ..Fault::default()
+    });
+    let run = service.fails(&rewrap, 5, &["12 more inputs not begun", "7 of 20 are as asked for"]);
+    assert_eq!(run.stderr.matches("rewrapped ").count(), 7, "{run:?}");
+    // Every object opens by the one key or the other in between.
+    let both = [&["verify", "-q", "--key", ONE, "--key", TWO], &objects[..]].concat();
+    service.ok(&both);
+
+    service.mock.faults().remove(fault.unwrap());
+    let run = service.ok(&rewrap);
+    assert!(
+        run.stderr
+            .contains("20 of 20 are as asked for: 13 changed, 7 already; 0 are not"),
+        "{run:?}"
+    );
+    service.ok(&[&["verify", "-q", "--key", TWO], &objects[..]].concat());
+}
+
+#[test]
+fn what_is_missing_of_the_settings_is_named_soon() {
+    let service = Service::new();
+    service.place.write("in", "secret");
+    let start = Instant::now();
+    let mut command = service.command(&["encrypt", "in", "--key", ONE]);
+    let run = common::Run::from(command.env_remove("AWS_REGION").output().unwrap());
+    run.failed(1, &["region", "AWS_REGION"]);
+    let mut command = service.command(&["encrypt", "in", "--key", ONE]);
+    command
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    let run = common::Run::from(command.output().unwrap());
+    run.failed(1, &["credentials"]);
+    assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
+    assert_eq!(service.place.names(), ["in"]);
+    assert_eq!(service.run(&["encrypt", "in", "--key", "aws-kms:x"]).code, Some(2));
+}

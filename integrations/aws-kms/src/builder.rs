@@ -1,0 +1,250 @@
+//! What an [`AwsKms`] is made of, and the client made of that.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_kms::Client;
+use aws_sdk_kms::config::Region;
+use aws_sdk_kms::config::retry::RetryConfig;
+use aws_sdk_kms::config::timeout::TimeoutConfig;
+use sealstone::{ProviderError, ProviderErrorClass};
+
+use crate::KmsKey;
+use crate::errors::failure;
+use crate::limit::Limit;
+use crate::provider::AwsKms;
+
+/// Settings of an [`AwsKms`]. What is not set here comes from where every AWS tool takes it: the environment, the
+/// profile, the machine's or container's role.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is made yet"]
+pub struct AwsKmsBuilder {
+    settings: Settings,
+    region: Option<String>,
+    max_concurrent: Option<usize>,
+    max_per_second: Option<u32>,
+}
+
+/// What is needed after the building.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) key: KmsKey,
+    /// Key ARNs; `None` for all.
+    pub(crate) allowed: Option<Vec<KmsKey>>,
+    /// Keys whose slots may be wrapped anew under `key`.
+    pub(crate) sources: Vec<KmsKey>,
+    /// `None` for that of the environment.
+    pub(crate) region: Option<String>,
+    pub(crate) timeout: Duration,
+    config: Option<SdkConfig>,
+    endpoint_url: Option<String>,
+    profile: Option<String>,
+    attempt_timeout: Duration,
+    connect_timeout: Duration,
+    max_attempts: u32,
+}
+
+impl AwsKmsBuilder {
+    pub(crate) const fn new(key: KmsKey) -> Self {
+        Self {
+            settings: Settings {
+                key,
+                allowed: None,
+                sources: Vec::new(),
+                region: None,
+                timeout: Duration::from_secs(30),
+                config: None,
+                endpoint_url: None,
+                profile: None,
+                attempt_timeout: Duration::from_secs(5),
+                connect_timeout: Duration::from_secs(3),
+                max_attempts: 4,
+            },
+            region: None,
+            max_concurrent: None,
+            max_per_second: None,
+        }
+    }
+
+    /// The configuration to begin with, in the place of the environment's: for programs that have one, with
+    /// credentials of their own. Its retries and timeouts are not used.
+    pub fn config(mut self, config: SdkConfig) -> Self {
+        self.settings.config = Some(config);
+        self
+    }
+
+    /// Where KMS is asked, such as `http://127.0.0.1:4599` for a local one. By default AWS's own endpoint of the
+    /// region, or what `AWS_ENDPOINT_URL_KMS` or the profile says.
+    pub fn endpoint_url(mut self, url: impl Into<String>) -> Self {
+        self.settings.endpoint_url = Some(url.into());
+        self
+    }
+
+    /// The region of a key that is not named with one.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// The profile of the AWS configuration files to use, in the place of `AWS_PROFILE`.
+    pub fn profile(mut self, name: impl Into<String>) -> Self {
+        self.settings.profile = Some(name.into());
+        self
+    }
+
+    /// The only keys that may be used, by their key ARNs. A slot that names another one gets no call, and what KMS
+    /// answers for another one, such as what an alias has come to stand for, is refused.
+    pub fn allow_only(mut self, keys: impl IntoIterator<Item = KmsKey>) -> Self {
+        self.settings.allowed = Some(keys.into_iter().collect());
+        self
+    }
+
+    /// Other keys that slots may be rewrapped from, by KMS and without the data key leaving it. Slots of keys that
+    /// are not named here are unwrapped and wrapped.
+    ///
+    /// These are named by the caller because a slot cannot be believed: KMS would be asked for whatever key a forged
+    /// header names, and tell that key's owner the caller and the encryption context.
+    pub fn rewraps_from(mut self, keys: impl IntoIterator<Item = KmsKey>) -> Self {
+        self.settings.sources = keys.into_iter().collect();
+        self
+    }
+
+    /// How many calls may be under way at the same time; at least 1. By default there is no limit.
+    pub const fn max_concurrent(mut self, calls: usize) -> Self {
+        self.max_concurrent = Some(calls);
+        self
+    }
+
+    /// How many calls are begun in a second, evenly spread; at least 1. By default there is no limit. Attempts after
+    /// a failed one are not counted: they are few, and far apart.
+    pub const fn max_per_second(mut self, calls: u32) -> Self {
+        self.max_per_second = Some(calls);
+        self
+    }
+
+    /// How long a call may take as a whole, with all waiting and all attempts. By default 30 seconds.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout = timeout;
+        self
+    }
+
+    /// How long one attempt may take. By default 5 seconds.
+    pub const fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.attempt_timeout = timeout;
+        self
+    }
+
+    /// How long connecting may take. By default 3 seconds.
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.connect_timeout = timeout;
+        self
+    }
+
+    /// How often a call is tried; at least once. By default 4 times. What may be tried again is throttling, failures
+    /// of the service, and what the network does; before each attempt is a random wait whose bound doubles, from a
+    /// second on.
+    pub const fn max_attempts(mut self, attempts: u32) -> Self {
+        self.settings.max_attempts = if attempts == 0 { 1 } else { attempts };
+        self
+    }
+
+    /// The provider. It calls nothing yet: credentials and configuration are looked for at the first call.
+    ///
+    /// # Errors
+    /// Class `Configuration` for settings that contradict each other; class `Unavailable` if its thread cannot be
+    /// started.
+    pub fn build(self) -> Result<AwsKms, ProviderError> {
+        let mut settings = self.settings;
+        let key = &settings.key;
+        let refused = |message: String| Err(failure(ProviderErrorClass::Configuration, key, message));
+        if let Some(allowed) = &settings.allowed {
+            if let Some(other) = allowed.iter().find(|allowed| !allowed.is_key_arn()) {
+                return refused(format!("keys are allowed by their key ARNs, and {other} is not one"));
+            }
+            if key.is_key_arn() && !allowed.contains(key) {
+                return refused("it is not one of the allowed keys".to_owned());
+            }
+        }
+        if let (Some(own), Some(region)) = (key.region(), &self.region)
+            && own != region
+        {
+            return refused(format!("it is a key of {own}, and the region to ask is {region}"));
+        }
+        if let Some(url) = &settings.endpoint_url
+            && !is_url(url)
+        {
+            return refused(format!(
+                "its endpoint {url:?} is not a URL that begins with http:// or https://"
+            ));
+        }
+        settings.region = key.region().map(str::to_owned).or(self.region);
+        AwsKms::new(settings, Limit::new(self.max_concurrent, self.max_per_second))
+    }
+}
+
+impl Settings {
+    /// The client, with the rest of its configuration from the environment.
+    ///
+    /// # Errors
+    /// Class `Configuration` if there is no region.
+    pub(crate) async fn connect(&self) -> Result<Client, ProviderError> {
+        let config = match &self.config {
+            Some(config) => config.clone(),
+            None => self.load().await,
+        };
+        if self.region.is_none() && config.region().is_none() {
+            let message = "no region is known; name the key with @REGION, or set AWS_REGION";
+            return Err(failure(ProviderErrorClass::Configuration, &self.key, message));
+        }
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(self.connect_timeout)
+            .operation_attempt_timeout(self.attempt_timeout)
+            .build();
+        let mut config = aws_sdk_kms::config::Builder::from(&config)
+            .retry_config(RetryConfig::standard().with_max_attempts(self.max_attempts))
+            .timeout_config(timeouts);
+        if let Some(region) = &self.region {
+            config = config.region(Region::new(region.clone()));
+        }
+        if let Some(url) = &self.endpoint_url {
+            config = config.endpoint_url(url);
+        }
+        Ok(Client::from_conf(config.build()))
+    }
+
+    async fn load(&self) -> SdkConfig {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        }
+        // Known, it need not be asked of the machine.
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        loader.load().await
+    }
+}
+
+/// What is plainly none is found before the first call; the rest is the client's.
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(|byte| byte.is_ascii_graphic())
+    })
+}
+
+/// Nothing of a configuration that may hold credentials.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("key", &self.key)
+            .field("allowed", &self.allowed)
+            .field("sources", &self.sources)
+            .field("region", &self.region)
+            .field("endpoint_url", &self.endpoint_url)
+            .field("profile", &self.profile)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,254 @@
+//! From what the client reports to the engine's classes of failures, each with what to do.
+//!
+//! Only the parts of an error are kept that quote no request and no answer: they may hold a data key.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_kms::config::http::HttpResponse;
+use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kms::operation::RequestId;
+use sealstone::{ProviderError, ProviderErrorClass};
+
+use crate::{ID, KmsKey};
+
+/// What is asked of KMS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    GenerateDataKey,
+    Encrypt,
+    Decrypt,
+    ReEncrypt,
+}
+
+impl Operation {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::GenerateDataKey => "GenerateDataKey",
+            Self::Encrypt => "Encrypt",
+            Self::Decrypt => "Decrypt",
+            Self::ReEncrypt => "ReEncrypt",
+        }
+    }
+
+    const fn permission(self) -> &'static str {
+        match self {
+            Self::GenerateDataKey => "kms:GenerateDataKey",
+            Self::Encrypt => "kms:Encrypt",
+            Self::Decrypt => "kms:Decrypt",
+            Self::ReEncrypt => "kms:ReEncryptFrom and kms:ReEncryptTo",
+        }
+    }
+}
+
+/// A failure of `class` that concerns `key`.
+pub(crate) fn failure(class: ProviderErrorClass, key: &KmsKey, message: impl Into<String>) -> ProviderError {
+    ProviderError::new(class, ID, message).with_key_id(key.to_string())
+}
+
+/// The client's error.
+pub(crate) fn failed<E>(operation: Operation, key: &KmsKey, error: SdkError<E, HttpResponse>) -> ProviderError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ServiceError(answer) if !answer.raw().status().is_success() => {
+            let status = answer.raw().status().as_u16();
+            refused(operation, key, status, answer.into_err())
+        }
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => unreadable(operation, key),
+        SdkError::TimeoutError(_) => {
+            let message = format!(
+                "{}: KMS did not answer in time; try again, and check the network",
+                operation.name()
+            );
+            failure(ProviderErrorClass::Unavailable, key, message)
+        }
+        SdkError::DispatchFailure(ref dispatch) => {
+            // A connection that ended early is of another kind, but of a known one.
+            let is_network = dispatch.is_io() || dispatch.is_timeout() || dispatch.as_other().is_some();
+            not_sent(operation, key, is_network, error.into_source().ok())
+        }
+        other => not_sent(operation, key, false, other.into_source().ok()),
+    }
+}
+
+/// A request that did not get as far as KMS.
+fn not_sent(
+    operation: Operation,
+    key: &KmsKey,
+    is_network: bool,
+    source: Option<Box<dyn Error + Send + Sync>>,
+) -> ProviderError {
+    use ProviderErrorClass::{Configuration, Unavailable};
+    let first = source
+        .as_ref()
+        .map(|source| -> &(dyn Error + 'static) { source.as_ref() });
+    let underneath = || first.into_iter().flat_map(causes);
+    let credentials: Option<&CredentialsError> = underneath().find_map(|cause| cause.downcast_ref());
+    let says = |text: &str| underneath().any(|cause| cause.to_string().starts_with(text));
+    let late = "the AWS credentials did not come in time; try again";
+    let (class, what) = match (credentials, first) {
+        (Some(CredentialsError::CredentialsNotLoaded(_)), _) => (
+            Configuration,
+            "there are no AWS credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in \
+             with `aws sso login`"
+                .to_owned(),
+        ),
+        (Some(CredentialsError::ProviderTimedOut(_)), _) => (Unavailable, late.to_owned()),
+        (Some(error), _) => {
+            let message = format!(
+                "the AWS credentials cannot be had ({}); sign in again, or check the profile",
+                chain(error)
+            );
+            (Configuration, message)
+        }
+        (None, Some(error)) if is_network => {
+            let message = format!(
+                "KMS cannot be reached ({}); check the network, the region and the endpoint",
+                chain(error)
+            );
+            (Unavailable, message)
+        }
+        // For these the client has no public types.
+        _ if says("identity resolver timed out") => (Unavailable, late.to_owned()),
+        _ => {
+            // What is left may quote the whole request, and so the data key of an Encrypt: nothing of it is kept.
+            let (class, message) = if says("failed to apply endpoint") {
+                (Configuration, "the endpoint that is configured is not a URL")
+            } else {
+                (Unavailable, "no exchange with KMS came about; check the endpoint and the AWS configuration")
+            };
+            return failure(class, key, format!("{}: {message}", operation.name()));
+        }
+    };
+    let mut failure = failure(class, key, format!("{}: {what}", operation.name()));
+    failure.source = source.map(Arc::from);
+    failure
+}
+
+/// What is wrong with the answer is not told: it might quote it.
+fn unreadable(operation: Operation, key: &KmsKey) -> ProviderError {
+    let message = format!(
+        "{}: the answer of KMS cannot be read; try again, and check the endpoint",
+        operation.name()
+    );
+    failure(ProviderErrorClass::Unavailable, key, message)
+}
+
+/// What KMS answered with an error.
+fn refused<E>(operation: Operation, key: &KmsKey, status: u16, error: E) -> ProviderError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let code = error.code().map_or_else(|| format!("HTTP status {status}"), printable);
+    let (class, advice) = classify(operation, &code, status);
+    let mut message = format!("{}: {advice} ({code}", operation.name());
+    if let Some(said) = error.message().filter(|said| !said.is_empty()) {
+        message = format!("{message}: {}", printable(said));
+    }
+    if let Some(request) = error.meta().request_id() {
+        message = format!("{message}; request {}", printable(request));
+    }
+    message.push(')');
+    failure(class, key, message).with_source(error)
+}
+
+fn classify(operation: Operation, code: &str, status: u16) -> (ProviderErrorClass, String) {
+    use ProviderErrorClass::{BadCiphertext, Configuration, Denied, KeyState, NotFound, Throttled, Unavailable};
+    let (class, advice) = match code {
+        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
+            let message = format!(
+                "the caller may not; it needs {} by the key's policy or by IAM, for this encryption context",
+                operation.permission()
+            );
+            return (Denied, message);
+        }
+        "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" => {
+            (Denied, "the AWS credentials have expired; sign in again")
+        }
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "OptInRequired" => (
+            Denied,
+            "the AWS credentials were refused; check the profile, the region and the clock",
+        ),
+        "IncorrectKeyException" => (Denied, "the data key was wrapped under another KMS key; offer that one"),
+        "NotFoundException" => (
+            NotFound,
+            "there is no such key or alias; check its name, account and region",
+        ),
+        "DisabledException" | "KMSInvalidStateException" => (
+            KeyState,
+            "the key cannot be used now; enable it, or cancel its deletion",
+        ),
+        "InvalidCiphertextException" => (
+            BadCiphertext,
+            "the wrapped data key was altered, or the encryption context is not the one it was wrapped under",
+        ),
+        "ThrottlingException"
+        | "Throttling"
+        | "ThrottledException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "LimitExceededException"
+        | "SlowDown" => (
+            Throttled,
+            "KMS asks for fewer calls; try again later, or use intermediate keys",
+        ),
+        "KMSInternalException"
+        | "KeyUnavailableException"
+        | "DependencyTimeoutException"
+        | "InternalFailure"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException"
+        | "RequestTimeout"
+        | "RequestTimeoutException" => (Unavailable, "KMS failed; try again"),
+        "InvalidKeyUsageException" => (
+            Configuration,
+            "the key is not one that encrypts symmetrically; use one of key spec SYMMETRIC_DEFAULT",
+        ),
+        _ => match status {
+            403 => (Denied, "KMS refused the caller"),
+            429 => (Throttled, "KMS asks for fewer calls; try again later"),
+            500.. => (Unavailable, "KMS failed; try again"),
+            _ => (
+                Configuration,
+                "KMS does not take the request; check the key's name and the encryption context",
+            ),
+        },
+    };
+    (class, advice.to_owned())
+}
+
+/// An error and those underneath it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// An error and those underneath it, in one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for error in causes(error) {
+        let text = printable(error.to_string());
+        // Wrappers often say what they wrap.
+        if !texts.last().is_some_and(|last| last.ends_with(&text)) {
+            texts.push(text);
+        }
+    }
+    texts.join(": ")
+}
+
+/// A text of the service's, for one line on a terminal.
+fn printable(text: impl AsRef<str>) -> String {
+    const LIMIT: usize = 1000;
+    let shown = |char: char| if char.is_control() { ' ' } else { char };
+    text.as_ref().chars().take(LIMIT).map(shown).collect()
+}

@@ -1,0 +1,126 @@
+//! What comes from the environment and the files of AWS's tools: each case in a process of its own.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+use std::thread;
+
+use sealstone::{EncryptionContext, KeyProvider};
+use sealstone_aws_kms::AwsKms;
+
+const KEY: &str = "SEALSTONE_TEST_KEY";
+const PROFILE: &str = "SEALSTONE_TEST_PROFILE";
+
+/// Asks for a data key and tells the error.
+#[test]
+#[ignore = "started by the other tests, in an environment that they make"]
+fn child() {
+    let mut builder = AwsKms::builder(std::env::var(KEY).unwrap().parse().unwrap()).max_attempts(1);
+    if let Ok(profile) = std::env::var(PROFILE) {
+        builder = builder.profile(profile);
+    }
+    let provider = builder.build().unwrap();
+    let error = pollster::block_on(provider.generate(&EncryptionContext::new())).unwrap_err();
+    println!("class {:?}: {error}", error.class);
+}
+
+/// What `child` prints in this environment and no other.
+fn ask(environment: &[(&str, &str)]) -> String {
+    let home = tempfile::tempdir().unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--ignored", "--nocapture"])
+        .env_clear()
+        .env("HOME", home.path())
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{printed}");
+    printed
+}
+
+/// What the environment makes the client send, by a server that refuses it.
+fn request(environment: &[(&str, &str)]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"}") {
+            let mut part = [0; 4096];
+            let read = stream.read(&mut part).unwrap();
+            assert!(read > 0);
+            request.extend_from_slice(&part[..read]);
+        }
+        let body = r#"{"__type":"AccessDeniedException","message":"not you"}"#;
+        let head = format!(
+            "HTTP/1.1 400 X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all((head + body).as_bytes()).unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    let url = ("AWS_ENDPOINT_URL_KMS", &*url);
+    let printed = ask(&[environment, &[url]].concat());
+    assert!(
+        printed.contains("class Denied") && printed.contains("not you"),
+        "{printed}"
+    );
+    server.join().unwrap()
+}
+
+#[test]
+fn what_is_missing_is_named_with_what_to_do() {
+    let no_region = ask(&[
+        (KEY, "alias/x"),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+    ]);
+    assert!(no_region.contains("class Configuration"), "{no_region}");
+    assert!(no_region.contains("@REGION, or set AWS_REGION"), "{no_region}");
+
+    let no_credentials = ask(&[(KEY, "alias/x@eu-west-1")]);
+    assert!(no_credentials.contains("class Configuration"), "{no_credentials}");
+    assert!(
+        no_credentials.contains("there are no AWS credentials; set AWS_PROFILE"),
+        "{no_credentials}"
+    );
+
+    let no_profile = ask(&[(KEY, "alias/x@eu-west-1"), (PROFILE, "there-is-none")]);
+    assert!(no_profile.contains("class Configuration"), "{no_profile}");
+}
+
+#[test]
+fn endpoint_region_and_credentials_are_those_of_the_environment() {
+    let credentials = [("AWS_ACCESS_KEY_ID", "AKIDENV"), ("AWS_SECRET_ACCESS_KEY", "b")];
+    let region = [(KEY, "alias/x"), ("AWS_REGION", "eu-west-1")];
+    let sent = request(&[credentials, region].concat());
+    assert!(sent.contains("TrentService.GenerateDataKey"), "{sent}");
+    assert!(
+        sent.contains("Credential=AKIDENV/") && sent.contains("/eu-west-1/kms/"),
+        "{sent}"
+    );
+
+    // The key's region is the nearer one.
+    let region = [(KEY, "alias/x@us-east-2"), ("AWS_REGION", "eu-west-1")];
+    assert!(request(&[credentials, region].concat()).contains("/us-east-2/kms/"));
+}
+
+#[test]
+fn a_profile_brings_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config");
+    let text = "[profile vault]\nregion = eu-north-1\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = b\n";
+    fs::write(&file, text).unwrap();
+    let file = ("AWS_CONFIG_FILE", file.to_str().unwrap());
+    for profile in [(PROFILE, "vault"), ("AWS_PROFILE", "vault")] {
+        let sent = request(&[(KEY, "alias/x"), file, profile]);
+        assert!(
+            sent.contains("Credential=AKIDPROFILE/") && sent.contains("/eu-north-1/kms/"),
+            "{sent}"
+        );
+    }
+}

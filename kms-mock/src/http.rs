@@ -1,0 +1,232 @@
+//! Connections: HTTP/1.1 with bounds on everything that a client can make large or slow.
+//!
+//! ```text
+//! accept (at most so many at a time) -> head (bytes, time) -> body (bytes, time) -> handler -> answer, next request
+//! ```
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::EXPECT;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioTimer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+mod body;
+mod socket;
+
+pub(crate) use body::Body;
+use socket::Socket;
+
+/// Bounds on what one client, and all of them, can take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// From when a request could begin to the end of its head: idle connections end after it too.
+    pub(crate) head_timeout: Duration,
+    /// For the whole body.
+    pub(crate) body_timeout: Duration,
+    /// Bytes.
+    pub(crate) body: usize,
+    /// Open at a time; more wait to be accepted.
+    pub(crate) connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let timeout = Duration::from_secs(10);
+        Self {
+            head_timeout: timeout,
+            body_timeout: timeout,
+            body: 256 << 10,
+            connections: 1024,
+        }
+    }
+}
+
+/// Bytes of a request's head: AWS's clients send less than 2 KiB.
+const HEAD_LIMIT: usize = 64 << 10;
+/// What is read of a body that is too large, so that its sender comes to read the answer.
+const DISCARD_LIMIT: u64 = 4 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between attempts to accept when the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What answers on a port.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// Answers, or ends the connection without an answer.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+    ) -> impl Future<Output = Result<Response<Body>, Hangup>> + Send;
+}
+
+/// The other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: String,
+    socket: Socket,
+}
+
+impl Peer {
+    /// The connection shall end with a RST, not a FIN.
+    pub(crate) fn reset(&self) -> Hangup {
+        self.socket.reset();
+        Hangup
+    }
+
+    /// Waits until the client has closed its side, or has sent its next request.
+    pub(crate) async fn left(&self) {
+        self.socket.closed().await;
+    }
+}
+
+/// The connection ends without an answer.
+#[derive(Debug)]
+pub(crate) struct Hangup;
+
+impl fmt::Display for Hangup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection was ended on purpose")
+    }
+}
+
+impl std::error::Error for Hangup {}
+
+/// Accepts connections for as long as it is polled.
+pub(crate) async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, limits: Limits) {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    loop {
+        // The semaphore is never closed.
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let handler = handler.clone();
+                tokio::spawn(async move {
+                    connection(stream, peer, handler, limits).await;
+                    drop(place);
+                });
+            }
+            // Of one client, or out of descriptors: the next may do better.
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+async fn connection<H: Handler>(stream: TcpStream, address: SocketAddr, handler: Arc<H>, limits: Limits) {
+    let _ = stream.set_nodelay(true);
+    let socket = Socket::new(stream);
+    let peer = Arc::new(Peer {
+        address: address.ip().to_string(),
+        socket: socket.clone(),
+    });
+    let service = service_fn(move |request| {
+        let (handler, peer) = (handler.clone(), peer.clone());
+        async move { handler.handle(request, &peer).await }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(HEAD_LIMIT)
+        .pipeline_flush(true)
+        // Who has sent all may close its side, and is answered.
+        .half_close(true)
+        .serve_connection(socket, service);
+    // However it ended, it ended: there is nobody to tell.
+    let _ = connection.await;
+}
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    TooLarge,
+    Slow,
+    Broken,
+}
+
+impl Refusal {
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "The request body is too large.",
+            Self::Slow => "The request body did not arrive in time.",
+            Self::Broken => "The request body could not be read.",
+        })
+    }
+}
+
+/// The whole body of a request.
+///
+/// # Errors
+///
+/// It is larger than the limit, slower, or ends early. The connection must then end with the answer.
+pub(crate) async fn read_body(request: &mut Request<Incoming>, limits: &Limits) -> Result<Bytes, Refusal> {
+    let waits_for_leave = request.headers().contains_key(EXPECT);
+    let body = request.body_mut();
+    let declared_too_large = body.size_hint().lower() > limits.body as u64;
+    let result = if declared_too_large {
+        Err(Refusal::TooLarge)
+    } else {
+        timeout(limits.body_timeout, collect(body, limits.body))
+            .await
+            .unwrap_or(Err(Refusal::Slow))
+    };
+    // To close on bytes that nobody read resets the connection, and the answer may be lost with it. Who asked first
+    // whether to send has sent nothing.
+    if result == Err(Refusal::TooLarge) && !(declared_too_large && waits_for_leave) {
+        let _ = timeout(DISCARD_TIMEOUT, discard(body)).await;
+    }
+    result
+}
+
+async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    let mut whole = Bytes::new();
+    let mut joined = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Refusal::Broken)?.into_data() else {
+            continue;
+        };
+        if whole.len() + joined.len() + data.len() > limit {
+            return Err(Refusal::TooLarge);
+        }
+        // Nearly all bodies come in one piece and are not copied.
+        if whole.is_empty() && joined.is_empty() {
+            whole = data;
+        } else {
+            joined.extend_from_slice(&std::mem::take(&mut whole));
+            joined.extend_from_slice(&data);
+        }
+    }
+    Ok(if joined.is_empty() { whole } else { joined.freeze() })
+}
+
+async fn discard(body: &mut Incoming) {
+    let mut left = DISCARD_LIMIT;
+    while let Some(Ok(frame)) = body.frame().await {
+        let len = frame.data_ref().map_or(0, |data| data.len() as u64);
+        match left.checked_sub(len) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! What keys are for: data keys, and small secrets wrapped and unwrapped.
+//!
+//! ```text
+//! wrap     KeyId ------> key: caller? state? -> current material -> blob
+//! unwrap   blob's id --> key: is it KeyId's? caller? state? -> the blob's material -> secret
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::input::{Bytes, Checks, Context, Input, list};
+use super::output::base64;
+use super::{Exchange, Service};
+use crate::blob::{self, Blob, Secret};
+use crate::error::KmsError;
+use crate::store::{Key, Material, State};
+
+const SYMMETRIC: &str = "SYMMETRIC_DEFAULT";
+const ALGORITHMS: &[&str] = &[SYMMETRIC, "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE"];
+const MAX_PLAINTEXT_LEN: usize = 4096;
+const MAX_BLOB_LEN: usize = 6144;
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct GenerateDataKey {
+    key_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Context::is_empty")]
+    encryption_context: Context,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number_of_bytes: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_spec: Option<String>,
+    #[serde(default, deserialize_with = "list", skip_serializing)]
+    grant_tokens: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+    #[serde(skip_serializing)]
+    recipient: Option<serde::de::IgnoredAny>,
+}
+
+impl Input for GenerateDataKey {
+    fn check(&self, checks: &mut Checks) {
+        checks.key_id("keyId", self.key_id.as_deref());
+        checks.context("encryptionContext", &self.encryption_context);
+        checks.range("numberOfBytes", self.number_of_bytes, 1, 1024);
+        checks.one_of("keySpec", self.key_spec.as_deref(), &["AES_256", "AES_128"]);
+        checks.grant_tokens(&self.grant_tokens);
+    }
+}
+
+impl GenerateDataKey {
+    /// # Errors
+    /// `ValidationException` unless the length is said in one way.
+    fn key_len(&self) -> Result<usize, KmsError> {
+        match (self.number_of_bytes, self.key_spec.as_deref()) {
+            (Some(len), None) => Ok(usize::try_from(len).unwrap_or_default()),
+            (None, Some("AES_128")) => Ok(16),
+            (None, Some(_)) => Ok(32),
+            _ => Err(KmsError::validation(
+                "Please specify either number of bytes or key spec, and not both.",
+            )),
+        }
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct Encrypt {
+    key_id: Option<String>,
+    #[serde(skip_serializing)]
+    plaintext: Option<Bytes>,
+    #[serde(default, skip_serializing_if = "Context::is_empty")]
+    encryption_context: Context,
+    #[serde(default, deserialize_with = "list", skip_serializing)]
+    grant_tokens: Vec<String>,
+    encryption_algorithm: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+}
+
+impl Input for Encrypt {
+    fn complete(&mut self) {
+        symmetric_if_none(&mut self.encryption_algorithm);
+    }
+
+    fn check(&self, checks: &mut Checks) {
+        checks.key_id("keyId", self.key_id.as_deref());
+        checks.required("plaintext", self.plaintext.as_ref());
+        checks.bytes("plaintext", self.plaintext.as_ref(), MAX_PLAINTEXT_LEN);
+        checks.context("encryptionContext", &self.encryption_context);
+        checks.grant_tokens(&self.grant_tokens);
+        checks.one_of("encryptionAlgorithm", self.encryption_algorithm.as_deref(), ALGORITHMS);
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct Decrypt {
+    #[serde(skip_serializing)]
+    ciphertext_blob: Option<Bytes>,
+    #[serde(default, skip_serializing_if = "Context::is_empty")]
+    encryption_context: Context,
+    #[serde(default, deserialize_with = "list", skip_serializing)]
+    grant_tokens: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
+    encryption_algorithm: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+    #[serde(default, deserialize_with = "list", skip_serializing)]
+    dry_run_modifiers: Vec<String>,
+    #[serde(skip_serializing)]
+    recipient: Option<serde::de::IgnoredAny>,
+}
+
+impl Input for Decrypt {
+    fn complete(&mut self) {
+        symmetric_if_none(&mut self.encryption_algorithm);
+    }
+
+    fn check(&self, checks: &mut Checks) {
+        checks.required("ciphertextBlob", self.ciphertext_blob.as_ref());
+        checks.bytes("ciphertextBlob", self.ciphertext_blob.as_ref(), MAX_BLOB_LEN);
+        checks.text("keyId", self.key_id.as_deref(), 2048);
+        checks.context("encryptionContext", &self.encryption_context);
+        checks.grant_tokens(&self.grant_tokens);
+        checks.one_of("encryptionAlgorithm", self.encryption_algorithm.as_deref(), ALGORITHMS);
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct ReEncrypt {
+    #[serde(skip_serializing)]
+    ciphertext_blob: Option<Bytes>,
+    #[serde(default, skip_serializing_if = "Context::is_empty")]
+    source_encryption_context: Context,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_key_id: Option<String>,
+    destination_key_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Context::is_empty")]
+    destination_encryption_context: Context,
+    source_encryption_algorithm: Option<String>,
+    destination_encryption_algorithm: Option<String>,
+    #[serde(default, deserialize_with = "list", skip_serializing)]
+    grant_tokens: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+    #[serde(default, deserialize_with = "list", skip_serializing)]
+    dry_run_modifiers: Vec<String>,
+}
+
+impl Input for ReEncrypt {
+    fn complete(&mut self) {
+        symmetric_if_none(&mut self.source_encryption_algorithm);
+        symmetric_if_none(&mut self.destination_encryption_algorithm);
+    }
+
+    fn check(&self, checks: &mut Checks) {
+        checks.required("ciphertextBlob", self.ciphertext_blob.as_ref());
+        checks.bytes("ciphertextBlob", self.ciphertext_blob.as_ref(), MAX_BLOB_LEN);
+        checks.text("sourceKeyId", self.source_key_id.as_deref(), 2048);
+        checks.key_id("destinationKeyId", self.destination_key_id.as_deref());
+        checks.context("sourceEncryptionContext", &self.source_encryption_context);
+        checks.context("destinationEncryptionContext", &self.destination_encryption_context);
+        checks.grant_tokens(&self.grant_tokens);
+        for (member, algorithm) in [
+            ("sourceEncryptionAlgorithm", &self.source_encryption_algorithm),
+            ("destinationEncryptionAlgorithm", &self.destination_encryption_algorithm),
+        ] {
+            checks.one_of(member, algorithm.as_deref(), ALGORITHMS);
+        }
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct GenerateRandom {
+    number_of_bytes: Option<i64>,
+    #[serde(skip_serializing)]
+    custom_key_store_id: Option<String>,
+    #[serde(skip_serializing)]
+    recipient: Option<serde::de::IgnoredAny>,
+}
+
+impl Input for GenerateRandom {
+    fn check(&self, checks: &mut Checks) {
+        checks.required("numberOfBytes", self.number_of_bytes.as_ref());
+        checks.range("numberOfBytes", self.number_of_bytes, 1, 1024);
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct DataKey {
+    #[serde(serialize_with = "base64")]
+    ciphertext_blob: Vec<u8>,
+    #[serde(serialize_with = "base64", skip_serializing_if = "no_plaintext")]
+    plaintext: Zeroizing<Vec<u8>>,
+    key_id: String,
+    key_material_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Encrypted {
+    #[serde(serialize_with = "base64")]
+    ciphertext_blob: Vec<u8>,
+    key_id: String,
+    encryption_algorithm: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Decrypted {
+    key_id: String,
+    #[serde(serialize_with = "base64")]
+    plaintext: Exposed,
+    encryption_algorithm: &'static str,
+    key_material_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ReEncrypted {
+    #[serde(serialize_with = "base64")]
+    ciphertext_blob: Vec<u8>,
+    source_key_id: String,
+    key_id: String,
+    source_encryption_algorithm: &'static str,
+    destination_encryption_algorithm: &'static str,
+    source_key_material_id: String,
+    destination_key_material_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Random {
+    #[serde(serialize_with = "base64")]
+    plaintext: Zeroizing<Vec<u8>>,
+}
+
+struct Exposed(Secret);
+
+impl AsRef<[u8]> for Exposed {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose()
+    }
+}
+
+/// What an unwrap found.
+struct Unwrapped {
+    key: Arc<Key>,
+    material_id: String,
+    secret: Secret,
+}
+
+impl Service {
+    pub(super) fn generate_data_key(&self, exchange: &mut Exchange<'_>) -> Result<DataKey, KmsError> {
+        self.data_key(exchange, "GenerateDataKey")
+    }
+
+    pub(super) fn generate_data_key_without_plaintext(&self, exchange: &mut Exchange<'_>) -> Result<DataKey, KmsError> {
+        let mut made = self.data_key(exchange, "GenerateDataKeyWithoutPlaintext")?;
+        made.plaintext = Zeroizing::default();
+        Ok(made)
+    }
+
+    fn data_key(&self, exchange: &mut Exchange<'_>, permission: &str) -> Result<DataKey, KmsError> {
+        let input: GenerateDataKey = exchange.input()?;
+        refuse_recipient(input.recipient.is_some())?;
+        let len = input.key_len()?;
+        let named = self.find(exchange, &input.key_id.unwrap_or_default())?;
+        let context = &input.encryption_context;
+        let key = self.usable(exchange, &named, permission, context, &input.grant_tokens)?;
+        stop_if_dry(input.dry_run)?;
+        let plaintext = random(len)?;
+        let ciphertext_blob = wrap(key, context, &plaintext)?;
+        let key_material_id = key.current().id.to_string();
+        exchange.findings.additional.key_material_id = Some(key_material_id.clone());
+        Ok(DataKey {
+            ciphertext_blob,
+            plaintext,
+            key_id: key.arn.clone(),
+            key_material_id,
+        })
+    }
+
+    pub(super) fn generate_random(&self, exchange: &mut Exchange<'_>) -> Result<Random, KmsError> {
+        let input: GenerateRandom = exchange.input()?;
+        refuse_recipient(input.recipient.is_some())?;
+        if input.custom_key_store_id.is_some() {
+            return Err(KmsError::unsupported("This mock of AWS KMS has no custom key stores."));
+        }
+        let len = input.number_of_bytes.and_then(|len| usize::try_from(len).ok());
+        Ok(Random {
+            plaintext: random(len.unwrap_or_default())?,
+        })
+    }
+
+    pub(super) fn encrypt(&self, exchange: &mut Exchange<'_>) -> Result<Encrypted, KmsError> {
+        let input: Encrypt = exchange.input()?;
+        require_symmetric(input.encryption_algorithm.as_deref())?;
+        let named = self.find(exchange, &input.key_id.unwrap_or_default())?;
+        let context = &input.encryption_context;
+        let key = self.usable(exchange, &named, "Encrypt", context, &input.grant_tokens)?;
+        stop_if_dry(input.dry_run)?;
+        let plaintext = input.plaintext.as_ref().map(|plaintext| plaintext.0.as_slice());
+        exchange.findings.additional.key_material_id = Some(key.current().id.to_string());
+        Ok(Encrypted {
+            ciphertext_blob: wrap(key, context, plaintext.unwrap_or_default())?,
+            key_id: key.arn.clone(),
+            encryption_algorithm: SYMMETRIC,
+        })
+    }
+
+    pub(super) fn decrypt(&self, exchange: &mut Exchange<'_>) -> Result<Decrypted, KmsError> {
+        let input: Decrypt = exchange.input()?;
+        refuse_recipient(input.recipient.is_some())?;
+        refuse_modifiers(&input.dry_run_modifiers)?;
+        require_symmetric(input.encryption_algorithm.as_deref())?;
+        let unwrapped = self.unwrap(
+            exchange,
+            input.ciphertext_blob.as_ref(),
+            input.key_id.as_deref(),
+            "Decrypt",
+            &input.encryption_context,
+            &input.grant_tokens,
+        )?;
+        exchange.findings.additional.key_material_id = Some(unwrapped.material_id.clone());
+        stop_if_dry(input.dry_run)?;
+        Ok(Decrypted {
+            key_id: unwrapped.key.arn.clone(),
+            plaintext: Exposed(unwrapped.secret),
+            encryption_algorithm: SYMMETRIC,
+            key_material_id: unwrapped.material_id,
+        })
+    }
+
+    pub(super) fn re_encrypt(&self, exchange: &mut Exchange<'_>) -> Result<ReEncrypted, KmsError> {
+        let input: ReEncrypt = exchange.input()?;
+        refuse_modifiers(&input.dry_run_modifiers)?;
+        require_symmetric(input.source_encryption_algorithm.as_deref())?;
+        require_symmetric(input.destination_encryption_algorithm.as_deref())?;
+        let source = self.unwrap(
+            exchange,
+            input.ciphertext_blob.as_ref(),
+            input.source_key_id.as_deref(),
+            "ReEncryptFrom",
+            &input.source_encryption_context,
+            &input.grant_tokens,
+        )?;
+        let named = self.find(exchange, &input.destination_key_id.unwrap_or_default())?;
+        let context = &input.destination_encryption_context;
+        let destination = self.usable(exchange, &named, "ReEncryptTo", context, &input.grant_tokens)?;
+        stop_if_dry(input.dry_run)?;
+        let destination_key_material_id = destination.current().id.to_string();
+        exchange.findings.additional.source_key_material_id = Some(source.material_id.clone());
+        exchange.findings.additional.destination_key_material_id = Some(destination_key_material_id.clone());
+        Ok(ReEncrypted {
+            ciphertext_blob: wrap(destination, context, source.secret.expose())?,
+            source_key_id: source.key.arn.clone(),
+            key_id: destination.arn.clone(),
+            source_encryption_algorithm: SYMMETRIC,
+            destination_encryption_algorithm: SYMMETRIC,
+            source_key_material_id: source.material_id,
+            destination_key_material_id,
+        })
+    }
+
+    /// Unwraps a blob under the key that it names, which must be that of `key_id` if one is given.
+    fn unwrap(
+        &self,
+        exchange: &mut Exchange<'_>,
+        blob: Option<&Bytes>,
+        key_id: Option<&str>,
+        permission: &str,
+        context: &Context,
+        tokens: &[String],
+    ) -> Result<Unwrapped, KmsError> {
+        let named = key_id.map(|key_id| self.find(exchange, key_id)).transpose()?;
+        let blob = blob
+            .and_then(|blob| Blob::parse(&blob.0))
+            .ok_or_else(KmsError::invalid_ciphertext)?;
+        let of_blob = match named {
+            Some((_, key)) if key.id != blob.key_id() => return Err(incorrect_key()),
+            Some(named) => named,
+            None => {
+                let state = self.store.view(exchange.now)?;
+                let key = state.keys.get(&blob.key_id()).map(Arc::clone).ok_or_else(unknown_key)?;
+                exchange.findings.resources.push(key.arn.clone());
+                (state, key)
+            }
+        };
+        self.usable(exchange, &of_blob, permission, context, tokens)?;
+        let key = of_blob.1;
+        let material = key
+            .materials()
+            .iter()
+            .rev()
+            .find(|material| blob.is_under(&material.id));
+        let opened = material.and_then(|material| {
+            let secret = blob.unwrap(&key, material, &context.to_engine())?;
+            Some((material.id.to_string(), secret))
+        });
+        let (material_id, secret) = opened.ok_or_else(KmsError::invalid_ciphertext)?;
+        Ok(Unwrapped {
+            key,
+            material_id,
+            secret,
+        })
+    }
+
+    /// The key, if the caller may use it for this, and its state allows it.
+    fn usable<'k>(
+        &self,
+        exchange: &Exchange<'_>,
+        (state, key): &'k (Arc<State>, Arc<Key>),
+        permission: &str,
+        context: &Context,
+        tokens: &[String],
+    ) -> Result<&'k Key, KmsError> {
+        // Others need no grant, so that nobody asks whether a context fits one.
+        let pairs: Option<BTreeMap<_, _>> = exchange.is_grantee().then(|| context.to_map());
+        self.authorize(exchange, (state, key), permission, pairs.as_ref(), tokens)?;
+        key.require_enabled(key.seen_status(exchange.now))?;
+        Ok(key)
+    }
+}
+
+fn wrap(key: &Key, context: &Context, secret: &[u8]) -> Result<Vec<u8>, KmsError> {
+    let material: &Material = key.current();
+    blob::wrap(key, material, &context.to_engine(), secret).ok_or_else(random_failed)
+}
+
+fn random(len: usize) -> Result<Zeroizing<Vec<u8>>, KmsError> {
+    let mut bytes = Zeroizing::new(vec![0; len]);
+    getrandom::fill(&mut bytes).map_err(|_| random_failed())?;
+    Ok(bytes)
+}
+
+fn random_failed() -> KmsError {
+    KmsError::internal("The random generator failed.")
+}
+
+fn no_plaintext(plaintext: &Zeroizing<Vec<u8>>) -> bool {
+    plaintext.is_empty()
+}
+
+fn symmetric_if_none(algorithm: &mut Option<String>) {
+    algorithm.get_or_insert_with(|| SYMMETRIC.to_owned());
+}
+
+fn require_symmetric(algorithm: Option<&str>) -> Result<(), KmsError> {
+    match algorithm {
+        None | Some(SYMMETRIC) => Ok(()),
+        Some(other) => Err(KmsError::new(
+            "InvalidKeyUsageException",
+            format!("Algorithm {other} is incompatible with key spec {SYMMETRIC}."),
+        )),
+    }
+}
+
+/// An enclave's answer would be for it alone; in plaintext it would be worse than none.
+fn refuse_recipient(is_there: bool) -> Result<(), KmsError> {
+    if is_there {
+        return Err(KmsError::unsupported(
+            "This mock of AWS KMS encrypts no answers for a Recipient.",
+        ));
+    }
+    Ok(())
+}
+
+fn refuse_modifiers(modifiers: &[String]) -> Result<(), KmsError> {
+    if modifiers.is_empty() {
+        return Ok(());
+    }
+    Err(KmsError::unsupported("This mock of AWS KMS has no DryRunModifiers."))
+}
+
+fn stop_if_dry(dry_run: Option<bool>) -> Result<(), KmsError> {
+    match dry_run {
+        Some(true) => Err(KmsError::dry_run()),
+        _ => Ok(()),
+    }
+}
+
+fn incorrect_key() -> KmsError {
+    KmsError::new(
+        "IncorrectKeyException",
+        "The key ID in the request does not identify a CMK that can perform this operation.",
+    )
+}
+
+fn unknown_key() -> KmsError {
+    KmsError::new(
+        "AccessDeniedException",
+        "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are \
+         not allowed to access.",
+    )
+}

@@ -1,0 +1,89 @@
+//! The end of keys: scheduled, taken back, and brought about by the clock.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::input::{Checks, Input};
+use super::keys::KeyOnly;
+use super::output::seconds;
+use super::{Exchange, Service};
+use crate::error::KmsError;
+use crate::store::KeyStatus;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Days.
+const DEFAULT_WINDOW: u32 = 30;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct ScheduleKeyDeletion {
+    key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_window_in_days: Option<i64>,
+}
+
+impl Input for ScheduleKeyDeletion {
+    fn check(&self, checks: &mut Checks) {
+        checks.key_id("keyId", self.key_id.as_deref());
+        checks.range("pendingWindowInDays", self.pending_window_in_days, 7, 30);
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Scheduled {
+    /// The ARN.
+    key_id: String,
+    #[serde(serialize_with = "seconds")]
+    deletion_date: Duration,
+    key_state: &'static str,
+    pending_window_in_days: u32,
+}
+
+/// Which key is kept.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Kept {
+    /// The ARN.
+    key_id: String,
+}
+
+impl Service {
+    pub(super) fn schedule_key_deletion(&self, exchange: &mut Exchange<'_>) -> Result<Scheduled, KmsError> {
+        let input: ScheduleKeyDeletion = exchange.input()?;
+        let window = input.pending_window_in_days.and_then(|days| u32::try_from(days).ok());
+        let window_days = window.unwrap_or(DEFAULT_WINDOW);
+        let (now, delay) = (exchange.now, self.propagation_delay());
+        let status = KeyStatus::PendingDeletion {
+            at: now.saturating_add(DAY.saturating_mul(window_days)),
+            window_days,
+        };
+        self.change_key(exchange, &input.key_id.unwrap_or_default(), |key| {
+            key.require_kept()?;
+            key.set_status(status, now, delay);
+            Ok(Scheduled {
+                key_id: key.arn.clone(),
+                deletion_date: now.saturating_add(DAY.saturating_mul(window_days)),
+                key_state: status.name(),
+                pending_window_in_days: window_days,
+            })
+        })
+    }
+
+    /// The key is disabled then, as with the real service.
+    pub(super) fn cancel_key_deletion(&self, exchange: &mut Exchange<'_>) -> Result<Kept, KmsError> {
+        let input: KeyOnly = exchange.input()?;
+        let (now, delay) = (exchange.now, self.propagation_delay());
+        self.change_key(exchange, &input.into_key_id(), |key| {
+            if !matches!(key.status(), KeyStatus::PendingDeletion { .. }) {
+                let message = format!("{} is not pending deletion.", key.arn);
+                return Err(KmsError::new("KMSInvalidStateException", message));
+            }
+            key.set_status(KeyStatus::Disabled, now, delay);
+            Ok(Kept {
+                key_id: key.arn.clone(),
+            })
+        })
+    }
+}

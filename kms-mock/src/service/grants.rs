@@ -1,0 +1,315 @@
+//! Grants: what callers without rights of their own may do with a key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::input::{Checks, Input, list};
+use super::lookup::invalid_grant_token;
+use super::output::{Page, seconds};
+use super::{Exchange, Service};
+use crate::error::KmsError;
+use crate::store::{Constraints, Grant};
+
+/// What grants can permit here.
+const OPERATIONS: &[&str] = &[
+    "Decrypt",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+    "CreateGrant",
+    "RetireGrant",
+    "DescribeKey",
+];
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct CreateGrant {
+    key_id: Option<String>,
+    grantee_principal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retiring_principal: Option<String>,
+    #[serde(default, deserialize_with = "list")]
+    operations: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    constraints: Option<Constraints>,
+    #[serde(default, deserialize_with = "list", skip_serializing)]
+    grant_tokens: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+}
+
+impl Input for CreateGrant {
+    fn check(&self, checks: &mut Checks) {
+        checks.key_id("keyId", self.key_id.as_deref());
+        checks.required("granteePrincipal", self.grantee_principal.as_ref());
+        checks.principal("granteePrincipal", self.grantee_principal.as_deref());
+        checks.principal("retiringPrincipal", self.retiring_principal.as_deref());
+        checks.required("operations", self.operations.first());
+        for operation in &self.operations {
+            checks.one_of("operations", Some(operation), OPERATIONS);
+        }
+        checks.grant_tokens(&self.grant_tokens);
+        checks.name("name", self.name.as_deref());
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct ListGrants {
+    key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grantee_principal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marker: Option<String>,
+}
+
+impl Input for ListGrants {
+    fn check(&self, checks: &mut Checks) {
+        checks.key_id("keyId", self.key_id.as_deref());
+        checks.text("grantId", self.grant_id.as_deref(), 128);
+        checks.principal("granteePrincipal", self.grantee_principal.as_deref());
+        checks.range("limit", self.limit, 1, 100);
+        checks.text("marker", self.marker.as_deref(), 1024);
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct RevokeGrant {
+    key_id: Option<String>,
+    grant_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+}
+
+impl Input for RevokeGrant {
+    fn check(&self, checks: &mut Checks) {
+        checks.key_id("keyId", self.key_id.as_deref());
+        checks.required("grantId", self.grant_id.as_ref());
+        checks.text("grantId", self.grant_id.as_deref(), 128);
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct RetireGrant {
+    #[serde(skip_serializing)]
+    grant_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+}
+
+impl Input for RetireGrant {
+    fn check(&self, checks: &mut Checks) {
+        checks.text("grantToken", self.grant_token.as_deref(), 8192);
+        checks.text("keyId", self.key_id.as_deref(), 2048);
+        checks.text("grantId", self.grant_id.as_deref(), 128);
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Granted {
+    grant_token: String,
+    grant_id: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GrantList {
+    grants: Vec<GrantEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_marker: Option<String>,
+    truncated: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct GrantEntry {
+    /// The ARN.
+    key_id: String,
+    grant_id: String,
+    name: String,
+    #[serde(serialize_with = "seconds")]
+    creation_date: Duration,
+    grantee_principal: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retiring_principal: Option<String>,
+    issuing_account: String,
+    operations: Vec<String>,
+    #[serde(skip_serializing_if = "Constraints::is_empty")]
+    constraints: Constraints,
+}
+
+impl Service {
+    /// A grantee can pass on what it was granted, and no more.
+    pub(super) fn create_grant(&self, exchange: &mut Exchange<'_>) -> Result<Granted, KmsError> {
+        let input: CreateGrant = exchange.input()?;
+        let (state, key) = self.find(exchange, &input.key_id.clone().unwrap_or_default())?;
+        self.authorize(exchange, (&state, &key), "CreateGrant", None, &input.grant_tokens)?;
+        let constraints = input.constraints.clone().unwrap_or_default();
+        if exchange.is_grantee() && !may_pass_on(exchange, &key.grants, &input.operations, &constraints) {
+            return Err(exchange.denied("CreateGrant", &key.arn));
+        }
+        let (now, delay) = (exchange.now, self.propagation_delay());
+        if input.dry_run == Some(true) {
+            key.require_enabled(key.status())?;
+            return Err(KmsError::dry_run());
+        }
+        let (id, token) = Grant::new_names(key.id)?;
+        self.store.change(now, |state| {
+            let key = state.key_mut(key.id).ok_or_else(|| self.no_such_key(key.id))?;
+            key.require_enabled(key.status())?;
+            // Asked for again with a name, a grant is the one that is there.
+            let same = |grant: &&Arc<Grant>| {
+                grant.name.is_some()
+                    && grant.name == input.name
+                    && Some(&grant.grantee) == input.grantee_principal.as_ref()
+                    && grant.retiring == input.retiring_principal
+                    && grant.operations == input.operations
+                    && grant.constraints == constraints
+            };
+            if let Some(grant) = key.grants.values().find(same) {
+                return Ok(Granted {
+                    grant_token: grant.token.clone(),
+                    grant_id: grant.id.clone(),
+                });
+            }
+            let grant = Grant {
+                id: id.clone(),
+                token: token.clone(),
+                name: input.name.clone(),
+                created: now,
+                visible: now.saturating_add(delay),
+                grantee: input.grantee_principal.clone().unwrap_or_default(),
+                retiring: input.retiring_principal.clone(),
+                operations: input.operations.clone(),
+                constraints: constraints.clone(),
+            };
+            key.grants.insert(id.clone(), Arc::new(grant));
+            Ok(Granted {
+                grant_token: token.clone(),
+                grant_id: id.clone(),
+            })
+        })
+    }
+
+    pub(super) fn list_grants(&self, exchange: &mut Exchange<'_>) -> Result<GrantList, KmsError> {
+        let input: ListGrants = exchange.input()?;
+        let (_, key) = self.find(exchange, &input.key_id.unwrap_or_default())?;
+        let after = input.marker.unwrap_or_default();
+        let fitting = key.grants.values().filter(|grant| {
+            grant.id > after
+                && input.grant_id.as_ref().is_none_or(|id| *id == grant.id)
+                && input
+                    .grantee_principal
+                    .as_ref()
+                    .is_none_or(|grantee| *grantee == grant.grantee)
+        });
+        let page = Page::of(fitting, input.limit.or(Some(50)), |grant| grant.id.clone());
+        let grants = page.items.into_iter().map(|grant| GrantEntry {
+            key_id: key.arn.clone(),
+            grant_id: grant.id.clone(),
+            name: grant.name.clone().unwrap_or_default(),
+            creation_date: grant.created,
+            grantee_principal: grant.grantee.clone(),
+            retiring_principal: grant.retiring.clone(),
+            issuing_account: format!("arn:aws:iam::{}:root", self.account),
+            operations: grant.operations.clone(),
+            constraints: grant.constraints.clone(),
+        });
+        Ok(GrantList {
+            grants: grants.collect(),
+            truncated: page.next_marker.is_some(),
+            next_marker: page.next_marker,
+        })
+    }
+
+    pub(super) fn revoke_grant(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
+        let input: RevokeGrant = exchange.input()?;
+        let id = self.id_of(exchange, &input.key_id.unwrap_or_default())?;
+        let grant_id = input.grant_id.unwrap_or_default();
+        self.remove_grant(exchange, id, &grant_id, input.dry_run)
+    }
+
+    /// By its token, or by its key and id: by whoever may retire it.
+    pub(super) fn retire_grant(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
+        let input: RetireGrant = exchange.input()?;
+        let (key_id, grant) = match (&input.grant_token, &input.key_id, &input.grant_id) {
+            (Some(token), None, None) => {
+                let state = self.store.view(exchange.now)?;
+                let (key, grant) = state.granted(token).ok_or_else(invalid_grant_token)?;
+                exchange.findings.resources.push(key.arn.clone());
+                (key.id, Arc::clone(grant))
+            }
+            (None, Some(key_id), Some(grant_id)) => {
+                let id = self.id_of(exchange, key_id)?;
+                let state = self.store.view(exchange.now)?;
+                let grant = state.keys.get(&id).and_then(|key| key.grants.get(grant_id));
+                (id, Arc::clone(grant.ok_or_else(|| no_such_grant(grant_id))?))
+            }
+            _ => {
+                let message = "Please specify either a grant token, or a key ARN and a grant ID.";
+                return Err(KmsError::validation(message));
+            }
+        };
+        let is_retiring = grant.retiring.as_ref() == Some(&exchange.caller);
+        let is_grantee = grant.grantee == exchange.caller && grant.permits("RetireGrant", None);
+        if exchange.is_grantee() && !is_retiring && !is_grantee {
+            return Err(exchange.denied("RetireGrant", &self.key_arn(key_id)));
+        }
+        self.remove_grant(exchange, key_id, &grant.id, input.dry_run)
+    }
+
+    fn remove_grant(
+        &self,
+        exchange: &Exchange<'_>,
+        key_id: uuid::Uuid,
+        grant_id: &str,
+        dry_run: Option<bool>,
+    ) -> Result<(), KmsError> {
+        self.store.change(exchange.now, |state| {
+            let key = state.key_mut(key_id).ok_or_else(|| self.no_such_key(key_id))?;
+            key.grants.remove(grant_id).ok_or_else(|| no_such_grant(grant_id))?;
+            match dry_run {
+                // The change is dropped with the error.
+                Some(true) => Err(KmsError::dry_run()),
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+/// Whether one of the caller's grants allows all that the new one would.
+fn may_pass_on(
+    exchange: &Exchange<'_>,
+    grants: &std::collections::BTreeMap<String, Arc<Grant>>,
+    operations: &[String],
+    constraints: &Constraints,
+) -> bool {
+    grants.values().any(|grant| {
+        grant.grantee == exchange.caller
+            && grant.permits("CreateGrant", None)
+            && operations.iter().all(|operation| grant.operations.contains(operation))
+            && constraints.imply(&grant.constraints)
+    })
+}
+
+fn no_such_grant(grant_id: &str) -> KmsError {
+    let shown: String = grant_id.chars().filter(|c| !c.is_control()).take(128).collect();
+    KmsError::not_found(format!("Grant ID {shown} not found"))
+}

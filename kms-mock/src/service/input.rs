@@ -1,0 +1,285 @@
+//! What a request says, and whether it may say that.
+//!
+//! ```text
+//! JSON -> types        SerializationException   not JSON, another type, no base64, a context key that is there twice
+//!      -> constraints  ValidationException      all that are broken, in AWS's words
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display};
+
+use base64ct::{Base64, Encoding as _};
+use sealstone::EncryptionContext;
+use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use crate::error::KmsError;
+
+/// A request. Deserialized from AWS's member names; serialized, without what is secret, for the audit log.
+pub(super) trait Input: DeserializeOwned + Serialize {
+    /// Adds what the log shows though it was not sent.
+    fn complete(&mut self) {}
+
+    /// Names what is not as it must be.
+    fn check(&self, checks: &mut Checks);
+}
+
+/// # Errors
+/// `SerializationException`. It names a place and never a value, which may be a secret.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, KmsError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let what = if error.is_data() {
+            "A member is of the wrong type, or is there twice"
+        } else {
+            "The request is not JSON"
+        };
+        KmsError::serialization(format!("{what}: line {} column {}.", error.line(), error.column()))
+    })
+}
+
+/// Collects broken constraints.
+#[derive(Debug)]
+pub(super) struct Checks {
+    max_context_bytes: usize,
+    broken: Vec<String>,
+}
+
+impl Checks {
+    pub(super) fn new(max_context_bytes: usize) -> Self {
+        Self {
+            max_context_bytes,
+            broken: Vec::new(),
+        }
+    }
+
+    /// # Errors
+    /// `ValidationException`.
+    pub(super) fn finish(self) -> Result<(), KmsError> {
+        let errors = match self.broken.len() {
+            0 => return Ok(()),
+            1 => "1 validation error".to_owned(),
+            count => format!("{count} validation errors"),
+        };
+        Err(KmsError::validation(format!(
+            "{errors} detected: {}",
+            self.broken.join("; ")
+        )))
+    }
+
+    /// A member that must be there.
+    pub(super) fn required<T>(&mut self, member: &str, value: Option<&T>) {
+        if value.is_none() {
+            self.add("null ", member, "Member must not be null");
+        }
+    }
+
+    /// A string of 1 to `max` characters.
+    pub(super) fn text(&mut self, member: &str, value: Option<&str>, max: usize) {
+        let Some(value) = value else { return };
+        if value.is_empty() {
+            self.add_value(value, member, "Member must have length greater than or equal to 1");
+        }
+        self.at_most(member, value, max);
+    }
+
+    pub(super) fn at_most(&mut self, member: &str, value: &str, max: usize) {
+        if value.chars().count() > max {
+            self.add_value(
+                value,
+                member,
+                format_args!("Member must have length less than or equal to {max}"),
+            );
+        }
+    }
+
+    /// `KeyId`, in any form.
+    pub(super) fn key_id(&mut self, member: &str, value: Option<&str>) {
+        self.required(member, value.as_ref());
+        self.text(member, value, 2048);
+    }
+
+    /// A string of the letters of alias and grant names.
+    pub(super) fn name(&mut self, member: &str, value: Option<&str>) {
+        self.text(member, value, 256);
+        let of_name = |c: char| c.is_ascii_alphanumeric() || ":/_-".contains(c);
+        self.pattern(member, value, of_name, "^[a-zA-Z0-9:/_-]+$");
+    }
+
+    /// An ARN of IAM.
+    pub(super) fn principal(&mut self, member: &str, value: Option<&str>) {
+        self.text(member, value, 256);
+        let of_arn = |c: char| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c);
+        self.pattern(member, value, of_arn, "^[\\w+=,.@:/-]+$");
+    }
+
+    pub(super) fn range(&mut self, member: &str, value: Option<i64>, min: i64, max: i64) {
+        match value {
+            Some(value) if value < min => {
+                let rule = format_args!("Member must have value greater than or equal to {min}");
+                self.add_value(value, member, rule);
+            }
+            Some(value) if value > max => {
+                let rule = format_args!("Member must have value less than or equal to {max}");
+                self.add_value(value, member, rule);
+            }
+            _ => (),
+        }
+    }
+
+    /// One of AWS's words.
+    pub(super) fn one_of(&mut self, member: &str, value: Option<&str>, words: &[&str]) {
+        if let Some(value) = value.filter(|value| !words.contains(value)) {
+            let rule = format_args!("Member must satisfy enum value set: [{}]", words.join(", "));
+            self.add_value(value, member, rule);
+        }
+    }
+
+    /// Bytes, which are not shown.
+    pub(super) fn bytes(&mut self, member: &str, value: Option<&Bytes>, max: usize) {
+        let Some(value) = value else { return };
+        if value.0.is_empty() {
+            self.add("", member, "Member must have length greater than or equal to 1");
+        }
+        if value.0.len() > max {
+            self.add(
+                "",
+                member,
+                format_args!("Member must have length less than or equal to {max}"),
+            );
+        }
+    }
+
+    pub(super) fn context(&mut self, member: &str, value: &Context) {
+        let len: usize = value.0.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let max = self.max_context_bytes;
+        if len > max {
+            self.add(
+                "",
+                member,
+                format_args!("Member must have at most {max} bytes of keys and values"),
+            );
+        }
+    }
+
+    pub(super) fn grant_tokens(&mut self, tokens: &[String]) {
+        if tokens.len() > 10 {
+            self.add("", "grantTokens", "Member must have length less than or equal to 10");
+        } else {
+            for token in tokens {
+                self.text("grantTokens", Some(token), 8192);
+            }
+        }
+    }
+
+    /// What pages of lists ask for.
+    pub(super) fn page(&mut self, limit: Option<i64>, marker: Option<&str>) {
+        self.range("limit", limit, 1, 1000);
+        self.text("marker", marker, 1024);
+    }
+
+    fn pattern(&mut self, member: &str, value: Option<&str>, allowed: impl Fn(char) -> bool, pattern: &str) {
+        if let Some(value) = value.filter(|value| !value.chars().all(allowed)) {
+            let rule = format_args!("Member must satisfy regular expression pattern: {pattern}");
+            self.add_value(value, member, rule);
+        }
+    }
+
+    fn add_value(&mut self, value: impl Display, member: &str, rule: impl Display) {
+        // A caller gets back what it sent, but not megabytes of it.
+        let shown: String = value.to_string().chars().take(256).collect();
+        self.add(&format!("'{shown}' "), member, rule);
+    }
+
+    fn add(&mut self, value: &str, member: &str, rule: impl Display) {
+        self.broken.push(format!(
+            "Value {value}at '{member}' failed to satisfy constraint: {rule}"
+        ));
+    }
+}
+
+/// Bytes that came in base64: wiped when dropped.
+pub(super) struct Bytes(pub(super) Zeroizing<Vec<u8>>);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Base64Text;
+
+        impl Visitor<'_> for Base64Text {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes in base64")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
+                let bytes = Base64::decode_vec(text).map_err(|_| E::custom("not base64"))?;
+                Ok(Bytes(Zeroizing::new(bytes)))
+            }
+        }
+
+        deserializer.deserialize_str(Base64Text)
+    }
+}
+
+/// An encryption context, in the order in which it was sent.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Context(Vec<(String, String)>);
+
+impl Context {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What wraps are bound to.
+    pub(super) fn to_engine(&self) -> EncryptionContext {
+        self.0.iter().map(|(key, value)| (key, value)).collect()
+    }
+
+    pub(super) fn to_map(&self) -> BTreeMap<String, String> {
+        self.0.iter().cloned().collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for Context {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Context;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Context, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry::<String, String>()? {
+                    pairs.push(pair);
+                }
+                let keys: BTreeSet<&str> = pairs.iter().map(|(key, _)| key.as_str()).collect();
+                if keys.len() < pairs.len() {
+                    return Err(de::Error::custom("a key is there twice"));
+                }
+                Ok(Context(pairs))
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Context, E> {
+                Ok(Context::default())
+            }
+        }
+
+        deserializer.deserialize_any(Pairs)
+    }
+}
+
+impl Serialize for Context {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+/// A list that may be absent or `null`.
+pub(super) fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}

@@ -1,0 +1,203 @@
+//! Rotation: another material for the same key. What was wrapped under older ones still opens.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::input::{Checks, Input};
+use super::keys::KeyOnly;
+use super::output::{Page, maybe_seconds, seconds};
+use super::{Exchange, Service};
+use crate::error::KmsError;
+use crate::store::{KeyStatus, Material, RotationType};
+
+const DEFAULT_PERIOD_DAYS: u32 = 365;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct EnableKeyRotation {
+    key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation_period_in_days: Option<i64>,
+}
+
+impl Input for EnableKeyRotation {
+    fn check(&self, checks: &mut Checks) {
+        checks.key_id("keyId", self.key_id.as_deref());
+        checks.range("rotationPeriodInDays", self.rotation_period_in_days, 90, 2560);
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct ListKeyRotations {
+    key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    include_key_material: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marker: Option<String>,
+}
+
+const ALL_MATERIALS: &str = "ALL_KEY_MATERIAL";
+
+impl Input for ListKeyRotations {
+    fn check(&self, checks: &mut Checks) {
+        checks.key_id("keyId", self.key_id.as_deref());
+        let words = [ALL_MATERIALS, "ROTATIONS_ONLY"];
+        checks.one_of("includeKeyMaterial", self.include_key_material.as_deref(), &words);
+        checks.page(self.limit, self.marker.as_deref());
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct RotationStatus {
+    key_rotation_enabled: bool,
+    /// The ARN.
+    key_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation_period_in_days: Option<u32>,
+    #[serde(serialize_with = "maybe_seconds", skip_serializing_if = "Option::is_none")]
+    next_rotation_date: Option<Duration>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Rotated {
+    /// The ARN.
+    key_id: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct RotationList {
+    rotations: Vec<RotationEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_marker: Option<String>,
+    truncated: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RotationEntry {
+    key_id: String,
+    key_material_id: String,
+    key_material_state: &'static str,
+    #[serde(flatten)]
+    rotation: Option<RotationOfEntry>,
+}
+
+/// The first material came with the key.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RotationOfEntry {
+    #[serde(serialize_with = "seconds")]
+    rotation_date: Duration,
+    rotation_type: RotationType,
+}
+
+impl Service {
+    pub(super) fn enable_key_rotation(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
+        let input: EnableKeyRotation = exchange.input()?;
+        let days = input.rotation_period_in_days.and_then(|days| u32::try_from(days).ok());
+        self.set_rotation(
+            exchange,
+            &input.key_id.unwrap_or_default(),
+            Some(days.unwrap_or(DEFAULT_PERIOD_DAYS)),
+        )
+    }
+
+    pub(super) fn disable_key_rotation(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
+        let input: KeyOnly = exchange.input()?;
+        self.set_rotation(exchange, &input.into_key_id(), None)
+    }
+
+    fn set_rotation(&self, exchange: &mut Exchange<'_>, key_id: &str, days: Option<u32>) -> Result<(), KmsError> {
+        let now = exchange.now;
+        self.change_key(exchange, key_id, |key| {
+            key.require_enabled(key.status())?;
+            // Asked for again, the date that is set holds.
+            if key.rotation().map(|rotation| rotation.period_days) != days {
+                key.set_rotation(days, now);
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn get_key_rotation_status(&self, exchange: &mut Exchange<'_>) -> Result<RotationStatus, KmsError> {
+        let input: KeyOnly = exchange.input()?;
+        let (_, key) = self.find(exchange, &input.into_key_id())?;
+        // A key that is on its way out is not rotated, as the service says it.
+        let rotation = key
+            .rotation()
+            .filter(|_| !matches!(key.status(), KeyStatus::PendingDeletion { .. }));
+        Ok(RotationStatus {
+            key_rotation_enabled: rotation.is_some(),
+            key_id: key.arn.clone(),
+            rotation_period_in_days: rotation.map(|rotation| rotation.period_days),
+            next_rotation_date: rotation.map(|rotation| rotation.next),
+        })
+    }
+
+    pub(super) fn rotate_key_on_demand(&self, exchange: &mut Exchange<'_>) -> Result<Rotated, KmsError> {
+        let input: KeyOnly = exchange.input()?;
+        let (now, limit) = (exchange.now, self.max_on_demand_rotations);
+        self.change_key(exchange, &input.into_key_id(), |key| {
+            key.require_enabled(key.status())?;
+            let on_demand = key.materials().iter().filter(|material| is_on_demand(material));
+            if on_demand.count() >= limit {
+                let message = format!("{} was rotated on demand {limit} times, which is the limit.", key.arn);
+                return Err(KmsError::new("LimitExceededException", message));
+            }
+            key.rotate(RotationType::OnDemand, now)?;
+            Ok(Rotated {
+                key_id: key.arn.clone(),
+            })
+        })
+    }
+
+    pub(super) fn list_key_rotations(&self, exchange: &mut Exchange<'_>) -> Result<RotationList, KmsError> {
+        let input: ListKeyRotations = exchange.input()?;
+        let (_, key) = self.find(exchange, &input.key_id.unwrap_or_default())?;
+        let all = input.include_key_material.as_deref() == Some(ALL_MATERIALS);
+        let after = input.marker.as_deref();
+        let current = key.current().id;
+        let materials = key
+            .materials()
+            .iter()
+            .filter(|material| all || material.rotation.is_some());
+        let rest: Vec<_> = match after {
+            None => materials.collect(),
+            Some(marker) => materials
+                .skip_while(|material| material.id.to_string() != marker)
+                .skip(1)
+                .collect(),
+        };
+        let page = Page::of(rest.into_iter(), input.limit, |material| material.id.to_string());
+        let rotations = page.items.into_iter().map(|material| RotationEntry {
+            key_id: key.arn.clone(),
+            key_material_id: material.id.to_string(),
+            key_material_state: if material.id == current {
+                "CURRENT"
+            } else {
+                "NON_CURRENT"
+            },
+            rotation: material.rotation.as_ref().map(|rotation| RotationOfEntry {
+                rotation_date: rotation.date,
+                rotation_type: rotation.kind,
+            }),
+        });
+        Ok(RotationList {
+            rotations: rotations.collect(),
+            truncated: page.next_marker.is_some(),
+            next_marker: page.next_marker,
+        })
+    }
+}
+
+fn is_on_demand(material: &Material) -> bool {
+    let rotation = material.rotation.as_ref();
+    rotation.is_some_and(|rotation| rotation.kind == RotationType::OnDemand)
+}

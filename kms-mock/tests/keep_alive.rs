@@ -1,0 +1,61 @@
+//! Connections that stay.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::Client;
+use sealstone_kms_mock::MockKms;
+
+#[test]
+fn many_calls_on_one_connection_each_with_a_request_id_of_its_own() {
+    let kms = MockKms::start().unwrap();
+    let mut client = Client::new(&kms.endpoint());
+    let mut ids: Vec<String> = (0..200)
+        .map(|_| {
+            client
+                .call("ListKeys", "{}")
+                .header("x-amzn-requestid")
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 200);
+}
+
+#[test]
+fn every_answer_says_that_it_is_a_mock() {
+    let kms = MockKms::start().unwrap();
+    let mut client = Client::new(&kms.endpoint());
+    for operation in ["ListKeys", "Conjure"] {
+        let answer = client.call(operation, "{}");
+        assert_eq!(answer.header("x-kms-mock"), Some("not a real key service"));
+        assert!(answer.header("server").unwrap().starts_with("kms-mock/"));
+    }
+}
+
+#[test]
+fn a_mock_can_be_started_and_dropped_inside_a_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let kms = MockKms::start().unwrap();
+        assert_eq!(common::call(&kms.endpoint(), "ListKeys", "{}").status, 200);
+    });
+}
+
+#[test]
+fn many_clients_at_once() {
+    let kms = MockKms::start().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let mut client = Client::new(&kms.endpoint());
+                for _ in 0..100 {
+                    assert_eq!(client.call("ListKeys", "{}").status, 200);
+                }
+            });
+        }
+    });
+}
