@@ -60,6 +60,7 @@ mod file;
 pub mod hazmat;
 mod range;
 mod rewrap;
+pub mod sse;
 
 // Public API: sealing and opening,
 #[cfg(feature = "tokio")]

@@ -26,7 +26,7 @@ use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::{PASSPHRASE, WrappedKey};
 use crate::keys::DataKey;
 
-const ID: &str = "intermediate";
+pub(crate) const ID: &str = "intermediate";
 
 /// Wraps data keys under keys that another provider makes, one for very many objects, so that a key service is
 /// called a few times where it would be called for every object.
@@ -159,6 +159,10 @@ impl IntermediateKeys {
             uses: u64::MAX,
             ..self.sealing_limits()
         }
+    }
+
+    pub(crate) fn inner_id(&self) -> &str {
+        self.inner.id()
     }
 
     async fn wrap_now(&self, data_key: &DataKey, context: &EncryptionContext) -> Result<WrappedKey, ProviderError> {

@@ -23,7 +23,7 @@ use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
 use crate::keys::DataKey;
 
-const ID: &str = "local";
+pub(crate) const ID: &str = "local";
 
 /// Named keys in a file that only its owner can read.
 ///

@@ -21,7 +21,7 @@ use crate::hex;
 use crate::keys::{DataKey, hmac_sha512};
 use crate::secret::{Secret, read_wiped};
 
-const ID: &str = "raw";
+pub(crate) const ID: &str = "raw";
 const BASE64_LEN: usize = 44;
 const HEX_LEN: usize = 2 * KEY_LEN;
 
@@ -37,6 +37,11 @@ impl RawKey {
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         Secret::copy_from(bytes).map(Self::new)
+    }
+
+    /// The key that `text` is the standard base64 of; `None` if it is anything else.
+    pub(crate) fn from_base64(text: &str) -> Option<Self> {
+        decode_base64(text.as_bytes()).map(Self::new)
     }
 
     /// The key in a file that holds 32 raw bytes, 64 hex digits or the standard base64 of 32 bytes. Text may end
@@ -61,6 +66,10 @@ impl RawKey {
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    pub(crate) fn expose(&self) -> &[u8; KEY_LEN] {
+        self.key.expose()
     }
 
     fn new(key: Secret<KEY_LEN>) -> Self {
@@ -119,13 +128,22 @@ impl KeyProvider for RawKey {
 fn decode(bytes: &[u8]) -> Option<Secret<KEY_LEN>> {
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
+    if text.len() == BASE64_LEN {
+        return decode_base64(text);
+    }
     let mut decoded = bytes.len() == KEY_LEN;
     let key = Secret::filled_by(|key| match text.len() {
         _ if decoded => key.copy_from_slice(bytes),
         HEX_LEN => decoded = hex::decode_into(text, key),
-        BASE64_LEN => decoded = Base64::decode(text, key).is_ok_and(|key| key.len() == KEY_LEN),
         _ => {}
     });
+    decoded.then_some(key)
+}
+
+/// 44 characters are the base64 of 31 to 33 bytes.
+fn decode_base64(text: &[u8]) -> Option<Secret<KEY_LEN>> {
+    let mut decoded = false;
+    let key = Secret::filled_by(|key| decoded = Base64::decode(text, key).is_ok_and(|key| key.len() == KEY_LEN));
     decoded.then_some(key)
 }
 
