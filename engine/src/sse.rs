@@ -332,8 +332,8 @@ pub fn context_from_header(value: &str, name: &ObjectName) -> Result<EncryptionC
 pub fn context_to_header(header: &Header) -> Option<String> {
     let stored = header.context().iter();
     let pairs: BTreeMap<&str, &str> = stored.filter_map(|(key, value)| Some((key, value?))).collect();
-    let json = serde_json::to_vec(&pairs).expect("a map of text to text is JSON");
-    (!pairs.is_empty()).then(|| Base64::encode_string(&json))
+    let json = serde_json::to_vec(&pairs).ok().filter(|_| !pairs.is_empty());
+    json.map(|json| Base64::encode_string(&json))
 }
 
 /// Whether a provider's id is none of this crate's own.
