@@ -1,0 +1,277 @@
+//! After sealing and opening, the data key is nowhere in the process's memory: so this test has a process of its own.
+//!
+//! ```text
+//! provider -> data key XOR mask, kept     /proc/self/mem[i..i + 32] XOR mask == kept ?
+//! ```
+//!
+//! Looked for are the key itself and what gives it away as well: the pads that HMAC makes of it (key XOR 0x36 and
+//! 0x5c), and both as the hash loads them, in words of the processor's byte order.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(target_os = "linux")]
+
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex};
+
+use sealstone::{
+    Backend, BoxFuture, DATA_KEY_LEN, DataKey, Decryptor, EncryptionContext, Encryptor, GeneratedKey, KeyMatch,
+    KeyProvider, KeyRing, ProviderError, RawKey, Suite, WrappedKey,
+};
+use zeroize::{Zeroize, Zeroizing};
+
+const PAGES: usize = 64 * 1024;
+const LEN: usize = 100_000;
+
+/// One test, because what runs beside it would be searched as well.
+#[test]
+fn no_data_key_outlives_the_making_of_its_cipher() {
+    planted_keys_are_found();
+    let providers: [Arc<dyn KeyProvider>; 2] = [
+        Arc::new(RawKey::from_slice(DataKey::random().unwrap().expose()).unwrap()),
+        Arc::new(KeyRing::in_memory("default").unwrap()),
+    ];
+    for provider in providers {
+        for &backend in Backend::ALL {
+            for suite in Suite::ALL {
+                let recording = Arc::new(Recording::new(Arc::clone(&provider)));
+                let case = format!("{}, {}, {}", provider.id(), backend.name(), suite.name());
+                let encryptor = Encryptor::new(Arc::clone(&recording) as _)
+                    .with_backend(backend)
+                    .with_suite(suite)
+                    .with_verify_writes(true);
+                let decryptor = Decryptor::new(Arc::clone(&recording) as _).with_backend(backend);
+                sealing_leaves_nothing(&case, &recording, &encryptor);
+                opening_leaves_nothing(&case, &recording, &encryptor, &decryptor);
+            }
+        }
+    }
+}
+
+/// A search that finds nothing has to be one that would find it: on the heap, and in a frame of the stack.
+fn planted_keys_are_found() {
+    let key = DataKey::random().unwrap();
+    let masked = Masked::new(&key);
+    assert!(masked.found().iter().any(|found| found.starts_with("key ")), "alive");
+    drop(key);
+    assert_eq!(masked.found(), [""; 0]);
+
+    let mut heap = vec![0; 3 * PAGES];
+    // Across the border between two reads as well.
+    for offset in [5, PAGES - 7] {
+        masked.unmask_into(&mut heap[offset..][..DATA_KEY_LEN], 0);
+        assert_eq!(black_box(masked.found()).len(), 1);
+        heap.as_mut_slice().zeroize();
+    }
+    for pad in [0x36, 0x5c] {
+        masked.unmask_into(&mut heap[..DATA_KEY_LEN], pad);
+        assert_eq!(black_box(masked.found()).len(), 1);
+        heap.as_mut_slice().zeroize();
+    }
+    let mut frame = [0; DATA_KEY_LEN];
+    masked.unmask_into(&mut frame, 0);
+    assert_eq!(black_box(masked.found()).len(), 1);
+    frame.zeroize();
+    assert_eq!(masked.found(), [""; 0]);
+
+    // In the frame of a call that has returned, too.
+    below(|| {
+        let mut left = [0; DATA_KEY_LEN];
+        masked.unmask_into(&mut left, 0);
+        black_box(&left);
+    });
+    assert_eq!(masked.found().len(), 1);
+}
+
+fn sealing_leaves_nothing(case: &str, recording: &Recording, encryptor: &Encryptor) {
+    let object = below(|| encryptor.seal(&[1; LEN]).unwrap());
+    recording.assert_gone(&format!("{case}: sealed"));
+
+    let begun = below(|| encryptor.begin().unwrap());
+    recording.assert_gone(&format!("{case}: begun"));
+    let mut writer = below(|| begun.writer(Vec::new()).unwrap());
+    below(|| writer.write_all(&[2; LEN]).unwrap());
+    recording.assert_gone(&format!("{case}: writing"));
+    below(|| writer.finish().unwrap());
+    recording.assert_gone(&format!("{case}: written"));
+    drop(object);
+}
+
+fn opening_leaves_nothing(case: &str, recording: &Recording, encryptor: &Encryptor, decryptor: &Decryptor) {
+    let object = below(|| encryptor.seal(&[1; LEN]).unwrap());
+    let plain = below(|| decryptor.open(&object).unwrap());
+    assert_eq!(plain, [1; LEN]);
+    recording.assert_gone(&format!("{case}: opened"));
+
+    let mut reader = below(|| decryptor.reader(object.as_slice()).unwrap());
+    let mut half = vec![0; LEN / 2];
+    below(|| reader.read_exact(&mut half).unwrap());
+    recording.assert_gone(&format!("{case}: half read"));
+
+    let ranges = below(|| decryptor.range_reader(object.as_slice()).unwrap());
+    below(|| ranges.read_range(30_000..70_000).unwrap());
+    recording.assert_gone(&format!("{case}: a range read"));
+    drop(reader);
+}
+
+/// Runs `work` so far down the stack that what it leaves there is not overwritten by the search.
+#[inline(never)]
+fn below<T>(work: impl FnOnce() -> T) -> T {
+    // Inlined, its variables could come to lie above the room.
+    #[inline(never)]
+    fn run<T>(work: impl FnOnce() -> T) -> T {
+        work()
+    }
+
+    let room = [0_u8; PAGES];
+    black_box(&room);
+    let result = run(work);
+    black_box(&room);
+    result
+}
+
+/// Remembers each data key that its provider makes, masked.
+#[derive(Debug)]
+struct Recording {
+    inner: Arc<dyn KeyProvider>,
+    seen: Mutex<Vec<Masked>>,
+}
+
+impl Recording {
+    fn new(inner: Arc<dyn KeyProvider>) -> Self {
+        Self {
+            inner,
+            seen: Mutex::new(Vec::new()),
+        }
+    }
+
+    #[track_caller]
+    fn assert_gone(&self, when: &str) {
+        let seen = self.seen.lock().unwrap();
+        let found = seen.last().unwrap().found();
+        assert_eq!(found, [""; 0], "{when}");
+    }
+}
+
+impl KeyProvider for Recording {
+    fn id(&self) -> &str {
+        self.inner.id()
+    }
+
+    fn matches(&self, slot: &WrappedKey) -> KeyMatch {
+        self.inner.matches(slot)
+    }
+
+    fn generate<'a>(&'a self, context: &'a EncryptionContext) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
+        Box::pin(async move {
+            let generated = self.inner.generate(context).await?;
+            self.seen.lock().unwrap().push(Masked::new(&generated.data_key));
+            Ok(generated)
+        })
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a DataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        self.inner.wrap(data_key, context)
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
+        self.inner.unwrap(wrapped, context)
+    }
+}
+
+/// A data key that is nowhere in the clear: its bytes XOR a random mask, and the mask.
+#[derive(Debug)]
+struct Masked {
+    bytes: Box<[u8; DATA_KEY_LEN]>,
+    mask: DataKey,
+}
+
+impl Masked {
+    fn new(key: &DataKey) -> Self {
+        let mask = DataKey::random().unwrap();
+        let mut bytes = Box::new([0; DATA_KEY_LEN]);
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            *byte = key.expose()[i] ^ mask.expose()[i];
+        }
+        Self { bytes, mask }
+    }
+
+    /// A byte of the key in the clear.
+    fn byte(&self, i: usize) -> u8 {
+        self.bytes[i] ^ self.mask.expose()[i]
+    }
+
+    fn unmask_into(&self, out: &mut [u8], pad: u8) {
+        for (i, byte) in out.iter_mut().enumerate() {
+            *byte = self.byte(i) ^ pad;
+        }
+    }
+
+    /// Where the key is in the writable memory of this process, and in what form.
+    fn found(&self) -> Vec<String> {
+        let memory = File::open("/proc/self/mem").unwrap();
+        let mut buffer = Zeroizing::new(vec![0; PAGES + DATA_KEY_LEN - 1]);
+        let own = buffer.as_ptr().addr()..buffer.as_ptr().addr() + buffer.len();
+        let mut found = Vec::new();
+        for (start, end, name) in writable_regions() {
+            for piece in (start..end).step_by(PAGES) {
+                // Wiped before each read: else the buffer, when its own turn comes, shows what was read before.
+                buffer.as_mut_slice().zeroize();
+                let len = buffer.len().min(end - piece);
+                memory.read_exact_at(&mut buffer[..len], piece as u64).unwrap();
+                for (offset, form) in self.found_in(&buffer[..len]) {
+                    let address = piece + offset;
+                    if offset < PAGES && !own.contains(&address) {
+                        found.push(format!("{form} at {address:#x} in {name}"));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn found_in<'a>(&'a self, memory: &'a [u8]) -> impl Iterator<Item = (usize, &'static str)> + 'a {
+        // Byte i of a form is key[i XOR swap] XOR pad: 7 turns words of 8 bytes round.
+        const FORMS: [(&str, usize, u8); 5] = [
+            ("key", 0, 0),
+            ("inner pad", 0, 0x36),
+            ("outer pad", 0, 0x5c),
+            ("inner pad in words", 7, 0x36),
+            ("outer pad in words", 7, 0x5c),
+        ];
+        FORMS.iter().flat_map(move |&(form, swap, pad)| {
+            let first = self.byte(swap) ^ pad;
+            memory
+                .windows(DATA_KEY_LEN)
+                .enumerate()
+                .filter(move |(_, window)| {
+                    window[0] == first && (1..DATA_KEY_LEN).all(|i| window[i] == self.byte(i ^ swap) ^ pad)
+                })
+                .map(move |(offset, _)| (offset, form))
+        })
+    }
+}
+
+/// Start, end and name of what is mapped readable and writable.
+fn writable_regions() -> Vec<(usize, usize, String)> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines()
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let (start, end) = fields.next()?.split_once('-')?;
+            let address = |text| usize::from_str_radix(text, 16).unwrap();
+            let name = fields.nth(4).unwrap_or("anonymous memory");
+            let writable = line.split_whitespace().nth(1)?.starts_with("rw");
+            writable.then(|| (address(start), address(end), name.to_owned()))
+        })
+        .collect()
+}
