@@ -382,7 +382,7 @@ fn an_outage_in_the_middle_of_many_rewraps_is_gone_on_from() {
     let both = [&["verify", "-q", "--key", ONE, "--key", TWO], &objects[..]].concat();
     service.ok(&both);
 
-    service.mock.faults().remove(fault.unwrap());
+    assert!(service.mock.faults().remove(fault.unwrap()));
     let run = service.ok(&rewrap);
     assert!(
         run.stderr
