@@ -50,8 +50,17 @@ pub(crate) struct Findings {
     pub(crate) parameters: Option<Box<RawValue>>,
     pub(crate) response: Option<serde_json::Value>,
     pub(crate) additional: AdditionalData,
-    /// ARNs of keys.
+    /// ARNs of keys, and of aliases behind them.
     pub(crate) resources: Vec<String>,
+}
+
+impl Findings {
+    /// What changed a key says which, though its answer may not.
+    pub(crate) fn complete_response(&mut self) {
+        if let (None, Some(arn)) = (&self.response, self.resources.first()) {
+            self.response = Some(serde_json::json!({ "keyId": arn }));
+        }
+    }
 }
 
 /// Which key materials worked.

@@ -154,6 +154,9 @@ impl Service {
     pub(crate) fn call(&self, call: &Call<'_>) -> Result<Vec<u8>, KmsError> {
         let mut exchange = Exchange::new(self, call);
         let answer = self.answer(&mut exchange);
+        if answer.is_ok() && !call.operation.is_read_only() {
+            exchange.findings.complete_response();
+        }
         self.record(&exchange, answer.as_ref().err())?;
         answer
     }

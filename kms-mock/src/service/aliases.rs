@@ -54,7 +54,7 @@ struct ListAliases {
 impl Input for ListAliases {
     fn check(&self, checks: &mut Checks) {
         checks.text("keyId", self.key_id.as_deref(), 2048);
-        checks.page(self.limit, self.marker.as_deref());
+        checks.page(self.limit, 100, self.marker.as_deref());
     }
 }
 
@@ -85,6 +85,7 @@ impl Service {
         let alias = input.alias_name.unwrap_or_default();
         check_own(&alias)?;
         let target = self.id_of(exchange, &input.target_key_id.unwrap_or_default())?;
+        exchange.findings.resources.push(self.alias_arn(&alias));
         let now = exchange.now;
         self.store.change(now, |state| {
             if state.aliases.contains_key(&alias) {
@@ -109,6 +110,7 @@ impl Service {
         let alias = input.alias_name.unwrap_or_default();
         check_own(&alias)?;
         let target = self.id_of(exchange, &input.target_key_id.unwrap_or_default())?;
+        exchange.findings.resources.push(self.alias_arn(&alias));
         let now = exchange.now;
         self.store.change(now, |state| {
             let key = state.key_mut(target).ok_or_else(|| self.no_such_key(target))?;
@@ -130,25 +132,23 @@ impl Service {
             state.aliases.remove(&alias);
             Ok(target)
         })?;
-        exchange.findings.resources.push(self.key_arn(target));
+        exchange
+            .findings
+            .resources
+            .extend([self.key_arn(target), self.alias_arn(&alias)]);
         Ok(())
     }
 
     pub(super) fn list_aliases(&self, exchange: &mut Exchange<'_>) -> Result<AliasList, KmsError> {
         let input: ListAliases = exchange.input()?;
-        let (state, only) = match &input.key_id {
-            None => (self.store.view(exchange.now)?, None),
-            Some(key_id) => {
-                let (state, key) = self.find(exchange, key_id)?;
-                (state, Some(key.id))
-            }
-        };
+        let only = input.key_id.map(|key_id| self.id_of(exchange, &key_id)).transpose()?;
+        let state = self.store.view(exchange.now)?;
         let after = begin(input.marker, |marker| marker.starts_with("alias/"))?;
         let fitting = state
             .aliases
             .iter()
             .filter(|(name, alias)| **name > after && only.is_none_or(|id| id == alias.target));
-        let page = Page::of(fitting, input.limit, |(name, _)| (*name).clone());
+        let page = Page::of(fitting, input.limit.or(Some(50)), |(name, _)| (*name).clone());
         let aliases = page.items.into_iter().map(|(name, alias)| AliasEntry {
             alias_arn: self.alias_arn(name),
             alias_name: name.clone(),

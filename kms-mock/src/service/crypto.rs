@@ -348,6 +348,7 @@ impl Service {
         // Before anything is unwrapped: whoever may not wrap has no use for it.
         let named = self.find(exchange, &input.destination_key_id.unwrap_or_default())?;
         let context = &input.destination_encryption_context;
+        let destination = self.usable(exchange, &named, "ReEncryptTo", context, &input.grant_tokens)?;
         let source = self.unwrap(
             exchange,
             input.ciphertext_blob.as_ref(),
@@ -356,7 +357,6 @@ impl Service {
             &input.source_encryption_context,
             &input.grant_tokens,
         )?;
-        let destination = self.usable(exchange, &named, "ReEncryptTo", context, &input.grant_tokens)?;
         stop_if_dry(input.dry_run)?;
         let destination_key_material_id = destination.current().id.to_string();
         exchange.findings.additional.source_key_material_id = Some(source.material_id.clone());

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input::{Checks, Input};
 use super::keys::KeyOnly;
-use super::output::seconds;
+use super::output::{as_logged, seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
 use crate::store::KeyStatus;
@@ -59,7 +59,7 @@ impl Service {
             at: now.saturating_add(DAY.saturating_mul(window_days)),
             window_days,
         };
-        self.change_key(exchange, &input.key_id.unwrap_or_default(), |key| {
+        let scheduled = self.change_key(exchange, &input.key_id.unwrap_or_default(), |key| {
             key.require_kept()?;
             key.set_status(status, now, delay);
             Ok(Scheduled {
@@ -68,7 +68,9 @@ impl Service {
                 key_state: status.name(),
                 pending_window_in_days: window_days,
             })
-        })
+        })?;
+        exchange.findings.response = serde_json::to_value(&scheduled).ok().map(as_logged);
+        Ok(scheduled)
     }
 
     /// The key is disabled then, as with the real service.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::input::{Checks, Input, list};
-use super::lookup::invalid_grant_token;
+use super::lookup::{invalid_arn, invalid_grant_token, require_customer};
 use super::output::{Page, begin, seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
@@ -42,12 +42,18 @@ struct CreateGrant {
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grantee_service_principal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retiring_service_principal: Option<String>,
 }
 
 impl Input for CreateGrant {
     fn check(&self, checks: &mut Checks) {
         checks.key_id("keyId", self.key_id.as_deref());
-        checks.required("granteePrincipal", self.grantee_principal.as_ref());
+        if self.grantee_service_principal.is_none() {
+            checks.required("granteePrincipal", self.grantee_principal.as_ref());
+        }
         checks.principal("granteePrincipal", self.grantee_principal.as_deref());
         checks.principal("retiringPrincipal", self.retiring_principal.as_deref());
         checks.required("operations", self.operations.first());
@@ -56,7 +62,36 @@ impl Input for CreateGrant {
         }
         checks.grant_tokens(&self.grant_tokens);
         checks.name("name", self.name.as_deref());
+        for pairs in self.constraints.iter().flat_map(Constraints::pairs) {
+            checks.constraint("constraints", pairs);
+        }
     }
+}
+
+impl CreateGrant {
+    /// # Errors
+    /// `UnsupportedOperationException` for grants to services, `InvalidArnException` for who is no principal.
+    fn check_principals(&self) -> Result<(), KmsError> {
+        let from_service = self.constraints.as_ref().is_some_and(|it| it.source_arn.is_some());
+        if from_service || self.grantee_service_principal.is_some() || self.retiring_service_principal.is_some() {
+            return Err(KmsError::unsupported(
+                "This mock of AWS KMS has no grants to service principals.",
+            ));
+        }
+        let principals = [&self.grantee_principal, &self.retiring_principal];
+        match principals.into_iter().flatten().find(|arn| !is_principal(arn)) {
+            Some(other) => Err(invalid_arn(other)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A user, role or account; or a service, as services name themselves.
+fn is_principal(arn: &str) -> bool {
+    ["arn:aws:iam::", "arn:aws:sts::"]
+        .iter()
+        .any(|start| arn.starts_with(start))
+        || arn.ends_with(".amazonaws.com")
 }
 
 /// Constraints as the audit log has them.
@@ -64,6 +99,7 @@ fn logged<S: Serializer>(constraints: &Option<Constraints>, serializer: S) -> Re
     let Constraints {
         encryption_context_subset,
         encryption_context_equals,
+        source_arn: _,
     } = constraints.clone().unwrap_or_default();
     let both = [
         ("encryptionContextSubset", encryption_context_subset),
@@ -172,7 +208,10 @@ impl Service {
     /// A grantee can pass on what it was granted, and no more.
     pub(super) fn create_grant(&self, exchange: &mut Exchange<'_>) -> Result<Granted, KmsError> {
         let input: CreateGrant = exchange.input()?;
-        let (state, key) = self.find(exchange, &input.key_id.clone().unwrap_or_default())?;
+        input.check_principals()?;
+        let key = self.find_by_id(exchange, &input.key_id.clone().unwrap_or_default())?;
+        require_customer(exchange, &key)?;
+        let state = self.store.view(exchange.now)?;
         self.authorize(exchange, (&state, &key), "CreateGrant", None, &input.grant_tokens)?;
         let constraints = input.constraints.clone().unwrap_or_default();
         if exchange.is_grantee() && !may_pass_on(exchange, &key.grants, &input.operations, &constraints) {
@@ -184,7 +223,7 @@ impl Service {
             return Err(KmsError::dry_run());
         }
         let (id, token) = Grant::new_names(key.id)?;
-        self.store.change(now, |state| {
+        let granted = self.store.change(now, |state| {
             let key = state.key_mut(key.id).ok_or_else(|| self.no_such_key(key.id))?;
             key.require_enabled(key.status())?;
             // Asked for again with a name, a grant is the one that is there.
@@ -218,13 +257,16 @@ impl Service {
                 grant_token: token.clone(),
                 grant_id: id.clone(),
             })
-        })
+        })?;
+        exchange.findings.response = Some(serde_json::json!({ "grantId": granted.grant_id, "keyId": key.arn }));
+        Ok(granted)
     }
 
     pub(super) fn list_grants(&self, exchange: &mut Exchange<'_>) -> Result<GrantList, KmsError> {
         let input: ListGrants = exchange.input()?;
-        let (_, key) = self.find(exchange, &input.key_id.unwrap_or_default())?;
-        let after = begin(input.marker, |marker| key.grants.contains_key(marker))?;
+        let key = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
+        // The grant of the marker may have been revoked since.
+        let after = begin(input.marker, Grant::is_id)?;
         let fitting = key.grants.values().filter(|grant| {
             grant.id > after
                 && input.grant_id.as_ref().is_none_or(|id| *id == grant.id)

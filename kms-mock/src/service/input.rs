@@ -28,6 +28,10 @@ pub(super) trait Input: DeserializeOwned + Serialize {
 /// # Errors
 /// `SerializationException`. It names a place and never a value, which may be a secret.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, KmsError> {
+    // A list of the members' values would do, to serde.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(KmsError::serialization("The request is a list, and must be an object."));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let what = if error.is_data() {
             "A member is of the wrong type, or is there twice"
@@ -162,6 +166,16 @@ impl Checks {
         }
     }
 
+    /// The pairs of a grant's constraint: at most 8, with values of 384 characters in all.
+    pub(super) fn constraint(&mut self, member: &str, pairs: &BTreeMap<String, String>) {
+        if pairs.len() > 8 {
+            self.add("", member, "Member must have at most 8 pairs");
+        }
+        if pairs.values().map(|value| value.chars().count()).sum::<usize>() > 384 {
+            self.add("", member, "Member must have at most 384 characters of values");
+        }
+    }
+
     pub(super) fn grant_tokens(&mut self, tokens: &[String]) {
         if tokens.len() > 10 {
             self.add("", "grantTokens", "Member must have length less than or equal to 10");
@@ -173,8 +187,8 @@ impl Checks {
     }
 
     /// What pages of lists ask for.
-    pub(super) fn page(&mut self, limit: Option<i64>, marker: Option<&str>) {
-        self.range("limit", limit, 1, 1000);
+    pub(super) fn page(&mut self, limit: Option<i64>, max: i64, marker: Option<&str>) {
+        self.range("limit", limit, 1, max);
         self.text("marker", marker, 1024);
     }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::aliases::check_own;
 use super::input::{Checks, Input, list};
-use super::output::{Page, begin, maybe_seconds, seconds};
+use super::output::{Page, as_logged, begin, maybe_seconds, seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
 use crate::store::{Alias, Key, KeyManager, KeyStatus, Material, Seed};
@@ -34,6 +34,10 @@ struct CreateKey {
     origin: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     multi_region: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom_key_store_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    xks_key_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<String>,
     #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
@@ -61,8 +65,17 @@ impl Input for CreateKey {
 
 impl CreateKey {
     /// # Errors
-    /// `UnsupportedOperationException` for what is no symmetric key of this service's own making.
+    /// `UnsupportedOperationException` for what is no symmetric key of this service's own making,
+    /// `ValidationException` for two key specs.
     fn check_supported(&self) -> Result<(), KmsError> {
+        if self.key_spec.is_some() && self.customer_master_key_spec.is_some() {
+            return Err(KmsError::validation(
+                "KeySpec and CustomerMasterKeySpec say the same: give the first only.",
+            ));
+        }
+        if self.custom_key_store_id.is_some() || self.xks_key_id.is_some() {
+            return Err(KmsError::unsupported("This mock of AWS KMS has no custom key stores."));
+        }
         let others = [
             (self.key_usage.as_deref(), ENCRYPT_DECRYPT),
             (self.key_spec.as_deref(), SYMMETRIC),
@@ -130,7 +143,7 @@ struct ListKeys {
 
 impl Input for ListKeys {
     fn check(&self, checks: &mut Checks) {
-        checks.page(self.limit, self.marker.as_deref());
+        checks.page(self.limit, 1000, self.marker.as_deref());
     }
 }
 
@@ -194,7 +207,7 @@ impl Service {
             state.keys.insert(id, Arc::new(key));
             Ok(())
         })?;
-        exchange.findings.response = serde_json::to_value(&metadata).ok();
+        exchange.findings.response = serde_json::to_value(&metadata).ok().map(as_logged);
         Ok(metadata)
     }
 

@@ -55,18 +55,23 @@ impl Service {
         Ok((state, key))
     }
 
-    /// The id of a key that is given by its id or ARN: operations that manage a key take no alias.
+    /// The key of an id or ARN: operations that manage a key, and most that tell of one, take no alias.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub(super) fn find_by_id(&self, exchange: &mut Exchange<'_>, key_id: &str) -> Result<Arc<Key>, KmsError> {
+        match self.name_of(exchange, key_id)? {
+            Name::Key(_) => Ok(self.find(exchange, key_id)?.1),
+            Name::Alias(_) => Err(invalid_key_id(key_id)),
+        }
+    }
+
+    /// The id of a key that is given by it or by the ARN.
     ///
     /// # Errors
     /// As [`Self::find`].
     pub(super) fn id_of(&self, exchange: &mut Exchange<'_>, key_id: &str) -> Result<Uuid, KmsError> {
-        let Name::Key(id) = self.name_of(exchange, key_id)? else {
-            return Err(invalid_key_id(key_id));
-        };
-        let state = self.store.view(exchange.now)?;
-        let key = self.key_named(&state, Name::Key(id))?;
-        exchange.findings.resources.push(key.arn.clone());
-        Ok(id)
+        Ok(self.find_by_id(exchange, key_id)?.id)
     }
 
     /// Changes a customer's key, which is given by its id or ARN.
@@ -142,14 +147,11 @@ impl Service {
 
     fn name_of<'k>(&self, exchange: &Exchange<'_>, key_id: &'k str) -> Result<Name<'k>, KmsError> {
         let local = if key_id.starts_with("arn:") {
-            let mut parts = key_id.splitn(6, ':').skip(2);
+            let mut parts = key_id.splitn(6, ':').skip(1);
             let mut next = || parts.next().unwrap_or_default();
-            let (service, region, account, local) = (next(), next(), next(), next());
-            if service != "kms" || local.is_empty() {
-                return Err(KmsError::new(
-                    "InvalidArnException",
-                    format!("Invalid arn {}", shown(key_id)),
-                ));
+            let (partition, service, region, account, local) = (next(), next(), next(), next(), next());
+            if (partition, service) != ("aws", "kms") || local.is_empty() {
+                return Err(invalid_arn(key_id));
             }
             if region != self.region {
                 return Err(KmsError::not_found(format!("Invalid arn {}", shown(region))));
@@ -160,12 +162,7 @@ impl Service {
             match local.strip_prefix("key/") {
                 Some(id) => id,
                 None if local.starts_with("alias/") => local,
-                None => {
-                    return Err(KmsError::new(
-                        "InvalidArnException",
-                        format!("Invalid arn {}", shown(key_id)),
-                    ));
-                }
+                None => return Err(invalid_arn(key_id)),
             }
         } else {
             key_id
@@ -202,6 +199,10 @@ fn is_aws_managed(alias: &str) -> bool {
 
 fn invalid_key_id(key_id: &str) -> KmsError {
     KmsError::not_found(format!("Invalid keyId '{}'", shown(key_id)))
+}
+
+pub(super) fn invalid_arn(arn: &str) -> KmsError {
+    KmsError::new("InvalidArnException", format!("Invalid arn {}", shown(arn)))
 }
 
 /// What was sent, on one line and not too much of it.

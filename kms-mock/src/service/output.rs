@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64ct::{Base64, Encoding as _};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::error::KmsError;
@@ -40,6 +41,27 @@ pub(super) fn maybe_seconds<S: Serializer>(time: &Option<Duration>, serializer: 
 /// Bytes in base64; the text is wiped on this side of the answer.
 pub(super) fn base64<T: AsRef<[u8]>, S: Serializer>(bytes: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&Zeroizing::new(Base64::encode_string(bytes.as_ref())))
+}
+
+/// An answer as the audit log has it: its members begin with small letters.
+pub(super) fn as_logged(answer: Value) -> Value {
+    match answer {
+        Value::Object(members) => {
+            let members = members.into_iter();
+            Value::Object(members.map(|(name, value)| (small(name), as_logged(value))).collect())
+        }
+        other => other,
+    }
+}
+
+/// `KeyId` becomes `keyId`, and `AWSAccountId` stays.
+fn small(name: String) -> String {
+    if name.starts_with("AWS") {
+        return name;
+    }
+    let mut letters = name.chars();
+    let first = letters.next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
 }
 
 /// Where a page begins: behind the marker, which is one that a page before it gave.

@@ -45,11 +45,20 @@ pub(crate) struct Constraints {
     /// These pairs and no others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) encryption_context_equals: Option<BTreeMap<String, String>>,
+    /// Of the resource that a service acts for: for grants to services, which are refused.
+    #[serde(default, skip_serializing)]
+    pub(crate) source_arn: Option<String>,
 }
 
 impl Constraints {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The pairs of each constraint.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = &BTreeMap<String, String>> {
+        let both = [&self.encryption_context_subset, &self.encryption_context_equals];
+        both.into_iter().flatten()
     }
 
     /// Whether a context is as it must be.
@@ -85,6 +94,11 @@ impl Grant {
         Ok((digits[..ID_LEN].to_owned(), token))
     }
 
+    /// Whether a text has the form of an id.
+    pub(crate) fn is_id(text: &str) -> bool {
+        text.len() == ID_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
     /// Whether it says yes to `operation`, where `context` is that of a cryptographic one.
     pub(crate) fn permits(&self, operation: &str, context: Option<&BTreeMap<String, String>>) -> bool {
         self.operations.iter().any(|permitted| permitted == operation)
@@ -117,6 +131,7 @@ mod tests {
         Constraints {
             encryption_context_equals: equals.map(pairs),
             encryption_context_subset: subset.map(pairs),
+            source_arn: None,
         }
     }
 
