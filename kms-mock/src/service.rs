@@ -19,6 +19,8 @@ mod keys;
 mod lookup;
 mod output;
 mod rotation;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
