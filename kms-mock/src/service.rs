@@ -17,6 +17,7 @@ mod grants;
 mod input;
 mod keys;
 mod lookup;
+mod messages;
 mod output;
 mod rotation;
 #[cfg(test)]

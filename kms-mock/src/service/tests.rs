@@ -6,6 +6,7 @@ mod grants;
 mod keys;
 mod requests;
 mod state;
+mod states;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -20,7 +20,7 @@ fn without_chance(mut event: Value) -> Value {
 }
 
 /// An event but for what the caller gives.
-fn expected(name: &str, key: &str, rest: Value) -> Value {
+fn expected(name: &str, key: &str, rest: &Value) -> Value {
     let mut event = json!({
         "eventVersion": "1.11",
         "userIdentity": {
@@ -64,7 +64,7 @@ fn events_are_cloudtrails_field_by_field() {
     let rest = json!({ "requestParameters": parameters, "additionalEventData": material });
     assert_eq!(
         without_chance(kms.last_event()),
-        expected("GenerateDataKey", &key, rest)
+        expected("GenerateDataKey", &key, &rest)
     );
 
     let blob = &made["CiphertextBlob"];
@@ -74,7 +74,7 @@ fn events_are_cloudtrails_field_by_field() {
     );
     let parameters = json!({ "encryptionContext": context, "encryptionAlgorithm": "SYMMETRIC_DEFAULT" });
     let rest = json!({ "requestParameters": parameters, "additionalEventData": material });
-    assert_eq!(without_chance(kms.last_event()), expected("Decrypt", &key, rest));
+    assert_eq!(without_chance(kms.last_event()), expected("Decrypt", &key, &rest));
 
     kms.fails(
         "Decrypt",
@@ -83,7 +83,7 @@ fn events_are_cloudtrails_field_by_field() {
     );
     let parameters = json!({ "keyId": key, "encryptionAlgorithm": "SYMMETRIC_DEFAULT" });
     let rest = json!({ "requestParameters": parameters, "errorCode": "InvalidCiphertextException" });
-    assert_eq!(without_chance(kms.last_event()), expected("Decrypt", &key, rest));
+    assert_eq!(without_chance(kms.last_event()), expected("Decrypt", &key, &rest));
 }
 
 #[test]
