@@ -207,15 +207,15 @@ fn each_error_has_its_class_and_says_what_to_do() {
         (400, "InvalidCiphertextException", BadCiphertext, "encryption context"),
         (400, "ThrottlingException", Throttled, "later"),
         (400, "LimitExceededException", Throttled, "later"),
-        (500, "KMSInternalException", Unavailable, "try again"),
-        (500, "KeyUnavailableException", Unavailable, "try again"),
-        (503, "DependencyTimeoutException", Unavailable, "try again"),
+        (500, "KMSInternalException", Unavailable, "KMS failed"),
+        (500, "KeyUnavailableException", Unavailable, "KMS failed"),
+        (503, "DependencyTimeoutException", Unavailable, "KMS failed"),
         (400, "InvalidKeyUsageException", Configuration, "SYMMETRIC_DEFAULT"),
         (400, "InvalidGrantTokenException", Configuration, "check"),
         (400, "ValidationException", Configuration, "check"),
         (403, "SomethingNew", Denied, "refused"),
         (429, "SomethingNew", Throttled, "later"),
-        (502, "SomethingNew", Unavailable, "try again"),
+        (502, "SomethingNew", Unavailable, "KMS failed"),
     ] {
         let fake = Fake::start([error(status, code)]);
         let failure = unwrap(&fake.provider(), &slot(ARN)).unwrap_err();
