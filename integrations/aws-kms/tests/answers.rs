@@ -205,8 +205,8 @@ fn each_error_has_its_class_and_says_what_to_do() {
         (409, "com.amazonaws.kms#DisabledException", KeyState, "enable it"),
         (400, "KMSInvalidStateException", KeyState, "cancel its deletion"),
         (400, "InvalidCiphertextException", BadCiphertext, "encryption context"),
-        (400, "ThrottlingException", Throttled, "later"),
-        (400, "LimitExceededException", Throttled, "later"),
+        (400, "ThrottlingException", Throttled, "fewer calls"),
+        (400, "LimitExceededException", Throttled, "fewer calls"),
         (500, "KMSInternalException", Unavailable, "KMS failed"),
         (500, "KeyUnavailableException", Unavailable, "KMS failed"),
         (503, "DependencyTimeoutException", Unavailable, "KMS failed"),
@@ -214,7 +214,7 @@ fn each_error_has_its_class_and_says_what_to_do() {
         (400, "InvalidGrantTokenException", Configuration, "check"),
         (400, "ValidationException", Configuration, "check"),
         (403, "SomethingNew", Denied, "refused"),
-        (429, "SomethingNew", Throttled, "later"),
+        (429, "SomethingNew", Throttled, "fewer calls"),
         (502, "SomethingNew", Unavailable, "KMS failed"),
     ] {
         let fake = Fake::start([error(status, code)]);
