@@ -139,7 +139,7 @@ impl Service {
         let (state, only) = match &input.key_id {
             None => (self.store.view(exchange.now)?, None),
             Some(key_id) => {
-                let (state, key) = self.find(exchange, key_id)?;
+                let (state, key) = self.find_by_id(exchange, key_id)?;
                 (state, Some(key.id))
             }
         };

@@ -69,6 +69,21 @@ impl Service {
         Ok(id)
     }
 
+    /// The key that is given by its id or ARN.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub(super) fn find_by_id(
+        &self,
+        exchange: &mut Exchange<'_>,
+        key_id: &str,
+    ) -> Result<(Arc<State>, Arc<Key>), KmsError> {
+        let id = self.id_of(exchange, key_id)?;
+        let state = self.store.view(exchange.now)?;
+        let key = Arc::clone(state.keys.get(&id).ok_or_else(|| self.no_such_key(id))?);
+        Ok((state, key))
+    }
+
     /// Changes a customer's key, which is given by its id or ARN.
     ///
     /// # Errors

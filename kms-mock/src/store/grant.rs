@@ -5,6 +5,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ const KEY_LEN: usize = 32;
 const ID_LEN: usize = 64;
 
 /// A permission for one principal.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grant {
     pub(crate) id: String,
@@ -35,9 +36,17 @@ pub(crate) struct Grant {
     pub(crate) constraints: Constraints,
 }
 
-/// What the encryption context must be; everything that is given must hold.
+/// Without the token, which is as good as the grant.
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What the encryption context must be; everything that is given must hold. A constraint that is not known is refused:
+/// without it the grant would be wider than it was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct Constraints {
     /// These pairs, and any others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
