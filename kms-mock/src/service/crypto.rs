@@ -5,251 +5,22 @@
 //! unwrap   blob's id --> key: is it KeyId's? caller? state? -> the blob's material -> secret
 //! ```
 
+mod members;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::input::{Bytes, Checks, Context, Input, list};
-use super::output::base64;
+use self::members::{
+    DataKey, Decrypt, Decrypted, Encrypt, Encrypted, Exposed, GenerateDataKey, GenerateRandom, Random, ReEncrypt,
+    ReEncrypted, SYMMETRIC,
+};
+use super::input::{Bytes, Context};
 use super::{Exchange, Service};
 use crate::blob::{self, Blob, Secret};
 use crate::error::KmsError;
 use crate::store::{Key, Material, State};
-
-const SYMMETRIC: &str = "SYMMETRIC_DEFAULT";
-const ALGORITHMS: &[&str] = &[SYMMETRIC, "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE"];
-const MAX_PLAINTEXT_LEN: usize = 4096;
-const MAX_BLOB_LEN: usize = 6144;
-
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct GenerateDataKey {
-    key_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Context::is_empty")]
-    encryption_context: Context,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    number_of_bytes: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_spec: Option<String>,
-    #[serde(default, deserialize_with = "list", skip_serializing)]
-    grant_tokens: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dry_run: Option<bool>,
-    #[serde(skip_serializing)]
-    recipient: Option<serde::de::IgnoredAny>,
-}
-
-impl Input for GenerateDataKey {
-    fn check(&self, checks: &mut Checks) {
-        checks.key_id("keyId", self.key_id.as_deref());
-        checks.context("encryptionContext", &self.encryption_context);
-        checks.range("numberOfBytes", self.number_of_bytes, 1, 1024);
-        checks.one_of("keySpec", self.key_spec.as_deref(), &["AES_256", "AES_128"]);
-        checks.grant_tokens(&self.grant_tokens);
-    }
-}
-
-impl GenerateDataKey {
-    /// # Errors
-    /// `ValidationException` unless the length is said in one way.
-    fn key_len(&self) -> Result<usize, KmsError> {
-        match (self.number_of_bytes, self.key_spec.as_deref()) {
-            (Some(len), None) => Ok(usize::try_from(len).unwrap_or_default()),
-            (None, Some("AES_128")) => Ok(16),
-            (None, Some(_)) => Ok(32),
-            _ => Err(KmsError::validation(
-                "Please specify either number of bytes or key spec, and not both.",
-            )),
-        }
-    }
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct Encrypt {
-    key_id: Option<String>,
-    #[serde(skip_serializing)]
-    plaintext: Option<Bytes>,
-    #[serde(default, skip_serializing_if = "Context::is_empty")]
-    encryption_context: Context,
-    #[serde(default, deserialize_with = "list", skip_serializing)]
-    grant_tokens: Vec<String>,
-    encryption_algorithm: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dry_run: Option<bool>,
-}
-
-impl Input for Encrypt {
-    fn complete(&mut self) {
-        symmetric_if_none(&mut self.encryption_algorithm);
-    }
-
-    fn check(&self, checks: &mut Checks) {
-        checks.key_id("keyId", self.key_id.as_deref());
-        checks.required("plaintext", self.plaintext.as_ref());
-        checks.bytes("plaintext", self.plaintext.as_ref(), MAX_PLAINTEXT_LEN);
-        checks.context("encryptionContext", &self.encryption_context);
-        checks.grant_tokens(&self.grant_tokens);
-        checks.one_of("encryptionAlgorithm", self.encryption_algorithm.as_deref(), ALGORITHMS);
-    }
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct Decrypt {
-    #[serde(skip_serializing)]
-    ciphertext_blob: Option<Bytes>,
-    #[serde(default, skip_serializing_if = "Context::is_empty")]
-    encryption_context: Context,
-    #[serde(default, deserialize_with = "list", skip_serializing)]
-    grant_tokens: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_id: Option<String>,
-    encryption_algorithm: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dry_run: Option<bool>,
-    #[serde(default, deserialize_with = "list", skip_serializing)]
-    dry_run_modifiers: Vec<String>,
-    #[serde(skip_serializing)]
-    recipient: Option<serde::de::IgnoredAny>,
-}
-
-impl Input for Decrypt {
-    fn complete(&mut self) {
-        symmetric_if_none(&mut self.encryption_algorithm);
-    }
-
-    fn check(&self, checks: &mut Checks) {
-        checks.required("ciphertextBlob", self.ciphertext_blob.as_ref());
-        checks.bytes("ciphertextBlob", self.ciphertext_blob.as_ref(), MAX_BLOB_LEN);
-        checks.text("keyId", self.key_id.as_deref(), 2048);
-        checks.context("encryptionContext", &self.encryption_context);
-        checks.grant_tokens(&self.grant_tokens);
-        checks.one_of("encryptionAlgorithm", self.encryption_algorithm.as_deref(), ALGORITHMS);
-    }
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct ReEncrypt {
-    #[serde(skip_serializing)]
-    ciphertext_blob: Option<Bytes>,
-    #[serde(default, skip_serializing_if = "Context::is_empty")]
-    source_encryption_context: Context,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_key_id: Option<String>,
-    destination_key_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Context::is_empty")]
-    destination_encryption_context: Context,
-    source_encryption_algorithm: Option<String>,
-    destination_encryption_algorithm: Option<String>,
-    #[serde(default, deserialize_with = "list", skip_serializing)]
-    grant_tokens: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dry_run: Option<bool>,
-    #[serde(default, deserialize_with = "list", skip_serializing)]
-    dry_run_modifiers: Vec<String>,
-}
-
-impl Input for ReEncrypt {
-    fn complete(&mut self) {
-        symmetric_if_none(&mut self.source_encryption_algorithm);
-        symmetric_if_none(&mut self.destination_encryption_algorithm);
-    }
-
-    fn check(&self, checks: &mut Checks) {
-        checks.required("ciphertextBlob", self.ciphertext_blob.as_ref());
-        checks.bytes("ciphertextBlob", self.ciphertext_blob.as_ref(), MAX_BLOB_LEN);
-        checks.text("sourceKeyId", self.source_key_id.as_deref(), 2048);
-        checks.key_id("destinationKeyId", self.destination_key_id.as_deref());
-        checks.context("sourceEncryptionContext", &self.source_encryption_context);
-        checks.context("destinationEncryptionContext", &self.destination_encryption_context);
-        checks.grant_tokens(&self.grant_tokens);
-        for (member, algorithm) in [
-            ("sourceEncryptionAlgorithm", &self.source_encryption_algorithm),
-            ("destinationEncryptionAlgorithm", &self.destination_encryption_algorithm),
-        ] {
-            checks.one_of(member, algorithm.as_deref(), ALGORITHMS);
-        }
-    }
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct GenerateRandom {
-    number_of_bytes: Option<i64>,
-    #[serde(skip_serializing)]
-    custom_key_store_id: Option<String>,
-    #[serde(skip_serializing)]
-    recipient: Option<serde::de::IgnoredAny>,
-}
-
-impl Input for GenerateRandom {
-    fn check(&self, checks: &mut Checks) {
-        checks.required("numberOfBytes", self.number_of_bytes.as_ref());
-        checks.range("numberOfBytes", self.number_of_bytes, 1, 1024);
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct DataKey {
-    #[serde(serialize_with = "base64")]
-    ciphertext_blob: Vec<u8>,
-    #[serde(serialize_with = "base64", skip_serializing_if = "no_plaintext")]
-    plaintext: Zeroizing<Vec<u8>>,
-    key_id: String,
-    key_material_id: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Encrypted {
-    #[serde(serialize_with = "base64")]
-    ciphertext_blob: Vec<u8>,
-    key_id: String,
-    encryption_algorithm: &'static str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Decrypted {
-    key_id: String,
-    #[serde(serialize_with = "base64")]
-    plaintext: Exposed,
-    encryption_algorithm: &'static str,
-    key_material_id: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct ReEncrypted {
-    #[serde(serialize_with = "base64")]
-    ciphertext_blob: Vec<u8>,
-    source_key_id: String,
-    key_id: String,
-    source_encryption_algorithm: &'static str,
-    destination_encryption_algorithm: &'static str,
-    source_key_material_id: String,
-    destination_key_material_id: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Random {
-    #[serde(serialize_with = "base64")]
-    plaintext: Zeroizing<Vec<u8>>,
-}
-
-struct Exposed(Secret);
-
-impl AsRef<[u8]> for Exposed {
-    fn as_ref(&self) -> &[u8] {
-        self.0.expose()
-    }
-}
 
 /// What an unwrap found.
 struct Unwrapped {
@@ -445,14 +216,6 @@ fn random(len: usize) -> Result<Zeroizing<Vec<u8>>, KmsError> {
 
 fn random_failed() -> KmsError {
     KmsError::internal("The random generator failed.")
-}
-
-fn no_plaintext(plaintext: &Zeroizing<Vec<u8>>) -> bool {
-    plaintext.is_empty()
-}
-
-fn symmetric_if_none(algorithm: &mut Option<String>) {
-    algorithm.get_or_insert_with(|| SYMMETRIC.to_owned());
 }
 
 fn require_symmetric(algorithm: Option<&str>) -> Result<(), KmsError> {
