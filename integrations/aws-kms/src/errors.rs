@@ -153,7 +153,9 @@ where
 }
 
 fn classify(operation: Operation, code: &str, status: u16) -> (ProviderErrorClass, String) {
-    use ProviderErrorClass::{BadCiphertext, Configuration, Denied, KeyState, NotFound, Throttled, Unavailable};
+    use ProviderErrorClass::{
+        BadCiphertext, Configuration, Denied, KeyState, NotFound, OtherKey, Throttled, Unavailable,
+    };
     let (class, advice) = match code {
         "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
             let message = format!(
@@ -177,7 +179,10 @@ fn classify(operation: Operation, code: &str, status: u16) -> (ProviderErrorClas
             Denied,
             "the AWS credentials were refused; check the profile, the region and the clock",
         ),
-        "IncorrectKeyException" => (Denied, "the data key was wrapped under another KMS key; offer that one"),
+        "IncorrectKeyException" => (
+            OtherKey,
+            "the data key was wrapped under another KMS key; offer that one",
+        ),
         "NotFoundException" => (
             NotFound,
             "there is no such key or alias; check its name, account and region",

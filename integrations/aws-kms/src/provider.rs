@@ -296,7 +296,7 @@ impl Shared {
         for source in self.sources(wrapped) {
             match self.re_encrypt(wrapped, source, from, to, deadline).await {
                 // Under another key, perhaps the next one.
-                Err(error) if error.class == ProviderErrorClass::Denied => {
+                Err(error) if matches!(error.class, ProviderErrorClass::Denied | ProviderErrorClass::OtherKey) => {
                     denied.get_or_insert(error);
                 }
                 done => return done,

@@ -193,13 +193,15 @@ fn decrypt_names_the_callers_key_and_the_whole_context() {
 
 #[test]
 fn each_error_has_its_class_and_says_what_to_do() {
-    use ProviderErrorClass::{BadCiphertext, Configuration, Denied, KeyState, NotFound, Throttled, Unavailable};
+    use ProviderErrorClass::{
+        BadCiphertext, Configuration, Denied, KeyState, NotFound, OtherKey, Throttled, Unavailable,
+    };
     for (status, code, class, advice) in [
         (400, "AccessDeniedException", Denied, "it needs kms:Decrypt"),
         (400, "UnrecognizedClientException", Denied, "credentials were refused"),
         (400, "InvalidSignatureException", Denied, "the clock"),
         (400, "ExpiredTokenException", Denied, "sign in again"),
-        (400, "IncorrectKeyException", Denied, "offer that one"),
+        (400, "IncorrectKeyException", OtherKey, "offer that one"),
         (400, "NotFoundException", NotFound, "no such key"),
         (400, "DisabledException", KeyState, "enable it"),
         (409, "com.amazonaws.kms#DisabledException", KeyState, "enable it"),
