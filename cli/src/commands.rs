@@ -17,7 +17,7 @@ use sealstone::{Decryptor, EncryptionContext, ExpectedContext};
 use crate::args::{Common, NewContextArgs, OfferArgs, Pair, ReadArgs, S3Object};
 use crate::exit::Failure;
 use crate::io::{Input, Object, Protected, check_header};
-use crate::providers::{ReadingKeys, check_stdin, key_files};
+use crate::providers::{Provider, ReadingKeys, check_stdin, key_files};
 use crate::report::Report;
 use crate::workers::Workers;
 
@@ -54,12 +54,15 @@ impl<'a> Reading<'a> {
         let header = object.header.header();
         // Before a person is asked for a passphrase that would be of no use.
         self.context.resolve(header.context())?;
-        let mut providers = self.keys.for_object(header, name)?.into_iter();
+        let providers = self.keys.for_object(header, name)?;
+        let calls = max_calls(&providers);
+        let mut providers = providers.into_iter();
         let first = providers.next().ok_or_else(|| Failure::usage("no key was given"))?;
         let executor = self.workers.executor(object.len)?;
         let threads = executor.width();
         let decryptor = Decryptor::new(first)
             .with_context(self.context.clone())
+            .with_max_provider_calls(calls)
             .with_executor(executor);
         let decryptor = if object.detached {
             decryptor.with_detached_header(header.clone())
@@ -72,6 +75,11 @@ impl<'a> Reading<'a> {
         });
         Ok((providers.fold(decryptor, Decryptor::with_key), threads))
     }
+}
+
+/// How often keys may be asked to open an object: each that the user named for two slots.
+fn max_calls(keys: &[Provider]) -> usize {
+    keys.len().saturating_mul(2)
 }
 
 /// What an object's context has to be.

@@ -120,7 +120,7 @@ fn provider_code(error: &ProviderError) -> Code {
     match error.class {
         class if class.is_retryable() => Code::Temporary,
         ProviderErrorClass::NotFound => Code::NotFound,
-        ProviderErrorClass::Denied | ProviderErrorClass::KeyState => Code::NoAccess,
+        ProviderErrorClass::Denied | ProviderErrorClass::KeyState | ProviderErrorClass::OtherKey => Code::NoAccess,
         // Of a passphrase nothing tells but that it does not open the slot. Other keys are known by their ids: if
         // the right one does not open the slot, the slot or the context is not what it was.
         ProviderErrorClass::BadCiphertext if error.provider == "passphrase" => Code::NoAccess,
@@ -205,6 +205,7 @@ mod tests {
             (ProviderErrorClass::Unavailable, "some-kms", Code::Temporary),
             (ProviderErrorClass::NotFound, "some-kms", Code::NotFound),
             (ProviderErrorClass::Denied, "some-kms", Code::NoAccess),
+            (ProviderErrorClass::OtherKey, "some-kms", Code::NoAccess),
             (ProviderErrorClass::KeyState, "some-kms", Code::NoAccess),
             (ProviderErrorClass::BadCiphertext, "passphrase", Code::NoAccess),
             (ProviderErrorClass::BadCiphertext, "local", Code::NotAuthentic),

@@ -330,6 +330,47 @@ fn slots_of_other_keys_stay() {
     assert!(!opens(&service, "in.seal", TWO) && opens(&service, "in.seal", three));
 }
 
+/// A key that cannot be used now is no reason to drop its slot, or to say that there is nothing to remove.
+#[test]
+fn a_key_that_is_disabled_loses_and_keeps_no_slot_unseen() {
+    let service = sealed_for(&["local:default", TWO]);
+    let before = service.place.read("in.seal");
+    service.admin("DisableKey", &json!({ "KeyId": service.arn("alias/two") }));
+    let rewrap = ["rewrap", "in.seal", "--accept-context", "--key", "local:default"];
+    let rebind = ["--key", TWO, "--set-context", "tenant=red", "--drop-unreachable"];
+    service.fails(&[&rewrap[..], &rebind].concat(), 7, &["disabled"]);
+    service.fails(&[&rewrap[..], &["--remove", TWO]].concat(), 7, &["disabled"]);
+    service.fails(
+        &[&rewrap[..], &["--remove", "aws-kms:alias/none"]].concat(),
+        4,
+        &["alias/none"],
+    );
+    assert!(service.place.read("in.seal") == before);
+    // By its name it can be removed.
+    let slot = format!("aws-kms:{}", service.arn("alias/two"));
+    service.ok(&[&rewrap[..], &["--remove", &slot]].concat());
+}
+
+#[test]
+fn every_key_that_is_named_is_asked() {
+    let service = sealed_for(&[TWO]);
+    for name in ["alias/a", "alias/b"] {
+        let target = &service.admin("CreateKey", &json!({}))["KeyMetadata"]["KeyId"];
+        service.admin("CreateAlias", &json!({ "AliasName": name, "TargetKeyId": target }));
+    }
+    let keys = [
+        "--key",
+        "aws-kms:alias/a",
+        "--key",
+        "aws-kms:alias/b",
+        "--key",
+        ONE,
+        "--key",
+        TWO,
+    ];
+    service.ok(&[&["verify", "-q", "in.seal", "--accept-context"], &keys[..]].concat());
+}
+
 #[test]
 fn the_context_is_changed_by_the_service() {
     let service = sealed_for(&[ONE]);

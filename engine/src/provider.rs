@@ -25,7 +25,11 @@ pub use self::intermediate::{IntermediateKeyStats, IntermediateKeys};
 pub use self::local::{KeyRing, KeyRingEntry, KeyVersion};
 pub use self::passphrase::{Argon2Limits, Passphrase};
 pub use self::raw::RawKey;
-pub(crate) use self::{intermediate::ID as INTERMEDIATE, local::ID as LOCAL, raw::ID as RAW};
+pub(crate) use self::{
+    intermediate::{ID as INTERMEDIATE, MARK as INTERMEDIATE_MARK},
+    local::ID as LOCAL,
+    raw::ID as RAW,
+};
 
 use crate::context::EncryptionContext;
 use crate::error::{ProviderError, ProviderErrorClass};

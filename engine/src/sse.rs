@@ -7,6 +7,9 @@
 //!          the same, with bucket keys        intermediate         aws:s3:arn = arn:aws:s3:::bucket, s3:key = key, ...
 //! SSE-C    comes with each request           raw                  aws:s3:arn = arn:aws:s3:::bucket/key
 //!
+//! a bucket key, as the key service sees it                        aws:s3:arn = arn:aws:s3:::bucket, and what marks it:
+//!                                                                 sealstone:key = intermediate@v1
+//!
 //! PUT   ServerSide --encryptor(name)-----------> NewObject: payload to the store, header.to_metadata() beside it
 //! GET   metadata --Header::from_metadata, Mode::of--> ServerSide --decryptor(name, header)--> any reader
 //! COPY  ServerSide --copying(name, header, to)--> Rewrap: another header for the same payload
@@ -58,7 +61,7 @@ use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::{Header, PASSPHRASE};
-use crate::provider::{INTERMEDIATE, IntermediateKeys, KeyProvider, KeyRing, LOCAL, RAW};
+use crate::provider::{INTERMEDIATE, INTERMEDIATE_MARK, IntermediateKeys, KeyProvider, KeyRing, LOCAL, RAW};
 use crate::rewrap::{Rewrap, SlotChoice};
 
 /// The context key that S3 binds every object by: its ARN, or with bucket keys that of its bucket.
@@ -210,9 +213,9 @@ impl ServerSide {
     /// opened with all pairs that they store; those given here they must have.
     ///
     /// # Errors
-    /// [`SseError::Context`] if [`ARN_PAIR`] or [`OBJECT_KEY_PAIR`] is among them.
+    /// [`SseError::Context`] if [`ARN_PAIR`], [`OBJECT_KEY_PAIR`] or the key that marks bucket keys is among them.
     pub fn with_context(mut self, context: EncryptionContext) -> Result<Self, SseError> {
-        if [ARN_PAIR, OBJECT_KEY_PAIR]
+        if [ARN_PAIR, OBJECT_KEY_PAIR, INTERMEDIATE_MARK]
             .iter()
             .any(|key| context.value(key).is_some())
         {

@@ -386,8 +386,10 @@ fn the_callers_own_pairs_are_kept_and_answered() {
         assert!(matches!(refused(json), Err(SseError::Context(_))), "{json}");
     }
     assert!(sse::context_from_header("%", &name("a")).is_err());
-    let own = EncryptionContext::new().with("aws:s3:arn", "mine");
-    assert!(any.with_context(own).is_err());
+    for reserved in ["aws:s3:arn", "s3:key", "sealstone:key"] {
+        let own = EncryptionContext::new().with(reserved, "mine");
+        assert!(any.clone().with_context(own).is_err(), "{reserved}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! is in it exactly as it was sent. Plaintexts and ciphertexts never are.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -39,9 +40,15 @@ enum Sink {
 }
 
 /// What is kept in memory; the lock also keeps lines apart.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Written {
     last: VecDeque<Vec<u8>>,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} events", self.last.len())
+    }
 }
 
 /// What an operation tells of a call, besides what the call says of itself.
@@ -249,7 +256,7 @@ impl<'a> Event<'a> {
             event_name: call.operation.name(),
             aws_region: setting.region,
             source_ip_address: call.source_ip,
-            user_agent: call.user_agent,
+            user_agent: call.user_agent.get(..1024).unwrap_or(call.user_agent),
             // The one name that CloudTrail writes otherwise than the wire does.
             error_code: error.map(|error| match error.kind.as_str() {
                 "AccessDeniedException" => "AccessDenied",

@@ -1,9 +1,10 @@
 //! One call, as the wire brought it.
 
+use std::fmt;
+
 use crate::operation::Operation;
 
 /// Who calls, from where, and with what.
-#[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) operation: Operation,
     /// The JSON text.
@@ -18,4 +19,14 @@ pub(crate) struct Call<'a> {
     pub(crate) user_agent: &'a str,
     /// The `Host` header.
     pub(crate) host: &'a str,
+}
+
+/// Without the body, which may hold a plaintext.
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("operation", &self.operation)
+            .field("request_id", &self.request_id)
+            .finish_non_exhaustive()
+    }
 }

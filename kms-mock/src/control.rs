@@ -67,6 +67,8 @@ impl Control {
             ("/clock", &Method::POST) => {
                 self.clock
                     .advance(Duration::from_secs(parse::<Advance>(body)?.advance_seconds));
+                let kept = self.service.settle();
+                kept.map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error.message))?;
                 self.clock()
             }
             ("/settings", &Method::GET) => ok(&self.faults.settings()),

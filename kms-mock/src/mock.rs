@@ -122,6 +122,8 @@ impl MockKms {
     /// Moves its clock forward, at most a hundred years in all: keys are deleted and rotated when their time comes.
     pub fn advance_clock(&self, by: Duration) {
         self.clock.advance(by);
+        // A state that cannot be written is told by the next call that changes something.
+        let _ = self.service.settle();
     }
 }
 

@@ -17,7 +17,6 @@ mod grants;
 mod input;
 mod keys;
 mod lookup;
-mod messages;
 mod output;
 mod rotation;
 #[cfg(test)]
@@ -40,6 +39,9 @@ use crate::store::{Seed, State, StateFile, StateFileError, Store};
 
 /// Access keys that begin so have no rights but those of grants.
 const GRANTEE_PREFIX: &str = "GRANTEE";
+
+/// Bytes of parameters that the audit log keeps: more than any valid request has but for a policy.
+const MAX_LOGGED: usize = 32 * 1024;
 
 /// All keys, and what may be done with them.
 #[derive(Debug)]
@@ -146,6 +148,14 @@ impl Service {
     pub(crate) fn set_propagation_delay(&self, delay: Duration) {
         let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self.propagation_delay.store(delay, Ordering::Relaxed);
+    }
+
+    /// Does what has become due, and keeps the time in the state file: a clock that was moved does not fall back.
+    ///
+    /// # Errors
+    /// `KMSInternalException` if the state cannot be written.
+    pub(crate) fn settle(&self) -> Result<(), KmsError> {
+        self.store.change(self.clock.now(), |_| Ok(()))
     }
 
     /// The audit log, for what it keeps in memory.
@@ -256,7 +266,8 @@ impl<'a> Exchange<'a> {
         let mut input: T = input::parse(self.call.body)?;
         input.complete();
         if self.logs {
-            self.findings.parameters = serde_json::value::to_raw_value(&input).ok();
+            let parameters = serde_json::value::to_raw_value(&input).ok();
+            self.findings.parameters = parameters.filter(|parameters| parameters.get().len() <= MAX_LOGGED);
         }
         let mut checks = Checks::new(self.max_context_bytes);
         input.check(&mut checks);

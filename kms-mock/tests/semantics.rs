@@ -424,3 +424,66 @@ fn the_audit_log_shows_contexts_as_they_were_sent_and_no_secret() {
         assert!(!log.contains(secret.as_str()), "{secret}");
     }
 }
+
+/// However long the list of what is wrong, the answer and the log are short.
+#[test]
+fn a_request_of_many_errors_gets_a_short_answer() {
+    let mut kms = Kms::new();
+    let operations = vec![""; 80_000];
+    let body = json!({ "KeyId": "k", "GranteePrincipal": "arn:aws:iam::1:user/x", "Operations": operations });
+    let message = kms.fails("CreateGrant", &body, "ValidationException");
+    assert!(
+        message.starts_with("80000 validation errors") && message.len() < 8 * 1024,
+        "{}",
+        message.len()
+    );
+    assert!(json!(kms.mock.audit_events()).to_string().len() < 64 * 1024);
+}
+
+#[test]
+fn a_grant_is_never_wider_than_it_was_asked_for() {
+    let mut kms = Kms::new();
+    let key = kms.key();
+    let grant = |member: &str, value: &Value| {
+        let mut body = json!({ "KeyId": key, "GranteePrincipal": "arn:aws:iam::1:user/x", "Operations": ["Decrypt"] });
+        body[member] = value.clone();
+        body
+    };
+    for (member, value, kind) in [
+        ("Constraints", json!({ "SourceArn": "arn:x" }), "SerializationException"),
+        (
+            "GranteeServicePrincipal",
+            json!("s3.amazonaws.com"),
+            "UnsupportedOperationException",
+        ),
+        ("GranteePrincipal", json!("somebody"), "InvalidArnException"),
+        ("KeyId", json!("alias/a"), "NotFoundException"),
+    ] {
+        kms.fails("CreateGrant", &grant(member, &value), kind);
+    }
+    assert_eq!(kms.client.call("ListKeys", "[1]").kind(), "SerializationException");
+}
+
+#[test]
+fn a_state_file_has_one_mock_at_a_time_and_keeps_the_clock() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let start = || MockKms::builder().state(&path).key("alias/a").start();
+    let first = start().unwrap();
+    assert!(start().unwrap_err().to_string().contains("another mock uses it"));
+    first.advance_clock(30 * DAY);
+    drop(first);
+    let mock = start().unwrap();
+    let client = Client::new(&mock.endpoint());
+    let mut again = Kms { mock, client };
+    let made = again.key();
+    let created = again.call("DescribeKey", &json!({ "KeyId": made }))["KeyMetadata"]["CreationDate"]
+        .as_f64()
+        .unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    assert!(created > (now + 29 * DAY).as_secs_f64());
+    let nowhere = MockKms::builder().state("/no/such/directory/state").start();
+    assert!(nowhere.unwrap_err().to_string().contains("/no/such/directory"));
+}

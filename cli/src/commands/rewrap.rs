@@ -107,9 +107,12 @@ impl<'a> Rewrapping<'a> {
     fn plan(&mut self, header: &AttachedHeader, name: &str) -> Result<Rewrap, Failure> {
         let header = header.header();
         let keys = self.offered(header, name)?;
+        let calls = super::max_calls(&keys);
         let mut keys = keys.into_iter();
         let first = keys.next().ok_or_else(|| Failure::usage("no key was given"))?;
-        let decryptor = Decryptor::new(first).with_context(self.expected.clone());
+        let decryptor = Decryptor::new(first)
+            .with_context(self.expected.clone())
+            .with_max_provider_calls(calls);
         let mut rewrap = Rewrap::new(keys.fold(decryptor, Decryptor::with_key));
         if let Some(to) = &self.to {
             let specs = self.args.offer.keys.iter().cloned().map(SlotSpec::Of);

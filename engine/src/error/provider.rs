@@ -13,6 +13,8 @@ pub enum ProviderErrorClass {
     NotFound,
     /// The key is disabled, pending deletion or otherwise not to be used now.
     KeyState,
+    /// The wrapped key is one of another key than the one that was asked.
+    OtherKey,
     /// The wrapped key does not open: another key, another context, or altered bytes.
     BadCiphertext,
     /// The service asks for fewer calls.

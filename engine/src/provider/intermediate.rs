@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use self::cache::{Cache, Key, Limits, Outcome};
+pub(crate) use self::slot::MARK;
 use self::slot::{Scope, Slot};
 use super::{BoxFuture, GeneratedKey, KeyMatch, KeyProvider, wrap};
 use crate::context::EncryptionContext;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Change, Rewrap, SlotChoice};
 use crate::context::{EncryptionContext, ExpectedContext};
-use crate::error::{Error, ProviderError, Result};
+use crate::error::{Error, ProviderError, ProviderErrorClass, Result};
 use crate::header::{Header, PASSPHRASE, WrappedKey, check_slots};
 use crate::keys::DataKey;
 use crate::provider::{KeyMatch, KeyProvider};
@@ -294,7 +294,7 @@ impl<'a> Plan<'a> {
             }
             match key.rebind(slot, &self.from, &self.to).await {
                 Ok(wrapped) => return Ok(Some(wrapped)),
-                Err(error) if fit == KeyMatch::Yes || error.is_retryable() => {
+                Err(error) if fit == KeyMatch::Yes || !is_not_its_key(&error) => {
                     failed.get_or_insert(error);
                 }
                 Err(_) => {}
@@ -395,8 +395,17 @@ async fn opens(key: &dyn KeyProvider, slot: &WrappedKey, context: &EncryptionCon
         KeyMatch::Yes if slot.provider != PASSPHRASE => Ok(true),
         _ => match key.unwrap(slot, context).await {
             Ok(_) => Ok(true),
-            Err(error) if error.is_retryable() => Err(error.into()),
-            Err(_) => Ok(false),
+            Err(error) if is_not_its_key(&error) => Ok(false),
+            // A key that cannot be used now says nothing of whose slot it is.
+            Err(error) => Err(error.into()),
         },
     }
+}
+
+/// Whether the error says that the slot is another key's: all else is no reason to lose it, or to leave it.
+const fn is_not_its_key(error: &ProviderError) -> bool {
+    matches!(
+        error.class,
+        ProviderErrorClass::OtherKey | ProviderErrorClass::BadCiphertext
+    )
 }

@@ -59,10 +59,7 @@ where
         }
         SdkError::ServiceError(_) | SdkError::ResponseError(_) => unreadable(operation, key),
         SdkError::TimeoutError(_) => {
-            let message = format!(
-                "{}: KMS did not answer in time; try again, and check the network",
-                operation.name()
-            );
+            let message = format!("{}: KMS did not answer in time; check the network", operation.name());
             failure(ProviderErrorClass::Unavailable, key, message)
         }
         SdkError::DispatchFailure(ref dispatch) => {
@@ -88,7 +85,7 @@ fn not_sent(
     let underneath = || first.into_iter().flat_map(causes);
     let credentials: Option<&CredentialsError> = underneath().find_map(|cause| cause.downcast_ref());
     let says = |text: &str| underneath().any(|cause| cause.to_string().starts_with(text));
-    let late = "the AWS credentials did not come in time; try again";
+    let late = "the AWS credentials did not come in time";
     let (class, what) = match (credentials, first) {
         (Some(CredentialsError::CredentialsNotLoaded(_)), _) => (
             Configuration,
@@ -131,7 +128,7 @@ fn not_sent(
 /// What is wrong with the answer is not told: it might quote it.
 fn unreadable(operation: Operation, key: &KmsKey) -> ProviderError {
     let message = format!(
-        "{}: the answer of KMS cannot be read; try again, and check the endpoint",
+        "{}: the answer of KMS cannot be read; check the endpoint",
         operation.name()
     );
     failure(ProviderErrorClass::Unavailable, key, message)
@@ -156,7 +153,9 @@ where
 }
 
 fn classify(operation: Operation, code: &str, status: u16) -> (ProviderErrorClass, String) {
-    use ProviderErrorClass::{BadCiphertext, Configuration, Denied, KeyState, NotFound, Throttled, Unavailable};
+    use ProviderErrorClass::{
+        BadCiphertext, Configuration, Denied, KeyState, NotFound, OtherKey, Throttled, Unavailable,
+    };
     let (class, advice) = match code {
         "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
             let message = format!(
@@ -180,7 +179,10 @@ fn classify(operation: Operation, code: &str, status: u16) -> (ProviderErrorClas
             Denied,
             "the AWS credentials were refused; check the profile, the region and the clock",
         ),
-        "IncorrectKeyException" => (Denied, "the data key was wrapped under another KMS key; offer that one"),
+        "IncorrectKeyException" => (
+            OtherKey,
+            "the data key was wrapped under another KMS key; offer that one",
+        ),
         "NotFoundException" => (
             NotFound,
             "there is no such key or alias; check its name, account and region",
@@ -199,10 +201,7 @@ fn classify(operation: Operation, code: &str, status: u16) -> (ProviderErrorClas
         | "TooManyRequestsException"
         | "RequestLimitExceeded"
         | "LimitExceededException"
-        | "SlowDown" => (
-            Throttled,
-            "KMS asks for fewer calls; try again later, or use intermediate keys",
-        ),
+        | "SlowDown" => (Throttled, "KMS asks for fewer calls; intermediate keys need few"),
         "KMSInternalException"
         | "KeyUnavailableException"
         | "DependencyTimeoutException"
@@ -210,15 +209,15 @@ fn classify(operation: Operation, code: &str, status: u16) -> (ProviderErrorClas
         | "ServiceUnavailable"
         | "ServiceUnavailableException"
         | "RequestTimeout"
-        | "RequestTimeoutException" => (Unavailable, "KMS failed; try again"),
+        | "RequestTimeoutException" => (Unavailable, "KMS failed"),
         "InvalidKeyUsageException" => (
             Configuration,
             "the key is not one that encrypts symmetrically; use one of key spec SYMMETRIC_DEFAULT",
         ),
         _ => match status {
             403 => (Denied, "KMS refused the caller"),
-            429 => (Throttled, "KMS asks for fewer calls; try again later"),
-            500.. => (Unavailable, "KMS failed; try again"),
+            429 => (Throttled, "KMS asks for fewer calls"),
+            500.. => (Unavailable, "KMS failed"),
             _ => (
                 Configuration,
                 "KMS does not take the request; check the key's name and the encryption context",

@@ -106,7 +106,7 @@ impl AwsKms {
             Ok(Err(_)) => {
                 let timeout = self.shared.settings.timeout;
                 Err(unavailable(format!(
-                    "no answer of KMS within {timeout:?}, all waiting included; try again, and check the network"
+                    "no answer of KMS within {timeout:?}, all waiting included; check the network"
                 )))
             }
             Err(error) => Err(unavailable("the call ended early".to_owned()).with_source(error)),
@@ -296,7 +296,7 @@ impl Shared {
         for source in self.sources(wrapped) {
             match self.re_encrypt(wrapped, source, from, to, deadline).await {
                 // Under another key, perhaps the next one.
-                Err(error) if error.class == ProviderErrorClass::Denied => {
+                Err(error) if matches!(error.class, ProviderErrorClass::Denied | ProviderErrorClass::OtherKey) => {
                     denied.get_or_insert(error);
                 }
                 done => return done,
@@ -346,7 +346,7 @@ impl Shared {
     /// The call's turn, to be kept until it has ended, and the client, made by the first call.
     async fn begin(&self, deadline: Instant) -> Result<(Option<SemaphorePermit<'_>>, &Client), ProviderError> {
         let turn = self.limit.turn(deadline).await.map_err(|_| {
-            let message = "more calls are waiting than the limit lets through in time; try again later";
+            let message = "more calls are waiting than the limit lets through in time";
             failure(ProviderErrorClass::Throttled, self.key(), message)
         })?;
         let client = self.client.get_or_try_init(|| self.settings.connect()).await?;

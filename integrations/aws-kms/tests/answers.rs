@@ -193,29 +193,31 @@ fn decrypt_names_the_callers_key_and_the_whole_context() {
 
 #[test]
 fn each_error_has_its_class_and_says_what_to_do() {
-    use ProviderErrorClass::{BadCiphertext, Configuration, Denied, KeyState, NotFound, Throttled, Unavailable};
+    use ProviderErrorClass::{
+        BadCiphertext, Configuration, Denied, KeyState, NotFound, OtherKey, Throttled, Unavailable,
+    };
     for (status, code, class, advice) in [
         (400, "AccessDeniedException", Denied, "it needs kms:Decrypt"),
         (400, "UnrecognizedClientException", Denied, "credentials were refused"),
         (400, "InvalidSignatureException", Denied, "the clock"),
         (400, "ExpiredTokenException", Denied, "sign in again"),
-        (400, "IncorrectKeyException", Denied, "offer that one"),
+        (400, "IncorrectKeyException", OtherKey, "offer that one"),
         (400, "NotFoundException", NotFound, "no such key"),
         (400, "DisabledException", KeyState, "enable it"),
         (409, "com.amazonaws.kms#DisabledException", KeyState, "enable it"),
         (400, "KMSInvalidStateException", KeyState, "cancel its deletion"),
         (400, "InvalidCiphertextException", BadCiphertext, "encryption context"),
-        (400, "ThrottlingException", Throttled, "later"),
-        (400, "LimitExceededException", Throttled, "later"),
-        (500, "KMSInternalException", Unavailable, "try again"),
-        (500, "KeyUnavailableException", Unavailable, "try again"),
-        (503, "DependencyTimeoutException", Unavailable, "try again"),
+        (400, "ThrottlingException", Throttled, "fewer calls"),
+        (400, "LimitExceededException", Throttled, "fewer calls"),
+        (500, "KMSInternalException", Unavailable, "KMS failed"),
+        (500, "KeyUnavailableException", Unavailable, "KMS failed"),
+        (503, "DependencyTimeoutException", Unavailable, "KMS failed"),
         (400, "InvalidKeyUsageException", Configuration, "SYMMETRIC_DEFAULT"),
         (400, "InvalidGrantTokenException", Configuration, "check"),
         (400, "ValidationException", Configuration, "check"),
         (403, "SomethingNew", Denied, "refused"),
-        (429, "SomethingNew", Throttled, "later"),
-        (502, "SomethingNew", Unavailable, "try again"),
+        (429, "SomethingNew", Throttled, "fewer calls"),
+        (502, "SomethingNew", Unavailable, "KMS failed"),
     ] {
         let fake = Fake::start([error(status, code)]);
         let failure = unwrap(&fake.provider(), &slot(ARN)).unwrap_err();

@@ -132,17 +132,20 @@ impl Service {
             state.aliases.remove(&alias);
             Ok(target)
         })?;
-        exchange
-            .findings
-            .resources
-            .extend([self.key_arn(target), self.alias_arn(&alias)]);
+        let arns = [self.key_arn(target), self.alias_arn(&alias)];
+        exchange.findings.resources.extend(arns);
         Ok(())
     }
 
     pub(super) fn list_aliases(&self, exchange: &mut Exchange<'_>) -> Result<AliasList, KmsError> {
         let input: ListAliases = exchange.input()?;
-        let only = input.key_id.map(|key_id| self.id_of(exchange, &key_id)).transpose()?;
-        let state = self.store.view(exchange.now)?;
+        let (state, only) = match &input.key_id {
+            None => (self.store.view(exchange.now)?, None),
+            Some(key_id) => {
+                let (state, key) = self.find_by_id(exchange, key_id)?;
+                (state, Some(key.id))
+            }
+        };
         let after = begin(input.marker, |marker| marker.starts_with("alias/"))?;
         let fitting = state
             .aliases

@@ -5,16 +5,18 @@
 //! unwrap   blob's id --> key: is it KeyId's? caller? state? -> the blob's material -> secret
 //! ```
 
+mod members;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::input::{Bytes, Context};
-use super::messages::{
+use self::members::{
     DataKey, Decrypt, Decrypted, Encrypt, Encrypted, Exposed, GenerateDataKey, GenerateRandom, Random, ReEncrypt,
     ReEncrypted, SYMMETRIC,
 };
+use super::input::{Bytes, Context};
 use super::{Exchange, Service};
 use crate::blob::{self, Blob, Secret};
 use crate::error::KmsError;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::input::{Checks, Input, list};
-use super::lookup::{invalid_arn, invalid_grant_token, require_customer};
+use super::lookup::{invalid_grant_token, require_customer};
 use super::output::{Page, begin, seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
@@ -32,6 +32,10 @@ struct CreateGrant {
     grantee_principal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retiring_principal: Option<String>,
+    #[serde(skip_serializing)]
+    grantee_service_principal: Option<String>,
+    #[serde(skip_serializing)]
+    retiring_service_principal: Option<String>,
     #[serde(default, deserialize_with = "list")]
     operations: Vec<String>,
     #[serde(serialize_with = "logged", skip_serializing_if = "Option::is_none")]
@@ -42,18 +46,16 @@ struct CreateGrant {
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grantee_service_principal: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retiring_service_principal: Option<String>,
 }
 
 impl Input for CreateGrant {
     fn check(&self, checks: &mut Checks) {
         checks.key_id("keyId", self.key_id.as_deref());
-        if self.grantee_service_principal.is_none() {
-            checks.required("granteePrincipal", self.grantee_principal.as_ref());
-        }
+        let grantee = self
+            .grantee_principal
+            .as_ref()
+            .or(self.grantee_service_principal.as_ref());
+        checks.required("granteePrincipal", grantee);
         checks.principal("granteePrincipal", self.grantee_principal.as_deref());
         checks.principal("retiringPrincipal", self.retiring_principal.as_deref());
         checks.required("operations", self.operations.first());
@@ -68,38 +70,11 @@ impl Input for CreateGrant {
     }
 }
 
-impl CreateGrant {
-    /// # Errors
-    /// `UnsupportedOperationException` for grants to services, `InvalidArnException` for who is no principal.
-    fn check_principals(&self) -> Result<(), KmsError> {
-        let from_service = self.constraints.as_ref().is_some_and(|it| it.source_arn.is_some());
-        if from_service || self.grantee_service_principal.is_some() || self.retiring_service_principal.is_some() {
-            return Err(KmsError::unsupported(
-                "This mock of AWS KMS has no grants to service principals.",
-            ));
-        }
-        let principals = [&self.grantee_principal, &self.retiring_principal];
-        match principals.into_iter().flatten().find(|arn| !is_principal(arn)) {
-            Some(other) => Err(invalid_arn(other)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A user, role or account; or a service, as services name themselves.
-fn is_principal(arn: &str) -> bool {
-    ["arn:aws:iam::", "arn:aws:sts::"]
-        .iter()
-        .any(|start| arn.starts_with(start))
-        || arn.ends_with(".amazonaws.com")
-}
-
 /// Constraints as the audit log has them.
 fn logged<S: Serializer>(constraints: &Option<Constraints>, serializer: S) -> Result<S::Ok, S::Error> {
     let Constraints {
         encryption_context_subset,
         encryption_context_equals,
-        source_arn: _,
     } = constraints.clone().unwrap_or_default();
     let both = [
         ("encryptionContextSubset", encryption_context_subset),
@@ -208,11 +183,15 @@ impl Service {
     /// A grantee can pass on what it was granted, and no more.
     pub(super) fn create_grant(&self, exchange: &mut Exchange<'_>) -> Result<Granted, KmsError> {
         let input: CreateGrant = exchange.input()?;
-        input.check_principals()?;
-        let key = self.find_by_id(exchange, &input.key_id.clone().unwrap_or_default())?;
-        require_customer(exchange, &key)?;
-        let state = self.store.view(exchange.now)?;
+        let (state, key) = self.find_by_id(exchange, &input.key_id.clone().unwrap_or_default())?;
         self.authorize(exchange, (&state, &key), "CreateGrant", None, &input.grant_tokens)?;
+        require_customer(exchange, &key)?;
+        if input.grantee_service_principal.is_some() || input.retiring_service_principal.is_some() {
+            return Err(KmsError::unsupported("This mock of AWS KMS has no service principals."));
+        }
+        for principal in input.grantee_principal.iter().chain(&input.retiring_principal) {
+            check_arn(principal)?;
+        }
         let constraints = input.constraints.clone().unwrap_or_default();
         if exchange.is_grantee() && !may_pass_on(exchange, &key.grants, &input.operations, &constraints) {
             return Err(exchange.denied("CreateGrant", &key.arn));
@@ -264,9 +243,8 @@ impl Service {
 
     pub(super) fn list_grants(&self, exchange: &mut Exchange<'_>) -> Result<GrantList, KmsError> {
         let input: ListGrants = exchange.input()?;
-        let key = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
-        // The grant of the marker may have been revoked since.
-        let after = begin(input.marker, Grant::is_id)?;
+        let (_, key) = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
+        let after = begin(input.marker, is_grant_id)?;
         let fitting = key.grants.values().filter(|grant| {
             grant.id > after
                 && input.grant_id.as_ref().is_none_or(|id| *id == grant.id)
@@ -362,6 +340,18 @@ fn may_pass_on(
             && operations.iter().all(|operation| grant.operations.contains(operation))
             && constraints.imply(&grant.constraints)
     })
+}
+
+/// The grant itself may be gone: whoever revokes page by page goes on behind it.
+fn is_grant_id(marker: &str) -> bool {
+    marker.len() == 64 && marker.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn check_arn(principal: &str) -> Result<(), KmsError> {
+    if principal.starts_with("arn:aws") && principal.splitn(6, ':').count() == 6 {
+        return Ok(());
+    }
+    Err(KmsError::new("InvalidArnException", "A principal is named by its ARN."))
 }
 
 fn no_such_grant(grant_id: &str) -> KmsError {

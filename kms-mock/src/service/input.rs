@@ -28,9 +28,9 @@ pub(super) trait Input: DeserializeOwned + Serialize {
 /// # Errors
 /// `SerializationException`. It names a place and never a value, which may be a secret.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, KmsError> {
-    // A list of the members' values would do, to serde.
-    if body.trim_ascii_start().starts_with(b"[") {
-        return Err(KmsError::serialization("The request is a list, and must be an object."));
+    // As a list, members would be taken by their places.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(KmsError::serialization("The request is not a JSON object."));
     }
     serde_json::from_slice(body).map_err(|error| {
         let what = if error.is_data() {
@@ -47,20 +47,25 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, KmsError> {
 pub(super) struct Checks {
     max_context_bytes: usize,
     broken: Vec<String>,
+    count: usize,
 }
+
+/// How many broken constraints are put into words: a list of them may be as long as the request.
+const SHOWN: usize = 10;
 
 impl Checks {
     pub(super) fn new(max_context_bytes: usize) -> Self {
         Self {
             max_context_bytes,
             broken: Vec::new(),
+            count: 0,
         }
     }
 
     /// # Errors
     /// `ValidationException`.
     pub(super) fn finish(self) -> Result<(), KmsError> {
-        let errors = match self.broken.len() {
+        let errors = match self.count {
             0 => return Ok(()),
             1 => "1 validation error".to_owned(),
             count => format!("{count} validation errors"),
@@ -206,6 +211,10 @@ impl Checks {
     }
 
     fn add(&mut self, value: &str, member: &str, rule: impl Display) {
+        self.count += 1;
+        if self.count > SHOWN {
+            return;
+        }
         self.broken.push(format!(
             "Value {value}at '{member}' failed to satisfy constraint: {rule}"
         ));

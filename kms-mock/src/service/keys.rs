@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::aliases::check_own;
 use super::input::{Checks, Input, list};
-use super::messages::SYMMETRIC;
 use super::output::{Page, as_logged, begin, maybe_seconds, seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
@@ -16,6 +15,7 @@ use crate::store::{Alias, Key, KeyManager, KeyStatus, Material, Seed};
 
 /// As the service does where nothing else is asked for.
 const YEAR_DAYS: u32 = 365;
+const SYMMETRIC: &str = "SYMMETRIC_DEFAULT";
 const ENCRYPT_DECRYPT: &str = "ENCRYPT_DECRYPT";
 const ORIGIN: &str = "AWS_KMS";
 

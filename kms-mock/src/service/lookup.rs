@@ -55,23 +55,33 @@ impl Service {
         Ok((state, key))
     }
 
-    /// The key of an id or ARN: operations that manage a key, and most that tell of one, take no alias.
-    ///
-    /// # Errors
-    /// As [`Self::find`].
-    pub(super) fn find_by_id(&self, exchange: &mut Exchange<'_>, key_id: &str) -> Result<Arc<Key>, KmsError> {
-        match self.name_of(exchange, key_id)? {
-            Name::Key(_) => Ok(self.find(exchange, key_id)?.1),
-            Name::Alias(_) => Err(invalid_key_id(key_id)),
-        }
-    }
-
-    /// The id of a key that is given by it or by the ARN.
+    /// The id of a key that is given by its id or ARN: operations that manage a key take no alias.
     ///
     /// # Errors
     /// As [`Self::find`].
     pub(super) fn id_of(&self, exchange: &mut Exchange<'_>, key_id: &str) -> Result<Uuid, KmsError> {
-        Ok(self.find_by_id(exchange, key_id)?.id)
+        let Name::Key(id) = self.name_of(exchange, key_id)? else {
+            return Err(invalid_key_id(key_id));
+        };
+        let state = self.store.view(exchange.now)?;
+        let key = self.key_named(&state, Name::Key(id))?;
+        exchange.findings.resources.push(key.arn.clone());
+        Ok(id)
+    }
+
+    /// The key that is given by its id or ARN.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub(super) fn find_by_id(
+        &self,
+        exchange: &mut Exchange<'_>,
+        key_id: &str,
+    ) -> Result<(Arc<State>, Arc<Key>), KmsError> {
+        let id = self.id_of(exchange, key_id)?;
+        let state = self.store.view(exchange.now)?;
+        let key = Arc::clone(state.keys.get(&id).ok_or_else(|| self.no_such_key(id))?);
+        Ok((state, key))
     }
 
     /// Changes a customer's key, which is given by its id or ARN.
@@ -201,7 +211,7 @@ fn invalid_key_id(key_id: &str) -> KmsError {
     KmsError::not_found(format!("Invalid keyId '{}'", shown(key_id)))
 }
 
-pub(super) fn invalid_arn(arn: &str) -> KmsError {
+fn invalid_arn(arn: &str) -> KmsError {
     KmsError::new("InvalidArnException", format!("Invalid arn {}", shown(arn)))
 }
 

@@ -128,7 +128,7 @@ impl Service {
 
     pub(super) fn get_key_rotation_status(&self, exchange: &mut Exchange<'_>) -> Result<RotationStatus, KmsError> {
         let input: KeyOnly = exchange.input()?;
-        let key = self.find_by_id(exchange, &input.into_key_id())?;
+        let (_, key) = self.find_by_id(exchange, &input.into_key_id())?;
         // A key that is on its way out is not rotated, as the service says it.
         let rotation = key
             .rotation()
@@ -160,7 +160,7 @@ impl Service {
 
     pub(super) fn list_key_rotations(&self, exchange: &mut Exchange<'_>) -> Result<RotationList, KmsError> {
         let input: ListKeyRotations = exchange.input()?;
-        let key = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
+        let (_, key) = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
         let all = input.include_key_material.as_deref() == Some(ALL_MATERIALS);
         let current = key.current().id;
         let is_material = |marker: &str| key.materials().iter().any(|material| material.id.to_string() == marker);

@@ -5,6 +5,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ const KEY_LEN: usize = 32;
 const ID_LEN: usize = 64;
 
 /// A permission for one principal.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grant {
     pub(crate) id: String,
@@ -35,9 +36,17 @@ pub(crate) struct Grant {
     pub(crate) constraints: Constraints,
 }
 
-/// What the encryption context must be; everything that is given must hold.
+/// Without the token, which is as good as the grant.
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What the encryption context must be; everything that is given must hold. A constraint that is not known is refused:
+/// without it the grant would be wider than it was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct Constraints {
     /// These pairs, and any others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,9 +54,6 @@ pub(crate) struct Constraints {
     /// These pairs and no others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) encryption_context_equals: Option<BTreeMap<String, String>>,
-    /// Of the resource that a service acts for: for grants to services, which are refused.
-    #[serde(default, skip_serializing)]
-    pub(crate) source_arn: Option<String>,
 }
 
 impl Constraints {
@@ -94,11 +100,6 @@ impl Grant {
         Ok((digits[..ID_LEN].to_owned(), token))
     }
 
-    /// Whether a text has the form of an id.
-    pub(crate) fn is_id(text: &str) -> bool {
-        text.len() == ID_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-    }
-
     /// Whether it says yes to `operation`, where `context` is that of a cryptographic one.
     pub(crate) fn permits(&self, operation: &str, context: Option<&BTreeMap<String, String>>) -> bool {
         self.operations.iter().any(|permitted| permitted == operation)
@@ -131,7 +132,6 @@ mod tests {
         Constraints {
             encryption_context_equals: equals.map(pairs),
             encryption_context_subset: subset.map(pairs),
-            source_arn: None,
         }
     }
 

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub(crate) struct StateFile {
     path: PathBuf,
     account: String,
     region: String,
+    /// Beside it, as it is replaced itself: two mocks would each lose what the other one writes.
+    _lock: File,
 }
 
 /// Why a state file cannot be used.
@@ -37,6 +39,8 @@ pub(crate) enum StateFileError {
     Io(io::Error),
     /// It is not what this program wrote.
     Damaged(String),
+    /// Another mock keeps its state there.
+    InUse,
     /// A later program wrote it.
     Version(u32),
     /// Its keys are those of another account or region, of which their ciphertexts speak.
@@ -82,33 +86,42 @@ impl StateFile {
             path: path.to_owned(),
             account: account.to_owned(),
             region: region.to_owned(),
+            _lock: lock(path)?,
         };
-        let text = match fs::read(path) {
+        let (state, time) = file.read()?;
+        // A place that cannot be written is better known now; and what others could read, they cannot any more.
+        file.write(&state, time).map_err(StateFileError::Io)?;
+        Ok((file, state, time))
+    }
+
+    fn read(&self) -> Result<(State, Duration), StateFileError> {
+        let text = match fs::read(&self.path) {
             Ok(text) => Zeroizing::new(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok((file, State::default(), Duration::ZERO));
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Zeroizing::default(),
             Err(error) => return Err(StateFileError::Io(error)),
         };
+        if text.is_empty() {
+            return Ok((State::default(), Duration::ZERO));
+        }
         let AnyVersion { version } = parse(&text)?;
         if version != VERSION {
             return Err(StateFileError::Version(version));
         }
         let document: ReadDocument = parse(&text)?;
-        if document.account != account || document.region != region {
+        if document.account != self.account || document.region != self.region {
             return Err(StateFileError::Elsewhere {
                 account: document.account,
                 region: document.region,
             });
         }
         let time = document.time;
-        Ok((file, document.into_state()?, time))
+        Ok((document.into_state()?, time))
     }
 
     /// Replaces the file.
     ///
     /// # Errors
-    /// Of the file system. The file is the old one then; or the new one, if only its directory could not be synced.
+    /// Of the file system. The file is the old one then.
     pub(super) fn write(&self, state: &State, time: Duration) -> io::Result<()> {
         let document = Document {
             version: VERSION,
@@ -131,7 +144,9 @@ impl StateFile {
         file.write_all(&text)?;
         file.as_file().sync_all()?;
         file.persist(&self.path)?;
-        File::open(directory)?.sync_all()
+        // The file is the new one: that a loss of power may bring back the old one is no reason to take it back here.
+        let _ = File::open(directory).and_then(|directory| directory.sync_all());
+        Ok(())
     }
 }
 
@@ -164,6 +179,18 @@ impl ReadDocument {
     }
 }
 
+fn lock(path: &Path) -> Result<File, StateFileError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options().create(true).truncate(false).write(true).open(name);
+    let file = file.map_err(StateFileError::Io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StateFileError::InUse),
+        Err(TryLockError::Error(error)) => Err(StateFileError::Io(error)),
+    }
+}
+
 /// The reason names a place, and never a value, which may be a secret.
 fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, StateFileError> {
     serde_json::from_slice(text).map_err(|error| {
@@ -181,6 +208,7 @@ impl fmt::Display for StateFileError {
         match self {
             Self::Io(error) => write!(f, "{error}"),
             Self::Damaged(reason) => write!(f, "it is damaged: {reason}"),
+            Self::InUse => f.write_str("another mock uses it"),
             Self::Version(version) => write!(f, "it is of version {version}, and this program knows {VERSION}"),
             Self::Elsewhere { account, region } => {
                 write!(f, "its keys are those of account {account} in {region}: choose these")

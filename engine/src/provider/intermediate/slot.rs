@@ -23,7 +23,8 @@ const LOCAL_LEN: usize = OVERHEAD + KEY_LEN;
 
 /// The pair that every intermediate key's own context has: a key service's policies and logs tell by it that this
 /// is no object's data key, and no object whose context lacks it can have the key unwrapped as one.
-const OWN_PAIR: (&str, &str) = ("sealstone:key", "intermediate@v1");
+const OWN_PAIR: (&str, &str) = (MARK, "intermediate@v1");
+pub(crate) const MARK: &str = "sealstone:key";
 
 /// Which pairs of an object's context an intermediate key is bound to: their keys, ascending and distinct.
 #[derive(Debug, Clone, PartialEq, Eq)]

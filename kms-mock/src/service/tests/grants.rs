@@ -206,17 +206,17 @@ fn a_grant_that_could_not_be_kept_to_is_refused() {
         ("GranteePrincipal", json!(null), Some("ValidationException")),
         ("GranteePrincipal", json!("a b"), Some("ValidationException")),
         ("GranteePrincipal", json!("alice"), Some("InvalidArnException")),
-        (
-            "GranteePrincipal",
-            json!("arn:aws:s3:::bucket"),
-            Some("InvalidArnException"),
-        ),
+        ("GranteePrincipal", json!("arn:aws:iam"), Some("InvalidArnException")),
         (
             "GranteePrincipal",
             json!("arn:aws:sts::000000000000:assumed-role/r/s"),
             None,
         ),
-        ("GranteePrincipal", json!("rds.amazonaws.com"), None),
+        (
+            "GranteePrincipal",
+            json!("rds.amazonaws.com"),
+            Some("InvalidArnException"),
+        ),
         ("RetiringPrincipal", json!("bob"), Some("InvalidArnException")),
         (
             "GranteeServicePrincipal",
@@ -226,7 +226,7 @@ fn a_grant_that_could_not_be_kept_to_is_refused() {
         (
             "Constraints",
             json!({ "SourceArn": "arn:aws:rds:::x" }),
-            Some("UnsupportedOperationException"),
+            Some("SerializationException"),
         ),
         ("Constraints", json!({ "EncryptionContextEquals": pairs(8) }), None),
         (

@@ -1,12 +1,12 @@
-//! Requests and answers of cryptographic operations: AWS's member names, and without what is secret in the audit log.
+//! What requests for the use of keys have, and their answers.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::input::{Bytes, Checks, Context, Input, list};
-use super::output::base64;
 use crate::blob::Secret;
 use crate::error::KmsError;
+use crate::service::input::{Bytes, Checks, Context, Input, list};
+use crate::service::output::base64;
 
 pub(super) const SYMMETRIC: &str = "SYMMETRIC_DEFAULT";
 const ALGORITHMS: &[&str] = &[SYMMETRIC, "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE"];
@@ -15,20 +15,20 @@ const MAX_BLOB_LEN: usize = 6144;
 
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-pub(super) struct GenerateDataKey {
-    pub(super) key_id: Option<String>,
+pub(in crate::service) struct GenerateDataKey {
+    pub(in crate::service) key_id: Option<String>,
     #[serde(default, skip_serializing_if = "Context::is_empty")]
-    pub(super) encryption_context: Context,
+    pub(in crate::service) encryption_context: Context,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) number_of_bytes: Option<i64>,
+    pub(in crate::service) number_of_bytes: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) key_spec: Option<String>,
+    pub(in crate::service) key_spec: Option<String>,
     #[serde(default, deserialize_with = "list", skip_serializing)]
-    pub(super) grant_tokens: Vec<String>,
+    pub(in crate::service) grant_tokens: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) dry_run: Option<bool>,
+    pub(in crate::service) dry_run: Option<bool>,
     #[serde(skip_serializing)]
-    pub(super) recipient: Option<serde::de::IgnoredAny>,
+    pub(in crate::service) recipient: Option<serde::de::IgnoredAny>,
 }
 
 impl Input for GenerateDataKey {
@@ -44,7 +44,7 @@ impl Input for GenerateDataKey {
 impl GenerateDataKey {
     /// # Errors
     /// `ValidationException` unless the length is said in one way.
-    pub(super) fn key_len(&self) -> Result<usize, KmsError> {
+    pub(in crate::service) fn key_len(&self) -> Result<usize, KmsError> {
         match (self.number_of_bytes, self.key_spec.as_deref()) {
             (Some(len), None) => Ok(usize::try_from(len).unwrap_or_default()),
             (None, Some("AES_128")) => Ok(16),
@@ -58,17 +58,17 @@ impl GenerateDataKey {
 
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-pub(super) struct Encrypt {
-    pub(super) key_id: Option<String>,
+pub(in crate::service) struct Encrypt {
+    pub(in crate::service) key_id: Option<String>,
     #[serde(skip_serializing)]
-    pub(super) plaintext: Option<Bytes>,
+    pub(in crate::service) plaintext: Option<Bytes>,
     #[serde(default, skip_serializing_if = "Context::is_empty")]
-    pub(super) encryption_context: Context,
+    pub(in crate::service) encryption_context: Context,
     #[serde(default, deserialize_with = "list", skip_serializing)]
-    pub(super) grant_tokens: Vec<String>,
-    pub(super) encryption_algorithm: Option<String>,
+    pub(in crate::service) grant_tokens: Vec<String>,
+    pub(in crate::service) encryption_algorithm: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) dry_run: Option<bool>,
+    pub(in crate::service) dry_run: Option<bool>,
 }
 
 impl Input for Encrypt {
@@ -88,22 +88,22 @@ impl Input for Encrypt {
 
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-pub(super) struct Decrypt {
+pub(in crate::service) struct Decrypt {
     #[serde(skip_serializing)]
-    pub(super) ciphertext_blob: Option<Bytes>,
+    pub(in crate::service) ciphertext_blob: Option<Bytes>,
     #[serde(default, skip_serializing_if = "Context::is_empty")]
-    pub(super) encryption_context: Context,
+    pub(in crate::service) encryption_context: Context,
     #[serde(default, deserialize_with = "list", skip_serializing)]
-    pub(super) grant_tokens: Vec<String>,
+    pub(in crate::service) grant_tokens: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) key_id: Option<String>,
-    pub(super) encryption_algorithm: Option<String>,
+    pub(in crate::service) key_id: Option<String>,
+    pub(in crate::service) encryption_algorithm: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) dry_run: Option<bool>,
+    pub(in crate::service) dry_run: Option<bool>,
     #[serde(default, deserialize_with = "list", skip_serializing)]
-    pub(super) dry_run_modifiers: Vec<String>,
+    pub(in crate::service) dry_run_modifiers: Vec<String>,
     #[serde(skip_serializing)]
-    pub(super) recipient: Option<serde::de::IgnoredAny>,
+    pub(in crate::service) recipient: Option<serde::de::IgnoredAny>,
 }
 
 impl Input for Decrypt {
@@ -123,24 +123,24 @@ impl Input for Decrypt {
 
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-pub(super) struct ReEncrypt {
+pub(in crate::service) struct ReEncrypt {
     #[serde(skip_serializing)]
-    pub(super) ciphertext_blob: Option<Bytes>,
+    pub(in crate::service) ciphertext_blob: Option<Bytes>,
     #[serde(default, skip_serializing_if = "Context::is_empty")]
-    pub(super) source_encryption_context: Context,
+    pub(in crate::service) source_encryption_context: Context,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source_key_id: Option<String>,
-    pub(super) destination_key_id: Option<String>,
+    pub(in crate::service) source_key_id: Option<String>,
+    pub(in crate::service) destination_key_id: Option<String>,
     #[serde(default, skip_serializing_if = "Context::is_empty")]
-    pub(super) destination_encryption_context: Context,
-    pub(super) source_encryption_algorithm: Option<String>,
-    pub(super) destination_encryption_algorithm: Option<String>,
+    pub(in crate::service) destination_encryption_context: Context,
+    pub(in crate::service) source_encryption_algorithm: Option<String>,
+    pub(in crate::service) destination_encryption_algorithm: Option<String>,
     #[serde(default, deserialize_with = "list", skip_serializing)]
-    pub(super) grant_tokens: Vec<String>,
+    pub(in crate::service) grant_tokens: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) dry_run: Option<bool>,
+    pub(in crate::service) dry_run: Option<bool>,
     #[serde(default, deserialize_with = "list", skip_serializing)]
-    pub(super) dry_run_modifiers: Vec<String>,
+    pub(in crate::service) dry_run_modifiers: Vec<String>,
 }
 
 impl Input for ReEncrypt {
@@ -168,12 +168,12 @@ impl Input for ReEncrypt {
 
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-pub(super) struct GenerateRandom {
-    pub(super) number_of_bytes: Option<i64>,
+pub(in crate::service) struct GenerateRandom {
+    pub(in crate::service) number_of_bytes: Option<i64>,
     #[serde(skip_serializing)]
-    pub(super) custom_key_store_id: Option<String>,
+    pub(in crate::service) custom_key_store_id: Option<String>,
     #[serde(skip_serializing)]
-    pub(super) recipient: Option<serde::de::IgnoredAny>,
+    pub(in crate::service) recipient: Option<serde::de::IgnoredAny>,
 }
 
 impl Input for GenerateRandom {
@@ -185,55 +185,55 @@ impl Input for GenerateRandom {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct DataKey {
+pub(in crate::service) struct DataKey {
     #[serde(serialize_with = "base64")]
-    pub(super) ciphertext_blob: Vec<u8>,
+    pub(in crate::service) ciphertext_blob: Vec<u8>,
     #[serde(serialize_with = "base64", skip_serializing_if = "no_plaintext")]
-    pub(super) plaintext: Zeroizing<Vec<u8>>,
-    pub(super) key_id: String,
-    pub(super) key_material_id: String,
+    pub(in crate::service) plaintext: Zeroizing<Vec<u8>>,
+    pub(in crate::service) key_id: String,
+    pub(in crate::service) key_material_id: String,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Encrypted {
+pub(in crate::service) struct Encrypted {
     #[serde(serialize_with = "base64")]
-    pub(super) ciphertext_blob: Vec<u8>,
-    pub(super) key_id: String,
-    pub(super) encryption_algorithm: &'static str,
+    pub(in crate::service) ciphertext_blob: Vec<u8>,
+    pub(in crate::service) key_id: String,
+    pub(in crate::service) encryption_algorithm: &'static str,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Decrypted {
-    pub(super) key_id: String,
+pub(in crate::service) struct Decrypted {
+    pub(in crate::service) key_id: String,
     #[serde(serialize_with = "base64")]
-    pub(super) plaintext: Exposed,
-    pub(super) encryption_algorithm: &'static str,
-    pub(super) key_material_id: String,
+    pub(in crate::service) plaintext: Exposed,
+    pub(in crate::service) encryption_algorithm: &'static str,
+    pub(in crate::service) key_material_id: String,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ReEncrypted {
+pub(in crate::service) struct ReEncrypted {
     #[serde(serialize_with = "base64")]
-    pub(super) ciphertext_blob: Vec<u8>,
-    pub(super) source_key_id: String,
-    pub(super) key_id: String,
-    pub(super) source_encryption_algorithm: &'static str,
-    pub(super) destination_encryption_algorithm: &'static str,
-    pub(super) source_key_material_id: String,
-    pub(super) destination_key_material_id: String,
+    pub(in crate::service) ciphertext_blob: Vec<u8>,
+    pub(in crate::service) source_key_id: String,
+    pub(in crate::service) key_id: String,
+    pub(in crate::service) source_encryption_algorithm: &'static str,
+    pub(in crate::service) destination_encryption_algorithm: &'static str,
+    pub(in crate::service) source_key_material_id: String,
+    pub(in crate::service) destination_key_material_id: String,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Random {
+pub(in crate::service) struct Random {
     #[serde(serialize_with = "base64")]
-    pub(super) plaintext: Zeroizing<Vec<u8>>,
+    pub(in crate::service) plaintext: Zeroizing<Vec<u8>>,
 }
 
-pub(super) struct Exposed(pub(super) Secret);
+pub(in crate::service) struct Exposed(pub(in crate::service) Secret);
 
 impl AsRef<[u8]> for Exposed {
     fn as_ref(&self) -> &[u8] {
@@ -241,10 +241,10 @@ impl AsRef<[u8]> for Exposed {
     }
 }
 
-fn no_plaintext(plaintext: &Zeroizing<Vec<u8>>) -> bool {
-    plaintext.is_empty()
-}
-
 fn symmetric_if_none(algorithm: &mut Option<String>) {
     algorithm.get_or_insert_with(|| SYMMETRIC.to_owned());
+}
+
+fn no_plaintext(plaintext: &Zeroizing<Vec<u8>>) -> bool {
+    plaintext.is_empty()
 }
