@@ -1,0 +1,285 @@
+//! Jobs on an executor whose results leave in the order of submission.
+//!
+//! ```text
+//! caller's thread   submit 0, 1, 2 -------------------> next() = 0, then 1, then 2
+//!                        \   \   \                        ^ puts them in order, waits
+//! pool's threads          job job job -> bounded channel -/    never block: the channel has room for all
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+#[cfg(all(feature = "threads", feature = "tokio"))]
+use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(all(feature = "threads", feature = "tokio"))]
+use std::task::Waker;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
+
+use super::{Executor, Inner};
+
+/// Runs jobs on an executor and gives their results back in the order of submission. Bounded: the caller takes a
+/// result before it submits beyond the limit.
+pub(crate) struct Ordered<T> {
+    executor: Executor,
+    limit: usize,
+    submitted: u64,
+    taken: u64,
+    done: BTreeMap<u64, T>,
+    #[cfg(feature = "threads")]
+    channel: Channel<T>,
+    /// The task to wake when a job ends, if one waits.
+    #[cfg(all(feature = "threads", feature = "tokio"))]
+    waiting: Arc<Mutex<Option<Waker>>>,
+}
+
+#[cfg(feature = "threads")]
+type Channel<T> = (
+    crossbeam_channel::Sender<(u64, std::thread::Result<T>)>,
+    crossbeam_channel::Receiver<(u64, std::thread::Result<T>)>,
+);
+
+impl<T: Send + 'static> Ordered<T> {
+    /// `job_bytes` is how much memory a job holds.
+    pub(crate) fn new(executor: Executor, job_bytes: usize) -> Self {
+        /// Bytes of all jobs under way, however many threads there are.
+        const MEMORY: usize = 32 << 20;
+        // One job for each thread, and one each to go on with while the caller handles a result.
+        let limit = if executor.is_serial() {
+            1
+        } else {
+            (2 * executor.width()).min(MEMORY / job_bytes).max(2)
+        };
+        Self {
+            executor,
+            limit,
+            submitted: 0,
+            taken: 0,
+            done: BTreeMap::new(),
+            #[cfg(feature = "threads")]
+            channel: crossbeam_channel::bounded(limit),
+            #[cfg(all(feature = "threads", feature = "tokio"))]
+            waiting: Arc::default(),
+        }
+    }
+
+    /// The largest number of jobs under way.
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether a result must be taken before the next job.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.submitted - self.taken >= self.limit as u64
+    }
+
+    /// Whether no job is under way and no result waits.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.submitted == self.taken
+    }
+
+    /// Starts a job; not while [`Ordered::is_full`].
+    pub(crate) fn submit(&mut self, job: impl FnOnce() -> T + Send + 'static) {
+        debug_assert!(!self.is_full());
+        let number = self.submitted;
+        self.submitted += 1;
+        match &self.executor.0 {
+            Inner::Serial => {
+                self.done.insert(number, job());
+            }
+            #[cfg(feature = "threads")]
+            Inner::Pool(pool) => {
+                let sender = self.channel.0.clone();
+                #[cfg(feature = "tokio")]
+                let waiting = self.waiting.clone();
+                pool.spawn(move || {
+                    // A panic must reach the caller's thread; in a spawned job it would end the process.
+                    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+                    // The channel has room for every job under way. It is closed if the caller has gone.
+                    let _ = sender.try_send((number, result));
+                    // After the result is there, so that the task finds it.
+                    #[cfg(feature = "tokio")]
+                    wake(&waiting);
+                });
+            }
+        }
+    }
+
+    /// The result of the oldest job, waited for; `None` if there is none under way.
+    pub(crate) fn next(&mut self) -> Option<T> {
+        if self.is_empty() {
+            return None;
+        }
+        loop {
+            if let Some(result) = self.done.remove(&self.taken) {
+                self.taken += 1;
+                return Some(result);
+            }
+            self.receive();
+        }
+    }
+
+    /// [`Ordered::next`] for a task: if the oldest job is not done, the task is woken whenever one is.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
+        if self.is_empty() {
+            return Poll::Ready(None);
+        }
+        self.receive_done(cx);
+        match self.done.remove(&self.taken) {
+            Some(result) => {
+                self.taken += 1;
+                Poll::Ready(Some(result))
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    /// Takes in the results that are there, and has the task woken at the next one.
+    #[cfg(all(feature = "threads", feature = "tokio"))]
+    fn receive_done(&mut self, cx: &Context<'_>) {
+        if self.done.contains_key(&self.taken) {
+            return;
+        }
+        // Before looking: a job that ends between the two then wakes the task.
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+        drop(waiting);
+        while let Ok((number, result)) = self.channel.1.try_recv() {
+            self.accept(number, result);
+        }
+    }
+
+    #[cfg(all(not(feature = "threads"), feature = "tokio"))]
+    fn receive_done(&mut self, _: &Context<'_>) {}
+
+    #[cfg(feature = "threads")]
+    fn receive(&mut self) {
+        let (number, result) = self.wait();
+        self.accept(number, result);
+    }
+
+    #[cfg(feature = "threads")]
+    fn accept(&mut self, number: u64, result: std::thread::Result<T>) {
+        match result {
+            Ok(result) => self.done.insert(number, result),
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+    }
+
+    /// Waits for a result. A caller that is itself a thread of a pool, of this one or another, runs that pool's jobs
+    /// meanwhile: if it slept, a pool of one thread would wait for itself, and two such pools for each other.
+    #[cfg(feature = "threads")]
+    fn wait(&self) -> (u64, std::thread::Result<T>) {
+        const CLOSED: &str = "this side holds a sender, so the channel is open";
+        let receiver = &self.channel.1;
+        loop {
+            match rayon::yield_now() {
+                None => return receiver.recv().expect(CLOSED),
+                Some(rayon::Yield::Executed) => {
+                    if let Ok(received) = receiver.try_recv() {
+                        return received;
+                    }
+                }
+                Some(rayon::Yield::Idle) => {
+                    let pause = std::time::Duration::from_micros(100);
+                    if let Ok(received) = receiver.recv_timeout(pause) {
+                        return received;
+                    }
+                }
+            }
+        }
+    }
+
+    #[cfg(not(feature = "threads"))]
+    fn receive(&mut self) {
+        unreachable!("serial results are done when submitted")
+    }
+}
+
+#[cfg(all(feature = "threads", feature = "tokio"))]
+fn wake(waiting: &Mutex<Option<Waker>>) {
+    let waker = waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // Without the lock: the waker is foreign code.
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl<T> fmt::Debug for Ordered<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Ordered({} under way on {:?})",
+            self.submitted - self.taken,
+            self.executor
+        )
+    }
+}
+
+#[cfg(all(test, feature = "threads"))]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn squares(executor: Executor, count: u64) -> Vec<u64> {
+        let mut ordered = Ordered::new(executor, 1);
+        let mut results = Vec::new();
+        for number in 0..count {
+            if ordered.is_full() {
+                results.extend(ordered.next());
+            }
+            ordered.submit(move || {
+                // The first of each pair ends last.
+                std::thread::sleep(Duration::from_micros(200 * (1 - number % 2)));
+                number * number
+            });
+        }
+        results.extend(std::iter::from_fn(|| ordered.next()));
+        results
+    }
+
+    #[test]
+    fn results_leave_in_order() {
+        let expected: Vec<u64> = (0..100).map(|n| n * n).collect();
+        assert_eq!(squares(Executor::serial(), 100), expected);
+        for threads in [1, 2, 8] {
+            assert_eq!(squares(Executor::threads(threads).unwrap(), 100), expected);
+        }
+    }
+
+    #[test]
+    fn a_call_from_inside_a_pool_of_one_thread_ends() {
+        let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap());
+        let executor = Executor::pool(pool.clone());
+        let results = pool.install(|| squares(executor.clone(), 20));
+        assert_eq!(results.len(), 20);
+        pool.install(|| executor.on_each_worker(|| Ok(()))).unwrap();
+        pool.install(|| executor.try_for_each(vec![1, 2, 3], |_| Ok(())))
+            .unwrap();
+    }
+
+    #[test]
+    fn pools_whose_threads_wait_for_each_other_end() {
+        let pools =
+            [1, 1].map(|threads| Arc::new(rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()));
+        let [first, second] = &pools;
+        std::thread::scope(|scope| {
+            for (inside, other) in [(first, second), (second, first)] {
+                scope.spawn(move || inside.install(|| squares(Executor::pool(other.clone()), 50)));
+            }
+        });
+    }
+
+    #[test]
+    fn a_panicking_job_panics_on_the_callers_thread() {
+        let executor = Executor::threads(2).unwrap();
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut ordered = Ordered::new(executor, 1);
+            ordered.submit(|| panic!("job"));
+            ordered.next()
+        }));
+        assert!(caught.is_err());
+    }
+}
