@@ -1,19 +1,15 @@
-//! What an [`AwsKms`] is made of, and the client made of that.
+//! What an [`AwsKms`] can be told.
 
-use std::fmt;
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_kms::Client;
-use aws_sdk_kms::config::Region;
-use aws_sdk_kms::config::retry::RetryConfig;
-use aws_sdk_kms::config::timeout::TimeoutConfig;
+use aws_config::SdkConfig;
 use sealstone::{ProviderError, ProviderErrorClass};
 
 use crate::KmsKey;
 use crate::errors::failure;
 use crate::limit::Limit;
 use crate::provider::AwsKms;
+use crate::settings::Settings;
 
 /// Settings of an [`AwsKms`]. What is not set here comes from where every AWS tool takes it: the environment, the
 /// profile, the machine's or container's role.
@@ -26,27 +22,15 @@ pub struct AwsKmsBuilder {
     max_per_second: Option<u32>,
 }
 
-/// What is needed after the building.
-#[derive(Clone)]
-pub(crate) struct Settings {
-    pub(crate) key: KmsKey,
-    /// Key ARNs; `None` for all.
-    pub(crate) allowed: Option<Vec<KmsKey>>,
-    /// Keys whose slots may be wrapped anew under `key`.
-    pub(crate) sources: Vec<KmsKey>,
-    /// `None` for that of the environment.
-    pub(crate) region: Option<String>,
-    pub(crate) timeout: Duration,
-    config: Option<SdkConfig>,
-    endpoint_url: Option<String>,
-    profile: Option<String>,
-    attempt_timeout: Duration,
-    connect_timeout: Duration,
-    max_attempts: u32,
+impl AwsKms {
+    /// For this key, with the configuration of every AWS tool: credentials, profile, region, endpoint.
+    pub const fn builder(key: KmsKey) -> AwsKmsBuilder {
+        AwsKmsBuilder::new(key)
+    }
 }
 
 impl AwsKmsBuilder {
-    pub(crate) const fn new(key: KmsKey) -> Self {
+    const fn new(key: KmsKey) -> Self {
         Self {
             settings: Settings {
                 key,
@@ -183,68 +167,10 @@ impl AwsKmsBuilder {
     }
 }
 
-impl Settings {
-    /// The client, with the rest of its configuration from the environment.
-    ///
-    /// # Errors
-    /// Class `Configuration` if there is no region.
-    pub(crate) async fn connect(&self) -> Result<Client, ProviderError> {
-        let config = match &self.config {
-            Some(config) => config.clone(),
-            None => self.load().await,
-        };
-        if self.region.is_none() && config.region().is_none() {
-            let message = "no region is known; name the key with @REGION, or set AWS_REGION";
-            return Err(failure(ProviderErrorClass::Configuration, &self.key, message));
-        }
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(self.connect_timeout)
-            .operation_attempt_timeout(self.attempt_timeout)
-            .build();
-        let mut config = aws_sdk_kms::config::Builder::from(&config)
-            .retry_config(RetryConfig::standard().with_max_attempts(self.max_attempts))
-            .timeout_config(timeouts);
-        if let Some(region) = &self.region {
-            config = config.region(Region::new(region.clone()));
-        }
-        if let Some(url) = &self.endpoint_url {
-            config = config.endpoint_url(url);
-        }
-        Ok(Client::from_conf(config.build()))
-    }
-
-    async fn load(&self) -> SdkConfig {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
-        }
-        // Known, it need not be asked of the machine.
-        if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        loader.load().await
-    }
-}
-
 /// What is plainly none is found before the first call; the rest is the client's.
 fn is_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     rest.is_some_and(|rest| {
         !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(|byte| byte.is_ascii_graphic())
     })
-}
-
-/// Nothing of a configuration that may hold credentials.
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("key", &self.key)
-            .field("allowed", &self.allowed)
-            .field("sources", &self.sources)
-            .field("region", &self.region)
-            .field("endpoint_url", &self.endpoint_url)
-            .field("profile", &self.profile)
-            .field("timeout", &self.timeout)
-            .finish_non_exhaustive()
-    }
 }

@@ -181,7 +181,7 @@ fn classify(operation: Operation, code: &str, status: u16) -> (ProviderErrorClas
         ),
         "IncorrectKeyException" => (
             OtherKey,
-            "the data key was wrapped under another KMS key; offer that one",
+            "the data key was wrapped under another KMS key; offer the one that the slot names, if it is yours",
         ),
         "NotFoundException" => (
             NotFound,
@@ -201,7 +201,7 @@ fn classify(operation: Operation, code: &str, status: u16) -> (ProviderErrorClas
         | "TooManyRequestsException"
         | "RequestLimitExceeded"
         | "LimitExceededException"
-        | "SlowDown" => (Throttled, "KMS asks for fewer calls; intermediate keys need few"),
+        | "SlowDown" => (Throttled, "KMS asks for fewer calls"),
         "KMSInternalException"
         | "KeyUnavailableException"
         | "DependencyTimeoutException"

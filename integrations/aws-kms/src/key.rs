@@ -68,11 +68,24 @@ impl KmsKey {
         match self.form {
             Form::KeyArn if is_same_key(&self.id, arn) => KeyMatch::Yes,
             Form::KeyArn => KeyMatch::No(Some(format!("{} is not {arn}", self.id))),
+            _ if self.is_elsewhere(arn) => KeyMatch::No(Some(format!("{self} is not where {arn} is"))),
             // Whose account and which region the id is of, only KMS can tell.
             Form::Id if key_id_of(arn) == Some(&self.id) => KeyMatch::Maybe,
             Form::Id => KeyMatch::No(Some(format!("{} is not the id of {arn}", self.id))),
             Form::Alias | Form::AliasArn => KeyMatch::Maybe,
         }
+    }
+}
+
+impl KmsKey {
+    /// Whether the key of this ARN is none that an id or alias can stand for: one of another region, account or partition.
+    fn is_elsewhere(&self, arn: &str) -> bool {
+        let Some(key) = Arn::parse(arn) else { return true };
+        let own = Arn::parse(&self.id);
+        let other_owner = own.is_some_and(|own| (own.partition, own.account) != (key.partition, key.account));
+        let other_region = self.region().is_some_and(|region| region != key.region);
+        // Copies of a multi-region key open each other's ciphertexts.
+        other_owner || (other_region && !key.resource.starts_with("key/mrk-"))
     }
 }
 
@@ -83,8 +96,9 @@ impl FromStr for KmsKey {
     /// Class `Configuration`, with what is wrong.
     fn from_str(text: &str) -> Result<Self, ProviderError> {
         let refused = |reason: &str| {
+            // The text is not repeated: what was given for a key may be a secret.
             let message = format!(
-                "{text:?} is no KMS key: {reason}; give a key ARN, a key id, alias/NAME or an alias ARN, if need be with @REGION"
+                "this is no KMS key: {reason}; give a key ARN, a key id, alias/NAME or an alias ARN, if need be with @REGION"
             );
             ProviderError::new(ProviderErrorClass::Configuration, ID, message)
         };
@@ -294,10 +308,24 @@ mod tests {
             assert_eq!(key(maybe).matches(&own), KeyMatch::Maybe);
         }
         assert!(matches!(key(MRK).matches(&own), KeyMatch::No(_)));
+        for elsewhere in [
+            &format!("{ID}@us-east-1"),
+            "alias/x@us-east-1",
+            &arn("us-east-1", "alias/x"),
+        ] {
+            assert!(matches!(key(elsewhere).matches(&own), KeyMatch::No(_)), "{elsewhere}");
+        }
+        let stranger = own.replace("111122223333", "444455556666");
+        assert!(matches!(
+            key(&arn("eu-west-1", "alias/x")).matches(&stranger),
+            KeyMatch::No(_)
+        ));
+        assert_eq!(key("alias/x@eu-west-1").matches(&stranger), KeyMatch::Maybe);
 
         // Copies of a multi-region key are one key; another account's is not.
         let [here, there] = ["eu-west-1", "us-east-1"].map(|region| arn(region, &format!("key/{MRK}")));
         assert_eq!(key(&here).matches(&there), KeyMatch::Yes);
+        assert_eq!(key("alias/x@eu-west-1").matches(&there), KeyMatch::Maybe);
         let foreign = there.replace("111122223333", "444455556666");
         assert!(matches!(key(&here).matches(&foreign), KeyMatch::No(_)));
         assert!(matches!(key(&here).matches("no ARN"), KeyMatch::No(_)));

@@ -22,10 +22,12 @@
 //! [`IntermediateKeys`](sealstone::IntermediateKeys) in between; the README says what is given up for that.
 
 mod builder;
+mod calls;
 mod errors;
 mod key;
 mod limit;
 mod provider;
+mod settings;
 
 pub use builder::AwsKmsBuilder;
 pub use key::KmsKey;

@@ -4,14 +4,12 @@
 //! call -> waits for a place among `concurrent` -> waits for its turn, one in each `interval` -> is made
 //! ```
 //!
-//! A call whose turn would come after its time is over fails at once and takes no turn: a burst that nobody waits for
-//! any more must not keep those waiting who come after it.
+//! First come, first served. A turn is taken when it has come: those who gave up waiting keep nobody waiting.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 #[derive(Debug, Default)]
 pub(crate) struct Limit {
@@ -19,7 +17,7 @@ pub(crate) struct Limit {
     pace: Option<Pace>,
 }
 
-/// There is no turn before the call's time is over.
+/// The call's turn did not come before its time was over.
 #[derive(Debug)]
 pub(crate) struct NoTurn;
 
@@ -36,12 +34,16 @@ impl Limit {
 
     /// Waits for the call's turn; what is returned is kept until the call has ended.
     pub(crate) async fn turn(&self, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>, NoTurn> {
+        timeout_at(deadline, self.wait()).await.map_err(|_| NoTurn)?
+    }
+
+    async fn wait(&self) -> Result<Option<SemaphorePermit<'_>>, NoTurn> {
         let place = match &self.concurrent {
             Some(places) => Some(places.acquire().await.map_err(|_| NoTurn)?),
             None => None,
         };
         if let Some(pace) = &self.pace {
-            sleep_until(pace.take(deadline)?).await;
+            pace.turn().await;
         }
         Ok(place)
     }
@@ -50,19 +52,15 @@ impl Limit {
 #[derive(Debug)]
 struct Pace {
     interval: Duration,
-    /// When the next call may be made that takes a turn.
+    /// When the next call may be made. Locked by whoever waits for that; the others queue for the lock.
     next: Mutex<Instant>,
 }
 
 impl Pace {
-    fn take(&self, deadline: Instant) -> Result<Instant, NoTurn> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = Instant::now().max(*next);
-        if turn >= deadline {
-            return Err(NoTurn);
-        }
-        *next = turn + self.interval;
-        Ok(turn)
+    async fn turn(&self) {
+        let mut next = self.next.lock().await;
+        sleep_until(*next).await;
+        *next = Instant::now() + self.interval;
     }
 }
 
@@ -70,26 +68,54 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[test]
-    fn turns_are_spaced_and_none_is_given_away_after_the_deadline() {
-        let pace = Pace {
-            interval: Duration::from_millis(100),
-            next: Mutex::new(Instant::now()),
-        };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let turns: Vec<Instant> = (0..5).map(|_| pace.take(deadline).unwrap()).collect();
-        assert!(turns.windows(2).all(|pair| pair[1] - pair[0] >= pace.interval));
+    fn limit(concurrent: Option<usize>, per_second: Option<u32>) -> Limit {
+        Limit::new(concurrent, per_second)
+    }
 
-        let next = *pace.next.lock().unwrap();
-        for _ in 0..1000 {
-            assert!(pace.take(turns[2]).is_err());
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(30)
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[tokio::test]
+    async fn turns_are_spaced() {
+        let limit = limit(None, Some(50));
+        let start = Instant::now();
+        for _ in 0..4 {
+            limit.turn(later()).await.unwrap();
         }
-        assert_eq!(*pace.next.lock().unwrap(), next);
+        assert!(start.elapsed() >= Duration::from_millis(60));
+    }
+
+    /// Whether they were dropped, or their time was over.
+    #[tokio::test]
+    async fn those_who_gave_up_keep_nobody_waiting() {
+        let limit = limit(None, Some(5));
+        limit.turn(later()).await.unwrap();
+        for _ in 0..1000 {
+            drop(Box::pin(limit.turn(later())));
+        }
+        assert!(limit.turn(soon()).await.is_err());
+        let start = Instant::now();
+        limit.turn(later()).await.unwrap();
+        assert!(start.elapsed() < Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_place_that_does_not_come_free_in_time_is_no_turn() {
+        let limit = limit(Some(1), None);
+        let place = limit.turn(later()).await.unwrap();
+        assert!(limit.turn(soon()).await.is_err());
+        drop(place);
+        assert!(limit.turn(soon()).await.is_ok());
     }
 
     #[test]
     fn zero_is_one() {
-        let limit = Limit::new(Some(0), Some(0));
+        let limit = limit(Some(0), Some(0));
         assert_eq!(limit.concurrent.unwrap().available_permits(), 1);
         assert_eq!(limit.pace.unwrap().interval, Duration::from_secs(1));
     }

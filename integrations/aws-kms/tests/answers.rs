@@ -201,7 +201,7 @@ fn each_error_has_its_class_and_says_what_to_do() {
         (400, "UnrecognizedClientException", Denied, "credentials were refused"),
         (400, "InvalidSignatureException", Denied, "the clock"),
         (400, "ExpiredTokenException", Denied, "sign in again"),
-        (400, "IncorrectKeyException", OtherKey, "offer that one"),
+        (400, "IncorrectKeyException", OtherKey, "if it is yours"),
         (400, "NotFoundException", NotFound, "no such key"),
         (400, "DisabledException", KeyState, "enable it"),
         (409, "com.amazonaws.kms#DisabledException", KeyState, "enable it"),
