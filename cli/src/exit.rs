@@ -189,7 +189,8 @@ fn key_for(slot: &str) -> String {
         }
         "raw" => "--key raw:file:PATH".to_owned(),
         "passphrase" => "--key passphrase".to_owned(),
-        kms::ID => format!("--key {slot}"),
+        // A header names what its writer likes: the key service of a stranger would learn who asks for what.
+        kms::ID => format!("--key {slot}, if that key is yours,"),
         other => format!("a key of {other}, which this program cannot use"),
     }
 }

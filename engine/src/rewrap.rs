@@ -6,6 +6,8 @@
 //!        --file----> lock -> sync -> read -> plan -> write the copies, one after the other (see `in_place`)
 //! ```
 
+mod candidates;
+mod choice;
 mod in_place;
 mod plan;
 
@@ -50,6 +52,7 @@ pub struct Rewrap {
     context: Option<EncryptionContext>,
     drop_unreachable: bool,
     opens: bool,
+    only_expected: bool,
 }
 
 /// Which slots of a header are meant. Slots that the same [`Rewrap`] puts there are never meant.
@@ -103,6 +106,7 @@ impl Rewrap {
             context: None,
             drop_unreachable: false,
             opens: true,
+            only_expected: false,
         }
     }
 
@@ -143,6 +147,13 @@ impl Rewrap {
     /// ones did.
     pub const fn without_opening(mut self) -> Self {
         self.opens = false;
+        self
+    }
+
+    /// Takes no object for one that has the new context already. What a context means where its values are not stored,
+    /// only the keys tell: an object that somebody put at the wrong place would be as good as done.
+    pub(crate) const fn only_from_expected(mut self) -> Self {
+        self.only_expected = true;
         self
     }
 

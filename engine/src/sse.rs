@@ -35,8 +35,8 @@
 //! let sse = match CustomerKey::from_headers(None, None, None)? {
 //!     Some(key) => ServerSide::customer(key),
 //!     None => match Mode::of(&header)? {
-//!         Mode::Kms { .. } => todo!("ServerSide::kms of the provider that may use this key"),
-//!         _ => ServerSide::s3(ring),
+//!         Mode::S3 => ServerSide::s3(ring),
+//!         mode => return Err(format!("this store has no key service: {mode:?}").into()),
 //!     },
 //! };
 //! assert_eq!(sse.decryptor(&name, &header)?.open(&payload)?, b"");
@@ -261,7 +261,8 @@ impl ServerSide {
     pub fn copying(&self, name: &ObjectName, header: &Header, to: &Self, at: &ObjectName) -> Result<Rewrap, SseError> {
         Ok(Rewrap::new(self.decryptor(name, header)?)
             .replace(SlotChoice::Key(self.key.clone()), to.key.clone())
-            .with_context(to.object_context(at)))
+            .with_context(to.object_context(at))
+            .only_from_expected())
     }
 
     /// What S3 answers about an object's encryption, to every request. The context is not among it: see

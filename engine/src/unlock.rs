@@ -45,12 +45,17 @@ pub(crate) async fn unlock(header: &Header, offer: &Offer<'_>) -> Result<ChunkCi
 ///
 /// # Errors
 /// [`Error::ContextMismatch`], [`Error::NoUsableKey`], [`Error::Provider`], [`Error::CommitmentMismatch`]. If several
-/// slots were tried, the error of the first.
+/// slots were tried, one that may pass by itself, else that of the first.
 pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<Unlocked> {
     let context = offer.context.resolve(header.context())?;
     let candidates = candidates(header, offer.providers)?;
-    let mut first_error = None;
+    let mut failed: Option<Error> = None;
+    // A service that does not answer is not waited for again.
+    let mut away = Vec::new();
     for (provider, slot) in candidates.into_iter().take(offer.max_provider_calls) {
+        if away.contains(&provider) {
+            continue;
+        }
         match try_slot(
             header,
             offer.providers[provider].as_ref(),
@@ -67,12 +72,16 @@ pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<Un
                     keys,
                 });
             }
+            Err(error) if error.is_retryable() => {
+                away.push(provider);
+                failed = Some(error);
+            }
             Err(error) => {
-                first_error.get_or_insert(error);
+                failed.get_or_insert(error);
             }
         }
     }
-    Err(first_error.unwrap_or_else(|| no_usable_key(header, Vec::new())))
+    Err(failed.unwrap_or_else(|| no_usable_key(header, Vec::new())))
 }
 
 /// The slots worth a call, each with the provider to ask: those that surely match first.

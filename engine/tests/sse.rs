@@ -356,6 +356,15 @@ fn a_copy_goes_to_any_mode_and_place_without_its_payload() {
     }
 }
 
+/// Somebody put the object `b` where `a` was: a copy of `a` to `b` is not "done already".
+#[test]
+fn an_object_at_the_wrong_place_is_not_copied_to_its_own() {
+    let sse = ServerSide::s3(ring());
+    let wrong = Stored::put(&sse, &name("b"), b"secret");
+    let rewrap = sse.copying(&name("a"), &wrong.header(), &sse, &name("b")).unwrap();
+    assert!(matches!(rewrap.header(&wrong.header()), Err(Error::Provider(_))));
+}
+
 #[test]
 fn the_callers_own_pairs_are_kept_and_answered() {
     let service = Service::new();

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use common::{Counting, data_key, decryptor, encryptor, key, plaintext};
 use sealstone::{
-    Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, Header, KeyProvider, KeyRing, Passphrase, RawKey,
-    WrappedKey, hazmat,
+    Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, Header, KeyProvider, KeyRing, Passphrase,
+    ProviderErrorClass, RawKey, WrappedKey, hazmat,
 };
 
 fn raw(byte: u8) -> RawKey {
@@ -156,6 +156,35 @@ fn only_candidate_slots_are_tried_and_at_most_two() {
         .open(&with_slots(&object, &slots))
         .unwrap();
     assert_eq!((opened.as_slice(), counting.calls()), (&b"x"[..], 1));
+}
+
+/// A service that does not answer is asked once, other keys as ever; what may pass by itself is the error to tell.
+#[test]
+fn a_key_that_is_away_is_asked_once() {
+    let object = Encryptor::new(Arc::new(raw(9))).with_key(key()).seal(b"x").unwrap();
+    let slots = slots_of(&object);
+    let forged = WrappedKey::new("raw", &slots[0].key_id, vec![0; 72]);
+    let flooded = with_slots(&object, &[forged.clone(), forged.clone(), forged, slots[1].clone()]);
+    let away = || {
+        Arc::new(Counting {
+            fails: Some(ProviderErrorClass::Unavailable),
+            ..Counting::new(raw(9))
+        })
+    };
+    let one = away();
+    let decryptor = Decryptor::new(one.clone()).with_max_provider_calls(16);
+    let class = |result: sealstone::Result<Vec<u8>>| match result {
+        Err(Error::Provider(error)) => error.class,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(class(decryptor.open(&flooded)), ProviderErrorClass::Unavailable);
+    assert_eq!(one.calls(), 1);
+    assert_eq!(decryptor.with_key(key()).open(&flooded).unwrap(), b"x");
+    // The first one fails for good, the second may come back.
+    let both = Decryptor::new(Arc::new(raw(9)))
+        .with_key(away())
+        .with_max_provider_calls(16);
+    assert_eq!(class(both.open(&flooded)), ProviderErrorClass::Unavailable);
 }
 
 #[test]

@@ -95,7 +95,8 @@ impl<'a> Rewrapping<'a> {
         let rewrap = self.plan(&header, &name)?;
         let opened = File::options().read(true).write(true).open(input);
         let file = opened.map_err(|error| Failure::io("opening the object for writing", &error))?;
-        let rewrapped = rewrap.file(&file)?;
+        let rewrapped = rewrap.file(&file).map_err(Failure::from);
+        let rewrapped = rewrapped.inspect_err(|failure| self.old.forget_if_wrong(failure))?;
         self.done += 1;
         if !rewrapped.changed && rewrapped.repaired.iter().all(Option::is_none) {
             self.unchanged += 1;

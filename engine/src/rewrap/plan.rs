@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use super::candidates::{contexts, keys};
+use super::choice::{is_meant, is_not_its_key};
 use super::{Change, Rewrap, SlotChoice};
 use crate::context::{EncryptionContext, ExpectedContext};
-use crate::error::{Error, ProviderError, ProviderErrorClass, Result};
+use crate::error::{Error, ProviderError, Result};
 use crate::header::{Header, PASSPHRASE, WrappedKey, check_slots};
 use crate::keys::DataKey;
 use crate::provider::{KeyMatch, KeyProvider};
@@ -48,6 +50,14 @@ enum State {
     Made,
     /// Not in the new header.
     Gone,
+}
+
+/// How a slot came to be wrapped for another key.
+enum Anew {
+    /// By the key service.
+    Made(WrappedKey),
+    /// Not yet: the data key has to be wrapped by us. If the service was asked, it refused.
+    ByUs(Option<ProviderError>),
 }
 
 struct Plan<'a> {
@@ -107,6 +117,8 @@ impl<'a> Plan<'a> {
                     }
                     return Ok(());
                 }
+                // It would be asked again, and waited for again.
+                Err(error) if error.is_retryable() => return Err(error),
                 Err(error) => {
                     first_error.get_or_insert(error);
                 }
@@ -139,9 +151,17 @@ impl<'a> Plan<'a> {
 
     async fn replace(&mut self, old: &SlotChoice, new: &dyn KeyProvider) -> Result<()> {
         let chosen = self.chosen(old).await?;
-        let made = match self.rewrapped(&chosen, new).await? {
-            Some(made) => made,
-            None => self.wrap(new).await?,
+        if chosen.is_empty() && !self.rewrap.opens && self.keeps_own(new) {
+            return Ok(());
+        }
+        let made = match self.anew(&chosen, new).await? {
+            Anew::Made(made) => made,
+            Anew::ByUs(refusal) => match (self.wrap(new).await, refusal) {
+                (Ok(made), _) => made,
+                // The first way is the one to be mended.
+                (Err(error), Some(refusal)) if !error.is_retryable() => return Err(refusal.into()),
+                (Err(error), _) => return Err(error),
+            },
         };
         let present = self.present(new, &made).await?;
         if chosen.is_empty() && present.is_none() {
@@ -155,23 +175,37 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
+    /// Whether there is a slot that is surely of this key: without opening it, it is taken for what an earlier run put
+    /// there.
+    fn keeps_own(&mut self, key: &dyn KeyProvider) -> bool {
+        if self.changes_context() {
+            return false;
+        }
+        let is_own = |slot: &&mut Slot| {
+            let wrapped = &slot.wrapped;
+            slot.state == State::Found && wrapped.provider == key.id() && key.matches(wrapped) == KeyMatch::Yes
+        };
+        let own = self.slots.iter_mut().find(is_own);
+        own.map(|slot| slot.state = State::Kept).is_some()
+    }
+
     /// Has the provider wrap one of the chosen slots anew, without our seeing the key. The slot has to be one that is
     /// known to open, or else what comes of it might not, and the others are gone.
-    async fn rewrapped(&self, chosen: &[usize], new: &dyn KeyProvider) -> Result<Option<WrappedKey>> {
+    async fn anew(&self, chosen: &[usize], new: &dyn KeyProvider) -> Result<Anew> {
         let source = match &self.opened {
             Some(opened) => chosen.iter().copied().find(|&index| index == opened.slot),
             None => chosen.first().copied(),
         };
         let Some(source) = source.map(|index| &self.slots[index].wrapped) else {
-            return Ok(None);
+            return Ok(Anew::ByUs(None));
         };
         if source.provider != new.id() || !new.can_rewrap(source) {
-            return Ok(None);
+            return Ok(Anew::ByUs(None));
         }
         match new.rewrap(source, &self.from, &self.to).await {
-            Ok(made) => Ok(Some(made)),
+            Ok(made) => Ok(Anew::Made(made)),
             // With the data key at hand there is another way.
-            Err(error) if self.opened.is_some() && !error.is_retryable() => Ok(None),
+            Err(error) if self.opened.is_some() && !error.is_retryable() => Ok(Anew::ByUs(Some(error))),
             Err(error) => Err(error.into()),
         }
     }
@@ -331,81 +365,4 @@ impl<'a> Plan<'a> {
         header.to_detached()?;
         Ok(Some(header))
     }
-}
-
-/// The contexts that the object may have, in the order to be tried; there is one at least.
-fn contexts(rewrap: &Rewrap, header: &Header) -> Result<Vec<EncryptionContext>> {
-    let expected = rewrap.decryptor.context.resolve(header.context());
-    let Some(to) = &rewrap.context else {
-        return expected.map(|context| vec![context]);
-    };
-    to.validate()?;
-    match (expected, to.to_stored() == *header.context()) {
-        (Err(error), false) => Err(error),
-        (Err(_), true) => Ok(vec![to.clone()]),
-        (Ok(expected), true) if expected != *to => Ok(vec![expected, to.clone()]),
-        (Ok(expected), _) => Ok(vec![expected]),
-    }
-}
-
-/// Every key there is; those whose slots are to be replaced first, so that it is one of these that is opened.
-fn keys(rewrap: &Rewrap) -> Vec<Arc<dyn KeyProvider>> {
-    let (mut keys, mut new) = (Vec::new(), Vec::new());
-    for change in &rewrap.changes {
-        match change {
-            Change::Add(key) => new.push(key.clone()),
-            Change::Replace(old, key) => {
-                new.push(key.clone());
-                keys.extend(old.parts().into_iter().filter_map(|old| match old {
-                    SlotChoice::Key(old) => Some(old.clone()),
-                    _ => None,
-                }));
-            }
-            Change::Remove(_) => {}
-        }
-    }
-    keys.extend(rewrap.decryptor.providers.iter().cloned());
-    keys.extend(new);
-    // A key that is named twice would spend the calls of another.
-    let mut distinct: Vec<Arc<dyn KeyProvider>> = Vec::new();
-    for key in keys {
-        if !distinct.iter().any(|other| Arc::ptr_eq(other, &key)) {
-            distinct.push(key);
-        }
-    }
-    distinct
-}
-
-/// Whether `key` opens the slot. It is asked only where it cannot tell by the slot's name.
-async fn is_meant(choice: &SlotChoice, slot: &WrappedKey, context: &EncryptionContext) -> Result<bool> {
-    match choice {
-        SlotChoice::Named(names) => Ok(names.contains(&slot.name())),
-        SlotChoice::Key(key) => opens(key.as_ref(), slot, context).await,
-        // Its parts are asked one by one.
-        SlotChoice::Any(_) => Ok(false),
-    }
-}
-
-async fn opens(key: &dyn KeyProvider, slot: &WrappedKey, context: &EncryptionContext) -> Result<bool> {
-    if slot.provider != key.id() {
-        return Ok(false);
-    }
-    match key.matches(slot) {
-        KeyMatch::No(_) => Ok(false),
-        KeyMatch::Yes if slot.provider != PASSPHRASE => Ok(true),
-        _ => match key.unwrap(slot, context).await {
-            Ok(_) => Ok(true),
-            Err(error) if is_not_its_key(&error) => Ok(false),
-            // A key that cannot be used now says nothing of whose slot it is.
-            Err(error) => Err(error.into()),
-        },
-    }
-}
-
-/// Whether the error says that the slot is another key's: all else is no reason to lose it, or to leave it.
-const fn is_not_its_key(error: &ProviderError) -> bool {
-    matches!(
-        error.class,
-        ProviderErrorClass::OtherKey | ProviderErrorClass::BadCiphertext
-    )
 }

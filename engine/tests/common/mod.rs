@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sealstone::{
     BoxFuture, DataKey, Decryptor, EncryptionContext, Encryptor, Executor, KeyMatch, KeyProvider, ProviderError,
-    RawKey, WrappedKey, hazmat,
+    ProviderErrorClass, RawKey, WrappedKey, hazmat,
 };
 
 /// Bytes of a full chunk of the default size.
@@ -104,6 +104,8 @@ pub struct Counting<P> {
     pub inner: P,
     pub calls: AtomicUsize,
     pub always_maybe: bool,
+    /// What unwrapping fails with.
+    pub fails: Option<ProviderErrorClass>,
 }
 
 impl<P: KeyProvider> Counting<P> {
@@ -112,6 +114,7 @@ impl<P: KeyProvider> Counting<P> {
             inner,
             calls: AtomicUsize::new(0),
             always_maybe: false,
+            fails: None,
         }
     }
 
@@ -148,6 +151,9 @@ impl<P: KeyProvider> KeyProvider for Counting<P> {
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        if let Some(class) = self.fails {
+            return Box::pin(async move { Err(ProviderError::new(class, self.id(), "told to fail")) });
+        }
         self.inner.unwrap(wrapped, context)
     }
 }

@@ -415,15 +415,16 @@ fn a_key_that_a_header_names_and_the_caller_does_not_gets_no_call() {
     for provider in [by_arn, by_list] {
         assert!(matches!(provider.matches(&slot(ARN)), KeyMatch::No(Some(reason)) if reason.contains(ARN)));
         assert!(!provider.can_rewrap(&slot(ARN)));
-        assert_eq!(
-            unwrap(&provider, &slot(ARN)).unwrap_err().class,
-            ProviderErrorClass::Denied
-        );
-        for rewrapped in [
-            pollster::block_on(provider.rewrap(&slot(ARN), &context(), &context())),
-            pollster::block_on(provider.rebind(&slot(ARN), &context(), &context())),
+        for refused in [
+            unwrap(&provider, &slot(ARN)).map(drop),
+            pollster::block_on(provider.rewrap(&slot(ARN), &context(), &context())).map(drop),
+            pollster::block_on(provider.rebind(&slot(ARN), &context(), &context())).map(drop),
         ] {
-            assert_eq!(rewrapped.unwrap_err().class, ProviderErrorClass::Denied);
+            let class = refused.unwrap_err().class;
+            assert!(
+                matches!(class, ProviderErrorClass::OtherKey | ProviderErrorClass::Denied),
+                "{class:?}"
+            );
         }
         let decryptor = Decryptor::new(Arc::new(provider)).with_context(ExpectedContext::AcceptStored);
         assert!(matches!(decryptor.open(&object), Err(Error::NoUsableKey { .. })));
