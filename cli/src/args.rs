@@ -47,6 +47,7 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) keyring: Option<PathBuf>,
     /// Where AWS KMS answers [default: as for all AWS tools: $AWS_ENDPOINT_URL_KMS, profiles, the region's own]
+    #[cfg(feature = "aws-kms")]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) kms_endpoint: Option<String>,
     /// Print no result line

@@ -1,5 +1,7 @@
 //! From what `--key` says to key providers: for sealing all of them, for reading those that an object needs.
 
+mod kms;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use crate::key_spec::{KeySpec, PassphraseFrom, SlotSpec};
 use crate::kms::KmsKey;
 use crate::report::Report;
 use crate::sys;
-use crate::{io as files, kms, prompt};
+use crate::{io as files, prompt};
 
 /// The longest passphrase, in bytes: more is a wrong file.
 const MAX_PASSPHRASE_LEN: usize = 4096;
@@ -107,7 +109,7 @@ impl<'a> SealingKeys<'a> {
             KeySpec::RawFile(path) => Arc::new(RawKey::from_file(path)?),
             KeySpec::Passphrase(PassphraseFrom::Terminal) => Arc::new(passphrase(prompt::new_passphrase()?)?),
             KeySpec::Passphrase(from) => Arc::new(stored_passphrase(from)?),
-            KeySpec::AwsKms(key) => kms::provider(key, &self.rewraps_from, self.common)?,
+            KeySpec::AwsKms(key) => kms::client(key, &self.rewraps_from, self.common)?,
         })
     }
 
@@ -233,7 +235,7 @@ impl<'a> ReadingKeys<'a> {
             KeySpec::RawFile(path) => Arc::new(RawKey::from_file(path)?),
             KeySpec::Passphrase(PassphraseFrom::Terminal) => return Ok(None),
             KeySpec::Passphrase(from) => Arc::new(stored_passphrase(from)?),
-            KeySpec::AwsKms(key) => kms::provider(key, &[], self.common)?,
+            KeySpec::AwsKms(key) => kms::client(key, &[], self.common)?,
         }))
     }
 
@@ -260,7 +262,7 @@ fn fits(provider: &Provider, header: &Header) -> bool {
 pub(crate) fn slots_of(spec: &SlotSpec, header: &Header, common: &Common) -> Result<SlotChoice, Failure> {
     let kms = match spec {
         SlotSpec::Of(KeySpec::AwsKms(key)) => {
-            let client = kms::provider(key, &[], common)?;
+            let client = kms::client(key, &[], common)?;
             if !kms::is_arn(key) {
                 return Ok(SlotChoice::Key(client));
             }
@@ -284,7 +286,7 @@ pub(crate) fn slots_of(spec: &SlotSpec, header: &Header, common: &Common) -> Res
         SlotSpec::Of(KeySpec::Passphrase(_)) => slot.provider == "passphrase",
         SlotSpec::Of(KeySpec::AwsKms(_)) => kms
             .as_ref()
-            .is_some_and(|client| slot.provider == kms::ID && client.matches(slot) == KeyMatch::Yes),
+            .is_some_and(|client| slot.provider == crate::kms::ID && client.matches(slot) == KeyMatch::Yes),
     };
     let names = header.slots().iter().filter(is_meant).map(WrappedKey::name);
     Ok(SlotChoice::Named(names.collect()))

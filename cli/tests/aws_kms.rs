@@ -6,9 +6,9 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::kms::{ONE, Service, TWO};
+use common::kms::{ONE, Service, TWO, failing};
 use common::plaintext;
-use sealstone_kms_mock::{Fault, InjectedError, MockKms, Outage, Rate, Settings};
+use sealstone_kms_mock::{Fault, MockKms, Outage, Rate, Settings};
 use serde_json::{Value, json};
 
 const LEN: usize = 50_000;
@@ -16,7 +16,7 @@ const LEN: usize = 50_000;
 /// A service and `in.seal`, sealed for `keys` under the context `tenant=blue`.
 fn sealed_for(keys: &[&str]) -> Service {
     let service = Service::new();
-    service.place.write("in", plaintext(LEN));
+    service.write("in", plaintext(LEN));
     let mut args = vec!["encrypt", "-q", "in", "--context", "tenant=blue"];
     for key in keys {
         args.extend(["--key", key]);
@@ -46,7 +46,7 @@ fn the_service_makes_the_data_key_and_unwraps_it_under_the_context() {
         "--key",
         ONE,
     ]);
-    assert!(service.place.read("out") == plaintext(LEN));
+    assert!(service.read("out") == plaintext(LEN));
 
     let events = service.mock.audit_events();
     let of = |name: &str| events.iter().find(|event| event["eventName"] == name).unwrap();
@@ -86,7 +86,7 @@ fn every_form_of_a_key_reads() {
 #[test]
 fn a_wrong_context_is_refused_by_us_before_any_call_or_by_the_service() {
     let service = Service::new();
-    service.place.write("in", "secret");
+    service.write("in", "secret");
     let pairs = ["--context", "tenant=blue", "--context-supplied", "path=a"];
     service.ok(&[&["encrypt", "-q", "in", "--key", ONE], &pairs[..]].concat());
     let decrypt = ["decrypt", "in.seal", "-o", "out", "--key", ONE];
@@ -103,14 +103,14 @@ fn a_wrong_context_is_refused_by_us_before_any_call_or_by_the_service() {
         calls,
         [("Decrypt".to_owned(), Some("InvalidCiphertextException".to_owned()))]
     );
-    assert_eq!(service.place.names(), ["in", "in.seal"]);
+    assert_eq!(service.names(), ["in", "in.seal"]);
 }
 
 /// The default context of SSE-KMS.
 #[test]
 fn an_object_is_bound_to_its_place_in_s3() {
     let service = Service::new();
-    service.place.write("in", "secret");
+    service.write("in", "secret");
     service.ok(&["encrypt", "-q", "in", "--key", ONE, "--s3-object", "s3://bucket/key"]);
     let verify = ["verify", "-q", "in.seal", "--key", ONE, "--s3-object"];
     let elsewhere = [&verify[..], &["s3://bucket/other"]].concat();
@@ -133,7 +133,7 @@ fn a_disabled_key_stops_reads_and_writes_until_it_is_enabled() {
         &["disabled"],
     );
     service.fails(&["encrypt", "in", "-o", "other.seal", "--key", ONE], 7, &["disabled"]);
-    assert_eq!(service.place.names(), ["in", "in.seal"]);
+    assert_eq!(service.names(), ["in", "in.seal"]);
     service.admin("EnableKey", &json!({ "KeyId": service.arn("alias/one") }));
     assert!(opens(&service, "in.seal", ONE));
 }
@@ -143,18 +143,18 @@ fn old_objects_open_after_the_service_rotated_its_key() {
     let service = sealed_for(&[ONE]);
     service.admin("RotateKeyOnDemand", &json!({ "KeyId": service.arn("alias/one") }));
     assert!(opens(&service, "in.seal", ONE));
-    let before = service.place.read("in.seal");
+    let before = service.read("in.seal");
     service.ok(&["rewrap", "-q", "in.seal", "--accept-context", "--key", ONE, "--to", ONE]);
     assert!(opens(&service, "in.seal", ONE));
-    assert!(service.place.read("in.seal")[common::PAYLOAD..] == before[common::PAYLOAD..]);
+    assert!(service.read("in.seal")[common::PAYLOAD..] == before[common::PAYLOAD..]);
 }
 
 #[test]
 fn an_unknown_key_is_not_found() {
     let service = Service::new();
-    service.place.write("in", "secret");
+    service.write("in", "secret");
     service.fails(&["encrypt", "in", "--key", "aws-kms:alias/none"], 4, &["alias/none"]);
-    assert_eq!(service.place.names(), ["in"]);
+    assert_eq!(service.names(), ["in"]);
 }
 
 /// The key that a header names is never asked for: it may be an attacker's.
@@ -189,7 +189,7 @@ fn service_key(service: &Service) -> String {
 #[test]
 fn a_service_that_is_not_there_is_waited_for_within_bounds() {
     let service = sealed_for(&[ONE]);
-    service.place.write("in2", "more");
+    service.write("in2", "more");
     service
         .mock
         .faults()
@@ -208,7 +208,7 @@ fn a_service_that_is_not_there_is_waited_for_within_bounds() {
         &["1 more input"],
     );
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
-    assert_eq!(service.place.names(), ["in", "in.seal", "in2"]);
+    assert_eq!(service.names(), ["in", "in.seal", "in2"]);
     service.mock.faults().set_settings(Settings::default()).unwrap();
     assert!(opens(&service, "in.seal", ONE));
 }
@@ -216,16 +216,9 @@ fn a_service_that_is_not_there_is_waited_for_within_bounds() {
 #[test]
 fn throttling_is_retried_and_then_told() {
     let service = sealed_for(&[ONE]);
-    let error = InjectedError {
-        kind: "ThrottlingException".to_owned(),
-        message: None,
-        status: None,
-    };
     let throttle = |count| Fault {
-        op: Some("Decrypt".to_owned()),
-        error: Some(error.clone()),
         count,
-        ..Fault::default()
+        ..failing("Decrypt", "ThrottlingException")
     };
     let verify = ["verify", "-q", "in.seal", "--accept-context", "--key", ONE];
     service.mock.faults().add(throttle(Some(1))).unwrap();
@@ -244,8 +237,8 @@ fn a_rate_limit_is_waited_out() {
         }),
         ..Settings::default()
     }));
-    service.place.write("a", "1");
-    service.place.write("b", "2");
+    service.write("a", "1");
+    service.write("b", "2");
     service.ok(&["encrypt", "-q", "a", "b", "--key", ONE]);
     service.ok(&["verify", "-q", "a.seal", "b.seal", "--key", ONE]);
 }
@@ -253,13 +246,13 @@ fn a_rate_limit_is_waited_out() {
 #[test]
 fn slots_move_between_keys_of_the_service_without_the_data() {
     let service = sealed_for(&[ONE]);
-    let before = service.place.read("in.seal");
+    let before = service.read("in.seal");
     let rewrap = ["rewrap", "in.seal", "--accept-context", "--key", ONE, "--to", TWO];
     let calls = service.calls_of(|| _ = service.ok(&rewrap));
     assert!(calls.contains(&("ReEncrypt".to_owned(), None)), "{calls:?}");
     assert!(!calls.iter().any(|(name, _)| name == "Encrypt"), "{calls:?}");
     assert!(!opens(&service, "in.seal", ONE) && opens(&service, "in.seal", TWO));
-    assert!(service.place.read("in.seal")[common::PAYLOAD..] == before[common::PAYLOAD..]);
+    assert!(service.read("in.seal")[common::PAYLOAD..] == before[common::PAYLOAD..]);
     assert!(service.ok(&rewrap).stderr.contains("unchanged (already)"));
 }
 
@@ -337,7 +330,7 @@ fn slots_of_other_keys_stay() {
 #[test]
 fn a_key_that_is_disabled_loses_and_keeps_no_slot_unseen() {
     let service = sealed_for(&["local:default", TWO]);
-    let before = service.place.read("in.seal");
+    let before = service.read("in.seal");
     service.admin("DisableKey", &json!({ "KeyId": service.arn("alias/two") }));
     let rewrap = ["rewrap", "in.seal", "--accept-context", "--key", "local:default"];
     let rebind = ["--key", TWO, "--set-context", "tenant=red", "--drop-unreachable"];
@@ -348,7 +341,7 @@ fn a_key_that_is_disabled_loses_and_keeps_no_slot_unseen() {
         4,
         &["alias/none"],
     );
-    assert!(service.place.read("in.seal") == before);
+    assert!(service.read("in.seal") == before);
     // By its name it can be removed.
     let slot = format!("aws-kms:{}", service.arn("alias/two"));
     service.ok(&[&rewrap[..], &["--remove", &slot]].concat());
@@ -401,7 +394,7 @@ fn an_outage_in_the_middle_of_many_rewraps_is_gone_on_from() {
     let service = Service::new();
     let names: Vec<_> = (0..OBJECTS).map(|number| format!("{number:02}")).collect();
     for name in &names {
-        service.place.write(name, name);
+        service.write(name, name);
     }
     let inputs: Vec<_> = names.iter().map(String::as_str).collect();
     service.ok(&[&["encrypt", "-q", "--key", ONE], &inputs[..]].concat());
@@ -409,16 +402,9 @@ fn an_outage_in_the_middle_of_many_rewraps_is_gone_on_from() {
     let objects: Vec<_> = names.iter().map(|name| format!("{name}.seal")).collect();
     let objects: Vec<_> = objects.iter().map(String::as_str).collect();
     let rewrap = [&["rewrap", "--key", ONE, "--to", TWO], &objects[..]].concat();
-    let error = InjectedError {
-        kind: "KMSInternalException".to_owned(),
-        message: None,
-        status: None,
-    };
     let fault = service.mock.faults().add(Fault {
-        op: Some("ReEncrypt".to_owned()),
         skip_first: 7,
-        error: Some(error),
-        ..Fault::default()
+        ..failing("ReEncrypt", "KMSInternalException")
     });
     let run = service.fails(&rewrap, 5, &["12 more inputs not begun", "7 of 20 are as asked for"]);
     assert_eq!(run.stderr.matches("rewrapped ").count(), 7, "{run:?}");
@@ -439,7 +425,7 @@ fn an_outage_in_the_middle_of_many_rewraps_is_gone_on_from() {
 #[test]
 fn what_is_missing_of_the_settings_is_named_soon() {
     let service = Service::new();
-    service.place.write("in", "secret");
+    service.write("in", "secret");
     let start = Instant::now();
     let mut command = service.command(&["encrypt", "in", "--key", ONE]);
     let run = common::Run::from(command.env_remove("AWS_REGION").output().unwrap());
@@ -452,6 +438,6 @@ fn what_is_missing_of_the_settings_is_named_soon() {
     let run = common::Run::from(command.output().unwrap());
     run.failed(1, &["credentials"]);
     assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
-    assert_eq!(service.place.names(), ["in"]);
+    assert_eq!(service.names(), ["in"]);
     assert_eq!(service.run(&["encrypt", "in", "--key", "aws-kms:x"]).code, Some(2));
 }

@@ -11,7 +11,6 @@
 use hyper::header::{AUTHORIZATION, DATE, HeaderMap};
 
 use crate::error::KmsError;
-use crate::wire::bad_request;
 
 /// The parts of the header that the mock uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +87,7 @@ fn scope(credential: &str) -> Result<Credential<'_>, KmsError> {
         ));
     }
     if service != "kms" {
-        return Err(bad_request(
+        return Err(KmsError::new(
             "InvalidSignatureException",
             "Credential should be scoped to correct service: 'kms'.",
         ));
@@ -97,11 +96,11 @@ fn scope(credential: &str) -> Result<Credential<'_>, KmsError> {
 }
 
 fn missing() -> KmsError {
-    bad_request("MissingAuthenticationTokenException", "Missing Authentication Token")
+    KmsError::new("MissingAuthenticationTokenException", "Missing Authentication Token")
 }
 
 fn incomplete(message: &str) -> KmsError {
-    bad_request("IncompleteSignatureException", message)
+    KmsError::new("IncompleteSignatureException", message)
 }
 
 #[cfg(test)]

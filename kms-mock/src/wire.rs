@@ -75,7 +75,7 @@ fn content_type(headers: &HeaderMap) -> Result<(), KmsError> {
     if essence.eq_ignore_ascii_case(JSON) {
         return Ok(());
     }
-    Err(bad_request(
+    Err(KmsError::new(
         "SerializationException",
         "The Content-Type must be application/x-amz-json-1.1.",
     ))
@@ -88,7 +88,7 @@ fn target(headers: &HeaderMap) -> Result<Operation, KmsError> {
         .unwrap_or_default();
     match target.strip_prefix("TrentService.") {
         Some(name) => Operation::from_name(name),
-        None => Err(bad_request(
+        None => Err(KmsError::new(
             "UnknownOperationException",
             "The X-Amz-Target must be TrentService.<operation>.",
         )),
@@ -154,10 +154,6 @@ pub(crate) fn loud(headers: &mut HeaderMap) {
         SERVER,
         HeaderValue::from_static(concat!("kms-mock/", env!("CARGO_PKG_VERSION"))),
     );
-}
-
-pub(crate) fn bad_request(kind: &str, message: &str) -> KmsError {
-    refusal(kind, message, StatusCode::BAD_REQUEST)
 }
 
 fn refusal(kind: &str, message: &str, status: StatusCode) -> KmsError {

@@ -2,17 +2,25 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
+use std::ops::Deref;
 
-use sealstone_kms_mock::{Audit, MockKms, MockKmsBuilder};
+use sealstone_kms_mock::{Fault, InjectedError, MockKms, MockKmsBuilder};
 use serde_json::Value;
 
-use super::{Place, Run};
+use super::Place;
 
-/// A directory, and a key service with the keys `alias/one` and `alias/two`.
+/// A directory whose program finds a key service with the keys `alias/one` and `alias/two`.
 pub struct Service {
-    pub place: Place,
+    place: Place,
     pub mock: MockKms,
+}
+
+impl Deref for Service {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
 }
 
 pub const ONE: &str = "aws-kms:alias/one";
@@ -24,38 +32,16 @@ impl Service {
     }
 
     pub fn with(builder: MockKmsBuilder) -> Self {
-        let builder = builder.key("alias/one").key("alias/two").audit(Audit::Memory);
-        Self {
-            place: Place::new(),
-            mock: builder.start().unwrap(),
-        }
-    }
-
-    /// The program, with the settings that every AWS tool reads.
-    pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.place.command(args);
-        command
-            .env("AWS_ENDPOINT_URL_KMS", self.mock.endpoint())
-            .env("AWS_REGION", self.mock.region())
-            .env("AWS_ACCESS_KEY_ID", "AKIATESTS")
-            .env("AWS_SECRET_ACCESS_KEY", "not a secret");
-        command
-    }
-
-    pub fn run(&self, args: &[&str]) -> Run {
-        Run::from(self.command(args).output().unwrap())
-    }
-
-    pub fn ok(&self, args: &[&str]) -> Run {
-        let run = self.run(args);
-        assert_eq!(run.code, Some(0), "{args:?}: {run:?}");
-        run
-    }
-
-    pub fn fails(&self, args: &[&str], code: i32, words: &[&str]) -> Run {
-        let run = self.run(args);
-        run.failed(code, words);
-        run
+        let mock = builder.key("alias/one").key("alias/two").start().unwrap();
+        let mut place = Place::new();
+        // What every AWS tool reads.
+        place.environment = vec![
+            ("AWS_ENDPOINT_URL_KMS", mock.endpoint()),
+            ("AWS_REGION", mock.region().to_owned()),
+            ("AWS_ACCESS_KEY_ID", "AKIATESTS".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "not a secret".to_owned()),
+        ];
+        Self { place, mock }
     }
 
     /// The key ARN of an alias.
@@ -95,5 +81,18 @@ impl Service {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 "), "{operation}: {answer}");
         serde_json::from_str(body).unwrap_or(Value::Null)
+    }
+}
+
+/// Errors of this kind in the place of answers of an operation.
+pub fn failing(operation: &str, kind: &str) -> Fault {
+    Fault {
+        op: Some(operation.to_owned()),
+        error: Some(InjectedError {
+            kind: kind.to_owned(),
+            message: None,
+            status: None,
+        }),
+        ..Fault::default()
     }
 }

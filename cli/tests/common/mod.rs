@@ -32,6 +32,8 @@ pub const CHUNKS: usize = PAYLOAD + 56;
 /// A directory with a key ring of its own, where the program runs.
 pub struct Place {
     dir: TempDir,
+    /// What the program has in its environment besides.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 /// What a run gave.
@@ -48,7 +50,10 @@ impl Place {
         // Key ring, lock and the like stay out of the way of the tests that list the directory.
         fs::create_dir(dir.path().join("home")).unwrap();
         fs::create_dir(dir.path().join("work")).unwrap();
-        Self { dir }
+        Self {
+            dir,
+            environment: Vec::new(),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -89,6 +94,7 @@ impl Place {
             .env("HOME", self.dir.path().join("home"))
             .env("TERM", "xterm")
             .env("SEALSTONE_KEYRING", self.ring())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
