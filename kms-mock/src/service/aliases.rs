@@ -1,6 +1,7 @@
 //! Aliases: names of keys that can be turned to other keys.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::input::{Checks, Input};
 use super::lookup::require_customer;
@@ -81,11 +82,7 @@ struct AliasEntry {
 
 impl Service {
     pub(super) fn create_alias(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
-        let input: NameAndTarget = exchange.input()?;
-        let alias = input.alias_name.unwrap_or_default();
-        check_own(&alias)?;
-        let target = self.id_of(exchange, &input.target_key_id.unwrap_or_default())?;
-        exchange.findings.resources.push(self.alias_arn(&alias));
+        let (alias, target) = self.alias_and_target(exchange)?;
         let now = exchange.now;
         self.store.change(now, |state| {
             if state.aliases.contains_key(&alias) {
@@ -106,11 +103,7 @@ impl Service {
     }
 
     pub(super) fn update_alias(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
-        let input: NameAndTarget = exchange.input()?;
-        let alias = input.alias_name.unwrap_or_default();
-        check_own(&alias)?;
-        let target = self.id_of(exchange, &input.target_key_id.unwrap_or_default())?;
-        exchange.findings.resources.push(self.alias_arn(&alias));
+        let (alias, target) = self.alias_and_target(exchange)?;
         let now = exchange.now;
         self.store.change(now, |state| {
             let key = state.key_mut(target).ok_or_else(|| self.no_such_key(target))?;
@@ -121,6 +114,16 @@ impl Service {
             entry.updated = now;
             Ok(())
         })
+    }
+
+    /// The alias that is to be made or turned, and the key that it is to name.
+    fn alias_and_target(&self, exchange: &mut Exchange<'_>) -> Result<(String, Uuid), KmsError> {
+        let input: NameAndTarget = exchange.input()?;
+        let alias = input.alias_name.unwrap_or_default();
+        check_own(&alias)?;
+        let target = self.id_of(exchange, &input.target_key_id.unwrap_or_default())?;
+        exchange.findings.resources.push(self.alias_arn(&alias));
+        Ok((alias, target))
     }
 
     pub(super) fn delete_alias(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
