@@ -1,0 +1,168 @@
+//! Ranges of 1 B, 4 KiB and 1 MiB, at random places and one after the other: of a file in the page cache, and of a
+//! source that takes 20 ms for each fetch. Times are for one range.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{self, Seek, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use fast_floe::random_access::Reader;
+use sealstone::{Decryptor, Encryptor, ReadAt};
+use sealstone_benches::setup::{self, parameters, some_of};
+
+const LEN: usize = 64 << 20;
+const LENS: [usize; 3] = [4096, 1, 1 << 20];
+const LATENCY: Duration = Duration::from_millis(20);
+/// The length of a chunk of ours, of cobblestone's, and of fast-floe's segments here.
+const CHUNK: u32 = 16 * 1024;
+
+/// Reads the range from an offset on into a buffer of its length.
+type Read<'a> = Box<dyn FnMut(&mut [u8], u64) + 'a>;
+
+/// Where ranges begin: multiples of their length in order, or anywhere.
+struct Offsets {
+    random: bool,
+    state: u64,
+    len: u64,
+}
+
+impl Offsets {
+    fn next(&mut self) -> u64 {
+        let places = LEN as u64 - self.len + 1;
+        if self.random {
+            self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (self.state >> 16) % places
+        } else {
+            self.state = (self.state + self.len) % places;
+            self.state
+        }
+    }
+}
+
+fn stored(object: &[u8]) -> File {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(object).expect("written");
+    // For readers that begin where the file's cursor is.
+    file.rewind().expect("a file");
+    file
+}
+
+fn cached(criterion: &mut Criterion) {
+    let plaintext = setup::plaintext(LEN);
+    let key = setup::raw_key();
+    let ours = stored(&Encryptor::new(key.clone()).seal(&plaintext).expect("sealed"));
+    let ours = Decryptor::new(key).range_reader(ours).expect("opened");
+
+    let floe_key = fast_floe::Key::from_bytes([7; 32]);
+    let segments = fast_floe::Parameters::with_segment_length(CHUNK).expect("a segment's length");
+    let floe = stored(&fast_floe::encrypt(&floe_key, b"", segments, &plaintext).expect("sealed"));
+    let mut floe = Reader::new(floe, &floe_key, b"").expect("opened");
+
+    let cobble_key = cobblestone::Key256::from_bytes(&[7; 32]);
+    let cobble = stored(&cobblestone::encrypt(&cobble_key, b"", &plaintext).expect("sealed"));
+    let mut cobble = cobblestone::RandomAccessDecryptor::new(&cobble_key, b"", cobble).expect("opened");
+
+    let mut readers: Vec<(&str, Read<'_>)> = vec![
+        (
+            "sealstone",
+            Box::new(|buffer, offset| {
+                assert_eq!(ours.read_at(buffer, offset).expect("read"), buffer.len());
+            }),
+        ),
+        (
+            "fast-floe",
+            Box::new(|buffer, offset| {
+                let end = offset + buffer.len() as u64;
+                assert_eq!(floe.read_range_into(offset..end, buffer).expect("read"), buffer.len());
+            }),
+        ),
+        (
+            "cobblestone",
+            Box::new(|buffer, offset| cobble.read_exact_at(buffer, offset).expect("read")),
+        ),
+    ];
+    for len in some_of(&LENS) {
+        for (order, random) in [("random", true), ("sequential", false)] {
+            for (tool, read) in &mut readers {
+                let mut group = criterion.benchmark_group(format!("range/{order}, cached file"));
+                group.throughput(Throughput::Elements(1));
+                let mut offsets = Offsets {
+                    random,
+                    state: 1,
+                    len: len as u64,
+                };
+                let mut buffer = vec![0; len];
+                let (first, len) = (offsets.next(), buffer.len());
+                read(&mut buffer, first);
+                let start = usize::try_from(first).expect("within the plaintext");
+                assert!(buffer == plaintext[start..start + len], "{tool} reads the plaintext");
+                let case = parameters(&[("range_bytes", &len), ("bytes", &LEN), ("chunk_bytes", &CHUNK)]);
+                group.bench_function(BenchmarkId::new(*tool, case), |bencher| {
+                    bencher.iter(|| {
+                        read(&mut buffer, offsets.next());
+                        black_box(&buffer);
+                    });
+                });
+                group.finish();
+            }
+        }
+    }
+}
+
+/// Far away: each read costs 20 ms, whatever its length.
+struct Far {
+    object: Vec<u8>,
+    fetches: AtomicU64,
+}
+
+impl ReadAt for Far {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.fetches.fetch_add(1, Ordering::Relaxed);
+        sleep(LATENCY);
+        self.object.read_at(buffer, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.object.size()
+    }
+}
+
+fn far(criterion: &mut Criterion) {
+    let plaintext = setup::plaintext(LEN);
+    let key = setup::raw_key();
+    let object = Encryptor::new(key.clone()).seal(&plaintext).expect("sealed");
+    let far = Far {
+        object,
+        fetches: AtomicU64::new(0),
+    };
+    let reader = Decryptor::new(key).range_reader(&far).expect("opened");
+    let mut group = criterion.benchmark_group("range/random, 20 ms away");
+    group.throughput(Throughput::Elements(1));
+    for len in some_of(&LENS) {
+        let mut offsets = Offsets {
+            random: true,
+            state: 1,
+            len: len as u64,
+        };
+        let mut buffer = vec![0; len];
+        let before = far.fetches.load(Ordering::Relaxed);
+        reader.read_at(&mut buffer, offsets.next()).expect("read");
+        let fetches = far.fetches.load(Ordering::Relaxed) - before;
+        assert_eq!(fetches, 1, "a range is one fetch");
+        let case = parameters(&[
+            ("range_bytes", &len),
+            ("latency_ms", &LATENCY.as_millis()),
+            ("fetches", &fetches),
+        ]);
+        group.bench_function(BenchmarkId::new("sealstone", case), |bencher| {
+            bencher.iter(|| reader.read_at(&mut buffer, offsets.next()).expect("read"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group! { name = benches; config = setup::criterion(); targets = cached, far }
+criterion_main!(benches);
