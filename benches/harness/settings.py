@@ -1,5 +1,6 @@
 """What a run is asked to do, and what it has to say besides figures."""
 
+import argparse
 import dataclasses
 import os
 import pathlib
@@ -9,6 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
+UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Settings:
     def for_quick(cls, **changes):
         """Settings of a run that takes a minute and shows that all works."""
         small = cls(
-            bytes=32 * MIB, peer_bytes=32 * MIB, memory_bytes=GIB, turns=2, peer_turns=2, starts=3, quick=True
+            bytes=32 * MIB, peer_bytes=16 * MIB, memory_bytes=GIB, turns=2, peer_turns=1, starts=3, quick=True
         )
         return dataclasses.replace(small, **changes)
 
@@ -60,3 +62,18 @@ class Settings:
             "authenticates": authenticates,
             "threads": threads,
         }
+
+
+def size(text):
+    """Bytes, of an argument such as 64M."""
+    digits, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
+    if not digits.isdigit() or unit not in UNITS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: it is a number, alone or with K, M or G")
+    return int(digits) * UNITS[unit]
+
+
+def count(text):
+    """A number of an argument, 1 or more."""
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+    return int(text)
