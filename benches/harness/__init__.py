@@ -1,0 +1,1 @@
+"""What measures whole processes, and what becomes of the figures."""

@@ -1,0 +1,303 @@
+"""The command-line peers: how each is installed, what it authenticates, and its command lines.
+
+Every key is random, and the tool reads it from a file or from its environment, where it has such a way. Where a tool
+makes a key of a passphrase, it is told to do so cheaply if it can be: bytes are measured here.
+"""
+
+import os
+import pathlib
+import secrets
+import shutil
+import subprocess
+
+from .measure import Failed, check_runs
+from .places import remove
+
+# What nobody can install, or what is no process from file to file.
+NO_PEERS = {
+    "sio of MinIO": "Debian has no package of it",
+    "gocryptfs": "a file system: its work is done in a daemon, and not in a process from file to file",
+}
+
+
+class Peer:
+    """A tool, with keys of its own in a directory.
+
+    `encrypt`, `decrypt` and `to_pipe` (decrypts to standard output) are command lines; `filter` encrypts standard input
+    to standard output, where the tool can do that.
+    """
+
+    name = program = debian = crate = authenticates = threads = ""
+    version_command = ("--version",)
+    environment = {}
+    filter = None
+
+    def __init__(self, path, place):
+        self.path = path
+        self.home = place / self.name
+        self.home.mkdir(mode=0o700)
+        self.make_keys()
+
+    def make_keys(self):
+        self.secret = self.home / "secret"
+        self.secret.write_text(secrets.token_hex(32))
+
+    def version(self):
+        return check_runs(self.path, *self.version_command).strip().splitlines()[0].strip()
+
+    def before_encrypt(self, sealed):
+        remove(sealed)
+
+    def before_decrypt(self, opened):
+        remove(opened)
+
+    def object_file(self, sealed):
+        """The file with the sealed bytes."""
+        return sealed
+
+    def opened_file(self, opened, plain):
+        return opened
+
+    def close(self):
+        """Ends what the tool left running."""
+
+
+class Age(Peer):
+    name = program = debian = "age"
+    authenticates = "AEAD per 64 KiB chunk"
+    threads = "1"
+    keygen = "age-keygen"
+
+    def make_keys(self):
+        self.identity, self.recipient = self.home / "identity", self.home / "recipient"
+        keygen = pathlib.Path(self.path).with_name(self.keygen)
+        check_runs(keygen, "-o", self.identity)
+        lines = self.identity.read_text().splitlines()
+        [public] = [line.split(": ")[1] for line in lines if line.startswith("# public key: ")]
+        self.recipient.write_text(public + "\n")
+        self.filter = [self.path, "-R", self.recipient]
+
+    def encrypt(self, plain, sealed):
+        return [*self.filter, "-o", sealed, plain]
+
+    def decrypt(self, sealed, opened):
+        return [self.path, "-d", "-i", self.identity, "-o", opened, sealed]
+
+    def to_pipe(self, sealed):
+        return [self.path, "-d", "-i", self.identity, sealed]
+
+
+class Rage(Age):
+    name = program = crate = "rage"
+    debian = ""
+    keygen = "rage-keygen"
+
+
+class Rclone(Peer):
+    """The crypt backend over a local one. It compares hashes of what it wrote, as it does by default."""
+
+    name = program = debian = "rclone"
+    version_command = ("version",)
+    authenticates = "AEAD per 64 KiB chunk"
+    threads = "several"
+
+    def make_keys(self):
+        secret = subprocess.run([self.path, "obscure", "-"], input=secrets.token_hex(32), capture_output=True, text=True)
+        if secret.returncode != 0:
+            raise Failed(f"rclone obscure: {secret.stderr}")
+        crypt = {"TYPE": "crypt", "REMOTE": self.home, "FILENAME_ENCRYPTION": "off", "PASSWORD": secret.stdout.strip()}
+        self.environment = {f"RCLONE_CONFIG_SEALED_{name}": str(value) for name, value in crypt.items()}
+        self.environment |= {"RCLONE_CONFIG": "/dev/null", "RCLONE_CONFIG_SEALED_DIRECTORY_NAME_ENCRYPTION": "false"}
+
+    def before_encrypt(self, sealed):
+        remove(self.object_file(sealed))
+
+    def object_file(self, sealed):
+        return self.home / f"{sealed.name}.bin"
+
+    def encrypt(self, plain, sealed):
+        return [self.path, "-q", "copyto", plain, f"sealed:{sealed.name}"]
+
+    def decrypt(self, sealed, opened):
+        return [self.path, "-q", "copyto", f"sealed:{sealed.name}", opened]
+
+    def to_pipe(self, sealed):
+        return [self.path, "-q", "--retries", "1", "--low-level-retries", "1", "cat", f"sealed:{sealed.name}"]
+
+
+class Restic(Peer):
+    """A backup of the one file into a new repository, and its restoring. It looks for blobs that it has already, which
+    random bytes have none of; it would compress, which is off."""
+
+    name = program = debian = "restic"
+    version_command = ("version",)
+    authenticates = "AEAD per blob of 0.5 to 8 MiB, SHA-256 of each"
+    threads = "several"
+
+    def make_keys(self):
+        super().make_keys()
+        self.environment = {"RESTIC_PASSWORD_FILE": str(self.secret), "RESTIC_COMPRESSION": "off"}
+
+    def before_encrypt(self, sealed):
+        remove(sealed)
+        check_runs(self.path, *self.repository(sealed), "init", environment=self.environment)
+
+    def object_file(self, sealed):
+        packs = [path for path in (sealed / "data").rglob("*") if path.is_file()]
+        return max(packs, key=lambda path: path.stat().st_size)
+
+    def opened_file(self, opened, plain):
+        return opened / plain.relative_to("/")
+
+    def encrypt(self, plain, sealed):
+        self.plain = plain
+        return [self.path, *self.repository(sealed), "backup", plain]
+
+    def decrypt(self, sealed, opened):
+        return [self.path, *self.repository(sealed), "restore", "latest", "--target", opened]
+
+    def to_pipe(self, sealed):
+        return [self.path, *self.repository(sealed), "dump", "latest", self.plain]
+
+    def repository(self, sealed):
+        return ["-q", "--no-cache", "-r", sealed]
+
+
+class OpenSsl(Peer):
+    name = "openssl enc"
+    program = debian = "openssl"
+    version_command = ("version",)
+    authenticates = "nothing (AES-256-CTR)"
+    threads = "1"
+
+    def make_keys(self):
+        super().make_keys()
+        self.filter = [self.path, "enc", "-aes-256-ctr", "-pbkdf2", "-pass", f"file:{self.secret}"]
+
+    def encrypt(self, plain, sealed):
+        return [*self.filter, "-in", plain, "-out", sealed]
+
+    def decrypt(self, sealed, opened):
+        return [*self.filter, "-d", "-in", sealed, "-out", opened]
+
+    def to_pipe(self, sealed):
+        return [*self.filter, "-d", "-in", sealed]
+
+
+class Gpg(Peer):
+    name = program = "gpg"
+    debian = "gnupg"
+    authenticates = "MDC (SHA-1, encrypted) at the end"
+    threads = "1"
+
+    def make_keys(self):
+        super().make_keys()
+        batch = ["-q", "--homedir", self.home, "--batch", "--pinentry-mode", "loopback"]
+        self.options = [*batch, "--passphrase-file", self.secret]
+        cheap = ["--s2k-mode", "3", "--s2k-count", "1024"]
+        self.filter = [self.path, *self.options, "--cipher-algo", "AES256", "--compress-algo", "none", *cheap, "-c"]
+
+    def encrypt(self, plain, sealed):
+        return [*self.filter[:-1], "-o", sealed, "-c", plain]
+
+    def decrypt(self, sealed, opened):
+        return [self.path, *self.options, "-o", opened, "-d", sealed]
+
+    def to_pipe(self, sealed):
+        return [self.path, *self.options, "-d", sealed]
+
+    def close(self):
+        subprocess.run(["gpgconf", "--homedir", self.home, "--kill", "all"], capture_output=True)
+
+
+class SevenZip(Peer):
+    """Stores without compression. Its passphrase stands on the command line: else it asks a terminal."""
+
+    name = "7z"
+    program = "7zz"
+    debian = "7zip"
+    version_command = ()
+    authenticates = "nothing (AES-256-CBC; CRC-32 at the end)"
+    threads = "1"
+
+    def make_keys(self):
+        self.options = ["-bso0", "-bsp0", f"-p{secrets.token_hex(32)}"]
+
+    def version(self):
+        return super().version().split(" : ")[0]
+
+    def object_file(self, sealed):
+        return sealed.with_name(f"{sealed.name}.7z")
+
+    def before_encrypt(self, sealed):
+        remove(self.object_file(sealed))
+
+    def opened_file(self, opened, plain):
+        return opened / plain.name
+
+    def encrypt(self, plain, sealed):
+        return [self.path, "a", "-mx0", *self.options, self.object_file(sealed), plain]
+
+    def decrypt(self, sealed, opened):
+        return [self.path, "x", *self.options, f"-o{opened}", self.object_file(sealed)]
+
+    def to_pipe(self, sealed):
+        return [self.path, "x", "-so", *self.options, self.object_file(sealed)]
+
+
+KINDS = [Age, Rage, Rclone, Restic, OpenSsl, Gpg, SevenZip]
+
+
+def find(settings, place):
+    """The peers that are there, with keys in `place`. Those that are not are installed, or left out."""
+    for name, why in NO_PEERS.items():
+        settings.leave_out(name, why)
+    peers = []
+    for kind in KINDS:
+        path = find_program(kind, settings)
+        if path is None:
+            continue
+        try:
+            peer = kind(path, place)
+            version = peer.version()
+        except Failed as error:
+            settings.leave_out(kind.name, str(error))
+            continue
+        package = f"Debian {kind.debian}" if kind.debian else f"crate {kind.crate}"
+        settings.used(kind.name, version, "command line", package, kind.authenticates, kind.threads)
+        peers.append(peer)
+    return peers
+
+
+def find_program(kind, settings):
+    """The path of a peer's program; None, and a note of why, if it is missing and stays so."""
+    places = os.pathsep.join([str(settings.tools_dir / "bin"), os.environ.get("PATH", os.defpath)])
+    if (path := shutil.which(kind.program, path=places)) is None:
+        if not settings.install:
+            how = f"apt-get install {kind.debian}" if kind.debian else f"cargo install {kind.crate}"
+            settings.leave_out(kind.name, f"not installed; `--install` does `{how}`")
+            return None
+        why = install(kind, settings)
+        if (path := shutil.which(kind.program, path=places)) is None:
+            settings.leave_out(kind.name, f"could not be installed: {why}")
+    return path
+
+
+def install(kind, settings):
+    """Installs a peer; gives the reason if that fails."""
+    try:
+        if kind.crate:
+            check_runs("cargo", "install", "--quiet", "--locked", "--root", settings.tools_dir, kind.crate)
+        else:
+            install_debian(kind.debian)
+    except (Failed, OSError) as error:
+        return str(error)
+    return f"its package brings no {kind.program}"
+
+
+def install_debian(package):
+    if os.geteuid() != 0:
+        raise Failed("only root can install a package of the system")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    check_runs("apt-get", "update", environment=quiet)
+    check_runs("apt-get", "install", "-y", "--no-install-recommends", package, environment=quiet)

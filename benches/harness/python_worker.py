@@ -1,0 +1,133 @@
+"""Seals and opens in memory with a Python package, and prints what that took, as JSON.
+
+    python_worker.py PACKAGE BYTES TURNS
+
+Run by the Python of an environment that has the packages. Times are in seconds, of one thread. The last step opens what
+has one bit flipped in its middle byte.
+"""
+
+import io
+import json
+import logging
+import os
+import sys
+import time
+
+CHUNK = 64 * 1024
+STREAM = 1024 * 1024
+
+
+class Tink:
+    """Streaming AEAD, AES256-GCM-HKDF in segments of 1 MiB."""
+
+    def __init__(self):
+        import tink
+        from tink import streaming_aead
+
+        streaming_aead.register()
+        template = streaming_aead.streaming_aead_key_templates.AES256_GCM_HKDF_1MB
+        self.primitive = tink.new_keyset_handle(template).primitive(streaming_aead.StreamingAead)
+
+    def seal(self, plain):
+        # Closing the stream closes what it writes to.
+        sealed = Kept()
+        with self.primitive.new_encrypting_stream(sealed, b"benches") as stream:
+            for at in range(0, len(plain), STREAM):
+                stream.write(plain[at : at + STREAM])
+        return sealed.bytes
+
+    def open(self, sealed, pieces):
+        with self.primitive.new_decrypting_stream(io.BytesIO(sealed), b"benches") as stream:
+            while piece := stream.read(STREAM):
+                pieces.append(piece)
+
+
+class Kept(io.BytesIO):
+    """Keeps its bytes when it is closed."""
+
+    def close(self):
+        self.bytes = self.getvalue()
+        super().close()
+
+
+class AwsEncryptionSdk:
+    """A raw AES keyring; frames of 4 KiB, AES-256-GCM with key commitment, as it does by default, without its signature."""
+
+    def __init__(self):
+        import aws_encryption_sdk as sdk
+        from aws_cryptographic_material_providers.mpl import AwsCryptographicMaterialProviders, config, models
+
+        # It logs every refusal with a trace; here one is wanted.
+        logging.disable(logging.ERROR)
+        providers = AwsCryptographicMaterialProviders(config=config.MaterialProvidersConfig())
+        raw = models.CreateRawAesKeyringInput(
+            key_namespace="benches",
+            key_name="benches",
+            wrapping_key=os.urandom(32),
+            wrapping_alg=models.AesWrappingAlg.ALG_AES256_GCM_IV12_TAG16,
+        )
+        self.keyring = providers.create_raw_aes_keyring(input=raw)
+        self.algorithm = sdk.Algorithm.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
+        self.client = sdk.EncryptionSDKClient()
+
+    def seal(self, plain):
+        options = {"keyring": self.keyring, "algorithm": self.algorithm}
+        return self.client.encrypt(source=plain, **options)[0]
+
+    def open(self, sealed, pieces):
+        with self.client.stream(source=io.BytesIO(sealed), mode="d", keyring=self.keyring) as stream:
+            while piece := stream.read(STREAM):
+                pieces.append(piece)
+
+
+class PyNacl:
+    """libsodium's secretstream, XChaCha20-Poly1305, in messages of 64 KiB."""
+
+    def __init__(self):
+        from nacl import bindings
+
+        self.nacl = bindings
+        self.key = bindings.crypto_secretstream_xchacha20poly1305_keygen()
+
+    def seal(self, plain):
+        nacl = self.nacl
+        state = nacl.crypto_secretstream_xchacha20poly1305_state()
+        parts = [nacl.crypto_secretstream_xchacha20poly1305_init_push(state, self.key)]
+        for at in range(0, len(plain), CHUNK):
+            last = at + CHUNK >= len(plain)
+            tag = (
+                nacl.crypto_secretstream_xchacha20poly1305_TAG_FINAL
+                if last
+                else nacl.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
+            )
+            message = plain[at : at + CHUNK]
+            parts.append(nacl.crypto_secretstream_xchacha20poly1305_push(state, message, None, tag))
+        return b"".join(parts)
+
+    def open(self, sealed, pieces):
+        nacl = self.nacl
+        state = nacl.crypto_secretstream_xchacha20poly1305_state()
+        at = nacl.crypto_secretstream_xchacha20poly1305_HEADERBYTES
+        step = CHUNK + nacl.crypto_secretstream_xchacha20poly1305_ABYTES
+        nacl.crypto_secretstream_xchacha20poly1305_init_pull(state, sealed[:at], self.key)
+        while at < len(sealed):
+            message, _ = nacl.crypto_secretstream_xchacha20poly1305_pull(state, sealed[at : at + step])
+            pieces.append(message)
+            at += step
+
+
+class Cobblestone:
+    """Cobblestone-256 of cryptography: AES-256-GCM in chunks of 16 KiB."""
+
+    def __init__(self):
+        from cryptography import cobblestone
+
+        self.module, self.key = cobblestone, os.urandom(32)
+
+    def seal(self, plain):
+        raise NotImplementedError
+
+    def open(self, sealed, pieces):
+        raise NotImplementedError
+
+
