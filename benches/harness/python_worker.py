@@ -91,15 +91,13 @@ class PyNacl:
 
     def seal(self, plain):
         nacl = self.nacl
+        final = nacl.crypto_secretstream_xchacha20poly1305_TAG_FINAL
+        between = nacl.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
         state = nacl.crypto_secretstream_xchacha20poly1305_state()
         parts = [nacl.crypto_secretstream_xchacha20poly1305_init_push(state, self.key)]
         for at in range(0, len(plain), CHUNK):
             last = at + CHUNK >= len(plain)
-            tag = (
-                nacl.crypto_secretstream_xchacha20poly1305_TAG_FINAL
-                if last
-                else nacl.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
-            )
+            tag = final if last else between
             message = plain[at : at + CHUNK]
             parts.append(nacl.crypto_secretstream_xchacha20poly1305_push(state, message, None, tag))
         return b"".join(parts)
@@ -110,10 +108,13 @@ class PyNacl:
         at = nacl.crypto_secretstream_xchacha20poly1305_HEADERBYTES
         step = CHUNK + nacl.crypto_secretstream_xchacha20poly1305_ABYTES
         nacl.crypto_secretstream_xchacha20poly1305_init_pull(state, sealed[:at], self.key)
+        tag = None
         while at < len(sealed):
-            message, _ = nacl.crypto_secretstream_xchacha20poly1305_pull(state, sealed[at : at + step])
+            message, tag = nacl.crypto_secretstream_xchacha20poly1305_pull(state, sealed[at : at + step])
             pieces.append(message)
             at += step
+        if tag != nacl.crypto_secretstream_xchacha20poly1305_TAG_FINAL:
+            raise ValueError("the stream was cut")
 
 
 class Cobblestone:
@@ -122,12 +123,64 @@ class Cobblestone:
     def __init__(self):
         from cryptography import cobblestone
 
-        self.module, self.key = cobblestone, os.urandom(32)
+        self.module, self.key = cobblestone, cobblestone.Cobblestone256Encryptor.generate_key()
 
     def seal(self, plain):
-        raise NotImplementedError
+        encryptor = self.module.Cobblestone256Encryptor(self.key, b"benches")
+        parts = [encryptor.update(plain[at : at + STREAM]) for at in range(0, len(plain), STREAM)]
+        return b"".join([*parts, encryptor.finalize()])
 
     def open(self, sealed, pieces):
-        raise NotImplementedError
+        decryptor = self.module.Cobblestone256Decryptor(self.key, b"benches")
+        for at in range(0, len(sealed), STREAM):
+            pieces.append(decryptor.update(sealed[at : at + STREAM]))
+        pieces.append(decryptor.finalize())
 
 
+PACKAGES = {
+    "tink": Tink,
+    "aws-encryption-sdk": AwsEncryptionSdk,
+    "pynacl": PyNacl,
+    "cryptography": Cobblestone,
+}
+
+
+def main(package, size, turns):
+    tool = PACKAGES[package]()
+    plain = os.urandom(size)
+    seal_seconds, open_seconds = [], []
+    for turn in range(turns + 1):
+        start = time.perf_counter()
+        sealed = tool.seal(plain)
+        middle = time.perf_counter()
+        pieces = []
+        tool.open(sealed, pieces)
+        end = time.perf_counter()
+        if b"".join(pieces) != plain:
+            raise SystemExit(f"{package}: what was opened is not what was sealed")
+        # The first turn warms up.
+        if turn > 0:
+            seal_seconds.append(middle - start)
+            open_seconds.append(end - middle)
+    refused, unverified = open_damaged(tool, plain, sealed)
+    print(json.dumps({"seal": seal_seconds, "open": open_seconds, "refused": refused, "unverified_bytes": unverified}))
+
+
+def open_damaged(tool, plain, sealed):
+    """Whether it was refused, and how many bytes came out at or behind the first wrong one."""
+    damaged = bytearray(sealed)
+    damaged[len(damaged) // 2] ^= 1
+    pieces, refused = [], False
+    try:
+        tool.open(bytes(damaged), pieces)
+    # Each package has exceptions of its own.
+    except Exception:
+        refused = True
+    out = b"".join(pieces)
+    if plain.startswith(out):
+        return refused, 0
+    return refused, len(out) - next(at for at, byte in enumerate(out) if at >= len(plain) or byte != plain[at])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
