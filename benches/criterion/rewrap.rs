@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use sealstone::{ATTACHED_LEN, Decryptor, Encryptor, KeyRing, Rewrap, SlotChoice};
+use sealstone::{Decryptor, Encryptor, KeyRing, Rewrap, SlotChoice};
 use sealstone_benches::setup::{self, parameters, some_of};
 
 const SIZES: [u64; 4] = [1_000_000, 1_000_000_000, 10_000_000_000, 100_000_000_000];
@@ -43,12 +43,12 @@ fn places() -> Vec<(&'static str, PathBuf)> {
     places
 }
 
-/// A header, and room for the payload of `bytes` bytes of plaintext.
+/// A header and the payload's beginning, and room for the payload of `bytes` bytes of plaintext.
 fn object(directory: &Path, key: &Arc<KeyRing>, bytes: u64) -> File {
     let encryptor = Encryptor::new(key.clone());
     let sealed = encryptor.seal(b"").expect("sealed");
     let mut file = tempfile::tempfile_in(directory).expect("a file");
-    file.write_all(&sealed[..ATTACHED_LEN]).expect("written");
+    file.write_all(&sealed).expect("written");
     file.set_len(encryptor.object_len(bytes).expect("an object's length"))
         .expect("a sparse file");
     file

@@ -9,6 +9,7 @@ use aead_stream::{DecryptorBE32, EncryptorBE32};
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::KeyInit;
 use age::x25519::Identity;
+use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fast_floe::Parameters;
 use fast_floe::low_level::{start_decryption, start_encryption};
@@ -97,6 +98,15 @@ fn our_size(criterion: &mut Criterion, tool: &str, backend: Backend, bytes: usiz
     timed(criterion, "write", tool, case, || {
         let mut writer = encryptor.writer(io::sink()).expect("a raw key");
         poured(&mut writer, &plain);
+        writer.finish().expect("finished");
+    });
+    let shared = Bytes::from(plain);
+    timed(criterion, "write bytes", tool, case, || {
+        let mut writer = encryptor.writer(io::sink()).expect("a raw key");
+        for start in (0..bytes).step_by(PIECE) {
+            let piece = shared.slice(start..bytes.min(start + PIECE));
+            writer.write_bytes(piece).expect("written");
+        }
         writer.finish().expect("finished");
     });
     let mut piece = vec![0; PIECE];

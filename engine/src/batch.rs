@@ -30,10 +30,10 @@ pub(crate) const fn batch_memory(layout: Layout) -> usize {
     chunks_per_batch(layout) * (layout.chunk_len() + layout.sealed_chunk_len())
 }
 
-/// Plaintext of consecutive chunks.
-pub(crate) struct PlainBatch {
+/// Plaintext of consecutive chunks: in a pooled buffer, or where the caller has it.
+pub(crate) struct PlainBatch<P = Slab> {
     pub(crate) first: ChunkIndex,
-    pub(crate) plain: Slab,
+    pub(crate) plain: P,
     /// Whether the last chunk is the payload's final one. If not, all chunks are full.
     pub(crate) ends: bool,
 }

@@ -61,6 +61,22 @@ impl Chunker {
         self.take(self.batch_len(), spare()).map(Some)
     }
 
+    /// Gives indices to the complete chunks at the front of `available` bytes that follow, at most a batch of them, to be
+    /// sealed where they are: the first index, and their length in bytes. `None` if bytes are pending, which come first,
+    /// or if there are too few to be worth more than being gathered.
+    ///
+    /// # Errors
+    /// [`Error::ObjectTooLarge`].
+    pub(crate) fn claim(&mut self, available: usize) -> Result<Option<(ChunkIndex, usize)>> {
+        /// Shorter runs would have sinks called too often.
+        const FEWEST_BYTES: usize = 64 * 1024;
+        let len = available.min(self.batch_len()) / self.layout.chunk_len() * self.layout.chunk_len();
+        if !self.pending.is_empty() || len < FEWEST_BYTES {
+            return Ok(None);
+        }
+        self.assign(len).map(|first| Some((first, len)))
+    }
+
     /// The complete chunks that are pending, if there are any. A partial chunk stays.
     ///
     /// # Errors
@@ -91,11 +107,7 @@ impl Chunker {
 
     /// Takes the first `len` pending bytes, whole chunks; the rest is moved into `next_buffer`.
     fn take(&mut self, len: usize, mut next_buffer: Slab) -> Result<PlainBatch> {
-        let first = self.next.ok_or(Error::ObjectTooLarge)?;
-        let chunks = (len / self.layout.chunk_len()) as u64;
-        first.advance(chunks - 1)?;
-        check_len(self.layout, first, len)?;
-        self.next = first.advance(chunks).ok();
+        let first = self.assign(len)?;
         next_buffer.truncate(0);
         next_buffer.append(&self.pending[len..]);
         let mut plain = mem::replace(&mut self.pending, next_buffer);
@@ -105,6 +117,16 @@ impl Chunker {
             plain,
             ends: false,
         })
+    }
+
+    /// The index of the first of the whole chunks that the next `len` bytes are; those of all are given out with it.
+    fn assign(&mut self, len: usize) -> Result<ChunkIndex> {
+        let first = self.next.ok_or(Error::ObjectTooLarge)?;
+        let chunks = (len / self.layout.chunk_len()) as u64;
+        first.advance(chunks - 1)?;
+        check_len(self.layout, first, len)?;
+        self.next = first.advance(chunks).ok();
+        Ok(first)
     }
 }
 
@@ -335,6 +357,21 @@ mod tests {
     }
 
     #[test]
+    fn claimed_and_gathered_chunks_are_numbered_together() {
+        let mut chunker = Chunker::new(layout());
+        // Too few bytes to be worth it; then as many as a batch has, of whole chunks.
+        assert!(chunker.claim(4 * C - 1).unwrap().is_none());
+        assert_eq!(chunker.claim(4 * C + 1).unwrap(), Some((ChunkIndex::ZERO, 4 * C)));
+        let claimed = chunker.claim(100 * C).unwrap().unwrap();
+        assert_eq!((claimed.0.get(), claimed.1), (4, 16 * C));
+        // What is pending comes first.
+        assert!(chunker.push(&mut [0; C + 1].as_slice(), Slab::default).unwrap().is_none());
+        assert!(chunker.claim(100 * C).unwrap().is_none());
+        assert_eq!(chunker.take_complete().unwrap().unwrap().first.get(), 20);
+        assert_eq!(chunker.finish().unwrap().first.get(), 21);
+    }
+
+    #[test]
     fn the_last_index_is_given_out_once_and_no_index_after_it() {
         let at = |index| Chunker {
             layout: layout(),
@@ -353,6 +390,10 @@ mod tests {
         assert!(matches!(at(MAX_CHUNKS - 1).take_complete(), Err(Error::ObjectTooLarge)));
         assert!(matches!(at(MAX_CHUNKS - 1).finish(), Err(Error::ObjectTooLarge)));
         assert!(matches!(at(MAX_CHUNKS).finish(), Err(Error::ObjectTooLarge)));
+
+        let mut chunker = at(MAX_CHUNKS - 2);
+        chunker.pending = Slab::default();
+        assert!(matches!(chunker.claim(4 * C), Err(Error::ObjectTooLarge)));
     }
 
     #[test]

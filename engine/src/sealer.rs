@@ -1,5 +1,7 @@
 //! Plaintext to sealed chunks. Stateless: which chunks they are is the caller's word, and only `chunker` gives it.
 
+use std::ops::Deref;
+
 use zeroize::Zeroize;
 
 use crate::batch::{BufferPool, PlainBatch, SealedBatch};
@@ -102,19 +104,23 @@ impl Sealer {
         Ok(())
     }
 
-    /// Seals a batch into a pooled buffer and gives the plaintext's buffer back to the pool.
+    /// Seals a batch into a pooled buffer; gives back what holds the plaintext.
     ///
     /// # Errors
     /// As [`Sealer::seal`].
-    pub(crate) fn seal_batch(&self, batch: PlainBatch, buffers: &BufferPool) -> Result<SealedBatch> {
+    pub(crate) fn seal_batch<P: Deref<Target = [u8]>>(
+        &self,
+        batch: PlainBatch<P>,
+        buffers: &BufferPool,
+    ) -> Result<(SealedBatch, P)> {
         let mut sealed = buffers.take(self.sealed_len(batch.plain.len(), batch.ends));
         self.seal(batch.first, &batch.plain, batch.ends, &mut sealed)?;
-        buffers.give_back(batch.plain);
-        Ok(SealedBatch {
+        let sealed = SealedBatch {
             first: batch.first,
             sealed,
             ends: batch.ends,
-        })
+        };
+        Ok((sealed, batch.plain))
     }
 
     #[cfg(test)]

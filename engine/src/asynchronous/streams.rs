@@ -6,7 +6,7 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_core::Stream;
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -112,11 +112,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
                     None => return Poll::Ready(self.machine.finish()),
                 }
             }
-            let mut rest = self.input.as_ref();
-            let submitted = self.machine.push(&mut rest)?;
-            let used = self.input.len() - rest.len();
-            self.input.advance(used);
-            if submitted {
+            if self.machine.push_bytes(&mut self.input)? {
                 self.turn.end();
                 break;
             }

@@ -4,14 +4,18 @@
 //! push -> Chunker -> PlainBatch -> Ordered(Sealer) -> SealedBatch -> next, poll_next
 //! ```
 
+use std::ops::Deref;
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
 
 use crate::batch::{BufferPool, PlainBatch, SealedBatch, Slab, batch_memory};
 use crate::chunker::Chunker;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Ordered};
+use crate::layout::ChunkIndex;
 use crate::progress::Progress;
 use crate::sealer::Sealer;
 
@@ -77,8 +81,41 @@ impl SealMachine {
     /// [`Error::ObjectTooLarge`], [`Error::Cancelled`].
     pub(crate) fn push(&mut self, input: &mut &[u8]) -> Result<bool> {
         let chunker = self.chunker.as_mut().expect("no caller pushes after `finish`");
+        if self.sealing.is_serial()
+            && let Some((first, len)) = chunker.claim(input.len())?
+        {
+            let (plain, rest) = input.split_at(len);
+            *input = rest;
+            return self.seal_here(first, plain).map(|()| true);
+        }
         let batch = chunker.push(input, || self.buffers.take(0))?;
         self.submit(batch)
+    }
+
+    /// [`SealMachine::push`] for a shared buffer, whose complete chunks are sealed where they are.
+    ///
+    /// # Errors
+    /// As [`SealMachine::push`].
+    pub(crate) fn push_bytes(&mut self, input: &mut Bytes) -> Result<bool> {
+        let chunker = self.chunker.as_mut().expect("no caller pushes after `finish`");
+        if let Some((first, len)) = chunker.claim(input.len())? {
+            let plain = input.split_to(len);
+            let ends = false;
+            return self.submit(Some(PlainBatch { first, plain, ends }));
+        }
+        let mut rest = input.as_ref();
+        let batch = chunker.push(&mut rest, || self.buffers.take(0))?;
+        input.advance(input.len() - rest.len());
+        self.submit(batch)
+    }
+
+    /// Seals whole chunks on the caller's thread, from where they are.
+    fn seal_here(&mut self, first: ChunkIndex, plain: &[u8]) -> Result<()> {
+        self.progress.advance(plain.len())?;
+        let ends = false;
+        let sealed = self.sealer.seal_batch(PlainBatch { first, plain, ends }, &self.buffers);
+        self.sealing.put(sealed.map(|(sealed, _)| sealed));
+        Ok(())
     }
 
     /// Seals the complete chunks that wait for more; gives whether there are any. Not while [`SealMachine::is_full`].
@@ -121,13 +158,33 @@ impl SealMachine {
     }
 
     /// Has the batch sealed, if there is one; gives whether there is.
-    fn submit(&mut self, batch: Option<PlainBatch>) -> Result<bool> {
+    fn submit<P: Plain>(&mut self, batch: Option<PlainBatch<P>>) -> Result<bool> {
         let Some(batch) = batch else {
             return Ok(false);
         };
         self.progress.advance(batch.plain.len())?;
         let (sealer, buffers) = (self.sealer.clone(), self.buffers.clone());
-        self.sealing.submit(move || sealer.seal_batch(batch, &buffers));
+        self.sealing.submit(move || {
+            let (sealed, plain) = sealer.seal_batch(batch, &buffers)?;
+            plain.give_back(&buffers);
+            Ok(sealed)
+        });
         Ok(true)
     }
+}
+
+/// What holds a batch's plaintext while a job seals it.
+trait Plain: Deref<Target = [u8]> + Send + 'static {
+    fn give_back(self, buffers: &BufferPool);
+}
+
+impl Plain for Slab {
+    fn give_back(self, buffers: &BufferPool) {
+        buffers.give_back(self);
+    }
+}
+
+impl Plain for Bytes {
+    /// Its other owners may still read it.
+    fn give_back(self, _: &BufferPool) {}
 }

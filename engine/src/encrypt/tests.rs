@@ -106,3 +106,39 @@ fn without_verifying_the_fault_is_found_by_the_reader_only() {
     let opened = Decryptor::new(key()).open(&out);
     assert!(matches!(opened, Err(Error::ChunkAltered { chunk: 1, .. })));
 }
+
+/// Bytes written in pieces of these lengths, in turn, as slices and as shared buffers.
+fn written(executor: &Executor, plain: &[u8], lens: &[usize], shared: bool) -> Vec<u8> {
+    let encryptor = Encryptor::new(key()).with_executor(executor.clone());
+    let object = crate::hazmat::begin(&encryptor, &DataKey::from_slice(&[3; 32]).unwrap(), [4; 24]).unwrap();
+    let mut writer = object.payload_writer(Vec::new()).unwrap();
+    let mut rest = plain;
+    for len in lens.iter().cycle() {
+        let (piece, behind) = rest.split_at((*len).min(rest.len()));
+        if shared {
+            writer.write_bytes(Bytes::copy_from_slice(piece)).unwrap();
+        } else {
+            writer.write_all(piece).unwrap();
+        }
+        rest = behind;
+        if rest.is_empty() {
+            return writer.finish().unwrap();
+        }
+    }
+    unreachable!("the lengths are those of something")
+}
+
+#[test]
+fn however_it_is_written_the_payload_is_the_same() {
+    for len in [0, 1, 16 * C, 40 * C + 5] {
+        let plain: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
+        let expected = written(&Executor::serial(), &plain, &[1000], false);
+        for executor in executors() {
+            for lens in [&[C][..], &[4 * C], &[16 * C], &[4 * C + 1, 3], &[100, 20 * C], &[len + 1]] {
+                for shared in [false, true] {
+                    assert!(written(&executor, &plain, lens, shared) == expected, "{executor:?} {len} {lens:?} {shared}");
+                }
+            }
+        }
+    }
+}

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use bytes::Bytes;
+
 use super::NewObject;
 use super::machine::SealMachine;
 use crate::error::{Error, Result};
@@ -44,16 +46,31 @@ impl<W: Write> EncryptWriter<W> {
         Ok(self.sink)
     }
 
+    /// Writes a shared buffer: its complete chunks are sealed where they are, by the executor's threads, while
+    /// [`Write::write`] has to copy what other threads are to read.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`], or the error that an earlier call gave.
+    pub fn write_bytes(&mut self, mut bytes: Bytes) -> Result<()> {
+        self.guarded(|this| {
+            while !bytes.is_empty() {
+                this.make_room()?;
+                this.machine.push_bytes(&mut bytes)?;
+            }
+            Ok(())
+        })
+    }
+
     /// The sink.
     pub const fn get_ref(&self) -> &W {
         &self.sink
     }
 
     /// Runs `step` unless the writer has failed; if it fails, the writer has.
-    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> io::Result<T> {
+    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.machine.check()?;
         let result = step(self);
-        Ok(self.machine.settle(result)?)
+        self.machine.settle(result)
     }
 
     fn make_room(&mut self) -> Result<()> {
@@ -81,22 +98,22 @@ impl<W: Write> EncryptWriter<W> {
 
 impl<W: Write> Write for EncryptWriter<W> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.guarded(|this| {
+        Ok(self.guarded(|this| {
             let mut rest = buf;
             while !rest.is_empty() {
                 this.make_room()?;
                 this.machine.push(&mut rest)?;
             }
             Ok(buf.len())
-        })
+        })?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.guarded(|this| {
+        Ok(self.guarded(|this| {
             this.make_room()?;
             this.machine.push_complete()?;
             this.drain()
-        })
+        })?)
     }
 }
 

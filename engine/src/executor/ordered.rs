@@ -77,11 +77,27 @@ impl<T: Send + 'static> Ordered<T> {
         self.submitted == self.taken
     }
 
-    /// Starts a job; not while [`Ordered::is_full`].
-    pub(crate) fn submit(&mut self, job: impl FnOnce() -> T + Send + 'static) {
+    /// Whether jobs run on the caller's thread.
+    pub(crate) const fn is_serial(&self) -> bool {
+        self.executor.is_serial()
+    }
+
+    /// Takes in a result that the caller made, as if it were a job's; not while [`Ordered::is_full`].
+    pub(crate) fn put(&mut self, result: T) {
+        let number = self.number();
+        self.done.insert(number, result);
+    }
+
+    fn number(&mut self) -> u64 {
         debug_assert!(!self.is_full());
         let number = self.submitted;
         self.submitted += 1;
+        number
+    }
+
+    /// Starts a job; not while [`Ordered::is_full`].
+    pub(crate) fn submit(&mut self, job: impl FnOnce() -> T + Send + 'static) {
+        let number = self.number();
         match &self.executor.0 {
             Inner::Serial => {
                 self.done.insert(number, job());

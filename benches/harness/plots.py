@@ -1,0 +1,229 @@
+"""Plots of a record, as SVG: the same bytes for the same record."""
+
+import io
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+from . import fits  # noqa: E402
+from .record import select  # noqa: E402
+from .settings import GIB, KIB, MIB  # noqa: E402
+
+OURS, OURS_TOO, FLOOR, PEER, PEER_TOO = "#0b6e4f", "#6fbf9b", "#7f8c8d", "#34568b", "#9bb1d4"
+STYLE = {
+    # Letters as shapes: they look the same everywhere.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "sealstone",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "figure.facecolor": "white",
+}
+WIDTH = 7.6
+
+
+def drawn(draw, height):
+    """The SVG of what `draw` puts on an empty plot."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(WIDTH, height), layout="constrained")
+        draw(axes)
+        out = io.StringIO()
+        # Without the date, which would make each drawing another file.
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        plt.close(figure)
+    text = out.getvalue()
+    # Without what a page around it has no use for.
+    return text[text.index("<svg") :]
+
+
+def all_plots(record):
+    """(name, title, what is seen, SVG) of each plot that the record has figures for."""
+    made = [throughput(record), library(record), scaling(record), threads(record), chunks(record), memory(record)]
+    return [plot for plot in made if plot is not None]
+
+
+def throughput(record):
+    entries = [e for e in select(record, bench="files", table="command line") if e["case"] != "copy" or e["tool"] == "cp"]
+    speeds = {}
+    for entry in entries:
+        speeds.setdefault(entry["tool"], {})[entry["case"]] = entry["parameters"]["bytes"] / entry["median"] / 1e9
+    authenticates = {tool["name"]: tool["authenticates"] for tool in record["tools"]}
+    labels = {tool: f"{tool}\n{short(authenticates[tool])}" for tool in speeds}
+    return bars(
+        "throughput",
+        "File to file in memory, by tool",
+        "GB of plaintext a second, whole process, median",
+        speeds,
+        labels,
+        ("encrypt", "decrypt"),
+    )
+
+
+def library(record):
+    size = {"bytes": 64 * MIB}
+    speeds = {}
+    for entry in select(record, bench="throughput", **size):
+        case = {"write": "encrypt", "read": "decrypt"}.get(entry["case"])
+        name = f"{entry['tool']}, {entry['parameters']['chunk_bytes'] // KIB} KiB, {threads_name(entry)}"
+        if case is not None:
+            speeds.setdefault(name, {})[case] = entry["median"] / 1e9
+    return bars(
+        "library",
+        "Streams of 64 MiB in memory, by crate, length of chunks and threads",
+        "GB of plaintext a second, median",
+        speeds,
+        {name: name for name in speeds},
+        ("encrypt", "decrypt"),
+    )
+
+
+def threads_name(entry):
+    count = entry["parameters"]["threads"]
+    return f"{count} thread" if count == 1 else f"{count} threads"
+
+
+def short(text):
+    return text if len(text) <= 36 else text.split(",")[0].split(":")[0][:36]
+
+
+def bars(name, title, axis, speeds, labels, cases):
+    if not speeds:
+        return None
+    order = sorted(speeds, key=lambda tool: max(speeds[tool].values()))
+
+    def draw(axes):
+        for row, tool in enumerate(order):
+            own = tool.startswith("sealstone")
+            colours = (OURS, OURS_TOO) if own else (PEER, PEER_TOO)
+            present = [case for case in (*cases, "copy") if case in speeds[tool]]
+            for number, case in enumerate(present):
+                height = 0.8 / len(present)
+                place = row + 0.4 - height * (number + 0.5)
+                value = speeds[tool][case]
+                colour = FLOOR if case == "copy" else colours[number]
+                axes.barh(place, value, height=height * 0.92, color=colour)
+                axes.annotate(
+                    f"{value:.2f} {case}", (value, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8
+                )
+        axes.set_yticks(range(len(order)), [labels[tool] for tool in order], fontsize=8.5)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlim(0, max(max(by.values()) for by in speeds.values()) * 1.18)
+        axes.set_xlabel(axis)
+        axes.set_title(title, loc="left")
+
+    seen = "; ".join(f"{tool}: " + ", ".join(f"{c} {v:.2f} GB/s" for c, v in speeds[tool].items()) for tool in order[::-1])
+    return name, title, seen, drawn(draw, 0.9 + 0.52 * len(order))
+
+
+def scaling(record):
+    points = {case: fits.by_size(record, case) for case in ("encrypt", "decrypt")}
+    if not all(points.values()):
+        return None
+    lines = {case: fits.line(found) for case, found in points.items()}
+
+    def draw(axes):
+        for case, colour in (("encrypt", OURS), ("decrypt", PEER)):
+            start, slope = lines[case]
+            sizes, seconds = zip(*points[case])
+            label = f"{case}: {slope * GIB:.2f} s a GiB"
+            axes.plot(sizes, seconds, "o", color=colour, label=label)
+            # Where the fitted start is below 0 the line has no place on this axis.
+            axes.plot(sizes, [max(start + slope * size, 1e-4) for size in sizes], "-", color=colour, linewidth=1)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks(sizes, [size_name(size) for size in sizes])
+        axes.minorticks_off()
+        axes.set_xlabel("plaintext")
+        axes.set_ylabel("seconds, whole process, median")
+        axes.set_title("Time by size of the object, file to file in memory, with the fitted line", loc="left")
+        axes.legend(frameon=False)
+
+    seen = "; ".join(f"{case}: {start * 1000:.0f} ms and {slope * GIB:.2f} s a GiB" for case, (start, slope) in lines.items())
+    return "scaling", "Time by size of the object", seen, drawn(draw, 3.6)
+
+
+def threads(record):
+    points = {case: fits.by_threads(record, case) for case in ("encrypt", "decrypt")}
+    if not all(points.values()):
+        return None
+
+    def draw(axes):
+        for case, colour in (("encrypt", OURS), ("decrypt", PEER)):
+            numbers, seconds = zip(*points[case])
+            speed_ups = [seconds[0] / each for each in seconds]
+            label = f"{case}: serial part {fits.serial_share(points[case]):.2f}"
+            axes.plot(numbers, speed_ups, "o-", color=colour, label=label)
+        cores = record["machine"]["cores"]
+        axes.plot([1, cores], [1, cores], "--", color=FLOOR, label="ideal, to the number of cores")
+        axes.set_xticks(numbers)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("threads")
+        axes.set_ylabel("times the speed of 1 thread")
+        axes.set_title("Speed by threads, file to file in memory", loc="left")
+        axes.legend(frameon=False)
+
+    seen = "; ".join(f"{case}: " + ", ".join(f"{n} threads {s:.3f} s" for n, s in found) for case, found in points.items())
+    return "threads", "Speed by threads", seen, drawn(draw, 3.4)
+
+
+def chunks(record):
+    curves = {}
+    for entry in select(record, bench="primitive", case="seal", threads=1, suite="AES-256-GCM"):
+        curves.setdefault(entry["tool"], []).append((entry["parameters"]["chunk_bytes"], entry["median"] / 1e9))
+    if not curves:
+        return None
+    colours = {"sealstone": OURS, "sealstone (RustCrypto)": OURS_TOO, "aws-lc-rs": FLOOR, "ring": PEER, "aes-gcm": PEER_TOO}
+
+    def draw(axes):
+        for tool, points in sorted(curves.items()):
+            sizes, speeds = zip(*sorted(points))
+            axes.plot(sizes, speeds, "o-", color=colours.get(tool, "black"), label=tool)
+        sizes = sorted({size for points in curves.values() for size, _ in points})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sizes, [size_name(size) for size in sizes])
+        axes.minorticks_off()
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("length of a chunk")
+        axes.set_ylabel("GB of plaintext a second, median")
+        axes.set_title("AES-256-GCM by length of chunks, 4 MiB in memory, 1 thread", loc="left")
+        axes.legend(frameon=False, ncols=2)
+
+    seen = "; ".join(f"{tool}: " + ", ".join(f"{size_name(s)} {v:.2f}" for s, v in sorted(points)) for tool, points in curves.items())
+    return "chunks", "AES-256-GCM by length of chunks", seen, drawn(draw, 3.6)
+
+
+def memory(record):
+    curves = {}
+    for entry in select(record, bench="memory"):
+        curves.setdefault(entry["case"], []).append((entry["parameters"]["bytes"], entry["median"] / MIB))
+    if not curves:
+        return None
+
+    def draw(axes):
+        for case, marker, colour in zip(sorted(curves), "osD^v", (OURS, PEER, OURS_TOO, PEER_TOO, FLOOR)):
+            sizes, peaks = zip(*sorted(curves[case]))
+            axes.plot(sizes, peaks, marker + "-", color=colour, label=case)
+        sizes = sorted({size for points in curves.values() for size, _ in points})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sizes, [size_name(size) for size in sizes])
+        axes.minorticks_off()
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("plaintext")
+        axes.set_ylabel("MiB")
+        axes.set_title("Peak memory of the process (RSS) by size of the object", loc="left")
+        axes.legend(frameon=False, loc="lower right")
+
+    seen = "; ".join(f"{case}: " + ", ".join(f"{size_name(s)} {v:.1f} MiB" for s, v in sorted(p)) for case, p in curves.items())
+    return "memory", "Peak memory by size of the object", seen, drawn(draw, 3.4)
+
+
+def size_name(size):
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if size >= unit:
+            return f"{size / unit:g} {name}"
+    return f"{size} B"
