@@ -365,7 +365,12 @@ mod tests {
         let claimed = chunker.claim(100 * C).unwrap().unwrap();
         assert_eq!((claimed.0.get(), claimed.1), (4, 16 * C));
         // What is pending comes first.
-        assert!(chunker.push(&mut [0; C + 1].as_slice(), Slab::default).unwrap().is_none());
+        assert!(
+            chunker
+                .push(&mut [0; C + 1].as_slice(), Slab::default)
+                .unwrap()
+                .is_none()
+        );
         assert!(chunker.claim(100 * C).unwrap().is_none());
         assert_eq!(chunker.take_complete().unwrap().unwrap().first.get(), 20);
         assert_eq!(chunker.finish().unwrap().first.get(), 21);

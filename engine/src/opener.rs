@@ -65,6 +65,18 @@ impl Opener {
         Ok(())
     }
 
+    /// As [`Opener::open`], of full chunks; gives how many bytes of `out` are verified plaintext, and why the chunk behind
+    /// them does not open, if it does not.
+    pub(crate) fn open_beginning(&self, first: ChunkIndex, sealed: &[u8], out: &mut [u8]) -> (usize, Option<Error>) {
+        match self.open_prefix(first, sealed, false, out) {
+            Ok(()) => (out.len(), None),
+            Err(Failure { verified, error }) => {
+                out[verified..].fill(0);
+                (verified, Some(error))
+            }
+        }
+    }
+
     /// Opens a batch into a pooled buffer and gives the sealed bytes' buffer back to the pool.
     pub(crate) fn open_batch(&self, batch: SealedBatch, buffers: &BufferPool) -> OpenedBatch {
         let mut plain = buffers.take(self.plain_len(batch.sealed.len()));

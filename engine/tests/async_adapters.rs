@@ -577,6 +577,9 @@ impl AsyncWrite for Wall {
     }
 }
 
+/// Batches under way for each thread of a pool.
+const JOBS: usize = 8;
+
 #[test]
 fn a_sink_that_takes_nothing_holds_the_writer_back() {
     let plain = plaintext(BATCH);
@@ -594,7 +597,7 @@ fn a_sink_that_takes_nothing_holds_the_writer_back() {
         }
         // What is being sealed or waits to be written, and the batch that is filled.
         assert!(
-            accepted <= (2 * executor.width() + 1) * BATCH,
+            accepted <= (JOBS * executor.width() + 1) * BATCH,
             "{accepted}, {executor:?}"
         );
         assert!(poll_times(writer.flush(), 10).is_none());
@@ -617,7 +620,7 @@ fn a_reader_reads_ahead_no_more_than_its_pool_works_on() {
         });
         let ahead = source.position();
         assert!(
-            ahead <= (CHUNKS + (2 * executor.width() + 2) * (BATCH + 256)) as u64,
+            ahead <= (CHUNKS + (JOBS * executor.width() + 2) * (BATCH + 256)) as u64,
             "{ahead}"
         );
     }

@@ -97,7 +97,8 @@ fn a_sink_that_fails_poisons_the_writer() {
             Ok(())
         }
     }
-    let plain = plaintext(200 * C);
+    // More than the jobs under way hold.
+    let plain = plaintext(400 * C);
     for executor in [Executor::serial(), Executor::threads(2).unwrap()] {
         assert!(encryptor().writer(Full(100)).is_err());
         let mut writer = encryptor().with_executor(executor).writer(Full(50_000)).unwrap();

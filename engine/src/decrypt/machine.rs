@@ -139,6 +139,11 @@ impl OpenMachine {
         self.end.is_none() && !self.opening.is_full()
     }
 
+    /// How many sealed bytes are there that no batch has.
+    pub(crate) const fn have(&self) -> usize {
+        self.have
+    }
+
     /// Where to read sealed bytes to: never empty while [`OpenMachine::wants_input`].
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.sealed.is_empty() {
@@ -162,6 +167,41 @@ impl OpenMachine {
             return self.submit_complete();
         }
         Ok(false)
+    }
+
+    /// How many sealed bytes to read for chunks that are opened straight into a caller's buffer of `len` bytes; `None` if
+    /// they have to be opened elsewhere, or by others, or others come first.
+    pub(crate) fn direct_len(&self, len: usize) -> Option<usize> {
+        let layout = self.opener.layout();
+        let chunks = (len / layout.chunk_len()).min(chunks_per_batch(layout));
+        let first = self.executor.is_serial() && self.wants_input() && self.opening.is_empty() && self.skip == 0;
+        (first && chunks > 0 && self.available().is_empty()).then_some(chunks * layout.sealed_chunk_len())
+    }
+
+    /// Takes in the first `count` bytes of [`OpenMachine::space`], not more than [`OpenMachine::direct_len`] with what was
+    /// there, and opens the complete chunks into `out`; gives the number of bytes, 0 if no chunk is complete.
+    ///
+    /// # Errors
+    /// [`Error::ObjectTooLarge`], [`Error::Cancelled`]; every error of a chunk, if it is the first.
+    pub(crate) fn filled_directly(&mut self, count: usize, out: &mut [u8]) -> Result<usize> {
+        self.have += count;
+        let layout = self.opener.layout();
+        let chunks = self.have / layout.sealed_chunk_len();
+        let (sealed_len, plain_len) = (chunks * layout.sealed_chunk_len(), chunks * layout.chunk_len());
+        let first = self.advance(sealed_len)?;
+        let out = &mut out[..plain_len];
+        let (verified, failure) = self.opener.open_beginning(first, &self.sealed[..sealed_len], out);
+        self.sealed.copy_within(sealed_len..self.have, 0);
+        self.have -= sealed_len;
+        self.progress.advance(verified)?;
+        self.position += verified as u64;
+        match failure {
+            Some(error) if verified == 0 => Err(error),
+            failure => {
+                self.upcoming = failure;
+                Ok(verified)
+            }
+        }
     }
 
     /// For a source that has no more for now: has what is there opened if nothing else is; gives whether it does.
@@ -252,14 +292,20 @@ impl OpenMachine {
         self.submit(sealed, ends)
     }
 
-    fn submit(&mut self, sealed: Slab, ends: bool) -> Result<bool> {
+    /// The index of the first chunk in the next `sealed_len` bytes; those behind them are next.
+    fn advance(&mut self, sealed_len: usize) -> Result<ChunkIndex> {
         let first = self.next;
-        let plain_end = self.opener.layout().plaintext_offset(first) + self.opener.plain_len(sealed.len()) as u64;
+        let plain_end = self.opener.layout().plaintext_offset(first) + self.opener.plain_len(sealed_len) as u64;
         if plain_end > MAX_PLAINTEXT_LEN {
             return Err(Error::ObjectTooLarge);
         }
-        let full_chunks = sealed.len() / self.opener.layout().sealed_chunk_len();
+        let full_chunks = sealed_len / self.opener.layout().sealed_chunk_len();
         self.next = first.advance(full_chunks as u64)?;
+        Ok(first)
+    }
+
+    fn submit(&mut self, sealed: Slab, ends: bool) -> Result<bool> {
+        let first = self.advance(sealed.len())?;
         let batch = SealedBatch { first, sealed, ends };
         let (opener, buffers) = (self.opener.clone(), self.buffers.clone());
         self.opening.submit(move || opener.open_batch(batch, &buffers));

@@ -81,6 +81,32 @@ impl<R: Read> DecryptReader<R> {
         Ok(true)
     }
 
+    /// Opens chunks straight into a buffer that has room for them; `None` if the next plaintext is to be had elsewhere.
+    fn read_directly(&mut self, buf: &mut [u8]) -> Result<Option<usize>> {
+        if self.machine.has_plaintext()? {
+            return Ok(None);
+        }
+        while let Some(wanted) = self.machine.direct_len(buf.len()) {
+            let have = self.machine.have();
+            let space = self.machine.space();
+            let room = space.len().min(wanted - have);
+            match self.source.read(&mut space[..room]) {
+                // The end: what is there is the final chunk.
+                Ok(0) => {
+                    self.machine.filled(0)?;
+                    break;
+                }
+                Ok(count) => match self.machine.filled_directly(count, buf)? {
+                    0 => {}
+                    len => return Ok(Some(len)),
+                },
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::from_io("reading the input", error)),
+            }
+        }
+        Ok(None)
+    }
+
     fn read_some(&mut self) -> Result<()> {
         match self.source.read(self.machine.space()) {
             Ok(count) => self.machine.filled(count).map(drop),
@@ -94,6 +120,9 @@ impl<R: Read> Read for DecryptReader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
+        }
+        if let Some(len) = self.guarded(|this| this.read_directly(buf))? {
+            return Ok(len);
         }
         let available = self.fill_buf()?;
         let len = available.len().min(buf.len());

@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 
+#[cfg(feature = "threads")]
+use crate::batch::chunks_per_batch;
 use crate::batch::{BufferPool, PlainBatch, SealedBatch, Slab, batch_memory};
 use crate::chunker::Chunker;
 use crate::error::{Error, Result};
@@ -92,6 +94,50 @@ impl SealMachine {
         self.submit(batch)
     }
 
+    /// Whether so much input is worth being shared among threads where it lies: a batch for each, so that none waits
+    /// for the others at the end.
+    #[cfg(feature = "threads")]
+    pub(crate) fn shares(&self, available: usize) -> bool {
+        let layout = self.sealer.layout();
+        !self.sealing.is_serial() && available >= self.sealing.width() * chunks_per_batch(layout) * layout.chunk_len()
+    }
+
+    /// Has all batches at `input`'s front sealed where they lie, and waits until nobody reads them any more. Sealed bytes
+    /// that must be taken to make room go to `take`. If a beginning of a chunk is pending, its batch is completed first.
+    ///
+    /// # Errors
+    /// As [`SealMachine::push`] and `take`; [`Error::SealedWrongly`].
+    #[cfg(feature = "threads")]
+    pub(crate) fn push_shared(&mut self, input: &mut &[u8], mut take: impl FnMut(Slab) -> Result<()>) -> Result<()> {
+        let Self {
+            chunker,
+            sealer,
+            sealing,
+            buffers,
+            progress,
+            ..
+        } = self;
+        let chunker = chunker.as_mut().expect("no caller pushes after `finish`");
+        let next_job = || {
+            let Some((first, len)) = chunker.claim(input.len())? else {
+                return Ok(None);
+            };
+            let (plain, rest) = input.split_at(len);
+            *input = rest;
+            progress.advance(len)?;
+            let (sealer, buffers) = (&*sealer, &*buffers);
+            let batch = PlainBatch {
+                first,
+                plain,
+                ends: false,
+            };
+            Ok(Some(move || {
+                sealer.seal_batch(batch, buffers).map(|(sealed, _)| sealed)
+            }))
+        };
+        sealing.submit_borrowing(next_job, |sealed| take(sealed?.sealed))
+    }
+
     /// [`SealMachine::push`] for a shared buffer, whose complete chunks are sealed where they are.
     ///
     /// # Errors
@@ -150,6 +196,12 @@ impl SealMachine {
         self.sealing
             .poll_next(cx)
             .map(|batch| Ok(batch.transpose()?.map(|batch| batch.sealed)))
+    }
+
+    /// Where buffers whose bytes were written are given back, too.
+    #[cfg(feature = "threads")]
+    pub(crate) fn buffers(&self) -> BufferPool {
+        self.buffers.clone()
     }
 
     /// Takes back a buffer whose bytes were written.

@@ -134,9 +134,19 @@ fn however_it_is_written_the_payload_is_the_same() {
         let plain: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
         let expected = written(&Executor::serial(), &plain, &[1000], false);
         for executor in executors() {
-            for lens in [&[C][..], &[4 * C], &[16 * C], &[4 * C + 1, 3], &[100, 20 * C], &[len + 1]] {
+            for lens in [
+                &[C][..],
+                &[4 * C],
+                &[16 * C],
+                &[4 * C + 1, 3],
+                &[100, 20 * C],
+                &[len + 1],
+            ] {
                 for shared in [false, true] {
-                    assert!(written(&executor, &plain, lens, shared) == expected, "{executor:?} {len} {lens:?} {shared}");
+                    assert!(
+                        written(&executor, &plain, lens, shared) == expected,
+                        "{executor:?} {len} {lens:?} {shared}"
+                    );
                 }
             }
         }

@@ -73,6 +73,25 @@ impl<W: Write> EncryptWriter<W> {
         self.machine.settle(result)
     }
 
+    /// Has threads seal the batches at the front of much input where they lie.
+    #[cfg(feature = "threads")]
+    fn share(&mut self, rest: &mut &[u8]) -> Result<()> {
+        if !self.machine.shares(rest.len()) {
+            return Ok(());
+        }
+        let (sink, buffers) = (&mut self.sink, self.machine.buffers());
+        self.machine.push_shared(rest, |sealed| {
+            sink.write_all(&sealed).map_err(Error::io("writing the output"))?;
+            buffers.give_back(sealed);
+            Ok(())
+        })
+    }
+
+    #[cfg(not(feature = "threads"))]
+    fn share(&mut self, _: &mut &[u8]) -> Result<()> {
+        Ok(())
+    }
+
     fn make_room(&mut self) -> Result<()> {
         while self.machine.is_full() {
             self.write_next()?;
@@ -101,6 +120,7 @@ impl<W: Write> Write for EncryptWriter<W> {
         Ok(self.guarded(|this| {
             let mut rest = buf;
             while !rest.is_empty() {
+                this.share(&mut rest)?;
                 this.make_room()?;
                 this.machine.push(&mut rest)?;
             }

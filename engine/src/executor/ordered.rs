@@ -16,6 +16,8 @@ use std::task::Waker;
 use std::task::{Context, Poll};
 
 use super::{Executor, Inner};
+#[cfg(feature = "threads")]
+use crate::error::Result;
 
 /// Runs jobs on an executor and gives their results back in the order of submission. Bounded: the caller takes a
 /// result before it submits beyond the limit.
@@ -43,11 +45,13 @@ impl<T: Send + 'static> Ordered<T> {
     pub(crate) fn new(executor: Executor, job_bytes: usize) -> Self {
         /// Bytes of all jobs under way, however many threads there are.
         const MEMORY: usize = 32 << 20;
-        // One job for each thread, and one each to go on with while the caller handles a result.
+        /// One that runs, and some to go on with: where the caller's thread shares cores with the pool's, it may be kept
+        /// waiting for as long as several jobs take.
+        const JOBS_PER_THREAD: usize = 8;
         let limit = if executor.is_serial() {
             1
         } else {
-            (2 * executor.width()).min(MEMORY / job_bytes).max(2)
+            (JOBS_PER_THREAD * executor.width()).min(MEMORY / job_bytes).max(2)
         };
         Self {
             executor,
@@ -77,6 +81,11 @@ impl<T: Send + 'static> Ordered<T> {
         self.submitted == self.taken
     }
 
+    /// How many jobs run at a time; 1 if that is on the caller's thread.
+    pub(crate) fn width(&self) -> usize {
+        self.executor.width()
+    }
+
     /// Whether jobs run on the caller's thread.
     pub(crate) const fn is_serial(&self) -> bool {
         self.executor.is_serial()
@@ -97,26 +106,59 @@ impl<T: Send + 'static> Ordered<T> {
 
     /// Starts a job; not while [`Ordered::is_full`].
     pub(crate) fn submit(&mut self, job: impl FnOnce() -> T + Send + 'static) {
-        let number = self.number();
         match &self.executor.0 {
-            Inner::Serial => {
-                self.done.insert(number, job());
-            }
+            Inner::Serial => self.put(job()),
             #[cfg(feature = "threads")]
             Inner::Pool(pool) => {
-                let sender = self.channel.0.clone();
-                #[cfg(feature = "tokio")]
-                let waiting = self.waiting.clone();
-                pool.spawn(move || {
-                    // A panic must reach the caller's thread; in a spawned job it would end the process.
-                    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
-                    // The channel has room for every job under way. It is closed if the caller has gone.
-                    let _ = sender.try_send((number, result));
-                    // After the result is there, so that the task finds it.
-                    #[cfg(feature = "tokio")]
-                    wake(&waiting);
-                });
+                let pool = pool.clone();
+                let job = self.numbered(job);
+                pool.spawn(job);
             }
+        }
+    }
+
+    /// Starts the jobs that `next_job` gives until it gives none, and waits until they have run: they may borrow.
+    /// Results that must be taken to make room go to `take`; the others stay.
+    ///
+    /// # Errors
+    /// As `next_job` and `take` have them. The jobs that were started have run then, too.
+    #[cfg(feature = "threads")]
+    pub(crate) fn submit_borrowing<J: FnOnce() -> T + Send>(
+        &mut self,
+        mut next_job: impl FnMut() -> Result<Option<J>>,
+        mut take: impl FnMut(T) -> Result<()>,
+    ) -> Result<()> {
+        let Inner::Pool(pool) = &self.executor.0 else {
+            unreachable!("without a pool there is nothing to share")
+        };
+        let pool = pool.clone();
+        pool.in_place_scope(|scope| {
+            while let Some(job) = next_job()? {
+                if self.is_full() {
+                    self.next().map_or(Ok(()), &mut take)?;
+                }
+                let job = self.numbered(job);
+                scope.spawn(|_| job());
+            }
+            Ok(())
+        })
+    }
+
+    /// The job, sending its result under the next number.
+    #[cfg(feature = "threads")]
+    fn numbered<J: FnOnce() -> T + Send>(&mut self, job: J) -> impl FnOnce() + Send + use<J, T> {
+        let number = self.number();
+        let sender = self.channel.0.clone();
+        #[cfg(feature = "tokio")]
+        let waiting = self.waiting.clone();
+        move || {
+            // A panic must reach the caller's thread; in a spawned job it would end the process.
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+            // The channel has room for every job under way. It is closed if the caller has gone.
+            let _ = sender.try_send((number, result));
+            // After the result is there, so that the task finds it.
+            #[cfg(feature = "tokio")]
+            wake(&waiting);
         }
     }
 
