@@ -200,7 +200,8 @@ def chunks(record):
 def memory(record):
     curves = {}
     for entry in select(record, bench="memory"):
-        curves.setdefault(entry["case"], []).append((entry["parameters"]["bytes"], entry["median"] / MIB))
+        name = f"{entry['case']}, {entry['parameters']['form']}"
+        curves.setdefault(name, []).append((entry["parameters"]["bytes"], entry["median"] / MIB))
     if not curves:
         return None
 

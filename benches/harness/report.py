@@ -21,7 +21,7 @@ h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
 .scroll { overflow-x: auto; } .scroll:focus-visible { outline: 2px solid var(--good); }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .75rem .3rem 0; text-align: left; vertical-align: top; }
-thead th { background: var(--soft); } td.number { text-align: right; white-space: nowrap; }
+thead th { background: var(--soft); } td.number { text-align: right; white-space: nowrap; } td.aim { white-space: nowrap; }
 .met { color: var(--good); font-weight: 600; } .missed { color: var(--bad); font-weight: 600; }
 figure { margin: 1rem 0 2rem; } figure svg { width: 100%; height: auto; background: white; }
 figcaption { font-size: .875rem; overflow-wrap: anywhere; }
@@ -65,7 +65,8 @@ def summary(record):
     facts = {
         "Commit": record["commit"] + (", a quick run: the figures show that all works, and no more" if record["quick"] else ""),
         "Processor": f"{machine['processor']}, {machine['cores']} logical; {' '.join(machine['flags']) or 'flags unknown'}",
-        "Memory": f"{machine['memory_bytes'] / 2**30:.1f} GiB",
+        "Memory": f"{machine['memory_bytes'] / 2**30:.1f} GiB"
+        + (", kept from going back to the host during the run" if machine["memory_kept"] else ""),
         "System": f"Linux {machine['kernel']}, {machine['arch']}",
         "Load before": machine["load_before"],
         "Took": f"{record['seconds']} s",
@@ -92,7 +93,7 @@ def targets_table(record):
     rows = []
     for target, value, met in targets.results(record):
         state = ("met", "met") if met else ("missed", "not met" if value is not None else "not measured")
-        rows.append([target.what, target.aim, ("number", targets.shown(target, value)), state])
+        rows.append([target.what, ("aim", target.aim), ("number", targets.shown(target, value)), state])
     return table("targets table", ["What", "Aim", "Measured", ""], rows)
 
 

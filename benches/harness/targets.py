@@ -95,7 +95,7 @@ def growth(record):
     cases = {}
     for entry in select(record, bench="memory"):
         if entry["parameters"]["bytes"] >= GIB:
-            cases.setdefault(entry["case"], []).append(entry["median"])
+            cases.setdefault((entry["case"], entry["parameters"]["form"]), []).append(entry["median"])
     return max((max(peaks) / min(peaks) for peaks in cases.values() if len(peaks) > 1), default=None)
 
 

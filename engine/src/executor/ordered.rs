@@ -81,7 +81,8 @@ impl<T: Send + 'static> Ordered<T> {
         self.submitted == self.taken
     }
 
-    /// How many jobs run at a time; 1 if that is on the caller's thread.
+    /// How many jobs run at a time.
+    #[cfg(feature = "threads")]
     pub(crate) fn width(&self) -> usize {
         self.executor.width()
     }
