@@ -1,4 +1,4 @@
-"""File to file on a disk, with all bytes on it at the end: sealstone, which syncs what it wrote, beside `cp` and `sync`.
+"""File to file on a disk, with all bytes on it at the end: sealstone, which syncs itself, beside `cp` and `sync`.
 
 The input has been read just before, and comes from memory.
 """

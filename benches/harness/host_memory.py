@@ -1,8 +1,8 @@
 """Keeps a virtual machine's memory from going back to its host between runs.
 
-Linux tells a host which memory is free, in pieces of 2 MiB and more, and the host takes it. Whoever touches it next waits
-for the host, so that a run of `cp` takes once or twice its time, as chance has it. Where one page of each 256 KiB is in
-use no piece is long enough. Nothing is set in the system, and with this process it is over.
+Linux tells a host which memory is free, in pieces of 2 MiB and more, and the host takes it. Whoever touches it next
+waits for the host, so that a run of `cp` takes once or twice its time, as chance has it. Where one page of each 256 KiB
+is in use no piece is long enough. Nothing is set in the system, and with this process it is over.
 """
 
 import contextlib

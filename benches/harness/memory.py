@@ -1,7 +1,7 @@
 """Peak memory of processes by the size of what they encrypt and decrypt: the resident set, in bytes.
 
-Inputs are zeros of a sparse file, which no tool of these looks at; the largest objects pass through a pipe and are stored
-nowhere.
+Inputs are zeros of a sparse file, which no tool of these looks at; the largest objects pass through a pipe and are
+stored nowhere.
 """
 
 from . import programs

@@ -1,4 +1,4 @@
-"""Sealing and opening in memory against the bare AEAD, in turns within one process: the ratio that the target is about."""
+"""Sealing and opening in memory against the bare AEAD, in turns within one process: what the target is about."""
 
 import json
 

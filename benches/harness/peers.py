@@ -102,7 +102,9 @@ class Rclone(Peer):
     threads = "several"
 
     def make_keys(self):
-        secret = subprocess.run([self.path, "obscure", "-"], input=secrets.token_hex(32), capture_output=True, text=True)
+        secret = subprocess.run(
+            [self.path, "obscure", "-"], input=secrets.token_hex(32), capture_output=True, text=True
+        )
         if secret.returncode != 0:
             raise Failed(f"rclone obscure: {secret.stderr}")
         crypt = {"TYPE": "crypt", "REMOTE": self.home, "FILENAME_ENCRYPTION": "off", "PASSWORD": secret.stdout.strip()}

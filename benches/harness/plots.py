@@ -48,7 +48,9 @@ def all_plots(record):
 
 
 def throughput(record):
-    entries = [e for e in select(record, bench="files", table="command line") if e["case"] != "copy" or e["tool"] == "cp"]
+    entries = [
+        e for e in select(record, bench="files", table="command line") if e["case"] != "copy" or e["tool"] == "cp"
+    ]
     speeds = {}
     for entry in entries:
         speeds.setdefault(entry["tool"], {})[entry["case"]] = entry["parameters"]["bytes"] / entry["median"] / 1e9
@@ -108,7 +110,12 @@ def bars(name, title, axis, speeds, labels, cases):
                 colour = FLOOR if case == "copy" else colours[number]
                 axes.barh(place, value, height=height * 0.92, color=colour)
                 axes.annotate(
-                    f"{value:.2f} {case}", (value, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8
+                    f"{value:.2f} {case}",
+                    (value, place),
+                    xytext=(3, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=8,
                 )
         axes.set_yticks(range(len(order)), [labels[tool] for tool in order], fontsize=8.5)
         axes.grid(axis="y", visible=False)
@@ -116,7 +123,9 @@ def bars(name, title, axis, speeds, labels, cases):
         axes.set_xlabel(axis)
         axes.set_title(title, loc="left")
 
-    seen = "; ".join(f"{tool}: " + ", ".join(f"{c} {v:.2f} GB/s" for c, v in speeds[tool].items()) for tool in order[::-1])
+    seen = "; ".join(
+        f"{tool}: " + ", ".join(f"{c} {v:.2f} GB/s" for c, v in speeds[tool].items()) for tool in order[::-1]
+    )
     return name, title, seen, drawn(draw, 0.9 + 0.52 * len(order))
 
 
@@ -143,7 +152,9 @@ def scaling(record):
         axes.set_title("Time by size of the object, file to file in memory, with the fitted line", loc="left")
         axes.legend(frameon=False)
 
-    seen = "; ".join(f"{case}: {start * 1000:.0f} ms and {slope * GIB:.2f} s a GiB" for case, (start, slope) in lines.items())
+    seen = "; ".join(
+        f"{case}: {start * 1000:.0f} ms and {slope * GIB:.2f} s a GiB" for case, (start, slope) in lines.items()
+    )
     return "scaling", "Time by size of the object", seen, drawn(draw, 3.6)
 
 
@@ -167,7 +178,9 @@ def threads(record):
         axes.set_title("Speed by threads, file to file in memory", loc="left")
         axes.legend(frameon=False)
 
-    seen = "; ".join(f"{case}: " + ", ".join(f"{n} threads {s:.3f} s" for n, s in found) for case, found in points.items())
+    seen = "; ".join(
+        f"{case}: " + ", ".join(f"{n} threads {s:.3f} s" for n, s in found) for case, found in points.items()
+    )
     return "threads", "Speed by threads", seen, drawn(draw, 3.4)
 
 
@@ -177,7 +190,13 @@ def chunks(record):
         curves.setdefault(entry["tool"], []).append((entry["parameters"]["chunk_bytes"], entry["median"] / 1e9))
     if not curves:
         return None
-    colours = {"sealstone": OURS, "sealstone (RustCrypto)": OURS_TOO, "aws-lc-rs": FLOOR, "ring": PEER, "aes-gcm": PEER_TOO}
+    colours = {
+        "sealstone": OURS,
+        "sealstone (RustCrypto)": OURS_TOO,
+        "aws-lc-rs": FLOOR,
+        "ring": PEER,
+        "aes-gcm": PEER_TOO,
+    }
 
     def draw(axes):
         for tool, points in sorted(curves.items()):
@@ -193,7 +212,9 @@ def chunks(record):
         axes.set_title("AES-256-GCM by length of chunks, 4 MiB in memory, 1 thread", loc="left")
         axes.legend(frameon=False, ncols=2)
 
-    seen = "; ".join(f"{tool}: " + ", ".join(f"{size_name(s)} {v:.2f}" for s, v in sorted(points)) for tool, points in curves.items())
+    seen = "; ".join(
+        f"{tool}: " + ", ".join(f"{size_name(s)} {v:.2f}" for s, v in sorted(points)) for tool, points in curves.items()
+    )
     return "chunks", "AES-256-GCM by length of chunks", seen, drawn(draw, 3.6)
 
 
@@ -219,7 +240,9 @@ def memory(record):
         axes.set_title("Peak memory of the process (RSS) by size of the object", loc="left")
         axes.legend(frameon=False, loc="lower right")
 
-    seen = "; ".join(f"{case}: " + ", ".join(f"{size_name(s)} {v:.1f} MiB" for s, v in sorted(p)) for case, p in curves.items())
+    seen = "; ".join(
+        f"{case}: " + ", ".join(f"{size_name(s)} {v:.1f} MiB" for s, v in sorted(p)) for case, p in curves.items()
+    )
     return "memory", "Peak memory by size of the object", seen, drawn(draw, 3.4)
 
 

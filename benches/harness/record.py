@@ -10,7 +10,18 @@ VERSION = 1
 TABLES = ("primitive", "library", "command line", "service")
 UNITS = ("s", "bytes/s", "bytes", "count")
 KEYS = {
-    "record": {"version", "date", "commit", "quick", "seconds", "machine", "tools", "measurements", "damage", "left_out"},
+    "record": {
+        "version",
+        "date",
+        "commit",
+        "quick",
+        "seconds",
+        "machine",
+        "tools",
+        "measurements",
+        "damage",
+        "left_out",
+    },
     "measurement": {"table", "bench", "case", "tool", "parameters", "unit", "median", "min", "max", "runs"},
     "measurement, optional": {"user_s", "system_s", "peak_rss_bytes", "against"},
     "against": {"tool", "case", "median", "min", "max"},

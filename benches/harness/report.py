@@ -63,7 +63,8 @@ def escaped(value):
 def summary(record):
     machine = record["machine"]
     facts = {
-        "Commit": record["commit"] + (", a quick run: the figures show that all works, and no more" if record["quick"] else ""),
+        "Commit": record["commit"]
+        + (", a quick run: the figures show that all works, and no more" if record["quick"] else ""),
         "Processor": f"{machine['processor']}, {machine['cores']} logical; {' '.join(machine['flags']) or 'flags unknown'}",
         "Memory": f"{machine['memory_bytes'] / 2**30:.1f} GiB"
         + (", kept from going back to the host during the run" if machine["memory_kept"] else ""),
@@ -115,7 +116,9 @@ def measurements_table(name, entries):
                 ("number", figure_of(entry["min"], entry["unit"])),
                 ("number", figure_of(entry["max"], entry["unit"])),
                 ("number", entry["runs"]),
-                f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f}) of {ratio['tool']}'s" if ratio else "",
+                f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f}) of {ratio['tool']}'s"
+                if ratio
+                else "",
             ]
         )
     return table(name, ["What", "Tool", "Parameters", "Median", "Least", "Most", "Runs", "Time, in parts"], rows)
@@ -151,7 +154,9 @@ def damage_table(record):
 
 def tools_table(record):
     names = ("name", "version", "kind", "package", "authenticates", "threads")
-    return table("tools", [name.capitalize() for name in names], [[tool[name] for name in names] for tool in record["tools"]])
+    return table(
+        "tools", [name.capitalize() for name in names], [[tool[name] for name in names] for tool in record["tools"]]
+    )
 
 
 def left_out_table(record):

@@ -42,9 +42,7 @@ class Settings:
     @classmethod
     def for_quick(cls, **changes):
         """Settings of a run that takes a minute and shows that all works."""
-        small = cls(
-            bytes=32 * MIB, peer_bytes=16 * MIB, memory_bytes=GIB, turns=2, peer_turns=1, starts=3, quick=True
-        )
+        small = cls(bytes=32 * MIB, peer_bytes=16 * MIB, memory_bytes=GIB, turns=2, peer_turns=1, starts=3, quick=True)
         return dataclasses.replace(small, **changes)
 
     def leave_out(self, what, why):

@@ -108,7 +108,7 @@ def in_memory():
     for case in ("seal", "open"):
         for threads in (1, 2):
             yield Target(
-                f"in memory, 16 KiB chunks, {threads} thread{'s' if threads > 1 else ''}: {case}, part of the bare AEAD's speed",
+                f"in memory, 16 KiB chunks, on {threads} core(s): {case}, part of the bare AEAD's speed",
                 "≥ 0.95",
                 speed_ratio(bench="memory ratio", case=case, threads=threads),
                 at_least=0.95,
@@ -118,14 +118,15 @@ def in_memory():
 def streams():
     for case in ("write", "read"):
         yield Target(
-            f"streaming {case}r, 1 thread, 64 MiB, 16 KiB chunks: speed, times fast-floe's",
+            f"streaming {case.rstrip('e')}er, 1 thread, 64 MiB, 16 KiB chunks: speed, times fast-floe's",
             "≥ 1.15",
             faster_than(["fast-floe"], bench="throughput", case=case, bytes=64 * MIB, threads=1, chunk_bytes=CHUNK),
             at_least=1.15,
         )
-    for case in ("write", "read"):
+    ways = {"write": "writer, slices", "write bytes": "writer, shared buffers", "read": "reader, slices"}
+    for case, way in ways.items():
         yield Target(
-            f"streaming {case}r, all cores, pieces of 1 MiB: speed, times our own on 1 thread",
+            f"streaming {way} of 1 MiB, all cores: speed, times our own on 1 thread",
             "≥ 1.8",
             with_threads(bench="throughput", case=case, bytes=64 * MIB, chunk_bytes=CHUNK),
             at_least=1.8,
@@ -168,7 +169,9 @@ def small_things():
         at_most=12,
         unit="µs",
     )
-    yield Target("the same: time, part of the faster of fast-floe and cobblestone", "≤ 1", slower_than_peers(**ranges), at_most=1)
+    yield Target(
+        "the same: time, part of the faster of fast-floe and cobblestone", "≤ 1", slower_than_peers(**ranges), at_most=1
+    )
     large = {"tool": "sealstone", "bytes": 100_000_000_000}
     yield Target(
         "rewrap of a sparse file of 100 GB on tmpfs, local key, whole process",

@@ -72,7 +72,10 @@ def look_at_tables(browser, kept):
     for name, count in rows.items():
         seen = browser.find_elements(By.CSS_SELECTOR, f"#{name.replace(' ', '-')} tbody tr")
         expect(len(seen) == count, f"table {name}: {len(seen)} rows, and the record has {count}")
-    cells = [row.find_elements(By.TAG_NAME, "td") for row in browser.find_elements(By.CSS_SELECTOR, "#targets-table tbody tr")]
+    cells = [
+        row.find_elements(By.TAG_NAME, "td")
+        for row in browser.find_elements(By.CSS_SELECTOR, "#targets-table tbody tr")
+    ]
     for (target, value, _), row in zip(targets.results(kept), cells, strict=True):
         expect(row[2].text == targets.shown(target, value), f"{target.what}: the page says {row[2].text}")
 
