@@ -3,10 +3,12 @@
 import json
 
 from . import programs
+from .criterion import note_tools
 from .measure import check_runs, ratios, spread
 
 
 def measure(settings):
+    note_tools(settings, {"aws-lc-rs", "sealstone"})
     found = []
     for line in check_runs(programs.build().memory_ratio, "--json").splitlines():
         told = json.loads(line)
