@@ -4,11 +4,13 @@ from .record import select
 
 
 def line(points):
-    """Least squares through (x, y): the value at 0, and the slope."""
-    count = len(points)
-    mean_x, mean_y = sum(x for x, _ in points) / count, sum(y for _, y in points) / count
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+    """Least squares of relative errors through (x, y), so that small ones count as much: the value at 0, and the slope."""
+    weights = [1 / y**2 for _, y in points]
+    total = sum(weights)
+    mean_x = sum(w * x for w, (x, _) in zip(weights, points)) / total
+    mean_y = sum(w * y for w, (_, y) in zip(weights, points)) / total
+    spread = sum(w * (x - mean_x) ** 2 for w, (x, _) in zip(weights, points))
+    slope = sum(w * (x - mean_x) * (y - mean_y) for w, (x, y) in zip(weights, points)) / spread
     return mean_y - slope * mean_x, slope
 
 
@@ -24,11 +26,10 @@ def by_threads(record, case):
     return sorted((entry["parameters"]["threads"], entry["median"]) for entry in entries)
 
 
-def serial_share(points):
-    """Amdahl's serial part of (threads, seconds), from 1 thread and the fastest point."""
-    times = dict(points)
-    threads, best = min(points, key=lambda point: point[1])
+def serial_share(points, cores):
+    """Amdahl's serial part of (threads, seconds), from 1 thread and the fastest point that has a core for each thread."""
+    threads, best = min((point for point in points if point[0] <= cores), key=lambda point: point[1])
     if threads == 1:
         return 1.0
-    speed_up = times[1] / best
+    speed_up = dict(points)[1] / best
     return max(0.0, (1 / speed_up - 1 / threads) / (1 - 1 / threads))

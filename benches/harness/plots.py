@@ -1,6 +1,7 @@
 """Plots of a record, as SVG: the same bytes for the same record."""
 
 import io
+import re
 
 import matplotlib
 
@@ -76,7 +77,7 @@ def library(record):
             speeds.setdefault(name, {})[case] = entry["median"] / 1e9
     return bars(
         "library",
-        "Streams of 64 MiB in memory, by crate, length of chunks and threads",
+        "Streams of 64 MiB in memory, by crate",
         "GB of plaintext a second, median",
         speeds,
         {name: name for name in speeds},
@@ -90,7 +91,11 @@ def threads_name(entry):
 
 
 def short(text):
-    return text if len(text) <= 36 else text.split(",")[0].split(":")[0][:36]
+    """What stands before the first mark that ends a thought."""
+    if len(text) <= 36:
+        return text
+    head = re.split("[,:;]", text)[0]
+    return head + ")" * (head.count("(") - head.count(")"))
 
 
 def bars(name, title, axis, speeds, labels, cases):
@@ -141,8 +146,7 @@ def scaling(record):
             sizes, seconds = zip(*points[case])
             label = f"{case}: {slope * GIB:.2f} s a GiB"
             axes.plot(sizes, seconds, "o", color=colour, label=label)
-            # Where the fitted start is below 0 the line has no place on this axis.
-            axes.plot(sizes, [max(start + slope * size, 1e-4) for size in sizes], "-", color=colour, linewidth=1)
+            axes.plot(sizes, [start + slope * size for size in sizes], "-", color=colour, linewidth=1)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xticks(sizes, [size_name(size) for size in sizes])
@@ -167,7 +171,7 @@ def threads(record):
         for case, colour in (("encrypt", OURS), ("decrypt", PEER)):
             numbers, seconds = zip(*points[case])
             speed_ups = [seconds[0] / each for each in seconds]
-            label = f"{case}: serial part {fits.serial_share(points[case]):.2f}"
+            label = f"{case}: serial part {fits.serial_share(points[case], record['machine']['cores']):.2f}"
             axes.plot(numbers, speed_ups, "o-", color=colour, label=label)
         cores = record["machine"]["cores"]
         axes.plot([1, cores], [1, cores], "--", color=FLOOR, label="ideal, to the number of cores")

@@ -102,9 +102,11 @@ class Fits(unittest.TestCase):
         self.assertAlmostEqual(slope, 0.5)
 
     def test_the_serial_part(self):
-        self.assertAlmostEqual(fits.serial_share([(1, 8.0), (4, 2.0)]), 0.0)
-        self.assertAlmostEqual(fits.serial_share([(1, 8.0), (2, 6.0)]), 0.5)
-        self.assertAlmostEqual(fits.serial_share([(1, 8.0), (2, 9.0)]), 1.0)
+        self.assertAlmostEqual(fits.serial_share([(1, 8.0), (4, 2.0)], 4), 0.0)
+        self.assertAlmostEqual(fits.serial_share([(1, 8.0), (2, 6.0)], 4), 0.5)
+        self.assertAlmostEqual(fits.serial_share([(1, 8.0), (2, 9.0)], 4), 1.0)
+        # Threads that share a core say nothing of it.
+        self.assertAlmostEqual(fits.serial_share([(1, 8.0), (2, 4.0), (4, 3.9)], 2), 0.0)
 
 
 class Criterion(unittest.TestCase):
