@@ -89,6 +89,34 @@ pub(crate) fn open_descriptor(descriptor: u32) -> io::Result<File> {
     }
 }
 
+/// Bytes that a pipe at either end is made to hold: the processes at its ends then wait for each other less often.
+/// As much as Linux allows everybody by default.
+#[cfg(target_os = "linux")]
+const WIDE_PIPE: usize = 1024 * 1024;
+
+/// Widens `stream` if it is a pipe. One that may not be widened (each user has a share of memory for pipes) stays as it
+/// is, as it does on other systems.
+pub(crate) fn widen_pipe(stream: &File) {
+    #[cfg(target_os = "linux")]
+    widen(stream);
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
+}
+
+/// The same of standard input.
+pub(crate) fn widen_stdin() {
+    #[cfg(target_os = "linux")]
+    widen(&io::stdin());
+}
+
+#[cfg(target_os = "linux")]
+fn widen(stream: &impl std::os::fd::AsFd) {
+    use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
+    if fcntl_getpipe_size(stream).is_ok_and(|size| size < WIDE_PIPE) {
+        let _ = fcntl_setpipe_size(stream, WIDE_PIPE);
+    }
+}
+
 /// The user's directory for settings.
 pub(crate) fn config_dir() -> Option<PathBuf> {
     if cfg!(windows) {

@@ -5,9 +5,11 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use common::{CHUNKS, PROGRAM, Place, Run, Tmpfs, plaintext, skipped};
 
@@ -314,6 +316,36 @@ fn a_pipe_is_written_by_whatever_name_it_has() {
     for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
         let run = place.ok(&["decrypt", "-q", "in.seal", "-o", name]);
         assert!(run.stdout == plain, "{name}");
+    }
+}
+
+/// As wide as everybody may make them by default; more processes of the user may use up what he may.
+#[cfg(target_os = "linux")]
+#[test]
+fn pipes_are_made_wide() {
+    use rustix::pipe::fcntl_getpipe_size;
+    const WIDE: usize = 1 << 20;
+    let by_itself = fcntl_getpipe_size(std::io::pipe().unwrap().0).unwrap();
+    assert!(by_itself < WIDE);
+    let place = Place::new();
+    // Enough that something is written before all is read.
+    let plain = place.seal("in", 8 << 20);
+    for (args, input) in [
+        (["encrypt", "-", "-o", "-"], plain),
+        (["decrypt", "-", "-o", "-"], place.read("in.seal")),
+    ] {
+        let mut child = (place.command(&args).stdin(Stdio::piped()).stdout(Stdio::piped()))
+            .spawn()
+            .unwrap();
+        let (stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut writer = File::from(stdin.as_fd().try_clone_to_owned().unwrap());
+        let feeder = thread::spawn(move || writer.write_all(&input));
+        stdout.read_exact(&mut [0; 1]).unwrap();
+        assert_eq!(fcntl_getpipe_size(&stdin).unwrap(), WIDE, "{args:?}: the input");
+        assert_eq!(fcntl_getpipe_size(&stdout).unwrap(), WIDE, "{args:?}: the output");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let _ = feeder.join().unwrap();
     }
 }
 

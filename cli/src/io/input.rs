@@ -29,6 +29,7 @@ impl Input {
     /// Opens the input named `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         if is_standard(path) {
+            sys::widen_stdin();
             return Ok(Self {
                 source: Source::Stdin,
                 len: sys::stdin_len(),
@@ -47,6 +48,7 @@ impl Input {
                 len: Some(metadata.len()),
             });
         }
+        sys::widen_pipe(&file);
         Ok(Self {
             source: Source::Stream(file),
             len: metadata.is_file().then_some(0),

@@ -135,6 +135,7 @@ impl Destination {
         let (target, registered) = match self.kind {
             Kind::Stdout => {
                 let stdout = sys::stdout().map_err(|error| Failure::io("opening standard output", &error))?;
+                sys::widen_pipe(&stdout);
                 (Target::Stream(stdout), None)
             }
             Kind::Stream(path) => {
@@ -149,6 +150,7 @@ impl Destination {
                 if self.ciphertext && file.is_terminal() {
                     return Err(to_terminal());
                 }
+                sys::widen_pipe(&file);
                 (Target::Stream(file), None)
             }
             Kind::File(path, existing) => {
