@@ -30,18 +30,21 @@ CRATES = {
 
 def measure(settings):
     """Runs them all; gives the measurements of this run."""
-    variables = dict(os.environ)
+    kept = target_directory() / "criterion"
+    # cargo takes a relative one from where it is started, and criterion from the package.
+    variables = dict(os.environ, CARGO_TARGET_DIR=str(kept.parent))
     if settings.quick:
         variables["SEALSTONE_BENCH_QUICK"] = "1"
     command = ["cargo", "bench", "--locked", "-p", "sealstone-benches"]
     for bench in BENCHES:
         command += ["--bench", bench]
-    kept = target_directory() / "criterion"
     before = {path: path.stat().st_mtime_ns for path in kept.glob("**/new/sample.json")}
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
     if done.returncode != 0:
         raise Failed(f"cargo bench: exit {done.returncode}: {done.stderr[-2000:]}")
     samples = [path for path in sorted(kept.glob("**/new/sample.json")) if before.get(path) != path.stat().st_mtime_ns]
+    if not samples:
+        raise Failed(f"cargo bench left nothing in {kept}")
     found = [entry(path.parent) for path in samples]
     note_tools(settings, {measured["tool"] for measured in found})
     return found
