@@ -8,13 +8,14 @@ SEALSTONE is the binary.
 
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 from cryptography.exceptions import InvalidTag
 
 import objects
+import standard
+from command_line import CommandLine, context_options, require
 from objects import CHUNK
 
 LENGTHS = [
@@ -29,49 +30,6 @@ CONTEXTS = [
 ]
 
 
-class CommandLine:
-    def __init__(self, binary, directory):
-        self.binary, self.directory = binary, directory
-        # A home of its own: no key ring of the machine is read or made.
-        self.env = {**os.environ, "HOME": str(directory)}
-        self.env.pop("SEALSTONE_KEYRING", None)
-        self.env.pop("XDG_CONFIG_HOME", None)
-
-    def run(self, *arguments, expect=0):
-        done = subprocess.run([self.binary, *map(str, arguments)], env=self.env, capture_output=True)
-        if done.returncode != expect:
-            command = " ".join(map(str, arguments))
-            raise SystemExit(f"sealstone {command}: exit {done.returncode}, not {expect}: {done.stderr.decode()}")
-        return done
-
-    def encrypt(self, plaintext, *options):
-        source, sealed = self.directory / "plain", self.directory / "sealed"
-        source.write_bytes(plaintext)
-        self.run("encrypt", "-q", "-f", *options, source, "-o", sealed)
-        return sealed.read_bytes()
-
-    def decrypt(self, data, *options, expect=0):
-        sealed, opened = self.directory / "sealed", self.directory / "opened"
-        sealed.write_bytes(data)
-        opened.unlink(missing_ok=True)
-        self.run("decrypt", "-q", *options, sealed, "-o", opened, expect=expect)
-        if expect:
-            require(not opened.exists(), "a refused object left no output")
-            return None
-        return opened.read_bytes()
-
-
-def require(holds, what):
-    if not holds:
-        raise SystemExit(f"does not hold: {what}")
-
-
-def context_options(stored, supplied):
-    options = [("--context", f"{key}={value}") for key, value in stored.items()]
-    options += [("--context-supplied", f"{key}={value}") for key, value in supplied.items()]
-    return [word for option in options for word in option]
-
-
 def open_here(data, context, kek_of):
     """Opens an object made by the command line; `kek_of` gives the key of a slot's provider and key id."""
     header = objects.parse_attached(data)
@@ -80,12 +38,12 @@ def open_here(data, context, kek_of):
     data_key = objects.unwrap(kek_of(provider, key_id), wrapped, provider, key_id, context)
     payload = data[objects.ATTACHED :]
     require(payload[:56] == header.salt + header.commitment, "header and payload agree on salt and commitment")
-    return objects.open_payload(payload, data_key, objects.payload_context(header.core)), header
+    return standard.open_payload(payload, data_key, objects.payload_context(header.core)), header
 
 
 def seal_here(plaintext, version, stored, supplied, kek, provider, key_id):
     data_key = os.urandom(32)
-    payload = objects.seal_payload(plaintext, data_key, objects.payload_context(objects.STANDARD_CORE))
+    payload = standard.seal_payload(plaintext, data_key, objects.payload_context(objects.STANDARD_CORE))
     wrapped = objects.wrap(kek, data_key, provider, key_id, {**stored, **supplied})
     pairs = [*stored.items(), *((key, None) for key in supplied)]
     slots = [(provider, key_id, wrapped)]
@@ -127,7 +85,7 @@ def raw_keys(cli):
         [(provider, key_id, wrapped)] = header.slots
         data_key = objects.unwrap(kek, wrapped, provider, key_id, {})
         try:
-            objects.open_payload(sealed[objects.ATTACHED :], data_key, objects.payload_context(header.core))
+            standard.open_payload(sealed[objects.ATTACHED :], data_key, objects.payload_context(header.core))
         except InvalidTag:
             continue
         raise SystemExit(f"{' '.join(option)}: a standard reader opened what is not standard")

@@ -1,25 +1,40 @@
-"""Objects of the sealstone format, written from engine/FORMAT.md with Python's `cryptography` and nothing of sealstone.
+"""The sealstone format in Python: a second decoder, and an encoder, written from engine/FORMAT.md alone.
 
-Only payloads of the default suite and chunk size: they are Cobblestone-256 of c2sp.org/chunked-encryption, which
-`cryptography` has. Keys of the providers `raw` and `passphrase`.
+It has nothing of sealstone, and is plain and slow: whole objects in memory, one thread. AEADs, hashes, HKDF and Argon2id
+are those of `cryptography`. Numbers in brackets are the format's requirements.
 """
 
 import hashlib
 import hmac
 import os
+import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encryptor
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 MAGIC = bytes.fromhex("89535354 0d0a1a0a")
 COPY = 4096
 ATTACHED = 2 * COPY
 CHUNK = 16 * 1024
+PREFIX = 56
 STANDARD_CORE = bytes([1, 14, 0])
+SUITES = {1: (AESGCM, b"AEAD_AES_256_GCM"), 2: (ChaCha20Poly1305, b"AEAD_CHACHA20_POLY1305")}
+PASSPHRASE_ID = re.compile(r"argon2id,m=([1-9]\d*),t=([1-9]\d*),p=([1-9]\d*),salt=([0-9a-f]{32})", re.ASCII)
+ARGON_CAPS = (256 * 1024, 10, 16)
+
+
+class Refused(Exception):
+    """`kind` is one of the words of engine/tests/vectors/README.md; `released` is what was verified before."""
+
+    def __init__(self, kind, why, released=b""):
+        super().__init__(f"{kind}: {why}")
+        self.kind, self.released = kind, released
 
 
 @dataclass
@@ -33,15 +48,24 @@ class Header:
     slots: list  # of (provider, key id, wrapped key)
 
 
+@dataclass
+class Reader:
+    """Who opens: keys as ("raw", KEK), ("local", HEX32, KEK), ("passphrase", bytes), ("intermediate", KEK of raw)."""
+
+    keys: list
+    rule: str = "exact"
+    pairs: dict = field(default_factory=dict)
+
+
 class Fields:
     """Takes fields off the front of bytes."""
 
-    def __init__(self, data):
-        self.data, self.at = data, 0
+    def __init__(self, data, kind="header"):
+        self.data, self.at, self.kind = data, 0, kind
 
     def take(self, count):
         if len(self.data) - self.at < count:
-            raise ValueError("the header ends early")
+            raise Refused(self.kind, "it ends early")
         self.at += count
         return self.data[self.at - count : self.at]
 
@@ -51,39 +75,80 @@ class Fields:
     def prefixed(self):
         return self.take(self.number(2))
 
+    def text(self):
+        try:
+            return self.prefixed().decode()
+        except UnicodeDecodeError:
+            raise Refused(self.kind, "no UTF-8") from None
+
 
 def prefixed(data):
     return struct.pack(">H", len(data)) + data
 
 
+# Headers, sections 4 and 5.
+
+
+def require(holds, why, kind="header"):
+    if not holds:
+        raise Refused(kind, why)
+
+
 def parse_copy(copy):
-    """One header copy, section 4."""
+    """One header copy, and the padding behind it [H-2] to [H-5], [H-8]."""
+    require(copy[:8] == MAGIC, "no sealstone object", "magic")
+    require(len(copy) >= 9, "it ends before the version")
+    require(copy[8] == 1, f"version {copy[8]}", "version")
     body, checksum = copy[:-32], copy[-32:]
-    if hashlib.sha256(body).digest() != checksum:
-        raise ValueError("the checksum does not match")
+    require(hashlib.sha256(body).digest() == checksum, "the checksum does not match")
     fields = Fields(body)
-    if fields.take(8) != MAGIC:
-        raise ValueError("no sealstone header")
+    fields.take(8)
     header = Header(fields.number(1), fields.take(3), fields.number(8), fields.take(24), fields.take(32), [], [])
+    suite, log2, flags = header.core
+    require(suite in SUITES and log2 in (14, 16, 18, 20) and flags == 0, f"unknown core {header.core.hex()}")
     for _ in range(fields.number(2)):
-        supplied = fields.number(1)
-        key = fields.prefixed().decode()
-        header.context.append((key, None if supplied else fields.prefixed().decode()))
+        kind, key = fields.number(1), fields.text()
+        require(kind < 2 and key, "a pair's kind or key")
+        header.context.append((key, None if kind else fields.text()))
+    keys = [key.encode() for key, _ in header.context]
+    require(keys == sorted(set(keys)) and len(keys) <= 256, "the order or number of pairs")
     for _ in range(fields.number(1)):
-        header.slots.append((fields.prefixed().decode(), fields.prefixed().decode(), fields.prefixed()))
-    if any(body[fields.at :]):
-        raise ValueError("the padding is not zero")
-    return header
+        header.slots.append((fields.text(), fields.text(), fields.prefixed()))
+    require(1 <= len(header.slots) <= 16, "the number of slots")
+    require(sum(slot[0] == "passphrase" for slot in header.slots) <= 1, "more than one passphrase")
+    for provider, key_id, _ in header.slots:
+        require(re.fullmatch("[a-z0-9-]{1,32}", provider), "a provider id")
+        require(not re.search("[\0-\x1f\x7f-\x9f]", key_id), "a key id")
+    require(not any(body[fields.at :]), "the padding is not zero")
+    return header, len(body) - fields.at
 
 
 def parse_attached(data):
-    """The attached header of an object just made, whose two copies are equal."""
-    if data[:COPY] != data[COPY:ATTACHED]:
-        raise ValueError("the two copies differ")
-    return parse_copy(data[:COPY])
+    """[H-10]"""
+    if len(data) < ATTACHED:
+        require(data[:8] == MAGIC[: len(data)] and data, "no sealstone object", "magic")
+        require(len(data) < 9 or data[8] == 1, "another version", "version")
+        raise Refused("header", "it ends early")
+    headers, refusals = [], []
+    for copy in (data[:COPY], data[COPY:ATTACHED]):
+        try:
+            headers.append(parse_copy(copy)[0])
+        except Refused as refused:
+            refusals.append(refused)
+    if not headers:
+        raise refusals[0]
+    return max(headers, key=lambda header: header.generation)
 
 
-def encode_attached(header):
+def parse_detached(data):
+    """[H-6]"""
+    require(len(data) <= 64 * 1024, "over 64 KiB")
+    header, padding = parse_copy(data)
+    require(padding == 0, "bytes behind the slots")
+    return header
+
+
+def encode_fields(header):
     out = MAGIC + bytes([header.version]) + header.core + struct.pack(">Q", header.generation)
     out += header.salt + header.commitment + struct.pack(">H", len(header.context))
     for key, value in sorted(header.context, key=lambda pair: pair[0].encode()):
@@ -92,18 +157,38 @@ def encode_attached(header):
     out += bytes([len(header.slots)])
     for provider, key_id, wrapped in header.slots:
         out += prefixed(provider.encode()) + prefixed(key_id.encode()) + prefixed(wrapped)
-    out += bytes(COPY - 32 - len(out))
-    return 2 * (out + hashlib.sha256(out).digest())
+    return out
 
 
-def payload_context(core):
-    return b"sealstone/object@v1" + core
+def encode_detached(header):
+    fields = encode_fields(header)
+    return fields + hashlib.sha256(fields).digest()
+
+
+def encode_attached(header):
+    fields = encode_fields(header)
+    fields += bytes(COPY - 32 - len(fields))
+    return 2 * (fields + hashlib.sha256(fields).digest())
 
 
 def canonical(context):
-    """What wraps are bound to, section 5. `context` is a dict."""
+    """What wraps are bound to. `context` is a dict."""
     pairs = sorted((key.encode(), value.encode()) for key, value in context.items())
     return struct.pack(">H", len(pairs)) + b"".join(prefixed(key) + prefixed(value) for key, value in pairs)
+
+
+def accepted_context(header, reader):
+    """The object's context, if the reader's rule accepts it [C-4] to [C-6]."""
+    stored, given = dict(header.context), reader.pairs
+    alike = all(key in stored and stored[key] in (None, value) for key, value in given.items())
+    whole = {key: given.get(key, value) for key, value in stored.items()}
+    if reader.rule == "exact":
+        alike = alike and set(stored) == set(given)
+    require(alike and None not in whole.values(), "the context is another one", "context")
+    return whole
+
+
+# Wraps, section 6.
 
 
 def xaes_256_gcm(key, nonce):
@@ -116,8 +201,8 @@ def xaes_256_gcm(key, nonce):
     return AESGCM(derived), nonce[12:]
 
 
-def wrap_aad(provider, key_id, context):
-    return b"sealstone/wrap@v1" + prefixed(provider.encode()) + prefixed(key_id.encode()) + canonical(context)
+def wrap_aad(provider, key_id, context, label=b"sealstone/wrap@v1", head=b""):
+    return label + prefixed(provider.encode()) + prefixed(key_id.encode()) + head + canonical(context)
 
 
 def wrap(kek, data_key, provider, key_id, context):
@@ -126,9 +211,31 @@ def wrap(kek, data_key, provider, key_id, context):
     return nonce + aead.encrypt(short_nonce, data_key, wrap_aad(provider, key_id, context))
 
 
-def unwrap(kek, wrapped, provider, key_id, context):
+def open_wrap(kek, wrapped, aad):
+    require(len(wrapped) == 72, "the length of a wrap", "unwrap")
     aead, short_nonce = xaes_256_gcm(kek, wrapped[:24])
-    return aead.decrypt(short_nonce, wrapped[24:], wrap_aad(provider, key_id, context))
+    try:
+        return aead.decrypt(short_nonce, wrapped[24:], aad)
+    except InvalidTag:
+        raise Refused("unwrap", "a wrap does not verify") from None
+
+
+def unwrap(kek, wrapped, provider, key_id, context):
+    return open_wrap(kek, wrapped, wrap_aad(provider, key_id, context))
+
+
+def unwrap_intermediate(kek, wrapped, key_id, context):
+    """[W-11] to [W-13], with a raw key as the inner provider."""
+    head, local = wrapped[:-72], wrapped[-72:]
+    fields = Fields(head, "unwrap")
+    scope = [fields.text() for _ in range(fields.number(1))]
+    inner = fields.prefixed()
+    sound = scope == sorted(set(scope), key=str.encode) and "" not in scope and "sealstone:key" not in scope
+    require(sound and fields.at == len(head), "the head of an intermediate slot", "unwrap")
+    require(all(key in context for key in scope), "the context lacks a pair of the scope", "unwrap")
+    own = {**{key: context[key] for key in scope}, "sealstone:key": "intermediate@v1"}
+    intermediate = unwrap(kek, inner, "raw", key_id.removeprefix("raw:"), own)
+    return open_wrap(intermediate, local, wrap_aad("intermediate", key_id, context, b"sealstone/intermediate@v1", head))
 
 
 def raw_key_id(kek):
@@ -136,29 +243,112 @@ def raw_key_id(kek):
 
 
 def passphrase_key(passphrase, key_id):
-    """The KEK of a key id `argon2id,m=..,t=..,p=..,salt=..`."""
-    name, *parameters = key_id.split(",")
-    values = dict(parameter.split("=") for parameter in parameters)
-    if name != "argon2id" or list(values) != ["m", "t", "p", "salt"]:
-        raise ValueError(f"no key id of a passphrase: {key_id}")
-    kdf = Argon2id(
-        salt=bytes.fromhex(values["salt"]),
-        length=32,
-        iterations=int(values["t"]),
-        lanes=int(values["p"]),
-        memory_cost=int(values["m"]),
-    )
+    """[W-8] to [W-10]"""
+    match = PASSPHRASE_ID.fullmatch(key_id)
+    require(match, f"no key id of a passphrase: {key_id}", "unwrap")
+    cost = [int(number) for number in match.groups()[:3]]
+    require(all(number <= cap for number, cap in zip(cost, ARGON_CAPS)), "over the caps", "unwrap")
+    memory, passes, lanes = cost
+    salt = bytes.fromhex(match[4])
+    kdf = Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory)
     return kdf.derive(passphrase)
 
 
-def open_payload(payload, data_key, context):
-    decryptor = Cobblestone256Decryptor(data_key, context=context)
-    return decryptor.update(payload) + decryptor.finalize()
+def data_keys(header, context, reader):
+    """The data key of each slot that one of the reader's keys fits, as a function that may refuse."""
+    for provider, key_id, wrapped in header.slots:
+        for kind, *key in reader.keys:
+            slot = (wrapped, provider, key_id, context)
+            if (kind, provider) == ("raw", "raw") and key_id == raw_key_id(key[0]):
+                yield lambda kek=key[0], slot=slot: unwrap(kek, *slot)
+            elif (kind, provider) == ("local", "local") and key_id.split("#")[-1] == key[0]:
+                yield lambda kek=key[1], slot=slot: unwrap(kek, *slot)
+            elif (kind, provider) == ("passphrase", "passphrase"):
+                yield lambda word=key[0], slot=slot: unwrap(passphrase_key(word, slot[2]), *slot)
+            elif (kind, provider) == ("intermediate", "intermediate") and key_id == "raw:" + raw_key_id(key[0]):
+                yield lambda kek=key[0], slot=slot: unwrap_intermediate(kek, slot[0], slot[2], slot[3])
 
 
-def seal_payload(plaintext, data_key, context):
-    encryptor = Cobblestone256Encryptor(data_key, context=context)
-    return encryptor.update(plaintext) + encryptor.finalize()
+# Payloads, sections 3 and 7.
+
+
+def payload_context(core):
+    return b"sealstone/object@v1" + core
+
+
+class ChunkKeys:
+    def __init__(self, data_key, core, salt):
+        aead, name = SUITES[core[0]]
+        prefix = b"c2sp.org/chunked-encryption@v1+" if core[1] == 14 else b"sealstone/chunked@v1+"
+        info = prefix + name + b"\0" + salt + payload_context(core)
+        output = HKDFExpand(SHA512(), 76, info).derive(data_key)
+        self.aead, self.base_nonce, self.commitment = aead(output[:32]), output[32:44], output[44:]
+
+    def nonce(self, index):
+        return (int.from_bytes(self.base_nonce, "big") ^ index).to_bytes(12, "big")
+
+    def open(self, index, sealed):
+        """[O-5] to [O-7]"""
+        require(len(sealed) >= 16, "it ends without its final chunk", "truncated")
+        try:
+            return self.aead.decrypt(self.nonce(index), sealed, None)
+        except InvalidTag:
+            raise Refused("chunk", f"chunk {index} does not verify") from None
+
+
+def seal_payload(plaintext, data_key, core, salt):
+    keys, size = ChunkKeys(data_key, core, salt), 1 << core[1]
+    chunks = (plaintext[at * size : (at + 1) * size] for at in range(len(plaintext) // size + 1))
+    return salt + keys.commitment + b"".join(keys.aead.encrypt(keys.nonce(i), c, None) for i, c in enumerate(chunks))
+
+
+def unlock(header, reader):
+    """[O-1] to [O-3]"""
+    context, refusal = accepted_context(header, reader), Refused("no-key", "no slot is of an offered key")
+    for data_key in list(data_keys(header, context, reader))[:2]:
+        try:
+            keys = ChunkKeys(data_key(), header.core, header.salt)
+            require(keys.commitment == header.commitment, "another data key", "commitment")
+            return keys
+        except Refused as refused:
+            refusal = refused
+        except ValueError as error:
+            refusal = Refused("unwrap", str(error))
+    raise refusal
+
+
+def open_whole(header, payload, reader):
+    keys, size = unlock(header, reader), (1 << header.core[1]) + 16
+    require(len(payload) >= PREFIX, "it ends in salt or commitment", "truncated")
+    require(payload[:PREFIX] == header.salt + header.commitment, "of another payload", "payload")
+    chunks, plaintext = payload[PREFIX:], b""
+    for index in range(len(chunks) // size + 1):
+        try:
+            plaintext += keys.open(index, chunks[index * size : (index + 1) * size])
+        except Refused as refused:
+            refused.released = plaintext
+            raise
+    return plaintext
+
+
+def open_range(header, payload, reader, start, end):
+    """[O-10], [O-11]; `end` may be None."""
+    keys, size = unlock(header, reader), 1 << header.core[1]
+    last, rest = divmod(len(payload) - PREFIX, size + 16)
+    require(len(payload) >= PREFIX and rest >= 16, "no plaintext gives this length", "truncated")
+
+    def chunk(index):
+        at = PREFIX + index * (size + 16)
+        return keys.open(index, payload[at : at + size + 16])
+
+    length = last * size + rest - 16
+    if end is None or end > length:
+        chunk(last)
+    end = length if end is None else end
+    require(start <= end <= length, "past the end", "range")
+    first, behind = start // size, (end + size - 1) // size
+    whole = b"".join(chunk(index) for index in range(first, behind)) if start < end else b""
+    return whole[start - first * size : end - first * size]
 
 
 # The first vector of c2sp.org/XAES-256-GCM: the code above is right before it judges anything.

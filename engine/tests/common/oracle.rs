@@ -56,14 +56,19 @@ pub fn derive(data_key: &[u8; 32], core: Core, salt: &[u8; 24], context: &[u8]) 
 /// [P-1], [P-5]
 pub fn seal_payload(data_key: &[u8; 32], core: Core, salt: &[u8; 24], plaintext: &[u8]) -> Vec<u8> {
     let keys = derive(data_key, core, salt, &payload_context(core));
-    let mut payload = [salt.as_slice(), &keys.commitment].concat();
+    [&salt[..], &keys.commitment, &seal_chunks(&keys, core, plaintext)].concat()
+}
+
+/// What follows salt and commitment.
+pub fn seal_chunks(keys: &ContentKeys, core: Core, plaintext: &[u8]) -> Vec<u8> {
     let chunk_len = 1 << core[1];
+    let mut sealed = Vec::new();
     for index in 0..=plaintext.len() / chunk_len {
         let end = plaintext.len().min((index + 1) * chunk_len);
         let chunk = &plaintext[index * chunk_len..end];
-        payload.extend(seal(core[0], &keys.key, &nonce(&keys, index), &[], chunk));
+        sealed.extend(seal(core[0], &keys.key, &nonce(keys, index), &[], chunk));
     }
-    payload
+    sealed
 }
 
 /// [O-3], [O-6], [O-7], [O-8]
@@ -87,7 +92,7 @@ pub fn open_payload(data_key: &[u8; 32], core: Core, payload: &[u8]) -> Option<V
     Some(plaintext)
 }
 
-fn nonce(keys: &ContentKeys, index: usize) -> [u8; 12] {
+pub fn nonce(keys: &ContentKeys, index: usize) -> [u8; 12] {
     let mut nonce = keys.base_nonce;
     for (byte, counter) in nonce[4..].iter_mut().zip((index as u64).to_be_bytes()) {
         *byte ^= counter;
@@ -202,13 +207,16 @@ pub fn canonical(pairs: &BTreeMap<String, String>) -> Vec<u8> {
 
 /// [W-3], [W-4]; `nonce` is for the caller to draw.
 pub fn wrap(kek: &[u8; 32], nonce: &[u8; 24], provider: &str, key_id: &str, context: &[u8], data_key: &[u8]) -> Slot {
-    let (key, gcm_nonce) = xaes_derive(kek, nonce);
-    let sealed = seal(1, &key, &gcm_nonce, &wrap_aad(provider, key_id, context), data_key);
     Slot {
         provider: provider.to_owned(),
         key_id: key_id.to_owned(),
-        wrapped: [nonce.as_slice(), &sealed].concat(),
+        wrapped: xaes_seal(kek, nonce, &wrap_aad(provider, key_id, context), data_key),
     }
+}
+
+fn xaes_seal(key: &[u8; 32], nonce: &[u8; 24], aad: &[u8], plain: &[u8]) -> Vec<u8> {
+    let (key, gcm_nonce) = xaes_derive(key, nonce);
+    [&nonce[..], &seal(1, &key, &gcm_nonce, aad, plain)].concat()
 }
 
 /// [W-4], [W-5]
@@ -222,6 +230,21 @@ pub fn unwrap(kek: &[u8; 32], slot: &Slot, context: &[u8]) -> Option<[u8; 32]> {
 fn wrap_aad(provider: &str, key_id: &str, context: &[u8]) -> Vec<u8> {
     let names = [string(provider.as_bytes()), string(key_id.as_bytes())].concat();
     [b"sealstone/wrap@v1".as_slice(), &names, context].concat()
+}
+
+/// [W-11]: a data key under an intermediate key; `head` has the scope and the intermediate key's own wrap.
+pub fn wrap_intermediate(key: &[u8; 32], key_id: &str, head: &[u8], context: &[u8], data_key: &[u8; 32]) -> Slot {
+    let aad = intermediate_aad("intermediate", key_id, head, context);
+    Slot {
+        provider: "intermediate".to_owned(),
+        key_id: key_id.to_owned(),
+        wrapped: [head, &xaes_seal(key, &[6; 24], &aad, data_key)].concat(),
+    }
+}
+
+fn intermediate_aad(provider: &str, key_id: &str, head: &[u8], context: &[u8]) -> Vec<u8> {
+    let names = [string(provider.as_bytes()), string(key_id.as_bytes())].concat();
+    [b"sealstone/intermediate@v1", &*names, head, context].concat()
 }
 
 /// [W-11], [W-12], [W-13], over an inner provider that wraps locally.
@@ -242,8 +265,7 @@ pub fn unwrap_intermediate(kek: &[u8; 32], slot: &Slot, pairs: &BTreeMap<String,
     let intermediate = unwrap(kek, &inner, &canonical(&own)).filter(|_| rest.is_empty())?;
     let (nonce, sealed) = local.split_first_chunk::<24>()?;
     let (key, gcm_nonce) = xaes_derive(&intermediate, nonce);
-    let names = [string(slot.provider.as_bytes()), string(slot.key_id.as_bytes())].concat();
-    let aad = [b"sealstone/intermediate@v1", &*names, head, &canonical(pairs)].concat();
+    let aad = intermediate_aad(&slot.provider, &slot.key_id, head, &canonical(pairs));
     open(1, &key, &gcm_nonce, &aad, sealed)?.try_into().ok()
 }
 
@@ -297,7 +319,7 @@ fn xaes_derive(key: &[u8; 32], nonce: &[u8; 24]) -> ([u8; 32], [u8; 12]) {
     (array(&[half(1), half(2)].concat()), array(&nonce[12..]))
 }
 
-fn seal(suite: u8, key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], plain: &[u8]) -> Vec<u8> {
+pub fn seal(suite: u8, key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], plain: &[u8]) -> Vec<u8> {
     let mut sealed = plain.to_vec();
     let buffer = sealed.as_mut_slice().into();
     let tag = match suite {

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""The second decoder against the test kit: every object is taken or refused as its lines tell.
+
+    test_kit.py DIRECTORY
+
+DIRECTORY is engine/tests/vectors, whose README says what the lines mean.
+"""
+
+import hashlib
+import pathlib
+import sys
+
+from objects import ATTACHED, Reader, Refused, open_range, open_whole, parse_attached, parse_detached
+
+
+def main():
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    paths = sorted(path for path in pathlib.Path(sys.argv[1]).iterdir() if path.name != "README.md")
+    wrong = [f"{path.name}: {what}" for path in paths if (what := judge(*read(path)))]
+    print("\n".join(wrong))
+    print(f"campaign: test_kit cases={len(paths)} wrong={len(wrong)}")
+    if wrong or len(paths) < 200:
+        raise SystemExit("the second decoder and the test kit differ, or objects are missing")
+
+
+def read(path):
+    """The lines as a dict of lists, and the object."""
+    text, _, body = path.read_bytes().partition(b"\n\n")
+    first, *lines = text.decode().split("\n")
+    if first != "sealstone test object":
+        raise SystemExit(f"{path}: no test object")
+    told = {}
+    for line in lines:
+        key, _, value = line.partition(": ")
+        told.setdefault(key, []).append(value)
+    return told, body
+
+
+def judge(told, body):
+    """What is wrong, if anything."""
+    expected = told["expect"][0].split(" ")
+    length, digest = told["plaintext"][0].split(" ")
+    try:
+        plaintext, kind = opened(told, body), "success"
+    except Refused as refused:
+        plaintext, kind = refused.released, refused.kind
+    if kind not in expected:
+        return f"{kind}, not {expected}"
+    if (len(plaintext), hashlib.sha256(plaintext).hexdigest()) != (int(length), digest):
+        return f"{len(plaintext)} bytes came out, not {length}, or others"
+    return None
+
+
+def opened(told, body):
+    reader = Reader([key(line) for line in told["key"]], told["context-rule"][0], pairs(told.get("context", [])))
+    if "header" in told:
+        header, payload = parse_detached(bytes.fromhex(told["header"][0])), body
+    else:
+        header, payload = parse_attached(body[:ATTACHED]), body[ATTACHED:]
+    if "range" not in told:
+        return open_whole(header, payload, reader)
+    start, end = told["range"][0].split("..")
+    return open_range(header, payload, reader, int(start or 0), int(end) if end else None)
+
+
+def pairs(lines):
+    return dict(line.split("=", 1) for line in lines)
+
+
+def key(line):
+    kind, *rest = line.split(" ")
+    if kind == "raw":
+        return "raw", bytes.fromhex(rest[0])
+    if kind == "local":
+        return "local", rest[1], bytes.fromhex(rest[2])
+    if kind == "intermediate-raw":
+        return "intermediate", bytes.fromhex(rest[0])
+    if kind == "passphrase":
+        return "passphrase", line.removeprefix("passphrase ").encode()
+    raise SystemExit(f"no key {line}")
+
+
+main()

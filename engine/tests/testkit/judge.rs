@@ -1,0 +1,193 @@
+//! What the engine makes of a test object, read every way that it can be.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use sealstone::{
+    Backend, Decryptor, EncryptionContext, Error, Executor, ExpectedContext, Header, IntermediateKeys, KeyProvider,
+    KeyRing, Passphrase, RawKey,
+};
+
+use crate::common::{oracle, pool};
+use crate::vector::{Vector, told};
+
+/// The words for what came out, as `vectors/README.md` explains them.
+pub const CLASSES: [&str; 13] = [
+    "success",
+    "magic",
+    "version",
+    "header",
+    "context",
+    "no-key",
+    "unwrap",
+    "commitment",
+    "payload",
+    "chunk",
+    "truncated",
+    "trailing",
+    "range",
+];
+
+fn class(error: &Error) -> &'static str {
+    match error {
+        Error::NotSealstone { .. } => "magic",
+        Error::UnsupportedVersion { .. } => "version",
+        Error::HeaderDamaged { .. } | Error::HeaderTruncated { .. } | Error::HeaderTooLarge { .. } => "header",
+        Error::ContextMismatch(_) => "context",
+        Error::NoUsableKey { .. } => "no-key",
+        Error::Provider(_) => "unwrap",
+        Error::CommitmentMismatch { .. } => "commitment",
+        Error::HeaderOfAnotherPayload => "payload",
+        Error::ChunkAltered { .. } => "chunk",
+        Error::Truncated { .. } => "truncated",
+        Error::TrailingData { .. } => "trailing",
+        Error::RangeOutOfBounds { .. } => "range",
+        _ => "of no class",
+    }
+}
+
+/// What came out, and how it ended.
+struct Outcome {
+    way: String,
+    plain: Vec<u8>,
+    end: Result<(), Error>,
+    /// All that was verified was to come out.
+    whole_prefix: bool,
+}
+
+/// How the engine's answers differ from what the vector says.
+pub fn faults(vector: &Vector) -> Vec<String> {
+    outcomes(vector)
+        .into_iter()
+        .filter_map(|outcome| fault(vector, &outcome).map(|what| format!("{}, {}: {what}", vector.name, outcome.way)))
+        .collect()
+}
+
+fn fault(vector: &Vector, outcome: &Outcome) -> Option<String> {
+    let found = outcome.end.as_ref().map_or_else(class, |()| "success");
+    if !vector.expect.iter().any(|class| class == found) {
+        return Some(format!("{found}, not {:?}: {:?}", vector.expect, outcome.end));
+    }
+    // Where the rest of the plaintext is known to nobody, at least it is not longer.
+    if outcome.plain.len() > vector.plaintext.0 {
+        return Some(format!("{} bytes came out", outcome.plain.len()));
+    }
+    let whole = outcome.whole_prefix || vector.succeeds();
+    (whole && told(&outcome.plain) != vector.plaintext).then(|| "other bytes came out".to_owned())
+}
+
+fn outcomes(vector: &Vector) -> Vec<Outcome> {
+    let mut all = Vec::new();
+    for &backend in Backend::ALL {
+        let decryptor = decryptor(vector).with_backend(backend);
+        let way = |name: &str| format!("{name} with {backend:?}");
+        match &vector.range {
+            Some(range) => {
+                all.push(ranged(&way("range"), vector, &decryptor, range));
+            }
+            None => {
+                all.push(streamed(&way("stream"), vector, &decryptor, true));
+                let parallel = decryptor.clone().with_executor(pool(2));
+                all.push(streamed(&way("stream of a pool"), vector, &parallel, false));
+                all.extend(in_memory(&way("in memory"), vector, &decryptor));
+            }
+        }
+    }
+    all
+}
+
+fn outcome(way: &str, result: Result<Vec<u8>, Error>) -> Outcome {
+    let (plain, end) = match result {
+        Ok(plain) => (plain, Ok(())),
+        Err(error) => (Vec::new(), Err(error)),
+    };
+    Outcome {
+        way: way.to_owned(),
+        plain,
+        end,
+        whole_prefix: false,
+    }
+}
+
+/// The decryptor with the detached header, if there is one.
+fn with_header(vector: &Vector, decryptor: &Decryptor) -> Result<Decryptor, Error> {
+    Ok(match &vector.header {
+        Some(header) => decryptor.clone().with_detached_header(Header::from_detached(header)?),
+        None => decryptor.clone(),
+    })
+}
+
+fn streamed(way: &str, vector: &Vector, decryptor: &Decryptor, whole_prefix: bool) -> Outcome {
+    let mut plain = Vec::new();
+    let end = with_header(vector, decryptor).and_then(|decryptor| {
+        let mut reader = decryptor.reader(vector.body.as_slice())?;
+        let read = reader.read_to_end(&mut plain);
+        read.map(drop).map_err(|error| Error::from_io("reading", error))
+    });
+    Outcome {
+        way: way.to_owned(),
+        plain,
+        end,
+        whole_prefix,
+    }
+}
+
+/// Attached only.
+fn in_memory(way: &str, vector: &Vector, decryptor: &Decryptor) -> Option<Outcome> {
+    vector
+        .header
+        .is_none()
+        .then(|| outcome(way, decryptor.open(&vector.body)))
+}
+
+fn ranged(way: &str, vector: &Vector, decryptor: &Decryptor, range: &str) -> Outcome {
+    let (start, end) = range.split_once("..").expect("a range");
+    let bound = |text: &str| (!text.is_empty()).then(|| text.parse::<u64>().unwrap());
+    let read = || {
+        let reader = with_header(vector, decryptor)?.range_reader(vector.body.as_slice())?;
+        let start = bound(start).unwrap_or(0);
+        let bytes = match bound(end) {
+            Some(end) => reader.read_range(start..end),
+            None => reader.read_range(start..),
+        };
+        bytes.map(Vec::from)
+    };
+    outcome(way, read())
+}
+
+fn decryptor(vector: &Vector) -> Decryptor {
+    let mut keys = vector.keys.iter().map(|key| provider(key));
+    let first = Decryptor::new(keys.next().expect("a key"));
+    let context: EncryptionContext = vector.context.iter().collect();
+    let rule = match vector.rule.as_str() {
+        "exact" => ExpectedContext::Exact(context),
+        "contains" => ExpectedContext::Contains(context),
+        "accept-stored" if context.is_empty() => ExpectedContext::AcceptStored,
+        rule => panic!("no rule {rule}"),
+    };
+    keys.fold(first, Decryptor::with_key)
+        .with_context(rule)
+        .with_executor(Executor::serial())
+}
+
+fn provider(key: &str) -> Arc<dyn KeyProvider> {
+    let words: Vec<_> = key.split(' ').collect();
+    let raw = |digits: &str| RawKey::from_slice(&oracle::unhex(digits).unwrap()).unwrap();
+    match words.as_slice() {
+        ["raw", digits] => Arc::new(raw(digits)),
+        ["local", name, id, digits] => Arc::new(ring(name, id, digits)),
+        ["intermediate-raw", digits, scope] => {
+            Arc::new(IntermediateKeys::new(Arc::new(raw(digits)), scope.split(',')).unwrap())
+        }
+        ["passphrase", ..] => Arc::new(Passphrase::new(key["passphrase ".len()..].to_owned()).unwrap()),
+        _ => panic!("no key {key}"),
+    }
+}
+
+fn ring(name: &str, id: &str, digits: &str) -> KeyRing {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let version = format!(r#"{{"id": "{id}", "created": 0, "secret": "{digits}"}}"#);
+    let ring = format!(r#"{{"format": 1, "keys": [{{"name": "{name}", "versions": [{version}]}}]}}"#);
+    std::fs::write(file.path(), ring).unwrap();
+    KeyRing::open(file.path()).unwrap()
+}

@@ -1,0 +1,101 @@
+//! The test kit: objects with one fault each, or none, as files that any implementation can be held to.
+//!
+//! The oracle makes them, `vectors/` keeps them, and the engine takes or refuses each as its lines tell. With
+//! `SEALSTONE_WRITE_VECTORS=1` the files are written anew.
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test fails by panicking")]
+
+mod access;
+#[path = "../common/mod.rs"]
+mod common;
+mod good;
+mod headers;
+mod judge;
+mod object;
+mod payloads;
+mod ranges;
+mod vector;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use vector::Vector;
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
+}
+
+fn made() -> Vec<Vector> {
+    [
+        good::all(),
+        headers::all(),
+        access::all(),
+        payloads::all(),
+        ranges::all(),
+    ]
+    .concat()
+}
+
+fn kept() -> Vec<Vector> {
+    let mut names: Vec<_> = fs::read_dir(directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "README.md")
+        .collect();
+    names.sort();
+    let read = |name: &String| fs::read(directory().join(name)).unwrap();
+    let parse = |name: &String| Vector::parse(name, &read(name)).unwrap_or_else(|| panic!("{name} is no test object"));
+    names.iter().map(parse).collect()
+}
+
+#[test]
+fn the_files_are_what_the_oracle_makes() {
+    let mut made = made();
+    made.sort_by(|left, right| left.name.cmp(&right.name));
+    if std::env::var_os("SEALSTONE_WRITE_VECTORS").is_some() {
+        for vector in &made {
+            fs::write(directory().join(&vector.name), vector.to_bytes()).unwrap();
+        }
+    }
+    let kept = kept();
+    let names = |vectors: &[Vector]| vectors.iter().map(|vector| vector.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&made), names(&kept));
+    for (made, kept) in made.iter().zip(&kept) {
+        assert!(made == kept, "{}: not what the oracle makes", made.name);
+    }
+}
+
+#[test]
+fn each_object_is_of_its_own_and_there_are_enough() {
+    let kept = kept();
+    let distinct: BTreeSet<_> = kept
+        .iter()
+        .map(|vector| {
+            (
+                &vector.header,
+                &vector.body,
+                &vector.keys,
+                &vector.rule,
+                &vector.context,
+                &vector.range,
+            )
+        })
+        .collect();
+    assert_eq!(distinct.len(), kept.len());
+    let faulty = kept.iter().filter(|vector| !vector.succeeds()).count();
+    assert!(faulty >= 150, "{faulty}");
+    let classes: BTreeSet<_> = kept
+        .iter()
+        .flat_map(|vector| &vector.expect)
+        .map(String::as_str)
+        .collect();
+    assert_eq!(classes, BTreeSet::from(judge::CLASSES), "each class has an object");
+}
+
+#[test]
+fn the_engine_takes_and_refuses_what_it_is_told_to() {
+    let kept = kept();
+    let wrong: Vec<_> = kept.iter().flat_map(judge::faults).collect();
+    println!("campaign: test_objects cases={} wrong={}", kept.len(), wrong.len());
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
