@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+pub mod campaign;
 pub mod oracle;
 
 use std::sync::Arc;
