@@ -1,0 +1,114 @@
+//! Writes, rewraps and reads in any order, beside a vector of bytes and a list of keys that ought to open it.
+#![no_main]
+
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use libfuzzer_sys::fuzz_target;
+use sealstone::{ATTACHED_LEN, ChunkSize, Decryptor, Encryptor, KeyProvider, Rewrap, SlotChoice, Suite};
+use sealstone_fuzz::{executor, key, plaintext};
+
+#[derive(Debug, arbitrary::Arbitrary)]
+struct Input {
+    suite: bool,
+    pool: bool,
+    writes: Vec<Step>,
+    changes: Vec<(Change, u8, u8)>,
+    reads: Vec<(u32, u16)>,
+}
+
+#[derive(Debug, arbitrary::Arbitrary)]
+enum Step {
+    Bytes(u16),
+    Flush,
+}
+
+#[derive(Debug, Clone, Copy, arbitrary::Arbitrary)]
+enum Change {
+    Add,
+    Remove,
+    Replace,
+}
+
+fuzz_target!(|input: Input| {
+    let (mut object, plain) = sealed(&input);
+    let mut keys = vec![0u8];
+    for &(change, old, new) in input.changes.iter().take(6) {
+        rewrap(&mut object, &mut keys, change, old % 4, new % 4);
+    }
+    for number in 0..4u8 {
+        let opened = Decryptor::new(key(number)).open(&object);
+        assert_eq!(opened.is_ok(), keys.contains(&number));
+        assert!(opened.is_err() || opened.is_ok_and(|opened| opened == plain));
+    }
+    read(&input, &object, &plain, keys[0]);
+});
+
+/// An object written in pieces, and its plaintext.
+fn sealed(input: &Input) -> (Vec<u8>, Vec<u8>) {
+    let suite = if input.suite {
+        Suite::Aes256Gcm
+    } else {
+        Suite::ChaCha20Poly1305
+    };
+    let encryptor = Encryptor::new(key(0))
+        .with_suite(suite)
+        .with_chunk_size(ChunkSize::KiB16);
+    let mut writer = encryptor
+        .with_executor(executor(input.pool))
+        .writer(Vec::new())
+        .expect("a writer");
+    let mut plain = Vec::new();
+    for write in input.writes.iter().take(6) {
+        match write {
+            Step::Bytes(len) => {
+                let piece = plaintext(plain.len(), usize::from(*len));
+                writer.write_all(piece).expect("a vector takes all");
+                plain.extend_from_slice(piece);
+            }
+            Step::Flush => writer.flush().expect("a vector takes all"),
+        }
+    }
+    (writer.finish().expect("a vector takes all"), plain)
+}
+
+fn rewrap(object: &mut Vec<u8>, keys: &mut Vec<u8>, change: Change, old: u8, new: u8) {
+    let decryptor = Decryptor::new(key(keys[0]));
+    let header = Decryptor::read_header(object.as_slice()).expect("it has one");
+    let of = |number: u8| -> Arc<dyn KeyProvider> { key(number) };
+    let rewrap = match change {
+        Change::Add => Rewrap::new(decryptor).add_key(of(new)),
+        Change::Remove => Rewrap::new(decryptor).remove(SlotChoice::Key(of(old))),
+        Change::Replace => Rewrap::new(decryptor).replace(SlotChoice::Key(of(old)), of(new)),
+    };
+    let mut expected = keys.clone();
+    if matches!(change, Change::Remove | Change::Replace) {
+        expected.retain(|&number| number != old);
+    }
+    let adds = matches!(change, Change::Add) || matches!(change, Change::Replace) && keys.contains(&old);
+    if adds && !expected.contains(&new) {
+        expected.push(new);
+    }
+    match rewrap.header(header.header()) {
+        Ok(Some(header)) => {
+            let header = header.to_attached().expect("four slots fit");
+            object[..ATTACHED_LEN].copy_from_slice(&header);
+            *keys = expected;
+        }
+        Ok(None) => {}
+        Err(_) => assert!(expected.is_empty() || !keys.contains(&old)),
+    }
+}
+
+fn read(input: &Input, object: &[u8], plain: &[u8], number: u8) {
+    let decryptor = Decryptor::new(key(number)).with_executor(executor(input.pool));
+    let mut reader = decryptor.reader(Cursor::new(object)).expect("it opens");
+    for &(at, len) in input.reads.iter().take(4) {
+        let at = at as usize % (plain.len() + 1);
+        let end = plain.len().min(at + usize::from(len));
+        reader.seek(SeekFrom::Start(at as u64)).expect("inside");
+        let mut read = vec![0; end - at];
+        reader.read_exact(&mut read).expect("all is there");
+        assert_eq!(read, plain[at..end]);
+    }
+}
