@@ -12,7 +12,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use self::atomic::{AtomicFile, Existing};
+pub use self::atomic::{AtomicFile, Existing, NamedFile};
 
 use crate::batch::BufferPool;
 use crate::chunker::{Span, SpanCursor, Spans};

@@ -67,7 +67,7 @@ pub mod sse;
 pub use asynchronous::{AsyncDecryptReader, AsyncEncryptWriter, OpenStream, SealStream};
 pub use decrypt::{DecryptReader, Decryptor};
 pub use encrypt::{EncryptWriter, Encryptor, EqualParts, NewObject, PartSealer, PartWriter, SealedPart};
-pub use file::{AtomicFile, Existing, Opened};
+pub use file::{AtomicFile, Existing, NamedFile, Opened};
 #[cfg(feature = "mmap")]
 pub use mapped::MappedFile;
 pub use positioned::{FetchedApart, ReadAt, WriteAt};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sealstone::{AtomicFile, Existing};
+use sealstone::{AtomicFile, Existing, NamedFile};
 
 use super::{display, is_standard};
 use crate::exit::{Code, Failure};
@@ -128,10 +128,6 @@ impl Destination {
 
     /// Opens it. What is `protected` is looked at again: a key ring may just have been made.
     pub(crate) fn open(self, protected: &Protected) -> Result<Sink, Failure> {
-        let path = match &self.kind {
-            Kind::File(path, _) => Some(path.clone()),
-            _ => None,
-        };
         let (target, registered) = match self.kind {
             Kind::Stdout => {
                 let stdout = sys::stdout().map_err(|error| Failure::io("opening standard output", &error))?;
@@ -165,7 +161,6 @@ impl Destination {
         };
         Ok(Sink {
             target,
-            path,
             registered,
             written: Arc::default(),
         })
@@ -226,8 +221,6 @@ fn to_terminal() -> Failure {
 #[must_use = "a file has no name until `commit`"]
 pub(crate) struct Sink {
     target: Target,
-    /// The name that it gets.
-    path: Option<PathBuf>,
     registered: Option<Registered>,
     written: Arc<AtomicU64>,
 }
@@ -240,9 +233,14 @@ enum Target {
 
 impl Target {
     fn commit(self) -> Result<(), Failure> {
+        Ok(self.name()?.map_or(Ok(()), NamedFile::sync)?)
+    }
+
+    /// A stream has its name already.
+    fn name(self) -> Result<Option<NamedFile>, Failure> {
         match self {
-            Self::Stream(_) => Ok(()),
-            Self::Atomic(file) => Ok(file.commit()?),
+            Self::Stream(_) => Ok(None),
+            Self::Atomic(file) => Ok(Some(file.name()?)),
         }
     }
 }
@@ -280,13 +278,15 @@ impl Sink {
         first.sync()?;
         self.sync()?;
         signals::uninterrupted(|| {
-            let path = first.path.clone();
-            first.target.commit()?;
-            self.target.commit().inspect_err(|_| {
-                if let Some(path) = path {
-                    let _ = fs::remove_file(path);
+            let first = first.target.name()?;
+            let second = self.target.name().inspect_err(|_| {
+                if let Some(first) = &first {
+                    let _ = fs::remove_file(first.path());
                 }
-            })
+            })?;
+            // Both are whole. If a directory cannot be synced now, they stay: neither is of use without the other.
+            let synced = [first, second].map(|named| named.map_or(Ok(()), NamedFile::sync));
+            synced.into_iter().collect::<Result<(), _>>().map_err(Failure::from)
         })?;
         drop(first.registered);
         drop(self.registered);

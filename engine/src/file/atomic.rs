@@ -65,6 +65,15 @@ impl AtomicFile {
     /// [`Error::OutputExists`]; [`Error::Io`]. Nothing is left of the file then, except where only the directory could not
     /// be synced: the complete file has its name, and a power cut may yet take the name away.
     pub fn commit(self) -> Result<()> {
+        self.name()?.sync()
+    }
+
+    /// Syncs the file to disk and gives it its name; the directory is for [`NamedFile::sync`]. For who has several files
+    /// to name, and wants none of them if one cannot be.
+    ///
+    /// # Errors
+    /// [`Error::OutputExists`]; [`Error::Io`]. Nothing is left of the file then.
+    pub fn name(self) -> Result<NamedFile> {
         self.file().sync_all().map_err(Error::io("syncing the output"))?;
         let named = match self.existing {
             Existing::Keep => self.unfinished.name_new(&self.target),
@@ -74,6 +83,29 @@ impl AtomicFile {
             io::ErrorKind::AlreadyExists => Error::OutputExists(self.target.clone()),
             _ => Error::from_io("naming the output", error),
         })?;
+        Ok(NamedFile { target: self.target })
+    }
+}
+
+/// A complete file that has its name, in a directory that was not synced yet: a power cut may take the name away.
+#[derive(Debug)]
+#[must_use = "the name is not on the disk until `sync`"]
+pub struct NamedFile {
+    target: PathBuf,
+}
+
+impl NamedFile {
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.target
+    }
+
+    /// Syncs the directory.
+    ///
+    /// # Errors
+    /// [`Error::Io`]. The file is there all the same.
+    pub fn sync(self) -> Result<()> {
         sys::sync_dir(sys::parent(&self.target)).map_err(Error::io("syncing the output's directory"))
     }
 }

@@ -1,0 +1,271 @@
+"""A directory with objects and keys, what is done there, and what must hold afterwards, whatever went wrong."""
+
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+
+# Seconds in which any of the commands ends.
+DEADLINE = 60
+
+
+class Violation(Exception):
+    """What does not hold."""
+
+
+def require(holds, what):
+    if not holds:
+        raise Violation(what)
+
+
+class Place:
+    """A directory of its own, with a key ring, two raw keys, a file, its object, and an older file."""
+
+    def __init__(self, sealstone, directory, length, seed):
+        self.sealstone, self.directory = sealstone, pathlib.Path(directory)
+        chance = random.Random(seed)
+        self.plain = chance.randbytes(length)
+        self.env = {"HOME": str(directory), "PATH": os.environ["PATH"], "SEALSTONE_KEYRING": str(self.path("ring"))}
+        for name in ("one", "two"):
+            self.path(name).write_bytes(chance.randbytes(32))
+            self.path(name).chmod(0o600)
+        self.path("plain").write_bytes(self.plain)
+        self.path("old").write_bytes(b"what was there")
+        self.ok("keys", "new", "default")
+        self.ok("encrypt", "-q", "--key", self.key("one"), "--key", "local:default", "plain", "-o", "object")
+        self.kept = {path.name: path.read_bytes() for path in self.directory.iterdir()}
+
+    def path(self, name):
+        return self.directory / name
+
+    def key(self, name):
+        return f"raw:file:{self.path(name)}"
+
+    def reset(self):
+        """As it was at first."""
+        for path in self.directory.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in self.kept:
+                path.unlink()
+        for name, data in self.kept.items():
+            if not self.path(name).exists() or self.path(name).read_bytes() != data:
+                self.path(name).unlink(missing_ok=True)
+                self.path(name).write_bytes(data)
+                self.path(name).chmod(0o600)
+
+    def command(self, *words):
+        return [self.sealstone, *words]
+
+    def run(self, command, source=None):
+        """Exit code, output and error; `source` is a file for standard input."""
+        with open(self.path(source) if source else os.devnull, "rb") as stdin:
+            done = subprocess.run(
+                command, cwd=self.directory, env=self.env, stdin=stdin, capture_output=True, timeout=DEADLINE
+            )
+        return done.returncode, done.stdout, done.stderr.decode(errors="replace")
+
+    def ok(self, *words):
+        code, _, told = self.run(self.command(*words))
+        require(code == 0, f"{' '.join(words)}: exit {code}: {told}")
+
+    def opens(self, name, key, *options):
+        """Whether the object opens to the plaintext."""
+        words = ["decrypt", "-q", "--key", key, *options, name, "-o", "-"]
+        code, out, _ = self.run(self.command(*words))
+        return code == 0 and out == self.plain
+
+    def data(self, name):
+        path = self.path(name)
+        return path.read_bytes() if path.exists() else None
+
+    def left_over(self, expected):
+        """Files that are neither kept nor expected."""
+        usual = {*self.kept, *expected, "ring.lock"}
+        return sorted(path.name for path in self.directory.iterdir() if path.name not in usual)
+
+    def kept_files_are_as_they_were(self, but=()):
+        for name, data in self.kept.items():
+            require(name in but or self.data(name) == data, f"{name} is as it was")
+
+
+class Scenario:
+    """A command, and what may be there when it ended: by itself, with an error, or killed."""
+
+    name = ""
+    words = ()
+    # Standard input, a file of the place.
+    source = None
+    # Names that it may make or change.
+    targets = ()
+
+    def check(self, place, done, killed=False):
+        """Whether it did its work. Raises Violation; `done` says whether it ended well."""
+        raise NotImplementedError
+
+
+def whole_or(place, name, before, opens):
+    """The target is what was there before, or all of the new."""
+    found = place.data(name)
+    require(found == before or (found is not None and opens()), f"{name} is whole, or what was there before")
+    return found != before
+
+
+class Encrypt(Scenario):
+    name = "encrypt"
+    targets = ("new",)
+
+    def command(self, place):
+        return place.command("encrypt", "-q", "--key", place.key("one"), "plain", "-o", "new")
+
+    def check(self, place, done, killed=False):
+        made = whole_or(place, "new", None, lambda: place.opens("new", place.key("one")))
+        require(made or not done, "it ended well, and the object is there")
+        place.kept_files_are_as_they_were()
+        return made
+
+
+class EncryptPipe(Encrypt):
+    name = "encrypt from a pipe"
+    source = "plain"
+
+    def command(self, place):
+        return place.command("encrypt", "-q", "--key", place.key("one"), "-", "-o", "new")
+
+
+class EncryptOver(Scenario):
+    name = "encrypt over a file"
+    targets = ("old",)
+
+    def command(self, place):
+        return place.command("encrypt", "-q", "-f", "--key", place.key("one"), "plain", "-o", "old")
+
+    def check(self, place, done, killed=False):
+        made = whole_or(place, "old", place.kept["old"], lambda: place.opens("old", place.key("one")))
+        require(made or not done, "it ended well, and the object is there")
+        place.kept_files_are_as_they_were(but=("old",))
+        return made
+
+
+class EncryptApart(Scenario):
+    name = "encrypt with the header apart"
+    targets = ("new", "head")
+
+    def command(self, place):
+        return place.command("encrypt", "-q", "--key", place.key("one"), "--header", "head", "plain", "-o", "new")
+
+    def check(self, place, done, killed=False):
+        head, new = place.data("head"), place.data("new")
+        whole = head is not None and new is not None and place.opens("new", place.key("one"), "--header", "head")
+        require(whole or not done, "it ended well, and both are there")
+        # A kill between the two leaves one of them.
+        alone = killed and (head is None or new is None)
+        require(whole or alone or head is new is None, "both are there and belong together, or neither is")
+        place.kept_files_are_as_they_were()
+        return whole
+
+
+class Decrypt(Scenario):
+    name = "decrypt"
+    targets = ("new",)
+
+    def command(self, place):
+        return place.command("decrypt", "-q", "--key", place.key("one"), "object", "-o", "new")
+
+    def check(self, place, done, killed=False):
+        made = whole_or(place, "new", None, lambda: place.data("new") == place.plain)
+        require(made or not done, "it ended well, and the plaintext is there")
+        place.kept_files_are_as_they_were()
+        return made
+
+
+class DecryptOver(Scenario):
+    name = "decrypt over a file"
+    targets = ("old",)
+
+    def command(self, place):
+        return place.command("decrypt", "-q", "-f", "--key", place.key("one"), "object", "-o", "old")
+
+    def check(self, place, done, killed=False):
+        made = whole_or(place, "old", place.kept["old"], lambda: place.data("old") == place.plain)
+        require(made or not done, "it ended well, and the plaintext is there")
+        place.kept_files_are_as_they_were(but=("old",))
+        return made
+
+
+class Rewrap(Scenario):
+    name = "rewrap"
+    targets = ("object",)
+
+    def command(self, place):
+        return place.command("rewrap", "-q", "--key", place.key("one"), "--to", place.key("two"), "object")
+
+    def check(self, place, done, killed=False):
+        first, second = (place.opens("object", place.key(name)) for name in ("one", "two"))
+        require(place.opens("object", "local:default"), "the slot that nobody named opens")
+        require(first != second, "the object opens by the old key or the new one, and not by both")
+        require(second or not done, "it ended well, and opens by the new key")
+        require(place.data("object")[8192:] == place.kept["object"][8192:], "the payload is as it was")
+        place.kept_files_are_as_they_were(but=("object",))
+        return second
+
+
+class Rotate(Scenario):
+    name = "keys rotate"
+    targets = ("ring",)
+
+    def command(self, place):
+        return place.command("keys", "rotate", "-q", "default")
+
+    def check(self, place, done, killed=False):
+        require(place.opens("object", "local:default"), "the key ring has its old keys")
+        changed = place.data("ring") != place.kept["ring"]
+        require(changed or not done, "it ended well, and the ring has another version")
+        place.kept_files_are_as_they_were(but=("ring",))
+        return changed
+
+
+class NewRing(Scenario):
+    name = "keys new, the first"
+    targets = ("other-ring", "other-ring.lock")
+
+    def command(self, place):
+        return place.command("keys", "new", "-q", "first", "--keyring", "other-ring")
+
+    def check(self, place, done, killed=False):
+        made = place.path("other-ring").exists()
+        if made:
+            place.ok("keys", "list", "--keyring", "other-ring")
+        require(made or not done, "it ended well, and the ring is there")
+        place.kept_files_are_as_they_were()
+        return made
+
+
+class Rekey(Scenario):
+    name = "rekey"
+    targets = ("new",)
+
+    def command(self, place):
+        words = ("rekey", "-q", "--key", place.key("one"), "--to", place.key("two"), "object", "-o", "new")
+        return place.command(*words)
+
+    def check(self, place, done, killed=False):
+        made = whole_or(place, "new", None, lambda: place.opens("new", place.key("two")))
+        require(made or not done, "it ended well, and the object is there")
+        place.kept_files_are_as_they_were()
+        return made
+
+
+SCENARIOS = [
+    Encrypt(),
+    EncryptPipe(),
+    EncryptOver(),
+    EncryptApart(),
+    Decrypt(),
+    DecryptOver(),
+    Rewrap(),
+    Rotate(),
+    NewRing(),
+    Rekey(),
+]
