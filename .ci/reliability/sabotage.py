@@ -1,0 +1,303 @@
+#!/usr/bin/env python3
+"""Each detector can fail: the product is sabotaged in one place at a time, and a test has to turn red.
+
+    sabotage.py [--quick] [NAME...]
+
+A copy of the tree is edited, so that nothing of this is in the product. Each sabotage names the text that it replaces,
+which must be there exactly once, the tests that are run, and one of them that has to be among those that fail. What does
+not compile, or leaves that test green, fails the campaign.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+LIB = ("--lib",)
+
+
+@dataclass
+class Sabotage:
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple
+    # The test that has to fail.
+    red: str
+    quick: bool = False
+
+
+def of(*names):
+    return tuple(word for name in names for word in ("--test", name))
+
+
+SABOTAGES = [
+    Sabotage(
+        "the tag is not checked",
+        "engine/src/cipher.rs",
+        "        if result.is_err() {\n            out.fill(0);\n        }\n        result\n",
+        "        let _ = result;\n        Ok(())\n",
+        of("testkit"),
+        "the_engine_takes_and_refuses_what_it_is_told_to",
+        quick=True,
+    ),
+    Sabotage(
+        "a failed chunk is not cleared",
+        "engine/src/opener.rs",
+        "            out.fill(0);\n            failure.error\n",
+        "            failure.error\n",
+        of("tamper", "mutations"),
+        "no_altered_payload_is_accepted",
+    ),
+    Sabotage(
+        "all chunks have one nonce",
+        "engine/src/cipher.rs",
+        "*byte ^= index_byte;",
+        "*byte ^= index_byte & 0;",
+        of("testkit", "oracle"),
+        "the_engine_takes_and_refuses_what_it_is_told_to",
+        quick=True,
+    ),
+    Sabotage(
+        "a missing final chunk is a clean end",
+        "engine/src/decrypt/machine.rs",
+        "(None, Some(End::Truncated)) => Err(Error::Truncated {",
+        "(None, Some(End::Truncated)) if self.end.is_some() => Ok(false),\n            (None, Some(End::Truncated)) => Err(Error::Truncated {",
+        of("testkit"),
+        "the_engine_takes_and_refuses_what_it_is_told_to",
+        quick=True,
+    ),
+    Sabotage(
+        "the commitment is not compared",
+        "engine/src/keys.rs",
+        "self.commitment.ct_eq(commitment).into()",
+        "bool::from(self.commitment.ct_eq(commitment)) || true",
+        of("testkit", "two_keys"),
+        "a_two_key_chunk_is_refused_at_the_commitment",
+        quick=True,
+    ),
+    Sabotage(
+        "header and payload are not compared",
+        "engine/src/header.rs",
+        "if self.payload_prefix() == *prefix {",
+        "if self.payload_prefix() == *prefix || true {",
+        of("testkit"),
+        "the_engine_takes_and_refuses_what_it_is_told_to",
+    ),
+    Sabotage(
+        "a wrap is not bound to the context",
+        "engine/src/provider/wrap.rs",
+        "    aad.extend_from_slice(&context.canonical_bytes());\n",
+        "    let _ = context;\n",
+        of("testkit"),
+        "the_engine_takes_and_refuses_what_it_is_told_to",
+        quick=True,
+    ),
+    Sabotage(
+        "a wrap is not bound to its key id",
+        "engine/src/provider/wrap.rs",
+        "    put_prefixed(&mut aad, key_id.as_bytes());\n",
+        "    let _ = key_id;\n",
+        of("testkit"),
+        "the_engine_takes_and_refuses_what_it_is_told_to",
+    ),
+    Sabotage(
+        "any context is accepted",
+        "engine/src/context.rs",
+        "        if mismatch == ContextMismatch::default() {",
+        "        if mismatch == ContextMismatch::default() || true {",
+        of("testkit", "unlock"),
+        "the_engine_takes_and_refuses_what_it_is_told_to",
+        quick=True,
+    ),
+    Sabotage(
+        "a provider is called before the context is compared",
+        "engine/src/unlock.rs",
+        "    let context = offer.context.resolve(header.context())?;\n",
+        "    let stored = ExpectedContext::AcceptStored.resolve(header.context()).unwrap_or_default();\n"
+        "    for slot in header.slots() {\n        let _ = offer.providers[0].unwrap(slot, &stored).await;\n    }\n"
+        "    let context = offer.context.resolve(header.context())?;\n",
+        of("unlock"),
+        "a_context_mismatch_calls_no_provider",
+    ),
+    Sabotage(
+        "providers are called without a bound",
+        "engine/src/unlock.rs",
+        "candidates.into_iter().take(offer.max_provider_calls)",
+        "candidates.into_iter().take(offer.max_provider_calls + 100)",
+        of("unlock", "hostile"),
+        "only_candidate_slots_are_tried_and_at_most_two",
+    ),
+    Sabotage(
+        "the header's checksum is not checked",
+        "engine/src/header.rs",
+        "    if Sha256::digest(content).as_slice() != checksum {",
+        "    if Sha256::digest(content).as_slice() != checksum && false {",
+        of("testkit"),
+        "the_engine_takes_and_refuses_what_it_is_told_to",
+    ),
+    Sabotage(
+        "a header's padding is not checked",
+        "engine/src/header.rs",
+        "    if reader.rest().iter().any(|&byte| byte != 0) {",
+        "    if reader.rest().iter().any(|&byte| byte != 0) && false {",
+        of("testkit"),
+        "the_engine_takes_and_refuses_what_it_is_told_to",
+    ),
+    Sabotage(
+        "flags are not checked",
+        "engine/src/header.rs",
+        "    if reader.u8()? != 0 {",
+        "    if reader.u8()? != 0 && false {",
+        of("testkit"),
+        "the_engine_takes_and_refuses_what_it_is_told_to",
+    ),
+    Sabotage(
+        "the caps on Argon2id are ignored",
+        "engine/src/provider/passphrase.rs",
+        "        self.check_limits(recipe.cost)?;\n",
+        "        let _ = self.check_limits(recipe.cost);\n",
+        LIB,
+        "cost_over_the_limits_is_refused_before_any_work",
+    ),
+    Sabotage(
+        "the older copy of a header counts",
+        "engine/src/header.rs",
+        "} else if second.generation > first.generation {",
+        "} else if second.generation < first.generation {",
+        of("testkit"),
+        "the_engine_takes_and_refuses_what_it_is_told_to",
+    ),
+    Sabotage(
+        "a rewrap does not sync",
+        "engine/src/rewrap/in_place.rs",
+        "    write_all_at(file, &copies[..COPY_LEN], offset)?;\n    sync(file)\n",
+        "    write_all_at(file, &copies[..COPY_LEN], offset)\n",
+        LIB,
+        "a_loss_of_power_at_any_point_leaves_an_object_that_opens",
+        quick=True,
+    ),
+    Sabotage(
+        "a rewrap writes both copies before it syncs",
+        "engine/src/rewrap/in_place.rs",
+        "        write(file, bytes, SECOND)?;\n        write(file, bytes, FIRST)?;\n",
+        "        write_all_at(file, &bytes[..COPY_LEN], SECOND)?;\n        write(file, bytes, FIRST)?;\n",
+        LIB,
+        "a_loss_of_power_at_any_point_leaves_an_object_that_opens",
+    ),
+    Sabotage(
+        "a rewrap does not sync what it found",
+        "engine/src/rewrap/in_place.rs",
+        "    sync(file)?;\n    let found = read(file)?;\n",
+        "    let found = read(file)?;\n",
+        LIB,
+        "a_loss_of_power_after_a_kill_leaves_an_object_that_opens",
+    ),
+    Sabotage(
+        "a rewrap does not open the object",
+        "engine/src/rewrap/in_place.rs",
+        "    check_prefix(found.header(), start[..len].get(ATTACHED_LEN..).unwrap_or_default())?;\n",
+        "    let _ = check_prefix(found.header(), start[..len].get(ATTACHED_LEN..).unwrap_or_default());\n",
+        (*LIB, *of("rewrap")),
+        "nothing_is_written_unless_an_offered_key_opens_this_payload",
+    ),
+    Sabotage(
+        "a data key is not wiped",
+        "engine/src/secret.rs",
+        "        self.0.zeroize();\n",
+        "",
+        of("key_memory"),
+        "",
+    ),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="all, unless some are named")
+    parser.add_argument("--quick", action="store_true", help="the most important ones")
+    options = parser.parse_args()
+    chosen = [each for each in SABOTAGES if not options.names or each.name in options.names]
+    chosen = [each for each in chosen if each.quick or not options.quick]
+    copy = target() / "sabotage"
+    copy_tree(copy)
+    green(copy, chosen)
+    faults = [fault for sabotage in chosen if (fault := undetected(copy, sabotage))]
+    print(f"campaign: sabotage cases={len(chosen)} caught={len(chosen) - len(faults)} violations={len(faults)}")
+    if faults or not chosen:
+        raise SystemExit("\n".join(faults))
+
+
+def copy_tree(copy):
+    """At one place, so that the next time only what changed is built."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    for name in listed.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            if not (copy / name).exists() or (copy / name).read_bytes() != (ROOT / name).read_bytes():
+                shutil.copy(ROOT / name, copy / name)
+
+
+def green(copy, chosen):
+    """Fails unless all of the tests pass as they are; they are built by this."""
+    tests = tuple(dict.fromkeys(part for sabotage in chosen for part in pairs(sabotage.tests)))
+    words = [word for part in tests for word in part]
+    done = run(copy, words)
+    if done.returncode:
+        raise SystemExit(f"the tests are red without any sabotage:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+
+
+def pairs(words):
+    """`--lib`, or `--test` and its name."""
+    words, found = list(words), []
+    while words:
+        take = 2 if words[0] == "--test" else 1
+        found.append(tuple(words[:take]))
+        del words[:take]
+    return found
+
+
+def run(copy, words):
+    env = {
+        **os.environ,
+        "CARGO_TARGET_DIR": str(target()),
+        "CARGO_TERM_COLOR": "never",
+        "RUST_BACKTRACE": "0",
+    }
+    command = ["cargo", "test", "--locked", "-p", "sealstone", "--no-fail-fast", *words]
+    return subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True)
+
+
+def target():
+    metadata = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
+    told = subprocess.run(metadata, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return pathlib.Path(json.loads(told)["target_directory"])
+
+
+def undetected(copy, sabotage):
+    """What is wrong, if its test did not turn red."""
+    path = copy / sabotage.file
+    original = path.read_text()
+    if original.count(sabotage.old) != 1:
+        return f"{sabotage.name}: {sabotage.file} has its text {original.count(sabotage.old)} times: the code has moved"
+    try:
+        path.write_text(original.replace(sabotage.old, sabotage.new))
+        done = run(copy, sabotage.tests)
+    finally:
+        path.write_text(original)
+    failed = re.findall(r"^test (\S+) \.\.\. FAILED$", done.stdout, re.MULTILINE)
+    if "could not compile" in done.stderr:
+        return f"{sabotage.name}: it does not compile:\n{done.stderr[-2000:]}"
+    if not any(sabotage.red in name for name in failed):
+        return f"{sabotage.name}: {sabotage.red} stayed green; failed were {failed}"
+    print(f"{sabotage.name}: {len(failed)} tests turned red, {failed[0]} among them", flush=True)
+    return None
+
+
+main()
