@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Mutates the code that decides what is accepted, and says which mutants no test notices: a part of them at a time.
+
+    mutants.py [--shard K/N] [--seed S]
+
+.cargo/mutants.toml says which code and which tests. The whole takes hours; part S of 16 is taken unless another is asked
+for. Those that survive are printed, and listed with reasons in survivors.md.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import subprocess
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PARTS = 16
+# A mutant was missed, or ran out of time: both are results.
+RESULTS = (0, 2, 3)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shard", help="K/N, from 0/N")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    shard = options.shard or f"{options.seed % PARTS}/{PARTS}"
+    output = target() / "mutants"
+    output.mkdir(parents=True, exist_ok=True)
+    command = ["cargo", "mutants", "-p", "sealstone", "--shard", shard, "--output", output, "--timeout", "120"]
+    done = subprocess.run([*command, "--no-times", "--colors", "never"], cwd=ROOT)
+    if done.returncode not in RESULTS:
+        raise SystemExit(f"cargo mutants: exit {done.returncode}")
+    found = json.loads((output / "mutants.out" / "outcomes.json").read_text())
+    unknown = unlisted((output / "mutants.out" / "missed.txt").read_text().splitlines())
+    names = {"caught": "caught", "missed": "missed", "timeout": "timed_out", "unviable": "unviable"}
+    figures = " ".join(f"{told}={found[name]}" for name, told in names.items())
+    print(f"campaign: mutants cases={found['total_mutants']} {figures} without_a_reason={len(unknown)}")
+    if unknown:
+        raise SystemExit("survivors that survivors.md does not list:\n" + "\n".join(unknown))
+
+
+def unlisted(missed):
+    """Lines move, so what counts is the file and what was replaced there."""
+    known = (HERE / "survivors.md").read_text()
+    return [line for line in missed if re.sub(r":\d+:\d+:", ":", line) not in known]
+
+
+def target():
+    metadata = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
+    told = subprocess.run(metadata, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return pathlib.Path(json.loads(told)["target_directory"])
+
+
+main()
