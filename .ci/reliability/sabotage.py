@@ -48,12 +48,20 @@ SABOTAGES = [
         quick=True,
     ),
     Sabotage(
-        "a failed chunk is not cleared",
-        "engine/src/opener.rs",
-        "            out.fill(0);\n            failure.error\n",
-        "            failure.error\n",
-        of("tamper", "mutations"),
-        "no_altered_payload_is_accepted",
+        "a failed range is not cleared",
+        "engine/src/range.rs",
+        "self.read_some(buffer, offset).inspect_err(|_| buffer.fill(0))",
+        "self.read_some(buffer, offset)",
+        of("ranges", "io_faults"),
+        "an_altered_chunk_fails_the_ranges_that_touch_it_and_clears_the_buffer",
+    ),
+    Sabotage(
+        "what was opened before a failure is not cleared",
+        "engine/src/decrypt.rs",
+        "        if opened.is_err() {\n            plaintext.fill(0);\n        }\n",
+        "",
+        of("tamper"),
+        "a_failed_open_leaves_nothing_of_what_was_opened_before",
     ),
     Sabotage(
         "all chunks have one nonce",
@@ -200,7 +208,7 @@ SABOTAGES = [
         "a_loss_of_power_after_a_kill_leaves_an_object_that_opens",
     ),
     Sabotage(
-        "a rewrap does not open the object",
+        "a rewrap does not look at the payload",
         "engine/src/rewrap/in_place.rs",
         "    check_prefix(found.header(), start[..len].get(ATTACHED_LEN..).unwrap_or_default())?;\n",
         "    let _ = check_prefix(found.header(), start[..len].get(ATTACHED_LEN..).unwrap_or_default());\n",
@@ -213,7 +221,7 @@ SABOTAGES = [
         "        self.0.zeroize();\n",
         "",
         of("key_memory"),
-        "",
+        "no_data_key_outlives_the_making_of_its_cipher",
     ),
 ]
 

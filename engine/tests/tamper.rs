@@ -265,6 +265,20 @@ fn with_a_pool_a_reader_gives_the_verified_beginning_and_then_the_error_for_ever
     }
 }
 
+/// Of all workers' shares of an object, not only of the one that failed.
+#[test]
+fn a_failed_open_leaves_nothing_of_what_was_opened_before() {
+    let plain = plaintext(100 * C);
+    let mut object = seal_fixed(&encryptor(), 1, 2, &plain);
+    *object.last_mut().unwrap() ^= 1;
+    for executor in executors() {
+        let mut buffer = vec![0xAA; plain.len()];
+        let decryptor = decryptor().with_executor(executor);
+        assert!(decryptor.open_into(&object, &mut buffer).is_err());
+        assert!(buffer.iter().all(|&byte| byte == 0));
+    }
+}
+
 #[test]
 fn a_writer_that_is_not_finished_leaves_no_object_that_opens() {
     use std::io::Write;
