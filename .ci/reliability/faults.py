@@ -113,7 +113,7 @@ def injected(place, scenario, call, what, number, counts):
     aborted = call in MAY_ABORT and (code < 0 or code == 101)
     require(aborted or "panicked" not in told and code != 101, f"it panicked: {told}")
     require(killed or aborted or 0 <= code < 128, f"exit {code}: {told}")
-    require(killed or code == 0 or told.strip(), "an error says something")
+    require(killed or aborted or code == 0 or told.strip(), "an error says something")
     made = scenario.check(place, code == 0, killed)
     # The work was done, and then its directory could not be synced, or the result not be told.
     counts["done_and_refused"] += made and code != 0 and not killed

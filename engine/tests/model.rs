@@ -6,6 +6,7 @@ mod common;
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
+use common::campaign::{Counted, cases};
 use common::{C, decryptor, encryptor, plaintext, pool};
 use proptest::prelude::*;
 use sealstone::{Decryptor, Encryptor, Error, Executor, Header, RawKey, Rewrap, SealedPart, SlotChoice};
@@ -120,8 +121,15 @@ fn check_reading(decryptor: &Decryptor, object: &[u8], model: &[u8], steps: &[Re
     }
 }
 
+/// Cases of each property in the quick form.
+const QUICK: usize = 300;
+
+static WRITTEN: Counted = Counted::new("model_of_writes_and_reads");
+static REWRAPPED: Counted = Counted::new("model_of_rewraps");
+static IN_PARTS: Counted = Counted::new("model_of_parts");
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(u32::try_from(cases(QUICK)).unwrap()))]
 
     #[test]
     fn written_in_any_way_and_read_in_any_way(
@@ -131,6 +139,7 @@ proptest! {
     ) {
         let (object, model) = written(&encryptor().with_executor(executor(threads)), &steps);
         check_reading(&decryptor().with_executor(executor(threads)), &object, &model, &reads);
+        WRITTEN.case_of(cases(QUICK));
     }
 
     /// A rewrap between two readings changes who can read, and not what is read.
@@ -154,6 +163,7 @@ proptest! {
         if holder != 7 {
             prop_assert!(decryptor().open(&rewrapped).is_err());
         }
+        REWRAPPED.case_of(cases(QUICK));
     }
 
     /// Parts in any order, some given up and the whole begun anew, join to what one writer makes.
@@ -187,6 +197,7 @@ proptest! {
         sealed.sort_by_key(SealedPart::number);
         let payload: Vec<u8> = sealed.iter().flat_map(|part| part.bytes().to_vec()).collect();
         check_reading(&decryptor().with_detached_header(header), &payload, &model, &reads);
+        IN_PARTS.case_of(cases(QUICK));
     }
 }
 

@@ -3,6 +3,8 @@
 //! `SEALSTONE_CASES` is the number of cases, `SEALSTONE_SEED` chooses which. Without them a campaign is short and always
 //! the same.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 /// SplitMix64: <https://prng.di.unimi.it/splitmix64.c> describes it. Its numbers are for choosing cases.
 #[derive(Debug)]
 pub struct Chance(u64);
@@ -41,6 +43,28 @@ impl Chance {
 /// The number of cases: `quick`, unless it is set.
 pub fn cases(quick: usize) -> usize {
     number("SEALSTONE_CASES").map_or(quick, |cases| usize::try_from(cases).unwrap())
+}
+
+/// Cases that something else generates: the last of them tells of the campaign.
+#[derive(Debug)]
+pub struct Counted {
+    name: &'static str,
+    done: AtomicUsize,
+}
+
+impl Counted {
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            done: AtomicUsize::new(0),
+        }
+    }
+
+    pub fn case_of(&self, cases: usize) {
+        if self.done.fetch_add(1, Ordering::Relaxed) + 1 == cases {
+            println!("campaign: {} cases={cases}", self.name);
+        }
+    }
 }
 
 /// Whether the full form was asked for.
