@@ -341,4 +341,43 @@ mod tests {
         }));
         assert!(caught.is_err());
     }
+
+    /// All orders in which four jobs can end, each job in turn, or none, ending in a panic. What threads share is the
+    /// channel and no more, so that an order of ends is all that there is to go wrong.
+    #[test]
+    fn results_leave_in_order_whatever_the_order_in_which_jobs_end() {
+        const JOBS: usize = 4;
+        let executor = Executor::threads(JOBS).unwrap();
+        let orders = (0..JOBS.pow(4)).map(|code| [code % JOBS, code / 4 % JOBS, code / 16 % JOBS, code / 64]);
+        let orders = orders.filter(|order| (0..JOBS).all(|job| order.contains(&job)));
+        for (order, panics) in orders.flat_map(|order| (0..=JOBS).map(move |panics| (order, panics))) {
+            let mut ordered = Ordered::new(executor.clone(), 1);
+            let gates: Vec<_> = (0..JOBS)
+                .map(|job| {
+                    let (open, opened) = crossbeam_channel::bounded::<()>(1);
+                    ordered.submit(move || {
+                        opened.recv().unwrap();
+                        assert!(job != panics, "a job that panics");
+                        job
+                    });
+                    open
+                })
+                .collect();
+            let mut given = 0;
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                for (ended, job) in order.into_iter().enumerate() {
+                    gates[job].send(()).unwrap();
+                    while ordered.channel.1.len() <= ended {
+                        std::thread::yield_now();
+                    }
+                }
+                while let Some(result) = ordered.next() {
+                    assert_eq!(result, given);
+                    given += 1;
+                }
+            }));
+            assert_eq!(ended.is_err(), panics < JOBS, "{order:?}");
+            assert!(given <= panics.min(JOBS));
+        }
+    }
 }
