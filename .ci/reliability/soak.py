@@ -82,7 +82,7 @@ def watch(pids, samples, ended):
     while not ended.wait(0.25):
         try:
             samples.append([(resident(pid), len(os.listdir(f"/proc/{pid}/fd"))) for pid in pids])
-        except (FileNotFoundError, ProcessLookupError, ValueError):
+        except (FileNotFoundError, ProcessLookupError, IndexError):
             return
 
 
