@@ -17,7 +17,9 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+import tree
+from tree import ROOT
+
 LIB = ("--lib",)
 
 
@@ -244,12 +246,10 @@ def main():
 
 def copy_tree(copy):
     """At one place, so that the next time only what changed is built."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
-    for name in listed.decode().split("\0"):
-        if name and (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            if not (copy / name).exists() or (copy / name).read_bytes() != (ROOT / name).read_bytes():
-                shutil.copy(ROOT / name, copy / name)
+    for name in tree.files():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        if not (copy / name).exists() or (copy / name).read_bytes() != (ROOT / name).read_bytes():
+            shutil.copy(ROOT / name, copy / name)
 
 
 def green(copy, chosen):

@@ -5,19 +5,18 @@ unsafe.py
 """
 
 import collections
-import pathlib
 import re
-import subprocess
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+import tree
+from tree import ROOT
+
 # `unsafe` as code: not within a comment, a string, or a lint's name.
 CODE = re.compile(r"\bunsafe\b(?!_)")
 
 
 def main():
-    listed = subprocess.run(["git", "ls-files", "*.rs"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     counts, bare = collections.Counter(), []
-    for name in listed.split():
+    for name in (name for name in tree.files() if name.endswith(".rs")):
         lines = (ROOT / name).read_text().split("\n")
         for number, line in enumerate(lines):
             if not CODE.search(re.sub(r'"[^"]*"|//.*', "", line)):

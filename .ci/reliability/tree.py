@@ -1,0 +1,16 @@
+"""The project's own files, in a checkout of git or in a copy of one."""
+
+import pathlib
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+OTHERS = {".git", "target", "artifacts", "__pycache__"}
+
+
+def files():
+    """Paths relative to the root, as text."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode == 0:
+        return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+    found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+    return [str(path) for path in found if not OTHERS & set(path.parts)]
