@@ -160,11 +160,6 @@ def encode_fields(header):
     return out
 
 
-def encode_detached(header):
-    fields = encode_fields(header)
-    return fields + hashlib.sha256(fields).digest()
-
-
 def encode_attached(header):
     fields = encode_fields(header)
     fields += bytes(COPY - 32 - len(fields))

@@ -3,13 +3,15 @@
 
     faults.py SEALSTONE [--full]
 
-SEALSTONE is the binary. strace makes the N-th call of a kind fail, for N = 1, 2, 3 and so on until a run has fewer such calls.
-The quick form has fewer kinds, and of reads and writes the first two.
+SEALSTONE is the binary. strace makes the N-th call of a kind fail, of each thread, for N = 1, 2, 3 and so on until no thread
+of a run makes so many. The quick form has fewer kinds, and of reads and writes the first two. What is given a name must
+have been synced before, and its directory is after.
 """
 
 import argparse
 import collections
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -27,6 +29,7 @@ ERRORS = {
     "fdatasync": ["EIO"],
     "linkat": ["EIO", "ENOSPC", "EPERM"],
     "renameat2": ["EIO", "ENOSPC"],
+    "renameat": ["EIO", "ENOSPC"],
     "rename": ["EIO"],
     "unlink": ["EIO"],
     "ftruncate": ["EIO"],
@@ -47,11 +50,13 @@ QUICK = {
     "pwrite64": ["EIO"],
     "fsync": ["EIO"],
     "linkat": ["EIO"],
+    "renameat": ["EIO"],
     "renameat2": ["EIO"],
     "read": ["EIO"],
+    "flock": ["EINTR"],
 }
-KILLED_AT = ["openat", "write", "pwrite64", "fsync", "linkat", "renameat2", "unlink", "flock", "ftruncate", "mkdir"]
-QUICK_KILLED_AT = ["pwrite64", "fsync", "linkat", "renameat2"]
+KILLED_AT = ["openat", "write", "pwrite64", "fsync", "linkat", "rename", "renameat", "renameat2", "unlink", "flock", "ftruncate", "mkdir"]
+QUICK_KILLED_AT = ["pwrite64", "fsync", "linkat", "renameat", "renameat2"]
 MANY = {"read", "write", "pwrite64"}
 # Without memory, threads or random numbers for its hash tables the standard library, or the loader, ends the program.
 MAY_ABORT = {"mmap", "clone3", "getrandom"}
@@ -72,6 +77,7 @@ def main():
         campaign("failed_calls", place, failures, options.full)
         kills = [(call, "signal=KILL") for call in (KILLED_AT if options.full else QUICK_KILLED_AT)]
         campaign("killed_calls", place, kills, options.full)
+        synced_in_order(place)
 
 
 def campaign(name, place, injections, full):
@@ -87,7 +93,9 @@ def campaign(name, place, injections, full):
                     wrong.append(f"{scenario.name}: {call} {number} {what}: {violation}")
                     print(wrong[-1], flush=True)
                 number += 1
-    figures = " ".join(f"{key}={counts[key]}" for key in ("survived", "refused", "done_and_refused", "leftovers"))
+    figures = " ".join(
+        f"{key}={counts[key]}" for key in ("survived", "refused", "aborted", "done_and_refused", "leftovers")
+    )
     print(f"campaign: {name} cases={counts['hits']} {figures} violations={len(wrong)}")
     if wrong:
         raise SystemExit(f"{len(wrong)} violations")
@@ -109,8 +117,10 @@ def injected(place, scenario, call, what, number, counts):
         require(code == 0, f"nothing was injected, and it failed: {told}")
         return False
     counts["hits"] += 1
-    counts["survived" if code == 0 else "refused"] += 1
     aborted = call in MAY_ABORT and (code < 0 or code == 101)
+    counts["survived" if code == 0 else "aborted" if aborted else "refused"] += 1
+    unstarted = code == 127 and "error while loading shared libraries" in told
+    require(unstarted or "EINTR" not in what or code == 0, f"an interrupted call is made again: {told}")
     require(aborted or "panicked" not in told and code != 101, f"it panicked: {told}")
     require(killed or aborted or 0 <= code < 128, f"exit {code}: {told}")
     require(killed or aborted or code == 0 or told.strip(), "an error says something")
@@ -121,6 +131,25 @@ def injected(place, scenario, call, what, number, counts):
     counts["leftovers"] += len(left)
     require(killed or aborted or not left or call in ("unlink", "unlinkat"), f"left over: {left}")
     return True
+
+
+def synced_in_order(place):
+    """The calls of a run, as letters: what is named was synced before, and each directory is synced at the end."""
+    letters = {"fsync": "s", "linkat": "n", "rename": "n", "renameat": "n", "renameat2": "n"}
+    named = [scenario for scenario in SCENARIOS if scenario.name != "rewrap"]
+    for scenario in named:
+        place.reset()
+        log = place.path("strace.log")
+        strace = ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(letters)}"]
+        code, _, told = place.run(strace + scenario.command(place), scenario.source)
+        require(code == 0, f"{scenario.name}: exit {code}: {told}")
+        calls = (re.search(r"\b(\w+)\(.* = 0$", line) for line in log.read_text().splitlines())
+        order = "".join(letters[call[1]] for call in calls if call)
+        # A link to a temporary name and the rename of that are the two names of one file.
+        pattern = "s{2,}ns*nss" if len(scenario.targets) == 2 and "head" in scenario.targets else "s+n{1,2}s"
+        if not re.fullmatch(pattern, order):
+            raise SystemExit(f"{scenario.name}: synced (s) and named (n) in the order {order}, not {pattern}")
+    print(f"campaign: sync_order cases={len(named)}")
 
 
 main()

@@ -8,6 +8,7 @@ SEALSTONE is the binary. Each case runs one command and kills it somewhere withi
 
 import argparse
 import collections
+import os
 import pathlib
 import random
 import subprocess
@@ -54,15 +55,15 @@ def duration(place, scenario):
 
 
 def start(place, scenario):
-    stdin = open(place.path(scenario.source), "rb") if scenario.source else subprocess.DEVNULL
-    return subprocess.Popen(
-        scenario.command(place),
-        cwd=place.directory,
-        env=place.env,
-        stdin=stdin,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with open(place.path(scenario.source) if scenario.source else os.devnull, "rb") as stdin:
+        return subprocess.Popen(
+            scenario.command(place),
+            cwd=place.directory,
+            env=place.env,
+            stdin=stdin,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 def killed(place, scenario, after, counts):

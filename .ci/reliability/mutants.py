@@ -13,8 +13,9 @@ import pathlib
 import re
 import subprocess
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+from tree import ROOT, target
+
+SURVIVORS = pathlib.Path(__file__).resolve().parent / "survivors.md"
 PARTS = 16
 # A mutant was missed, or ran out of time: both are results.
 RESULTS = (0, 2, 3)
@@ -43,14 +44,8 @@ def main():
 
 def unlisted(missed):
     """Lines move, so what counts is the file and what was replaced there."""
-    known = (HERE / "survivors.md").read_text()
+    known = SURVIVORS.read_text()
     return [line for line in missed if re.sub(r":\d+:\d+:", ":", line) not in known]
-
-
-def target():
-    metadata = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
-    told = subprocess.run(metadata, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return pathlib.Path(json.loads(told)["target_directory"])
 
 
 main()

@@ -94,58 +94,40 @@ class Scenario:
     """A command, and what may be there when it ended: by itself, with an error, or killed."""
 
     name = ""
-    words = ()
     # Standard input, a file of the place.
     source = None
     # Names that it may make or change.
     targets = ()
+
+    def command(self, place):
+        raise NotImplementedError
 
     def check(self, place, done, killed=False):
         """Whether it did its work. Raises Violation; `done` says whether it ended well."""
         raise NotImplementedError
 
 
-def whole_or(place, name, before, opens):
-    """The target is what was there before, or all of the new."""
-    found = place.data(name)
-    require(found == before or (found is not None and opens()), f"{name} is whole, or what was there before")
-    return found != before
+class Output(Scenario):
+    """A command that makes one file, or replaces it: all of the new is there, or what was there before."""
 
-
-class Encrypt(Scenario):
-    name = "encrypt"
-    targets = ("new",)
+    def __init__(self, name, words, key=None, target="new", source=None):
+        self.name, self.words, self.key, self.targets, self.source = name, words, key, (target,), source
 
     def command(self, place):
-        return place.command("encrypt", "-q", "--key", place.key("one"), "plain", "-o", "new")
+        words = (place.key(word[1:]) if word.startswith("@") else word for word in self.words)
+        return place.command(*words, "-o", self.targets[0])
 
     def check(self, place, done, killed=False):
-        made = whole_or(place, "new", None, lambda: place.opens("new", place.key("one")))
-        require(made or not done, "it ended well, and the object is there")
-        place.kept_files_are_as_they_were()
-        return made
+        [target] = self.targets
+        found, before = place.data(target), place.kept.get(target)
+        require(found == before or self.is_whole(place, target), f"{target} is whole, or what was there before")
+        require(found != before or not done, f"it ended well, and {target} is the new one")
+        place.kept_files_are_as_they_were(but=self.targets)
+        return found != before
 
-
-class EncryptPipe(Encrypt):
-    name = "encrypt from a pipe"
-    source = "plain"
-
-    def command(self, place):
-        return place.command("encrypt", "-q", "--key", place.key("one"), "-", "-o", "new")
-
-
-class EncryptOver(Scenario):
-    name = "encrypt over a file"
-    targets = ("old",)
-
-    def command(self, place):
-        return place.command("encrypt", "-q", "-f", "--key", place.key("one"), "plain", "-o", "old")
-
-    def check(self, place, done, killed=False):
-        made = whole_or(place, "old", place.kept["old"], lambda: place.opens("old", place.key("one")))
-        require(made or not done, "it ended well, and the object is there")
-        place.kept_files_are_as_they_were(but=("old",))
-        return made
+    def is_whole(self, place, target):
+        """An object for a key, or the plaintext."""
+        return place.opens(target, place.key(self.key)) if self.key else place.data(target) == place.plain
 
 
 class EncryptApart(Scenario):
@@ -156,42 +138,14 @@ class EncryptApart(Scenario):
         return place.command("encrypt", "-q", "--key", place.key("one"), "--header", "head", "plain", "-o", "new")
 
     def check(self, place, done, killed=False):
-        head, new = place.data("head"), place.data("new")
-        whole = head is not None and new is not None and place.opens("new", place.key("one"), "--header", "head")
+        there = [place.path(name).exists() for name in self.targets]
+        whole = all(there) and place.opens("new", place.key("one"), "--header", "head")
         require(whole or not done, "it ended well, and both are there")
         # A kill between the two leaves one of them.
-        alone = killed and (head is None or new is None)
-        require(whole or alone or head is new is None, "both are there and belong together, or neither is")
+        alone = killed and not all(there)
+        require(whole or alone or not any(there), "both are there and belong together, or neither is")
         place.kept_files_are_as_they_were()
         return whole
-
-
-class Decrypt(Scenario):
-    name = "decrypt"
-    targets = ("new",)
-
-    def command(self, place):
-        return place.command("decrypt", "-q", "--key", place.key("one"), "object", "-o", "new")
-
-    def check(self, place, done, killed=False):
-        made = whole_or(place, "new", None, lambda: place.data("new") == place.plain)
-        require(made or not done, "it ended well, and the plaintext is there")
-        place.kept_files_are_as_they_were()
-        return made
-
-
-class DecryptOver(Scenario):
-    name = "decrypt over a file"
-    targets = ("old",)
-
-    def command(self, place):
-        return place.command("decrypt", "-q", "-f", "--key", place.key("one"), "object", "-o", "old")
-
-    def check(self, place, done, killed=False):
-        made = whole_or(place, "old", place.kept["old"], lambda: place.data("old") == place.plain)
-        require(made or not done, "it ended well, and the plaintext is there")
-        place.kept_files_are_as_they_were(but=("old",))
-        return made
 
 
 class Rewrap(Scenario):
@@ -242,30 +196,17 @@ class NewRing(Scenario):
         return made
 
 
-class Rekey(Scenario):
-    name = "rekey"
-    targets = ("new",)
-
-    def command(self, place):
-        words = ("rekey", "-q", "--key", place.key("one"), "--to", place.key("two"), "object", "-o", "new")
-        return place.command(*words)
-
-    def check(self, place, done, killed=False):
-        made = whole_or(place, "new", None, lambda: place.opens("new", place.key("two")))
-        require(made or not done, "it ended well, and the object is there")
-        place.kept_files_are_as_they_were()
-        return made
-
-
+# @ stands before the name of a raw key.
 SCENARIOS = [
-    Encrypt(),
-    EncryptPipe(),
-    EncryptOver(),
+    Output("encrypt", ("encrypt", "-q", "--key", "@one", "plain"), key="one"),
+    Output("encrypt from a pipe", ("encrypt", "-q", "--key", "@one", "-"), key="one", source="plain"),
+    Output("encrypt over a file", ("encrypt", "-q", "-f", "--key", "@one", "plain"), key="one", target="old"),
     EncryptApart(),
-    Decrypt(),
-    DecryptOver(),
+    Output("decrypt", ("decrypt", "-q", "--key", "@one", "object")),
+    Output("decrypt from a pipe", ("decrypt", "-q", "--key", "@one", "-"), source="object"),
+    Output("decrypt over a file", ("decrypt", "-q", "-f", "--key", "@one", "object"), target="old"),
+    Output("rekey", ("rekey", "-q", "--key", "@one", "--to", "@two", "object"), key="two"),
     Rewrap(),
     Rotate(),
     NewRing(),
-    Rekey(),
 ]

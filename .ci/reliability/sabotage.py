@@ -9,16 +9,13 @@ not compile, or leaves that test green, fails the campaign.
 """
 
 import argparse
-import json
 import os
-import pathlib
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 
-import tree
-from tree import ROOT
+from tree import ROOT, files, target
 
 LIB = ("--lib",)
 
@@ -118,6 +115,22 @@ SABOTAGES = [
         "the_engine_takes_and_refuses_what_it_is_told_to",
     ),
     Sabotage(
+        "a wrap is not bound to its provider",
+        "engine/src/provider/wrap.rs",
+        "    put_prefixed(&mut aad, provider.as_bytes());\n",
+        "    let _ = provider;\n",
+        of("testkit"),
+        "the_engine_takes_and_refuses_what_it_is_told_to",
+    ),
+    Sabotage(
+        "all objects have one salt",
+        "engine/src/encrypt.rs",
+        "self.object(&data_key, random_array()?)",
+        "self.object(&data_key, random_array().map(|_: [u8; SALT_LEN]| [7; SALT_LEN])?)",
+        LIB,
+        "every_object_has_its_own_data_key_and_salt",
+    ),
+    Sabotage(
         "any context is accepted",
         "engine/src/context.rs",
         "        if mismatch == ContextMismatch::default() {",
@@ -202,6 +215,14 @@ SABOTAGES = [
         "a_loss_of_power_at_any_point_leaves_an_object_that_opens",
     ),
     Sabotage(
+        "a rewrap writes the copies in the other order",
+        "engine/src/rewrap/in_place.rs",
+        "        write(file, bytes, SECOND)?;\n        write(file, bytes, FIRST)?;\n",
+        "        write(file, bytes, FIRST)?;\n        write(file, bytes, SECOND)?;\n",
+        LIB,
+        "calls_stand_in_the_order_of_the_format",
+    ),
+    Sabotage(
         "a rewrap does not sync what it found",
         "engine/src/rewrap/in_place.rs",
         "    sync(file)?;\n    let found = read(file)?;\n",
@@ -246,7 +267,7 @@ def main():
 
 def copy_tree(copy):
     """At one place, so that the next time only what changed is built."""
-    for name in tree.files():
+    for name in files():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         if not (copy / name).exists() or (copy / name).read_bytes() != (ROOT / name).read_bytes():
             shutil.copy(ROOT / name, copy / name)
@@ -280,12 +301,6 @@ def run(copy, words):
     }
     command = ["cargo", "test", "--locked", "-p", "sealstone", "--no-fail-fast", *words]
     return subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True)
-
-
-def target():
-    metadata = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
-    told = subprocess.run(metadata, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return pathlib.Path(json.loads(told)["target_directory"])
 
 
 def undetected(copy, sabotage):

@@ -1,5 +1,6 @@
-"""The project's own files, in a checkout of git or in a copy of one."""
+"""Where things are: the project's own files, in a checkout of git or in a copy of one, and cargo's target directory."""
 
+import json
 import pathlib
 import subprocess
 
@@ -14,3 +15,9 @@ def files():
         return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
     found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
     return [str(path) for path in found if not OTHERS & set(path.parts)]
+
+
+def target():
+    metadata = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
+    told = subprocess.run(metadata, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return pathlib.Path(json.loads(told)["target_directory"])

@@ -7,8 +7,7 @@ unsafe.py
 import collections
 import re
 
-import tree
-from tree import ROOT
+from tree import ROOT, files
 
 # `unsafe` as code: not within a comment, a string, or a lint's name.
 CODE = re.compile(r"\bunsafe\b(?!_)")
@@ -16,7 +15,7 @@ CODE = re.compile(r"\bunsafe\b(?!_)")
 
 def main():
     counts, bare = collections.Counter(), []
-    for name in (name for name in tree.files() if name.endswith(".rs")):
+    for name in (name for name in files() if name.endswith(".rs")):
         lines = (ROOT / name).read_text().split("\n")
         for number, line in enumerate(lines):
             if not CODE.search(re.sub(r'"[^"]*"|//.*', "", line)):

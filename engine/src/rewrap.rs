@@ -19,6 +19,7 @@ use crate::decrypt::Decryptor;
 use crate::error::{Error, Result};
 use crate::header::{CopyFault, Header};
 use crate::provider::KeyProvider;
+use crate::sys;
 
 /// Changes of who may open an object, and of its encryption context.
 ///
@@ -186,10 +187,10 @@ impl Rewrap {
     /// # Errors
     /// As [`Rewrap::header_async`], and every error of a header; nothing was changed then. [`Error::Io`].
     pub fn file(&self, file: &File) -> Result<Rewrapped> {
-        file.lock().map_err(Error::io("locking the object"))?;
+        sys::uninterrupted(|| file.lock()).map_err(Error::io("locking the object"))?;
         let rewrapped = in_place::rewrite(file, |header| self.header(header));
         // Closing the file would do it too, but the file is the caller's.
-        let unlocked = file.unlock().map_err(Error::io("unlocking the object"));
+        let unlocked = sys::uninterrupted(|| file.unlock()).map_err(Error::io("unlocking the object"));
         rewrapped.and_then(|rewrapped| unlocked.map(|()| rewrapped))
     }
 }

@@ -22,6 +22,16 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usi
     return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
 }
 
+/// Makes a call again for as long as signals interrupt it. std does so for reads and writes, and not for locks.
+pub(crate) fn uninterrupted(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            ended => return ended,
+        }
+    }
+}
+
 /// A file that has no name yet, or a temporary one.
 #[derive(Debug)]
 pub(crate) enum Unfinished {
@@ -181,4 +191,18 @@ pub(crate) fn is_open_to_others(metadata: &fs::Metadata) -> bool {
 #[cfg(not(unix))]
 pub(crate) fn is_open_to_others(_metadata: &fs::Metadata) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_call_is_made_again_and_a_failed_one_is_not() {
+        let mut ends = vec![Ok(()), Err(io::ErrorKind::Interrupted), Err(io::ErrorKind::Interrupted)];
+        let mut call = || ends.pop().expect("not called again").map_err(io::Error::from);
+        assert!(uninterrupted(&mut call).is_ok());
+        let failed = uninterrupted(|| Err(io::ErrorKind::PermissionDenied.into()));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
 }

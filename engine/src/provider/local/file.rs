@@ -105,7 +105,7 @@ fn lock(target: &Path) -> io::Result<File> {
     let mut path = target.as_os_str().to_owned();
     path.push(".lock");
     let file = sys::open_private(Path::new(&path))?;
-    file.lock()?;
+    sys::uninterrupted(|| file.lock())?;
     Ok(file)
 }
 
