@@ -127,7 +127,7 @@ SABOTAGES = [
         "engine/src/encrypt.rs",
         "self.object(&data_key, random_array()?)",
         "self.object(&data_key, random_array().map(|_: [u8; SALT_LEN]| [7; SALT_LEN])?)",
-        LIB,
+        of("unlock"),
         "every_object_has_its_own_data_key_and_salt",
     ),
     Sabotage(

@@ -257,6 +257,12 @@ mod tests {
     const TOY: Layout = Layout { log2: 3 };
 
     #[test]
+    fn chunk_sizes_are_those_of_the_format() {
+        let sizes = ChunkSize::ALL.map(|size| (size.log2(), size.bytes()));
+        assert_eq!(sizes, [(14, 16_384), (16, 65_536), (18, 262_144), (20, 1_048_576)]);
+    }
+
+    #[test]
     fn lengths_are_inverse_for_every_small_length_of_a_toy_chunk() {
         let mut expected = PREFIX_LEN as u64;
         for plaintext_len in 0..200 {
