@@ -199,11 +199,11 @@ class NewRing(Scenario):
 # @ stands before the name of a raw key.
 SCENARIOS = [
     Output("encrypt", ("encrypt", "-q", "--key", "@one", "plain"), key="one"),
-    Output("encrypt from a pipe", ("encrypt", "-q", "--key", "@one", "-"), key="one", source="plain"),
+    Output("encrypt standard input", ("encrypt", "-q", "--key", "@one", "-"), key="one", source="plain"),
     Output("encrypt over a file", ("encrypt", "-q", "-f", "--key", "@one", "plain"), key="one", target="old"),
     EncryptApart(),
     Output("decrypt", ("decrypt", "-q", "--key", "@one", "object")),
-    Output("decrypt from a pipe", ("decrypt", "-q", "--key", "@one", "-"), source="object"),
+    Output("decrypt standard input", ("decrypt", "-q", "--key", "@one", "-"), source="object"),
     Output("decrypt over a file", ("decrypt", "-q", "-f", "--key", "@one", "object"), target="old"),
     Output("rekey", ("rekey", "-q", "--key", "@one", "--to", "@two", "object"), key="two"),
     Rewrap(),

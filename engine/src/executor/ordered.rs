@@ -343,7 +343,7 @@ mod tests {
     }
 
     /// All orders in which four jobs can end, each job in turn, or none, ending in a panic. What threads share is the
-    /// channel and no more, so that an order of ends is all that there is to go wrong.
+    /// channel (and a waker, where a task waits): for a caller that waits, an order of ends is all that can differ.
     #[test]
     fn results_leave_in_order_whatever_the_order_in_which_jobs_end() {
         const JOBS: usize = 4;
