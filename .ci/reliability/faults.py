@@ -55,7 +55,20 @@ QUICK = {
     "read": ["EIO"],
     "flock": ["EINTR"],
 }
-KILLED_AT = ["openat", "write", "pwrite64", "fsync", "linkat", "rename", "renameat", "renameat2", "unlink", "flock", "ftruncate", "mkdir"]
+KILLED_AT = [
+    "openat",
+    "write",
+    "pwrite64",
+    "fsync",
+    "linkat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "unlink",
+    "flock",
+    "ftruncate",
+    "mkdir",
+]
 QUICK_KILLED_AT = ["pwrite64", "fsync", "linkat", "renameat", "renameat2"]
 MANY = {"read", "write", "pwrite64"}
 # Without memory, threads or random numbers for its hash tables the standard library, or the loader, ends the program.

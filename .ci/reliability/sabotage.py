@@ -11,11 +11,10 @@ not compile, or leaves that test green, fails the campaign.
 import argparse
 import os
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass
 
-from tree import ROOT, files, target
+from tree import copy_to, target
 
 LIB = ("--lib",)
 
@@ -257,20 +256,12 @@ def main():
     chosen = [each for each in SABOTAGES if not options.names or each.name in options.names]
     chosen = [each for each in chosen if each.quick or not options.quick]
     copy = target() / "sabotage"
-    copy_tree(copy)
+    copy_to(copy)
     green(copy, chosen)
     faults = [fault for sabotage in chosen if (fault := undetected(copy, sabotage))]
     print(f"campaign: sabotage cases={len(chosen)} caught={len(chosen) - len(faults)} violations={len(faults)}")
     if faults or not chosen:
         raise SystemExit("\n".join(faults))
-
-
-def copy_tree(copy):
-    """At one place, so that the next time only what changed is built."""
-    for name in files():
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        if not (copy / name).exists() or (copy / name).read_bytes() != (ROOT / name).read_bytes():
-            shutil.copy(ROOT / name, copy / name)
 
 
 def green(copy, chosen):
