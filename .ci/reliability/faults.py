@@ -4,14 +4,12 @@
     faults.py SEALSTONE [--full]
 
 SEALSTONE is the binary. strace makes the N-th call of a kind fail, of each thread, for N = 1, 2, 3 and so on until no thread
-of a run makes so many. The quick form has fewer kinds, and of reads and writes the first two. What is given a name must
-have been synced before, and its directory is after.
+of a run makes so many. The quick form has fewer kinds, and of reads and writes the first two.
 """
 
 import argparse
 import collections
 import pathlib
-import re
 import shutil
 import subprocess
 import tempfile
@@ -90,7 +88,6 @@ def main():
         campaign("failed_calls", place, failures, options.full)
         kills = [(call, "signal=KILL") for call in (KILLED_AT if options.full else QUICK_KILLED_AT)]
         campaign("killed_calls", place, kills, options.full)
-        synced_in_order(place)
 
 
 def campaign(name, place, injections, full):
@@ -144,25 +141,6 @@ def injected(place, scenario, call, what, number, counts):
     counts["leftovers"] += len(left)
     require(killed or aborted or not left or call in ("unlink", "unlinkat"), f"left over: {left}")
     return True
-
-
-def synced_in_order(place):
-    """The calls of a run, as letters: what is named was synced before, and each directory is synced at the end."""
-    letters = {"fsync": "s", "linkat": "n", "rename": "n", "renameat": "n", "renameat2": "n"}
-    named = [scenario for scenario in SCENARIOS if scenario.name != "rewrap"]
-    for scenario in named:
-        place.reset()
-        log = place.path("strace.log")
-        strace = ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(letters)}"]
-        code, _, told = place.run(strace + scenario.command(place), scenario.source)
-        require(code == 0, f"{scenario.name}: exit {code}: {told}")
-        calls = (re.search(r"\b(\w+)\(.* = 0$", line) for line in log.read_text().splitlines())
-        order = "".join(letters[call[1]] for call in calls if call)
-        # A link to a temporary name and the rename of that are the two names of one file.
-        pattern = "s{2,}ns*nss" if len(scenario.targets) == 2 and "head" in scenario.targets else "s+n{1,2}s"
-        if not re.fullmatch(pattern, order):
-            raise SystemExit(f"{scenario.name}: synced (s) and named (n) in the order {order}, not {pattern}")
-    print(f"campaign: sync_order cases={len(named)}")
 
 
 main()

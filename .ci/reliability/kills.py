@@ -49,7 +49,7 @@ def duration(place, scenario):
     for _ in range(3):
         place.reset()
         began = time.monotonic()
-        start(place, scenario).wait(DEADLINE)
+        start(place, scenario).communicate(timeout=DEADLINE)
         times.append(time.monotonic() - began)
     return sorted(times)[1]
 
@@ -61,7 +61,7 @@ def start(place, scenario):
             cwd=place.directory,
             env=place.env,
             stdin=stdin,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
 
@@ -69,9 +69,12 @@ def start(place, scenario):
 def killed(place, scenario, after, counts):
     place.reset()
     process = start(place, scenario)
-    time.sleep(after)
-    process.kill()
-    code = process.wait(DEADLINE)
+    try:
+        place.printed, _ = process.communicate(timeout=after)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        place.printed, _ = process.communicate(timeout=DEADLINE)
+    code = process.returncode
     counts["kills"] += code == -9
     scenario.check(place, code == 0, code == -9)
     counts["leftovers"] += len(place.left_over(scenario.targets))

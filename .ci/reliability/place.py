@@ -26,6 +26,8 @@ class Place:
         self.sealstone, self.directory = sealstone, pathlib.Path(directory)
         chance = random.Random(seed)
         self.plain = chance.randbytes(length)
+        # What the last command wrote to standard output.
+        self.printed = b""
         self.env = {"HOME": str(directory), "PATH": os.environ["PATH"], "SEALSTONE_KEYRING": str(self.path("ring"))}
         for name in ("one", "two"):
             self.path(name).write_bytes(chance.randbytes(32))
@@ -34,6 +36,8 @@ class Place:
         self.path("old").write_bytes(b"what was there")
         self.ok("keys", "new", "default")
         self.ok("encrypt", "-q", "--key", self.key("one"), "--key", "local:default", "plain", "-o", "object")
+        for name in ("object-2", "object-3"):
+            shutil.copyfile(self.path("object"), self.path(name))
         self.kept = {path.name: path.read_bytes() for path in self.directory.iterdir()}
 
     def path(self, name):
@@ -64,6 +68,7 @@ class Place:
             done = subprocess.run(
                 command, cwd=self.directory, env=self.env, stdin=stdin, capture_output=True, timeout=DEADLINE
             )
+        self.printed = done.stdout
         return done.returncode, done.stdout, done.stderr.decode(errors="replace")
 
     def ok(self, *words):
@@ -73,7 +78,9 @@ class Place:
     def opens(self, name, key, *options):
         """Whether the object opens to the plaintext."""
         words = ["decrypt", "-q", "--key", key, *options, name, "-o", "-"]
+        printed = self.printed
         code, out, _ = self.run(self.command(*words))
+        self.printed = printed
         return code == 0 and out == self.plain
 
     def data(self, name):
@@ -180,6 +187,59 @@ class Rotate(Scenario):
         return changed
 
 
+class RewrapMany(Scenario):
+    name = "rewrap of several"
+    targets = ("object", "object-2", "object-3")
+
+    def command(self, place):
+        return place.command("rewrap", "-q", "--key", place.key("one"), "--to", place.key("two"), *self.targets)
+
+    def check(self, place, done, killed=False):
+        news = []
+        for name in self.targets:
+            first, second = (place.opens(name, place.key(key)) for key in ("one", "two"))
+            require(first != second, f"{name} opens by the old key or the new one, and not by both")
+            news.append(second)
+        require(all(news) or not done, "it ended well, and all open by the new key")
+        place.kept_files_are_as_they_were(but=self.targets)
+        return all(news)
+
+
+class ToPipe(Scenario):
+    """To standard output: whatever came out is a verified beginning."""
+
+    def __init__(self, name, words, start=0):
+        self.name, self.words, self.start = name, words, start
+
+    def command(self, place):
+        return place.command(*(place.key(word[1:]) if word.startswith("@") else word for word in self.words))
+
+    def check(self, place, done, killed=False):
+        whole = place.plain[self.start :]
+        require(whole.startswith(place.printed), "what came out is a beginning of what was sealed")
+        require(place.printed == whole or not done, "it ended well, and all came out")
+        place.kept_files_are_as_they_were()
+        return place.printed == whole
+
+
+class NewKey(Scenario):
+    name = "keys new"
+    targets = ("ring",)
+
+    def command(self, place):
+        return place.command("keys", "new", "-q", "second")
+
+    def check(self, place, done, killed=False):
+        require(place.opens("object", "local:default"), "the key ring has its old keys")
+        changed = place.data("ring") != place.kept["ring"]
+        require(changed or not done, "it ended well, and the ring has another key")
+        if changed:
+            place.ok("encrypt", "-q", "--key", "local:second", "plain", "-o", "with-second")
+            place.path("with-second").unlink()
+        place.kept_files_are_as_they_were(but=("ring",))
+        return changed
+
+
 class NewRing(Scenario):
     name = "keys new, the first"
     targets = ("other-ring", "other-ring.lock")
@@ -205,8 +265,12 @@ SCENARIOS = [
     Output("decrypt", ("decrypt", "-q", "--key", "@one", "object")),
     Output("decrypt standard input", ("decrypt", "-q", "--key", "@one", "-"), source="object"),
     Output("decrypt over a file", ("decrypt", "-q", "-f", "--key", "@one", "object"), target="old"),
+    ToPipe("decrypt to a pipe", ("decrypt", "-q", "--key", "@one", "object", "-o", "-")),
+    ToPipe("cat a range", ("cat", "--key", "@one", "--range", "100000..", "object"), start=100_000),
     Output("rekey", ("rekey", "-q", "--key", "@one", "--to", "@two", "object"), key="two"),
     Rewrap(),
+    RewrapMany(),
     Rotate(),
+    NewKey(),
     NewRing(),
 ]

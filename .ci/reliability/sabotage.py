@@ -4,19 +4,23 @@
     sabotage.py [--quick] [NAME...]
 
 A copy of the tree is edited, so that nothing of this is in the product. Each sabotage names the text that it replaces,
-which must be there exactly once, the tests that are run, and one of them that has to be among those that fail. What does
-not compile, or leaves that test green, fails the campaign.
+which must be there exactly once, the tests that are run (of the engine, or power.py's scenarios), and one of them that has
+to be among those that fail. What does not compile, or leaves that test green, fails the campaign.
 """
 
 import argparse
 import os
+import pathlib
 import re
 import subprocess
 from dataclasses import dataclass
 
 from tree import copy_to, target
 
+HERE = pathlib.Path(__file__).resolve().parent
 LIB = ("--lib",)
+# Not tests of cargo: the command line that was built of the copy, on a disk that loses its power.
+POWER = ("power.py",)
 
 
 @dataclass
@@ -29,6 +33,8 @@ class Sabotage:
     # The test that has to fail.
     red: str
     quick: bool = False
+    # Further edits, of the same three parts, if one place alone does not do it.
+    also: tuple = ()
 
 
 def of(*names):
@@ -245,6 +251,39 @@ SABOTAGES = [
         of("key_memory"),
         "no_data_key_outlives_the_making_of_its_cipher",
     ),
+    Sabotage(
+        "an output is named before it is synced",
+        "engine/src/file/atomic.rs",
+        '        self.file().sync_all().map_err(Error::io("syncing the output"))?;\n',
+        "",
+        POWER,
+        "encrypt",
+        also=(("cli/src/io/output.rs", "self.file().map_or(Ok(()), File::sync_all)", "Ok::<(), io::Error>(())"),),
+    ),
+    Sabotage(
+        "the key ring is renamed before it is synced",
+        "engine/src/provider/local/file.rs",
+        "    file.as_file().sync_all()?;\n",
+        "",
+        POWER,
+        "keys rotate",
+    ),
+    Sabotage(
+        "directories are not synced",
+        "engine/src/sys.rs",
+        "    match directory.sync_all() {\n",
+        "    match Ok::<(), io::Error>(drop(directory)) {\n",
+        POWER,
+        "keys new",
+    ),
+    Sabotage(
+        "a rewrap in place writes both copies at once",
+        "engine/src/rewrap/in_place.rs",
+        "        write(file, bytes, SECOND)?;\n        write(file, bytes, FIRST)?;\n",
+        "        write_all_at(file, &bytes[..COPY_LEN], SECOND)?;\n        write(file, bytes, FIRST)?;\n",
+        POWER,
+        "rewrap",
+    ),
 ]
 
 
@@ -266,10 +305,13 @@ def main():
 
 def green(copy, chosen):
     """Fails unless all of the tests pass as they are; they are built by this."""
-    tests = tuple(dict.fromkeys(part for sabotage in chosen for part in pairs(sabotage.tests)))
-    words = [word for part in tests for word in part]
-    done = run(copy, words)
-    if done.returncode:
+    tests = dict.fromkeys(part for sabotage in chosen for part in pairs(sabotage.tests) if part != POWER)
+    runs = [[word for part in tests for word in part]] if tests else []
+    runs += [POWER] if any(sabotage.tests == POWER for sabotage in chosen) else []
+    for words in runs:
+        done, _ = run(copy, words)
+        if done.returncode == 0:
+            continue
         raise SystemExit(f"the tests are red without any sabotage:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
 
@@ -284,28 +326,38 @@ def pairs(words):
 
 
 def run(copy, words):
-    env = {
-        **os.environ,
-        "CARGO_TARGET_DIR": str(target()),
-        "CARGO_TERM_COLOR": "never",
-        "RUST_BACKTRACE": "0",
-    }
-    command = ["cargo", "test", "--locked", "-p", "sealstone", "--no-fail-fast", *words]
-    return subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True)
+    """What was printed, and the names of the tests that failed."""
+    env = {**os.environ, "CARGO_TERM_COLOR": "never", "RUST_BACKTRACE": "0"}
+    if words == POWER:
+        # A target directory of its own: a sabotaged program is to lie where nobody else finds it.
+        env["CARGO_TARGET_DIR"] = str(copy / "target")
+        build = ["cargo", "build", "--locked", "-p", "sealstone-cli", "--no-default-features"]
+        commands, failed = [build, [HERE / "power.py", copy / "target/debug/sealstone"]], r"^(.*): after "
+    else:
+        env["CARGO_TARGET_DIR"] = str(target())
+        commands = [["cargo", "test", "--locked", "-p", "sealstone", "--no-fail-fast", *words]]
+        failed = r"^test (\S+) \.\.\. FAILED$"
+    for command in commands:
+        done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True)
+        if done.returncode:
+            break
+    return done, re.findall(failed, done.stdout, re.MULTILINE)
 
 
 def undetected(copy, sabotage):
     """What is wrong, if its test did not turn red."""
-    path = copy / sabotage.file
-    original = path.read_text()
-    if original.count(sabotage.old) != 1:
-        return f"{sabotage.name}: {sabotage.file} has its text {original.count(sabotage.old)} times: the code has moved"
+    edits = [(sabotage.file, sabotage.old, sabotage.new), *sabotage.also]
+    originals = {copy / file: (copy / file).read_text() for file, _, _ in edits}
+    for file, old, _ in edits:
+        if (count := originals[copy / file].count(old)) != 1:
+            return f"{sabotage.name}: {file} has its text {count} times: the code has moved"
     try:
-        path.write_text(original.replace(sabotage.old, sabotage.new))
-        done = run(copy, sabotage.tests)
+        for file, old, new in edits:
+            (copy / file).write_text(originals[copy / file].replace(old, new))
+        done, failed = run(copy, sabotage.tests)
     finally:
-        path.write_text(original)
-    failed = re.findall(r"^test (\S+) \.\.\. FAILED$", done.stdout, re.MULTILINE)
+        for path, original in originals.items():
+            path.write_text(original)
     if "could not compile" in done.stderr:
         return f"{sabotage.name}: it does not compile:\n{done.stderr[-2000:]}"
     if not any(sabotage.red in name for name in failed):

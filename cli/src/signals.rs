@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! SIGINT, SIGTERM, SIGHUP -> a thread of its own: temporary file away, terminal as it was -> exit 128 + signal
+//! SIGXFSZ                 -> nothing: the write fails, and its error says why
 //! ```
 //!
 //! The other threads are not asked: one of them may wait in a read for ever.
@@ -31,7 +32,11 @@ struct Cleanup {
 pub(crate) fn watch() {
     #[cfg(unix)]
     {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        use std::sync::Arc;
+
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+        // Nobody reads the flag; but a signal that is caught ends no process.
+        let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
         let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter();
         let wanted: Vec<_> = wanted.filter(|&signal| !crate::sys::is_ignored(signal)).collect();
         // Without the thread signals end the process as they do by default: only the cleaning up is lost.

@@ -86,6 +86,50 @@ fn a_kill_leaves_nothing_where_files_need_no_name() {
 }
 
 #[test]
+fn a_limit_of_file_sizes_is_an_error_that_leaves_nothing() {
+    let place = Place::new();
+    place.write("in", vec![0; 100_000]);
+    // In units of 512 bytes, or of 1024: 64 KiB at most.
+    let script = format!("ulimit -f 64; exec {PROGRAM} encrypt in -o out");
+    let run = Run::from(place.any_command("sh").args(["-c", &script]).output().unwrap());
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.contains("File too large"), "{}", run.stderr);
+    assert_eq!(place.names(), ["in"]);
+}
+
+/// Asked for by a limit that allows it; the shell shows that one would be made here.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_crash_in_the_middle_dumps_no_core() {
+    let place = Place::new();
+    let allowed = "ulimit -S -c $(ulimit -H -c)";
+    let mut shell = place.any_command("sh");
+    let status = shell
+        .args(["-c", &format!("{allowed}; kill -ABRT $$")])
+        .status()
+        .unwrap();
+    let (made, test) = (status.core_dumped(), "a_crash_in_the_middle_dumps_no_core");
+    if !made {
+        skipped(test, "nothing dumps a core here: the limit, or the system's pattern");
+    }
+    let mut command = place.any_command("sh");
+    command.args(["-c", &format!("{allowed}; exec {PROGRAM} encrypt -q - -o out")]);
+    let (mut child, _stdin) = in_the_middle(command, &vec![0; MIDDLE]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    assert!(
+        core.split_whitespace().eq("Max core file size 0 0 bytes".split(' ')),
+        "{core}"
+    );
+    send(&child, Signal::ABORT);
+    let status = child.wait().unwrap();
+    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
+}
+
+#[test]
 fn a_signal_that_was_ignored_from_the_start_stays_so() {
     let place = Place::new();
     let mut command = place.any_command("sh");
