@@ -252,6 +252,14 @@ SABOTAGES = [
         "no_data_key_outlives_the_making_of_its_cipher",
     ),
     Sabotage(
+        "a fork goes on with an object",
+        "engine/src/sealer.rs",
+        "if self.process == sys::process() {",
+        "if self.process != 0 {",
+        of("forks"),
+        "what_was_begun_before_a_fork_is_gone_on_with_by_one_process_alone",
+    ),
+    Sabotage(
         "an output is named before it is synced",
         "engine/src/file/atomic.rs",
         '        self.file().sync_all().map_err(Error::io("syncing the output"))?;\n',

@@ -27,6 +27,9 @@ pub enum Error {
         /// What may have happened to it on the way, where its first bytes tell.
         hint: Option<Mangled>,
     },
+    /// The process was forked after the object's key was made. Two processes that go on with one object would seal
+    /// different chunks under one nonce: only the one that began it can. Seal another object here.
+    Forked,
     /// The object is of a format version this build does not read.
     UnsupportedVersion {
         /// The version byte found.
@@ -252,6 +255,10 @@ impl fmt::Display for Error {
                 f,
                 "chunk {chunk} was sealed wrongly, and not written: this machine's memory or processor is at fault"
             ),
+            Self::Forked => f.write_str(
+                "the object was begun in the process that this one was forked from, and only that one can go on with it: \
+                 begin another one here",
+            ),
             Self::Truncated { after } => write!(
                 f,
                 "the object is truncated: it ends after {after} bytes of plaintext, without its final chunk"
@@ -322,9 +329,11 @@ impl From<Error> for io::Error {
             Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } | Error::LastSlot | Error::Part(_) => {
                 io::ErrorKind::InvalidInput
             }
-            Error::Provider(_) | Error::Random | Error::ObjectTooLarge | Error::SealedWrongly { .. } => {
-                io::ErrorKind::Other
-            }
+            Error::Provider(_)
+            | Error::Random
+            | Error::ObjectTooLarge
+            | Error::SealedWrongly { .. }
+            | Error::Forked => io::ErrorKind::Other,
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

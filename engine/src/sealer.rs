@@ -8,6 +8,7 @@ use crate::batch::{BufferPool, PlainBatch, SealedBatch};
 use crate::cipher::ChunkCipher;
 use crate::error::{Error, Result};
 use crate::layout::{ChunkIndex, Layout, TAG_LEN};
+use crate::sys;
 
 /// Seals the chunks of one payload.
 #[derive(Debug)]
@@ -16,17 +17,20 @@ pub(crate) struct Sealer {
     layout: Layout,
     /// Opens each chunk again before it is released, if that is asked for.
     verifier: Option<ChunkCipher>,
+    /// Where it was made. A fork makes another of it, which knows the same key and would give out the same indices.
+    process: u32,
     /// A chunk that is altered between sealing and verifying.
     #[cfg(test)]
     pub(crate) sabotaged: Option<u64>,
 }
 
 impl Sealer {
-    pub(crate) const fn new(cipher: ChunkCipher, layout: Layout) -> Self {
+    pub(crate) fn new(cipher: ChunkCipher, layout: Layout) -> Self {
         Self {
             cipher,
             layout,
             verifier: None,
+            process: sys::process(),
             #[cfg(test)]
             sabotaged: None,
         }
@@ -49,11 +53,24 @@ impl Sealer {
         plain_len + (plain_len / self.layout.chunk_len() + ends as usize) * TAG_LEN
     }
 
+    /// Whether this is still the process that the sealer was made in.
+    ///
+    /// # Errors
+    /// [`Error::Forked`].
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if self.process == sys::process() {
+            Ok(())
+        } else {
+            Err(Error::Forked)
+        }
+    }
+
     /// Seals `plain` as chunks `first`, `first` + 1, ... into `out`, whose length is [`Sealer::sealed_len`].
     ///
     /// # Errors
-    /// [`Error::SealedWrongly`], with `out` cleared; only if there is a verifier.
+    /// [`Error::Forked`]; [`Error::SealedWrongly`], with `out` cleared, only if there is a verifier.
     pub(crate) fn seal(&self, first: ChunkIndex, plain: &[u8], ends: bool, out: &mut [u8]) -> Result<()> {
+        self.check_process()?;
         debug_assert_eq!(out.len(), self.sealed_len(plain.len(), ends));
         self.for_each_chunk(first, plain, ends, out, |index, chunk, out| {
             self.cipher.seal(index, chunk, out);

@@ -22,6 +22,14 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usi
     return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
 }
 
+/// Which process this is, where a process can become two.
+pub(crate) fn process() -> u32 {
+    #[cfg(unix)]
+    return std::process::id();
+    #[cfg(not(unix))]
+    0
+}
+
 /// Makes a call again for as long as signals interrupt it. std does so for reads and writes, and not for locks.
 pub(crate) fn uninterrupted(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {

@@ -80,7 +80,7 @@ impl SealMachine {
     /// while [`SealMachine::is_full`], nor after [`SealMachine::finish`].
     ///
     /// # Errors
-    /// [`Error::ObjectTooLarge`], [`Error::Cancelled`].
+    /// [`Error::ObjectTooLarge`], [`Error::Cancelled`], [`Error::Forked`].
     pub(crate) fn push(&mut self, input: &mut &[u8]) -> Result<bool> {
         let chunker = self.chunker.as_mut().expect("no caller pushes after `finish`");
         if self.sealing.is_serial()
@@ -125,6 +125,7 @@ impl SealMachine {
             let (plain, rest) = input.split_at(len);
             *input = rest;
             progress.advance(len)?;
+            sealer.check_process()?;
             let (sealer, buffers) = (&*sealer, &*buffers);
             let batch = PlainBatch {
                 first,
@@ -215,6 +216,8 @@ impl SealMachine {
             return Ok(false);
         };
         self.progress.advance(batch.plain.len())?;
+        // Of the threads that would do it, a fork has none.
+        self.sealer.check_process()?;
         let (sealer, buffers) = (self.sealer.clone(), self.buffers.clone());
         self.sealing.submit(move || {
             let (sealed, plain) = sealer.seal_batch(batch, &buffers)?;

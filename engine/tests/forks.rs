@@ -1,0 +1,126 @@
+//! Processes that become two: what one of them began, the other cannot go on with; what each begins is its own.
+#![cfg(unix)]
+#![allow(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
+
+use common::campaign::cases;
+use common::{C, CHUNKS, decryptor, encryptor, plaintext, pool};
+use sealstone::{EncryptWriter, Error, Executor};
+
+/// Forks; gives what the child's `work` returns, or what it panicked with.
+fn in_a_child(work: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+    let mut ends = [0; 2];
+    // SAFETY: the array has room for both descriptors, which are nobody's but ours from here on.
+    let [mut read, write] = unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        ends.map(|end| File::from(OwnedFd::from_raw_fd(end)))
+    };
+    // SAFETY: the child is this thread alone. It takes no lock that another thread may have held (the allocator looks
+    // after its own), and leaves by `_exit`, so that nothing of the test harness runs twice.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        let told = (&write).write_all(&done.unwrap_or_else(|_| b"it panicked".to_vec()));
+        // SAFETY: it takes nothing but a number, and does not return.
+        unsafe { libc::_exit(i32::from(told.is_err())) };
+    }
+    drop(write);
+    let mut told = Vec::new();
+    read.read_to_end(&mut told).unwrap();
+    let mut status = 0;
+    // SAFETY: the status is written where the pointer says, and the child is ours.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+    told
+}
+
+fn message(result: &Result<(), Error>) -> Vec<u8> {
+    format!("{result:?}").into_bytes()
+}
+
+/// The error that a stream's error stands for.
+fn written(result: io::Result<()>) -> Result<(), Error> {
+    result.map_err(|error| Error::from_io("writing", error))
+}
+
+/// One test: a fork wants no other test's threads around.
+#[test]
+fn what_was_begun_before_a_fork_is_gone_on_with_by_one_process_alone() {
+    each_way_of_sealing_knows_its_process();
+    objects_of_forks_have_keys_of_their_own();
+}
+
+fn each_way_of_sealing_knows_its_process() {
+    let forked = message(&Err(Error::Forked));
+    let plain = plaintext(100 * C);
+
+    let begun = encryptor().begin().unwrap();
+    let mut begun = Some(begun);
+    let told = in_a_child(|| {
+        let mut out = vec![0; CHUNKS + 101 * (C + 16)];
+        let sealed = begun.take().unwrap().seal_into(&plain, &mut out).map(drop);
+        // A fork that is refused has sealed nothing.
+        assert!(out[CHUNKS..].iter().all(|&byte| byte == 0));
+        message(&sealed)
+    });
+    assert_eq!(told, forked);
+    let mut object = vec![0; CHUNKS + 100 + 16];
+    begun.unwrap().seal_into(&plain[..100], &mut object).unwrap();
+    assert_eq!(decryptor().open(&object).unwrap(), plain[..100]);
+
+    let parts = encryptor().begin().unwrap().parts(2 * C as u64).unwrap();
+    assert_eq!(
+        in_a_child(|| message(&parts.part(0).unwrap().seal(&plain[..2 * C]).map(drop))),
+        forked
+    );
+    assert!(parts.part(0).unwrap().seal(&plain[..2 * C]).is_ok());
+
+    for executor in [Executor::serial(), pool(1), pool(3)] {
+        let mut writer = encryptor().with_executor(executor).writer(Vec::new()).unwrap();
+        writer.write_all(&plain[..20 * C + 7]).unwrap();
+        writer.flush().unwrap();
+        assert_eq!(
+            in_a_child(|| goes_on(&mut writer, &plain)),
+            [&forked[..], b", ", &forked].concat()
+        );
+        // The one that began it goes on as if nothing had been.
+        writer.write_all(&plain[20 * C + 7..]).unwrap();
+        let object = writer.finish().unwrap();
+        assert_eq!(decryptor().open(&object).unwrap(), plain);
+    }
+}
+
+/// What a writer says to more bytes, and then again.
+fn goes_on(writer: &mut EncryptWriter<Vec<u8>>, plain: &[u8]) -> Vec<u8> {
+    let write = |writer: &mut EncryptWriter<Vec<u8>>| {
+        let result = writer.write_all(&plain[..50 * C]).and_then(|()| writer.flush());
+        message(&written(result))
+    };
+    let first = write(writer);
+    [&first[..], b", ", &write(writer)].concat()
+}
+
+fn objects_of_forks_have_keys_of_their_own() {
+    let wanted = cases(200);
+    let encryptor = encryptor();
+    let (mut met, mut count) = (HashSet::new(), 0);
+    while count < wanted {
+        let seal = || encryptor.seal(b"made after the fork").unwrap();
+        for object in [in_a_child(seal), seal()] {
+            assert_eq!(decryptor().open(&object).unwrap(), b"made after the fork");
+            assert!(
+                met.insert(object[CHUNKS - 56..CHUNKS].to_vec()),
+                "a salt and a commitment twice"
+            );
+        }
+        count += 1;
+    }
+    println!("campaign: forks cases={count} objects={}", met.len());
+}
