@@ -19,6 +19,7 @@ from tree import copy_to, target
 
 HERE = pathlib.Path(__file__).resolve().parent
 LIB = ("--lib",)
+ASYNC = ("--features", "tokio,mmap", "--lib")
 # Not tests of cargo: the command line that was built of the copy, on a disk that loses its power.
 POWER = ("power.py",)
 
@@ -260,6 +261,22 @@ SABOTAGES = [
         "what_was_begun_before_a_fork_is_gone_on_with_by_one_process_alone",
     ),
     Sabotage(
+        "a task looks for results before it says that it waits",
+        "engine/src/executor/results.rs",
+        "        drop(waiting);\n        while let Ok((number, result)) = self.receiver.try_recv() {\n            take(number, result);\n        }\n",
+        "        drop(waiting);\n",
+        ASYNC,
+        "no_interleaving_of_jobs_and_task_leaves_the_task_asleep",
+        also=(
+            (
+                "engine/src/executor/results.rs",
+                "        let mut waiting = self.waiting",
+                "        while let Ok((number, result)) = self.receiver.try_recv() {\n            take(number, result);\n        }\n"
+                "        let mut waiting = self.waiting",
+            ),
+        ),
+    ),
+    Sabotage(
         "an output is named before it is synced",
         "engine/src/file/atomic.rs",
         '        self.file().sync_all().map_err(Error::io("syncing the output"))?;\n',
@@ -324,10 +341,10 @@ def green(copy, chosen):
 
 
 def pairs(words):
-    """`--lib`, or `--test` and its name."""
+    """`--lib`, or `--test` and its name, or features."""
     words, found = list(words), []
     while words:
-        take = 2 if words[0] == "--test" else 1
+        take = 1 if words[0] == "--lib" else 2
         found.append(tuple(words[:take]))
         del words[:take]
     return found
@@ -349,7 +366,11 @@ def run(copy, words):
         done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True)
         if done.returncode:
             break
-    return done, re.findall(failed, done.stdout, re.MULTILINE)
+    names = re.findall(failed, done.stdout, re.MULTILINE)
+    if "SIGABRT" in done.stderr:
+        # A panic amid a panic: the harness could not tell.
+        names += re.findall(r"^thread '(\S+)'", done.stderr, re.MULTILINE)
+    return done, names
 
 
 def undetected(copy, sabotage):
@@ -361,7 +382,7 @@ def undetected(copy, sabotage):
             return f"{sabotage.name}: {file} has its text {count} times: the code has moved"
     try:
         for file, old, new in edits:
-            (copy / file).write_text(originals[copy / file].replace(old, new))
+            (copy / file).write_text((copy / file).read_text().replace(old, new))
         done, failed = run(copy, sabotage.tests)
     finally:
         for path, original in originals.items():

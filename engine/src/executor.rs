@@ -6,7 +6,19 @@
 //! Ordered          job after job, in order      streams
 //! ```
 
+#[cfg(all(test, feature = "threads", feature = "tokio"))]
+mod modelled;
 mod ordered;
+#[cfg(feature = "threads")]
+mod results;
+
+/// What `results` knows of the world; its tests have another of these.
+#[cfg(feature = "threads")]
+mod sync {
+    pub(super) use crossbeam_channel::{Receiver, Sender, bounded};
+    #[cfg(feature = "tokio")]
+    pub(super) use std::sync::{Arc, Mutex, PoisonError};
+}
 
 use std::fmt;
 #[cfg(feature = "threads")]

@@ -8,13 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-#[cfg(all(feature = "threads", feature = "tokio"))]
-use std::sync::{Arc, Mutex, PoisonError};
-#[cfg(all(feature = "threads", feature = "tokio"))]
-use std::task::Waker;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
 
+#[cfg(feature = "threads")]
+use super::results::Results;
 use super::{Executor, Inner};
 #[cfg(feature = "threads")]
 use crate::error::Result;
@@ -28,17 +26,8 @@ pub(crate) struct Ordered<T> {
     taken: u64,
     done: BTreeMap<u64, T>,
     #[cfg(feature = "threads")]
-    channel: Channel<T>,
-    /// The task to wake when a job ends, if one waits.
-    #[cfg(all(feature = "threads", feature = "tokio"))]
-    waiting: Arc<Mutex<Option<Waker>>>,
+    results: Results<std::thread::Result<T>>,
 }
-
-#[cfg(feature = "threads")]
-type Channel<T> = (
-    crossbeam_channel::Sender<(u64, std::thread::Result<T>)>,
-    crossbeam_channel::Receiver<(u64, std::thread::Result<T>)>,
-);
 
 impl<T: Send + 'static> Ordered<T> {
     /// `job_bytes` is how much memory a job holds.
@@ -60,9 +49,7 @@ impl<T: Send + 'static> Ordered<T> {
             taken: 0,
             done: BTreeMap::new(),
             #[cfg(feature = "threads")]
-            channel: crossbeam_channel::bounded(limit),
-            #[cfg(all(feature = "threads", feature = "tokio"))]
-            waiting: Arc::default(),
+            results: Results::new(limit),
         }
     }
 
@@ -149,17 +136,11 @@ impl<T: Send + 'static> Ordered<T> {
     #[cfg(feature = "threads")]
     fn numbered<J: FnOnce() -> T + Send>(&mut self, job: J) -> impl FnOnce() + Send + use<J, T> {
         let number = self.number();
-        let sender = self.channel.0.clone();
-        #[cfg(feature = "tokio")]
-        let waiting = self.waiting.clone();
+        let sending = self.results.sending();
         move || {
             // A panic must reach the caller's thread; in a spawned job it would end the process.
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
-            // The channel has room for every job under way. It is closed if the caller has gone.
-            let _ = sender.try_send((number, result));
-            // After the result is there, so that the task finds it.
-            #[cfg(feature = "tokio")]
-            wake(&waiting);
+            sending.send(number, result);
         }
     }
 
@@ -199,13 +180,8 @@ impl<T: Send + 'static> Ordered<T> {
         if self.done.contains_key(&self.taken) {
             return;
         }
-        // Before looking: a job that ends between the two then wakes the task.
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
-        drop(waiting);
-        while let Ok((number, result)) = self.channel.1.try_recv() {
-            self.accept(number, result);
-        }
+        let Self { results, done, .. } = self;
+        results.take_or_wake(cx.waker(), |number, result| accept(done, number, result));
     }
 
     #[cfg(all(not(feature = "threads"), feature = "tokio"))]
@@ -214,15 +190,7 @@ impl<T: Send + 'static> Ordered<T> {
     #[cfg(feature = "threads")]
     fn receive(&mut self) {
         let (number, result) = self.wait();
-        self.accept(number, result);
-    }
-
-    #[cfg(feature = "threads")]
-    fn accept(&mut self, number: u64, result: std::thread::Result<T>) {
-        match result {
-            Ok(result) => self.done.insert(number, result),
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
+        accept(&mut self.done, number, result);
     }
 
     /// Waits for a result. A caller that is itself a thread of a pool, of this one or another, runs that pool's jobs
@@ -230,7 +198,7 @@ impl<T: Send + 'static> Ordered<T> {
     #[cfg(feature = "threads")]
     fn wait(&self) -> (u64, std::thread::Result<T>) {
         const CLOSED: &str = "this side holds a sender, so the channel is open";
-        let receiver = &self.channel.1;
+        let receiver = self.results.receiver();
         loop {
             match rayon::yield_now() {
                 None => return receiver.recv().expect(CLOSED),
@@ -255,13 +223,13 @@ impl<T: Send + 'static> Ordered<T> {
     }
 }
 
-#[cfg(all(feature = "threads", feature = "tokio"))]
-fn wake(waiting: &Mutex<Option<Waker>>) {
-    let waker = waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
-    // Without the lock: the waker is foreign code.
-    if let Some(waker) = waker {
-        waker.wake();
-    }
+/// Keeps a job's result; a job's panic goes on here.
+#[cfg(feature = "threads")]
+fn accept<T>(done: &mut BTreeMap<u64, T>, number: u64, result: std::thread::Result<T>) {
+    match result {
+        Ok(result) => done.insert(number, result),
+        Err(panic) => std::panic::resume_unwind(panic),
+    };
 }
 
 impl<T> fmt::Debug for Ordered<T> {
@@ -342,8 +310,8 @@ mod tests {
         assert!(caught.is_err());
     }
 
-    /// All orders in which four jobs can end, each job in turn, or none, ending in a panic. What threads share is the
-    /// channel (and a waker, where a task waits): for a caller that waits, an order of ends is all that can differ.
+    /// All orders in which four jobs can end, each job in turn, or none, ending in a panic: for a caller that waits
+    /// without a task, nothing else can differ.
     #[test]
     fn results_leave_in_order_whatever_the_order_in_which_jobs_end() {
         const JOBS: usize = 4;
@@ -367,7 +335,7 @@ mod tests {
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 for (ended, job) in order.into_iter().enumerate() {
                     gates[job].send(()).unwrap();
-                    while ordered.channel.1.len() <= ended {
+                    while ordered.results.receiver().len() <= ended {
                         std::thread::yield_now();
                     }
                 }
