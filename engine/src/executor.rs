@@ -6,7 +6,7 @@
 //! Ordered          job after job, in order      streams
 //! ```
 
-#[cfg(all(test, feature = "threads", feature = "tokio"))]
+#[cfg(all(test, target_arch = "x86_64", feature = "threads", feature = "tokio"))]
 mod modelled;
 mod ordered;
 #[cfg(feature = "threads")]
