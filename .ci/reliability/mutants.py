@@ -3,8 +3,8 @@
 
     mutants.py [--shard K/N] [--seed S]
 
-.cargo/mutants.toml says which code and which tests. The whole takes hours; part S of 16 is taken unless another is asked
-for. Those that survive are printed, and listed with reasons in survivors.md.
+.cargo/mutants.toml says which code and which tests. The whole takes hours; the S-th of 16 parts is taken unless another is
+asked for. Those that survive are printed, and listed with reasons in survivors.md.
 """
 
 import argparse
@@ -25,9 +25,9 @@ RESULTS = (0, 2, 3)
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shard", help="K/N, from 0/N")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    shard = options.shard or f"{options.seed % PARTS}/{PARTS}"
+    shard = options.shard or f"{(options.seed - 1) % PARTS}/{PARTS}"
     output = target() / "mutants"
     copy_to(output / "tree")
     # In the copy, one after another: then only what a mutant changes is built again.
