@@ -23,9 +23,9 @@ FAULTS = {
     "thread": "static mut N: u32 = 0; let write = || unsafe { for _ in 0..1000 { (&raw mut N).write_volatile(1) } };"
     "let other = std::thread::spawn(write); write(); other.join().unwrap();",
 }
-# Not those that search or measure the memory of the process, of which most is the sanitizer's then.
+# Not those that search or measure the memory of the process, of which most is the sanitizer's then; nor the longest.
 TESTS = {
-    "address": "boundaries detached dispatch files forks hostile io_faults model mutations nonces oracle parts pipeline ranges "
+    "address": "boundaries detached dispatch files forks hostile io_faults model nonces oracle parts pipeline ranges "
     "remote rekey rewrap sse tamper testkit two_keys unlock vectors",
     "thread": "files io_faults model nonces parts pipeline ranges remote",
 }
