@@ -115,9 +115,17 @@ def sealed(place, done, printed, before, after):
     require(len(shorter) <= len(found) <= len(longer), "its length is one that the file had, or between")
     # Blocks first: most are not touched.
     for at in range(0, len(found), 4096):
-        block, old, new = (data[at : at + 4096] for data in (found, longer, shorter))
-        if block != old[: len(block)] and not all(byte in both for byte, *both in zip(block, old, new)):
-            raise Violation(f"at {at} is what the file never had there")
+        require(
+            had(*(data[at : at + 4096] for data in (found, longer, shorter))), f"at {at} is what the file had there"
+        )
+
+
+def had(block, long, short):
+    """Whether each byte is of one of the file's two states; where one of them has ended, of the other."""
+    if block == long[: len(block)]:
+        return True
+    either = all(byte in both for byte, *both in zip(block, long, short))
+    return either and block[len(short) :] == long[len(short) : len(block)]
 
 
 def opened(place, done, printed, before, after):

@@ -52,7 +52,9 @@ def raced(place, racer, case, counts):
     code, _, told = place.run(place.command(*words, *(["-f"] if force else [])))
     racer.stand_still()
     counts["done" if code == 0 else "refused"] += 1
-    require(code in (0, 1, 2, 4, 7, 8) and "panicked" not in told and (code == 0 or told.strip()), f"exit {code}: {told}")
+    require(
+        code in (0, 1, 2, 4, 7, 8) and "panicked" not in told and (code == 0 or told.strip()), f"exit {code}: {told}"
+    )
     place.kept_files_are_as_they_were(but=("old",))
     for name in ("old", "elsewhere"):
         found = place.data(name)
@@ -105,8 +107,10 @@ class Racer:
         while not self.ended:
             self.running.wait()
             with self.still:
-                self.change()
-                self.changes += 1
+                # Asked again: all may have been told to stand still meanwhile.
+                if self.running.is_set():
+                    self.change()
+                    self.changes += 1
 
     def change(self):
         new, next_one = self.place.path("new"), self.place.path(self.NEXT)

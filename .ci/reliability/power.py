@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from place import SCENARIOS, Place, Violation, require
 
+# Bytes at the front of a write that are torn more often than others.
 BEGINNING = 512
 CHANGES = [
     "write",
@@ -184,7 +185,7 @@ class Disk:
 
     def concerned(self, call):
         descriptors = {int(word) for word in call.words if isinstance(word, str) and word.isdigit()}
-        # Numbers of an argument that is none of a descriptor may be taken for one: the caller will see.
+        # A number that is no descriptor may be taken for one: better one call too many to teach than one too few.
         return bool(descriptors & set(self.open)) or any(self.inside(word) for word in call.words)
 
     def inside(self, path):

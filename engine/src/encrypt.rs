@@ -225,7 +225,8 @@ impl Encryptor {
     }
 }
 
-/// An object whose key is there and whose chunks are not: sealed by the one method that consumes it.
+/// An object whose key is there and whose chunks are not: sealed by the one method that consumes it, in the process that
+/// began it. A fork of that process gets [`Error::Forked`], whatever it seals with.
 #[derive(Debug)]
 #[must_use = "nothing is sealed yet"]
 pub struct NewObject {

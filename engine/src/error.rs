@@ -27,9 +27,6 @@ pub enum Error {
         /// What may have happened to it on the way, where its first bytes tell.
         hint: Option<Mangled>,
     },
-    /// The process was forked after the object's key was made. Two processes that go on with one object would seal
-    /// different chunks under one nonce: only the one that began it can. Seal another object here.
-    Forked,
     /// The object is of a format version this build does not read.
     UnsupportedVersion {
         /// The version byte found.
@@ -110,6 +107,9 @@ pub enum Error {
         /// The chunk's index, from 0.
         chunk: u64,
     },
+    /// The process was forked after the object's key was made. Two processes that go on with one object would seal
+    /// different chunks under one nonce: only the one that began it can. Seal another object here.
+    Forked,
     /// The payload ends before its final chunk.
     Truncated {
         /// Plaintext bytes in the whole chunks before the cut.
