@@ -228,11 +228,13 @@ fn throttling_is_retried_and_then_told() {
     service.fails(&verify, 5, &["try again later"]);
 }
 
+/// The waits between the four attempts are drawn at random. At this rate one in 400,000 draws is too short; at two calls a
+/// second it was one in 400.
 #[test]
 fn a_rate_limit_is_waited_out() {
     let service = Service::with(MockKms::builder().settings(Settings {
         rate: Some(Rate {
-            per_second: 2.0,
+            per_second: 20.0,
             burst: Some(1),
         }),
         ..Settings::default()

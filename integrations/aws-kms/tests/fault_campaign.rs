@@ -77,7 +77,7 @@ impl Place {
         let key = |name: &str| {
             let builder = AwsKms::builder(name.parse().unwrap()).config(config.clone());
             // One attempt: waiting between attempts has tests of its own.
-            let builder = builder.max_attempts(1).attempt_timeout(Duration::from_millis(200));
+            let builder = builder.max_attempts(1).attempt_timeout(Duration::from_millis(500));
             Arc::new(builder.rewraps_from(["alias/one".parse().unwrap()]).build().unwrap())
         };
         Self {
