@@ -87,6 +87,14 @@ SABOTAGES = [
         quick=True,
     ),
     Sabotage(
+        "bytes behind an object are a clean end",
+        "engine/src/opener.rs",
+        "failure: Some(error),",
+        "failure: (!matches!(error, Error::TrailingData { .. })).then_some(error),",
+        of("tamper"),
+        "trailing_bytes_are_named_with_the_offset_they_begin_at",
+    ),
+    Sabotage(
         "the commitment is not compared",
         "engine/src/keys.rs",
         "self.commitment.ct_eq(commitment).into()",
