@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::kms::{ONE, Service, TWO, failing};
 use common::plaintext;
-use sealstone_kms_mock::{Fault, MockKms, Outage, Rate, Settings};
+use sealstone_kms_mock::{Fault, Outage, Rate, Settings};
 use serde_json::{Value, json};
 
 const LEN: usize = 50_000;
@@ -228,21 +228,27 @@ fn throttling_is_retried_and_then_told() {
     service.fails(&verify, 5, &["try again later"]);
 }
 
-/// The waits between the four attempts are drawn at random. At this rate one in 400,000 draws is too short; at two calls a
-/// second it was one in 400.
+/// The waits between a call's four attempts are drawn at random: for a call in 400,000 they are too short for this rate.
 #[test]
 fn a_rate_limit_is_waited_out() {
-    let service = Service::with(MockKms::builder().settings(Settings {
-        rate: Some(Rate {
-            per_second: 20.0,
-            burst: Some(1),
-        }),
-        ..Settings::default()
-    }));
-    service.write("a", "1");
-    service.write("b", "2");
-    service.ok(&["encrypt", "-q", "a", "b", "--key", ONE]);
-    service.ok(&["verify", "-q", "a.seal", "b.seal", "--key", ONE]);
+    let service = sealed_for(&[ONE]);
+    service
+        .mock
+        .faults()
+        .set_settings(Settings {
+            rate: Some(Rate {
+                per_second: 20.0,
+                burst: Some(1),
+            }),
+            ..Settings::default()
+        })
+        .unwrap();
+    let mut verify = vec!["verify", "-q", "--accept-context", "--key", ONE];
+    verify.extend(["in.seal"; 4]);
+    let calls = service.calls_of(|| _ = service.ok(&verify));
+    let (answered, throttled): (Vec<_>, Vec<_>) = calls.iter().partition(|(_, error)| error.is_none());
+    assert_eq!(answered.len(), 4, "{calls:?}");
+    assert!(!throttled.is_empty());
 }
 
 #[test]

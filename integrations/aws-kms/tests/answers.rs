@@ -362,6 +362,7 @@ fn a_dropped_future_ends_its_call_and_a_dropped_provider_all_of_them() {
         .unwrap();
     let (slot, context) = (slot(ARN), context());
     runtime.block_on(async {
+        // Time for the call to reach the service.
         let call = tokio::time::timeout(Duration::from_secs(1), provider.unwrap(&slot, &context));
         assert!(call.await.is_err());
     });

@@ -131,8 +131,11 @@ async fn the_rust_client_waits_out_throttling_and_tells_it_without_retries() {
     let throttled = encrypt(client(&mock, 1)).await.unwrap_err().into_service_error();
     assert_eq!(throttled.code(), Some("ThrottlingException"), "{throttled:?}");
     // A full bucket again, for the first of two calls.
-    limit(5.0);
+    limit(1.0);
+    let before = mock.audit_events().len();
     for _ in 0..2 {
         encrypt(client(&mock, 6)).await.unwrap();
     }
+    let attempts = mock.audit_events().len() - before;
+    assert!(attempts > 2, "{attempts}");
 }
