@@ -131,10 +131,16 @@ fn padding_must_be_zero_and_nothing_may_follow_a_detached_header() {
     assert_eq!(damage_reason(&attached), "padding that is not zero");
 
     let mut detached = sample().to_detached().unwrap();
-    detached.truncate(detached.len() - CHECKSUM_LEN);
-    detached.push(0);
+    let slots_end = detached.len() - CHECKSUM_LEN;
+    detached.truncate(slots_end);
+    detached.extend_from_slice(&[0; 3]);
     append_checksum(&mut detached);
-    assert_eq!(damage_reason(&detached), "bytes behind the slots");
+    match Header::from_detached(&detached) {
+        Err(Error::HeaderDamaged { reason, offset }) => {
+            assert_eq!((reason, offset), ("bytes behind the slots", slots_end));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -191,6 +197,37 @@ fn a_header_that_does_not_fit_says_what_it_needs() {
     assert!(matches!(
         Header::from_detached(&vec![0; 65_537]),
         Err(Error::HeaderTooLarge { need: 65_537, .. })
+    ));
+}
+
+#[test]
+fn a_header_fills_its_limit_to_the_last_byte() {
+    let with = |len: usize| {
+        let (a, b) = ("x".repeat(len / 2), "x".repeat(len - len / 2));
+        header(&EncryptionContext::new().with("a", a).with("b", b), 1)
+    };
+    let fixed = with(2).to_detached().unwrap().len() - 2;
+
+    let full = with(COPY_LEN - fixed);
+    assert_eq!(
+        *AttachedHeader::parse(&full.to_attached().unwrap()).unwrap().header(),
+        full
+    );
+    assert!(matches!(
+        with(COPY_LEN - fixed + 1).to_attached(),
+        Err(Error::HeaderTooLarge {
+            need: 4097,
+            limit: 4096
+        })
+    ));
+    let full = with(MAX_DETACHED_LEN - fixed);
+    assert_eq!(Header::from_detached(&full.to_detached().unwrap()).unwrap(), full);
+    assert!(matches!(
+        with(MAX_DETACHED_LEN - fixed + 1).to_detached(),
+        Err(Error::HeaderTooLarge {
+            need: 65_537,
+            limit: 65_536
+        })
     ));
 }
 
@@ -267,6 +304,17 @@ fn the_valid_copy_of_the_highest_generation_counts() {
         assert!(matches!(parsed.faults()[stale], Some(CopyFault::Stale)));
         assert!(parsed.faults()[1 - stale].is_none());
     }
+}
+
+/// No writer of ours leaves that: two of them would have to rewrite one header at a time.
+#[test]
+fn of_two_valid_copies_of_one_generation_the_first_counts() {
+    let mut other = sample();
+    other.slots.truncate(1);
+    let (first, second) = (sample().to_attached().unwrap(), other.to_attached().unwrap());
+    let parsed = AttachedHeader::parse(&[&first[..COPY_LEN], &second[COPY_LEN..]].concat()).unwrap();
+    assert_eq!(*parsed.header(), sample());
+    assert!(matches!(parsed.faults(), [None, Some(CopyFault::Stale)]));
 }
 
 #[test]
