@@ -99,6 +99,13 @@ fn every_shortened_header_is_refused() {
     for len in 0..bytes.len() {
         assert!(Header::from_detached(&bytes[..len]).is_err());
     }
+    // Magic, version and checksum.
+    for have in [9, 31] {
+        match Header::from_detached(&bytes[..have]) {
+            Err(Error::HeaderTruncated { have: told, need: 41 }) => assert_eq!(told, have),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]
@@ -242,11 +249,12 @@ fn what_was_done_to_a_mangled_object_is_named() {
     assert_eq!(hint(&to_lf), Some(Mangled::LineEnds));
     let to_crlf = [&bytes[..4], &[0x0D, 0x0D, 0x0A, 0x1A, 0x0D, 0x0A], &bytes[8..]].concat();
     assert_eq!(hint(&to_crlf), Some(Mangled::LineEnds));
-    let utf16: Vec<u8> = [0xFF, 0xFE]
-        .into_iter()
-        .chain(bytes.iter().flat_map(|&byte| [byte, 0]))
-        .collect();
-    assert_eq!(hint(&utf16), Some(Mangled::Utf16));
+    let utf16 = |mark: [u8; 2], unit: fn(u8) -> [u8; 2]| -> Vec<u8> {
+        let units = bytes.iter().flat_map(|&byte| unit(byte));
+        mark.into_iter().chain(units).collect()
+    };
+    assert_eq!(hint(&utf16([0xFF, 0xFE], |byte| [byte, 0])), Some(Mangled::Utf16));
+    assert_eq!(hint(&utf16([0xFE, 0xFF], |byte| [0, byte])), Some(Mangled::Utf16));
     assert_eq!(hint(b"iVNTVA0KGgoAAQ4AAAAA"), Some(Mangled::Base64));
     assert_eq!(hint(b"\n iVNTVA0KGgoAAQ4AAAAA"), Some(Mangled::Base64));
     let utf8: Vec<u8> = bytes

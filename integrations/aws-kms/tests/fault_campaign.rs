@@ -167,11 +167,15 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn no_fault_of_the_service_leaves_anything_half_done() {
-    let place = Place::new();
+    let mut place = Place::new();
     let rounds = number("SEALSTONE_CASES").unwrap_or(6);
     let mut refused = 0;
     let mut cases = 0;
     for round in 0..rounds {
+        // Another service before its log is full: a full one counts no more.
+        if round % 10 == 9 {
+            place = Place::new();
+        }
         for fault in faults() {
             place.encrypt().unwrap();
             let object = fs::read(place.path("object")).unwrap();
@@ -192,7 +196,11 @@ fn no_fault_of_the_service_leaves_anything_half_done() {
             assert!(place.opens(usize::from(!failed_to_rewrap)), "{fault:?}");
             assert!(!place.opens(usize::from(failed_to_rewrap)), "{fault:?}");
 
-            assert!(place.calls() - calls <= 12, "no call is repeated without end");
+            let called = place.calls() - calls;
+            assert!(
+                (1..=12).contains(&called),
+                "{called} calls: none is repeated without end"
+            );
             assert_eq!(left_over(place.dir.path()), [""; 0], "{fault:?}");
             refused += [failed, failed_to_open, failed_to_rewrap]
                 .map(u32::from)
