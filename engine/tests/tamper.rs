@@ -143,6 +143,27 @@ fn trailing_bytes_are_named_with_the_offset_they_begin_at() {
     }
 }
 
+/// Within the last chunk's reach: 4 MiB are decrypted for it, or 64 times the chunk.
+#[test]
+fn the_search_for_where_trailing_bytes_begin_is_bounded() {
+    for (size, found) in [(ChunkSize::KiB16, 255), (ChunkSize::MiB1, 64)] {
+        for extra in [found, found + 1] {
+            // One byte less than a whole chunk, which would be an object without its final chunk.
+            let plain = plaintext(size.bytes() - extra - 1);
+            let object = seal_fixed(&encryptor().with_chunk_size(size), 1, 2, &plain);
+            let altered = [object.as_slice(), &vec![0; extra]].concat();
+            let error = decryptor().open(&altered).expect_err("bytes follow it");
+            match error {
+                Error::TrailingData { offset } => assert_eq!((extra, offset), (found, object.len() as u64)),
+                Error::ChunkAltered { chunk: 0, offset } => {
+                    assert_eq!((extra, offset), (found + 1, CHUNKS as u64));
+                }
+                other => panic!("{other}"),
+            }
+        }
+    }
+}
+
 /// The object's sealed chunks, final one included.
 fn chunks(object: &[u8]) -> Vec<&[u8]> {
     object[CHUNKS..].chunks(SEALED).collect()
