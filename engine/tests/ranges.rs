@@ -109,6 +109,12 @@ fn only_the_covering_chunks_are_fetched() {
     assert_eq!(fetched(50 * C - 1..50 * C + 1), [(at(49), 2 * SEALED)]);
     assert_eq!(fetched(100 * C..100 * C + 5), [(at(100), 21)]);
     assert_eq!(fetched(10 * C..10 * C), []);
+
+    // A buffer that ends where the object does: what it takes verifies the end.
+    let fresh = decryptor().range_reader(&source).unwrap();
+    source.fetched.lock().unwrap().clear();
+    assert_eq!(fresh.read_at(&mut [0; 5], 100 * C as u64).unwrap(), 5);
+    assert_eq!(*source.fetched.lock().unwrap(), [(at(100), 21)]);
 }
 
 #[test]
