@@ -186,6 +186,15 @@ fn slot_tables_that_encoding_never_writes_are_refused() {
         check_slots(&many.slots),
         Err(Error::TooManySlots { limit: 16, .. })
     ));
+
+    let wrapped = |len: usize| [WrappedKey::new("local", "k", vec![0; len])];
+    assert!(check_slots(&wrapped(65_535)).is_ok());
+    for len in [65_536, 70_000] {
+        match check_slots(&wrapped(len)) {
+            Err(Error::HeaderTooLarge { need, limit: 65_535 }) => assert_eq!(need, len),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]
