@@ -1,3 +1,4 @@
+mod choice;
 mod power;
 
 use std::collections::HashMap;
@@ -233,6 +234,16 @@ fn calls_stand_in_the_order_of_the_format() {
     assert_eq!(shape(&stale_first, &wide_rotation(1)), "s1s");
     assert_eq!(shape(&stale_second, &wide_rotation(1)), "s2s");
     assert_eq!(shape(&stale_first, &wide_rotation(2)), "s1s2s1s");
+}
+
+/// A pipe cannot be synced: that is told.
+#[cfg(unix)]
+#[test]
+fn a_file_is_synced_by_the_system() {
+    let (_reader, writer) = io::pipe().unwrap();
+    let file = File::from(std::os::fd::OwnedFd::from(writer));
+    assert!(HeaderFile::sync(&file).is_err());
+    assert!(HeaderFile::sync(&tempfile::tempfile().unwrap()).is_ok());
 }
 
 #[test]

@@ -1,0 +1,149 @@
+//! Which slots a choice means, by a provider that answers as it is told and counts what it is asked; and what an
+//! object may be opened with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::key;
+use crate::context::{EncryptionContext, ExpectedContext};
+use crate::decrypt::Decryptor;
+use crate::encrypt::Encryptor;
+use crate::error::{ProviderError, ProviderErrorClass};
+use crate::header::{PASSPHRASE, WrappedKey};
+use crate::keys::DataKey;
+use crate::provider::{BoxFuture, KeyMatch, KeyProvider};
+use crate::rewrap::candidates::{contexts, keys};
+use crate::rewrap::choice::is_meant;
+use crate::rewrap::{Rewrap, SlotChoice};
+
+#[derive(Debug)]
+struct Told {
+    id: &'static str,
+    matches: KeyMatch,
+    /// What unwrapping fails with, if it does.
+    fails: Option<ProviderErrorClass>,
+    unwraps: AtomicUsize,
+}
+
+impl KeyProvider for Told {
+    fn id(&self) -> &str {
+        self.id
+    }
+
+    fn matches(&self, _: &WrappedKey) -> KeyMatch {
+        self.matches.clone()
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        _: &'a DataKey,
+        _: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        Box::pin(async { Ok(WrappedKey::new(self.id, "k", [0; 72])) })
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        _: &'a WrappedKey,
+        _: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
+        self.unwraps.fetch_add(1, Ordering::SeqCst);
+        let told = self.fails.map_or_else(
+            || Ok(DataKey::random().unwrap()),
+            |class| Err(ProviderError::new(class, self.id, "as it was told")),
+        );
+        Box::pin(async { told })
+    }
+}
+
+/// Whether a provider like that is taken for the slot's, and how often it was asked to unwrap it.
+fn chosen(
+    id: &'static str,
+    matches: KeyMatch,
+    fails: Option<ProviderErrorClass>,
+) -> (Result<bool, crate::Error>, usize) {
+    let told = Arc::new(Told {
+        id,
+        matches,
+        fails,
+        unwraps: AtomicUsize::new(0),
+    });
+    let slot = WrappedKey::new(if id == PASSPHRASE { PASSPHRASE } else { "told" }, "k", [0; 72]);
+    let choice = SlotChoice::Key(told.clone());
+    let meant = pollster::block_on(is_meant(&choice, &slot, &EncryptionContext::new()));
+    (meant, told.unwraps.load(Ordering::SeqCst))
+}
+
+#[test]
+fn a_key_that_knows_its_slots_by_their_names_is_not_asked() {
+    assert!(matches!(chosen("told", KeyMatch::Yes, None), (Ok(true), 0)));
+    assert!(matches!(chosen("told", KeyMatch::No(None), None), (Ok(false), 0)));
+    assert!(matches!(chosen("other", KeyMatch::Yes, None), (Ok(false), 0)));
+}
+
+#[test]
+fn a_passphrase_is_tried_as_every_slot_of_one_matches_it() {
+    assert!(matches!(chosen(PASSPHRASE, KeyMatch::Yes, None), (Ok(true), 1)));
+    let wrong = Some(ProviderErrorClass::BadCiphertext);
+    assert!(matches!(chosen(PASSPHRASE, KeyMatch::Yes, wrong), (Ok(false), 1)));
+}
+
+#[test]
+fn only_a_key_that_says_so_is_not_the_slots() {
+    use ProviderErrorClass::{
+        BadCiphertext, Configuration, Denied, KeyState, NotFound, OtherKey, Throttled, Unavailable,
+    };
+    assert!(matches!(chosen("told", KeyMatch::Maybe, None), (Ok(true), 1)));
+    for class in [OtherKey, BadCiphertext] {
+        assert!(matches!(chosen("told", KeyMatch::Maybe, Some(class)), (Ok(false), 1)));
+    }
+    for class in [Denied, NotFound, KeyState, Throttled, Unavailable, Configuration] {
+        match chosen("told", KeyMatch::Maybe, Some(class)) {
+            (Err(crate::Error::Provider(error)), 1) => assert_eq!(error.class, class),
+            other => panic!("{class:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_keys_that_are_replaced_come_first_and_none_twice() {
+    let [old, given, new, more] = [1, 2, 3, 4].map(|byte| key(byte) as Arc<dyn KeyProvider>);
+    let replaced = SlotChoice::Any(vec![SlotChoice::Key(old.clone()), SlotChoice::Named(vec![])]);
+    let rewrap = Rewrap::new(Decryptor::new(given.clone()).with_key(old.clone()))
+        .add_key(more.clone())
+        .replace(replaced, new.clone());
+    let found = keys(&rewrap);
+    let expected = [&old, &given, &more, &new];
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(Arc::ptr_eq(found, expected));
+    }
+}
+
+#[test]
+fn a_context_that_stays_is_tried_once() {
+    let named = |value: &str| EncryptionContext::new().with("k", value);
+    let encryptor = Encryptor::new(key(1)).with_context(named("a"));
+    let object = encryptor.begin().unwrap();
+    let expecting = |value: &str, to: &str| {
+        let decryptor = Decryptor::new(key(1)).with_context(ExpectedContext::Exact(named(value)));
+        contexts(&Rewrap::new(decryptor).with_context(named(to)), object.header())
+    };
+    assert_eq!(expecting("a", "a").unwrap(), [named("a")]);
+    assert_eq!(expecting("a", "b").unwrap(), [named("a")]);
+    // Done before, under the new context.
+    assert_eq!(expecting("b", "a").unwrap(), [named("a")]);
+    assert!(expecting("b", "c").is_err());
+}
+
+#[test]
+fn of_a_supplied_value_both_contexts_are_tried() {
+    let supplied = |value: &str| EncryptionContext::new().with_supplied("k", value);
+    let object = Encryptor::new(key(1)).with_context(supplied("a")).begin().unwrap();
+    let decryptor = Decryptor::new(key(1)).with_context(ExpectedContext::Exact(supplied("b")));
+    let rewrap = Rewrap::new(decryptor).with_context(supplied("a"));
+    assert_eq!(
+        contexts(&rewrap, object.header()).unwrap(),
+        [supplied("b"), supplied("a")]
+    );
+}
