@@ -1,5 +1,7 @@
 mod choice;
+mod plan;
 mod power;
+mod told;
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,77 +1,37 @@
-//! Which slots a choice means, by a provider that answers as it is told and counts what it is asked; and what an
-//! object may be opened with.
+//! Which slots a choice means, and what an object may be opened with.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::key;
+use super::told::Told;
 use crate::context::{EncryptionContext, ExpectedContext};
 use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
-use crate::error::{ProviderError, ProviderErrorClass};
-use crate::header::{PASSPHRASE, WrappedKey};
+use crate::error::{Error, ProviderErrorClass, Result};
+use crate::header::PASSPHRASE;
 use crate::keys::DataKey;
-use crate::provider::{BoxFuture, KeyMatch, KeyProvider};
+use crate::provider::{KeyMatch, KeyProvider};
 use crate::rewrap::candidates::{contexts, keys};
 use crate::rewrap::choice::is_meant;
 use crate::rewrap::{Rewrap, SlotChoice};
 
-#[derive(Debug)]
-struct Told {
-    id: &'static str,
-    matches: KeyMatch,
-    /// What unwrapping fails with, if it does.
-    fails: Option<ProviderErrorClass>,
-    unwraps: AtomicUsize,
-}
-
-impl KeyProvider for Told {
-    fn id(&self) -> &str {
-        self.id
-    }
-
-    fn matches(&self, _: &WrappedKey) -> KeyMatch {
-        self.matches.clone()
-    }
-
-    fn wrap<'a>(
-        &'a self,
-        _: &'a DataKey,
-        _: &'a EncryptionContext,
-    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        Box::pin(async { Ok(WrappedKey::new(self.id, "k", [0; 72])) })
-    }
-
-    fn unwrap<'a>(
-        &'a self,
-        _: &'a WrappedKey,
-        _: &'a EncryptionContext,
-    ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
-        self.unwraps.fetch_add(1, Ordering::SeqCst);
-        let told = self.fails.map_or_else(
-            || Ok(DataKey::random().unwrap()),
-            |class| Err(ProviderError::new(class, self.id, "as it was told")),
-        );
-        Box::pin(async { told })
-    }
-}
-
-/// Whether a provider like that is taken for the slot's, and how often it was asked to unwrap it.
-fn chosen(
-    id: &'static str,
-    matches: KeyMatch,
-    fails: Option<ProviderErrorClass>,
-) -> (Result<bool, crate::Error>, usize) {
-    let told = Arc::new(Told {
+/// Whether a key of the provider `id` is taken for that of a slot, of which it says `matches`, and how often it was asked.
+fn chosen(id: &'static str, matches: KeyMatch, fails: Option<ProviderErrorClass>) -> (Result<bool>, usize) {
+    let told = Told {
         id,
-        matches,
-        fails,
-        unwraps: AtomicUsize::new(0),
-    });
-    let slot = WrappedKey::new(if id == PASSPHRASE { PASSPHRASE } else { "told" }, "k", [0; 72]);
-    let choice = SlotChoice::Key(told.clone());
-    let meant = pollster::block_on(is_meant(&choice, &slot, &EncryptionContext::new()));
-    (meant, told.unwraps.load(Ordering::SeqCst))
+        matches: Some(matches),
+        fails: fails.map(|class| ("unwrap", class)).into_iter().collect(),
+        ..Told::default()
+    };
+    let context = EncryptionContext::new();
+    let mut slot = pollster::block_on(told.wrap(&DataKey::random().unwrap(), &context)).unwrap();
+    if id == "other" {
+        slot.provider = "told".to_owned();
+    }
+    told.asked();
+    let told = Arc::new(told);
+    let meant = pollster::block_on(is_meant(&SlotChoice::Key(told.clone()), &slot, &context));
+    (meant, told.asked().len())
 }
 
 #[test]
@@ -99,7 +59,7 @@ fn only_a_key_that_says_so_is_not_the_slots() {
     }
     for class in [Denied, NotFound, KeyState, Throttled, Unavailable, Configuration] {
         match chosen("told", KeyMatch::Maybe, Some(class)) {
-            (Err(crate::Error::Provider(error)), 1) => assert_eq!(error.class, class),
+            (Err(Error::Provider(error)), 1) => assert_eq!(error.class, class),
             other => panic!("{class:?}: {other:?}"),
         }
     }

@@ -1,0 +1,264 @@
+//! Which header a rewrap makes if keys cannot be used, or do what they are asked without giving the data key away.
+
+use std::sync::Arc;
+
+use super::told::Told;
+use super::{PLAIN, key};
+use crate::context::{EncryptionContext, ExpectedContext};
+use crate::decrypt::Decryptor;
+use crate::encrypt::Encryptor;
+use crate::error::{Error, ProviderErrorClass, Result};
+use crate::header::{ATTACHED_LEN, AttachedHeader, Header};
+use crate::provider::KeyProvider;
+use crate::rewrap::{Rewrap, SlotChoice};
+
+use ProviderErrorClass::{BadCiphertext, Denied, KeyState, Unavailable};
+
+fn context(value: &str) -> EncryptionContext {
+    EncryptionContext::new().with("k", value)
+}
+
+/// An object of these keys under `context("a")`.
+struct Object {
+    header: Header,
+    payload: Vec<u8>,
+}
+
+impl Object {
+    fn of(keys: Vec<Arc<dyn KeyProvider>>) -> Self {
+        let mut keys = keys.into_iter();
+        let encryptor = Encryptor::new(keys.next().unwrap()).with_context(context("a"));
+        let object = keys.fold(encryptor, Encryptor::with_key).seal(PLAIN).unwrap();
+        Self {
+            header: AttachedHeader::parse(&object[..ATTACHED_LEN]).unwrap().header().clone(),
+            payload: object[ATTACHED_LEN..].to_vec(),
+        }
+    }
+
+    fn told(tags: &[u8]) -> Self {
+        Self::of(tags.iter().map(|&tag| Arc::new(Told::key(tag)) as _).collect())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.header.slots().iter().map(|slot| slot.key_id.clone()).collect()
+    }
+
+    /// What a rewrap makes of it: `None` if it stays.
+    fn after(&self, rewrap: &Rewrap) -> Result<Option<Self>> {
+        let header = rewrap.header(&self.header)?;
+        Ok(header.map(|header| Self {
+            header,
+            payload: self.payload.clone(),
+        }))
+    }
+
+    /// The tags of the keys that open it.
+    fn opened_by(&self, context: &EncryptionContext) -> Vec<u8> {
+        let opens = |tag: &u8| {
+            let decryptor = Decryptor::new(Arc::new(Told::key(*tag)))
+                .with_context(ExpectedContext::Exact(context.clone()))
+                .with_detached_header(self.header.clone());
+            decryptor.open(&self.payload).is_ok_and(|plain| plain == PLAIN)
+        };
+        (1..9).filter(opens).collect()
+    }
+}
+
+/// Of an object that opens by `key`.
+fn by(key: Arc<dyn KeyProvider>) -> Rewrap {
+    Rewrap::new(Decryptor::new(key).with_context(ExpectedContext::Exact(context("a"))))
+}
+
+fn told(tag: u8) -> Arc<Told> {
+    Arc::new(Told::key(tag))
+}
+
+fn choice(tag: u8) -> SlotChoice {
+    SlotChoice::Key(told(tag))
+}
+
+/// The failure's class, and the call that failed.
+fn failure(result: Result<Option<Object>>) -> (ProviderErrorClass, String) {
+    match result.map(|_| ()) {
+        Err(Error::Provider(error)) => (error.class, error.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A key of the tag 2 that takes slots of the key 1 over.
+fn taking_over() -> Told {
+    Told {
+        takes: Some(1),
+        ..Told::key(2)
+    }
+}
+
+#[test]
+fn a_service_that_is_down_is_not_asked_under_the_next_context() {
+    let supplied = |value: &str| EncryptionContext::new().with_supplied("k", value);
+    let object = Encryptor::new(told(1)).with_context(supplied("a")).begin().unwrap();
+    for (class, calls) in [(Unavailable, 1), (Denied, 2)] {
+        let key = Arc::new(Told::key(1).failing("unwrap", class));
+        let decryptor = Decryptor::new(key.clone()).with_context(ExpectedContext::Exact(supplied("b")));
+        let rewrap = Rewrap::new(decryptor).with_context(supplied("a"));
+        let error = rewrap.header(object.header()).unwrap_err();
+        assert_eq!(error.is_retryable(), class == Unavailable);
+        assert_eq!(key.asked().len(), calls);
+    }
+}
+
+#[test]
+fn without_opening_a_slot_that_is_there_already_is_taken_for_the_new_one() {
+    let object = Object::told(&[2]);
+    let new = told(2);
+    let rewrap = by(new.clone()).replace(choice(1), new.clone());
+    assert!(object.after(&rewrap.clone().without_opening()).unwrap().is_none());
+    assert!(new.asked().is_empty());
+    // Otherwise it is opened.
+    assert!(object.after(&rewrap).unwrap().is_none());
+    assert!(new.asked().contains(&"unwrap"));
+}
+
+#[test]
+fn without_opening_another_keys_slot_is_not_taken_for_the_new_one() {
+    let object = Object::told(&[3]);
+    let rewrap = by(told(3)).replace(choice(1), told(2)).without_opening();
+    assert!(matches!(object.after(&rewrap), Err(Error::NoUsableKey { .. })));
+}
+
+#[test]
+fn without_opening_a_slot_under_the_old_context_is_not_the_new_one() {
+    let object = Object::told(&[2]);
+    let rewrap = by(told(2)).replace(choice(1), told(2)).with_context(context("b"));
+    let after = object.after(&rewrap.without_opening()).unwrap().unwrap();
+    assert_eq!(after.opened_by(&context("b")), [2]);
+}
+
+#[test]
+fn where_the_service_refuses_to_rewrap_the_data_key_at_hand_is_wrapped() {
+    let object = Object::told(&[1]);
+    let new = Arc::new(taking_over().failing("rewrap", Denied));
+    let rewrap = by(told(1)).replace(choice(1), new.clone());
+    let after = object.after(&rewrap).unwrap().unwrap();
+    assert_eq!(after.opened_by(&context("a")), [2]);
+    assert_eq!(new.asked()[..2], ["rewrap", "wrap"]);
+
+    // Without it there is no other way.
+    let refused = failure(object.after(&rewrap.without_opening()));
+    assert_eq!(refused, (Denied, "rewrap".to_owned()));
+}
+
+#[test]
+fn of_two_ways_that_fail_the_one_to_be_mended_is_told() {
+    let object = Object::told(&[1]);
+    let replaced = |new: Told| failure(object.after(&by(told(1)).replace(choice(1), Arc::new(new))));
+    let refusing = |class| taking_over().failing("rewrap", class);
+    // The first, as the second is only a way around it; but what passes by itself is waited for.
+    let both = replaced(refusing(Denied).failing("wrap", KeyState));
+    assert_eq!(both, (Denied, "rewrap".to_owned()));
+    let later = replaced(refusing(Denied).failing("wrap", Unavailable));
+    assert_eq!(later, (Unavailable, "wrap".to_owned()));
+    let at_once = replaced(refusing(Unavailable));
+    assert_eq!(at_once, (Unavailable, "rewrap".to_owned()));
+    // A key that takes no slots over has one way only.
+    let one = replaced(Told::key(2).failing("wrap", KeyState));
+    assert_eq!(one, (KeyState, "wrap".to_owned()));
+}
+
+#[test]
+fn a_service_rewraps_the_slot_that_was_opened() {
+    // Both are to be replaced, and of the one that another key opened nobody knows whether it opens.
+    let mut object = Object::told(&[1, 3]);
+    object.header.slots[0].ciphertext[1] ^= 1;
+    let new = Arc::new(taking_over());
+    let both = SlotChoice::Any(vec![choice(1), choice(3)]);
+    let after = object.after(&by(told(3)).replace(both, new.clone())).unwrap().unwrap();
+    assert_eq!(after.opened_by(&context("a")), [2]);
+    assert!(!new.asked().contains(&"rewrap"));
+}
+
+#[test]
+fn a_service_of_another_kind_is_not_asked_to_rewrap() {
+    let object = Object::of(vec![key(1)]);
+    let new = Arc::new(Told {
+        takes: Some(1),
+        ..Told::key(2)
+    });
+    let after = object.after(&by(key(1)).replace(SlotChoice::Key(key(1)), new.clone()));
+    assert_eq!(after.unwrap().unwrap().opened_by(&context("a")), [2]);
+    assert!(!new.asked().contains(&"rewrap"));
+}
+
+#[test]
+fn a_slot_of_the_new_keys_name_is_tried_before_it_is_kept() {
+    let object = Object::told(&[1, 2]);
+    assert!(object.after(&by(told(1)).add_key(told(2))).unwrap().is_none());
+
+    let down = Arc::new(Told::key(2).failing("unwrap", Unavailable));
+    let error = object.after(&by(told(1)).add_key(down)).map(|_| ()).unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+
+    // One that does not open is replaced where it stands.
+    let mut forged = Object::told(&[2, 1]);
+    forged.header.slots[0].ciphertext[1] ^= 1;
+    let after = forged.after(&by(told(1)).add_key(told(2))).unwrap().unwrap();
+    assert_eq!(after.opened_by(&context("a")), [1, 2]);
+    assert_eq!(after.header.slots().len(), 2);
+}
+
+#[test]
+fn a_key_that_cannot_tell_is_asked_once_for_the_slot_it_opened() {
+    let object = Object::told(&[1, 3]);
+    let old = Arc::new(Told::key(1).vague());
+    let rewrap = by(old.clone()).replace(SlotChoice::Key(old.clone()), told(2));
+    let after = object.after(&rewrap).unwrap().unwrap();
+    assert_eq!(
+        (after.names(), after.opened_by(&context("a"))),
+        (vec!["key-2".to_owned(), "key-3".to_owned()], vec![2, 3])
+    );
+    // For its own slot to open the object, for the other one to find whose it is.
+    assert_eq!(old.asked(), ["unwrap", "unwrap"]);
+}
+
+#[test]
+fn what_was_just_put_there_is_not_what_is_to_be_removed() {
+    let object = Object::told(&[1]);
+    let rewrap = by(told(1)).replace(choice(1), told(2)).remove(choice(2));
+    assert_eq!(object.after(&rewrap).unwrap().unwrap().opened_by(&context("a")), [2]);
+    // Nor what was kept because it was asked for.
+    let object = Object::told(&[1, 2]);
+    let rewrap = by(told(1)).add_key(told(2)).remove(choice(2)).remove(choice(1));
+    assert_eq!(object.after(&rewrap).unwrap().unwrap().opened_by(&context("a")), [2]);
+}
+
+/// Of the key 2, whose slot beside that of the key 1 is to be bound to another context.
+fn bound_anew(second: Told) -> Result<Option<Object>> {
+    let object = Object::told(&[1, 2]);
+    let decryptor = Decryptor::new(told(1)).with_key(Arc::new(second));
+    let rewrap = Rewrap::new(decryptor.with_context(ExpectedContext::Exact(context("a"))));
+    object.after(&rewrap.with_context(context("b")))
+}
+
+#[test]
+fn a_slot_is_lost_to_no_failure_of_its_own_key() {
+    let after = bound_anew(Told::key(2)).unwrap().unwrap();
+    assert_eq!(after.opened_by(&context("b")), [1, 2]);
+    assert!(after.opened_by(&context("a")).is_empty());
+
+    // It is surely its key, so whatever it says is an error.
+    for class in [Denied, BadCiphertext, Unavailable] {
+        let failed = failure(bound_anew(Told::key(2).failing("rebind", class)));
+        assert_eq!(failed, (class, "rebind".to_owned()));
+    }
+    // It may be its key: then it matters what it says.
+    for class in [Denied, KeyState, Unavailable] {
+        let failed = failure(bound_anew(Told::key(2).vague().failing("rebind", class)));
+        assert_eq!(failed, (class, "rebind".to_owned()));
+    }
+    for nobodys in [Told::key(2).vague().failing("rebind", BadCiphertext), Told::key(4)] {
+        match bound_anew(nobodys).map(|_| ()) {
+            Err(Error::UnreachableSlots { slots }) => assert_eq!(slots, ["told:key-2"]),
+            other => panic!("{other:?}"),
+        }
+    }
+}

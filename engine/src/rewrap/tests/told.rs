@@ -1,0 +1,145 @@
+//! A key provider that does as it is told, and tells what it was asked. Its wraps hide nothing.
+//!
+//! ```text
+//! wrapped = tag[1] | data key[32] | the context, as Debug writes it
+//! ```
+
+use std::sync::Mutex;
+
+use crate::context::EncryptionContext;
+use crate::error::{ProviderError, ProviderErrorClass};
+use crate::header::WrappedKey;
+use crate::keys::DataKey;
+use crate::provider::{BoxFuture, KeyMatch, KeyProvider};
+
+/// The key of this tag, of the provider `id`.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) id: &'static str,
+    pub(super) tag: u8,
+    /// What it says of every slot; otherwise it knows its own by the key id.
+    pub(super) matches: Option<KeyMatch>,
+    /// It may wrap slots of the key of this tag anew.
+    pub(super) takes: Option<u8>,
+    /// Calls, and what they fail with.
+    pub(super) fails: Vec<(&'static str, ProviderErrorClass)>,
+    pub(super) calls: Mutex<Vec<&'static str>>,
+}
+
+impl Told {
+    pub(super) fn key(tag: u8) -> Self {
+        Self {
+            id: "told",
+            tag,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn failing(self, call: &'static str, class: ProviderErrorClass) -> Self {
+        let fails = [self.fails.as_slice(), &[(call, class)]].concat();
+        Self { fails, ..self }
+    }
+
+    /// Says "maybe" of every slot, as a service whose keys have aliases.
+    pub(super) fn vague(self) -> Self {
+        let matches = Some(KeyMatch::Maybe);
+        Self { matches, ..self }
+    }
+
+    /// What it was asked since it was last looked.
+    pub(super) fn asked(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.calls.lock().unwrap())
+    }
+
+    fn key_id(tag: u8) -> String {
+        format!("key-{tag}")
+    }
+
+    /// Counts the call; fails if it was told to.
+    fn call(&self, call: &'static str) -> Result<(), ProviderError> {
+        self.calls.lock().unwrap().push(call);
+        match self.fails.iter().find(|(name, _)| *name == call) {
+            Some(&(_, class)) => Err(ProviderError::new(class, self.id, call)),
+            None => Ok(()),
+        }
+    }
+
+    fn wrapped(&self, data_key: &DataKey, context: &EncryptionContext) -> WrappedKey {
+        let bytes = [&[self.tag][..], data_key.expose(), format!("{context:?}").as_bytes()].concat();
+        WrappedKey::new(self.id, Self::key_id(self.tag), bytes)
+    }
+
+    fn unwrapped(&self, tag: u8, slot: &WrappedKey, context: &EncryptionContext) -> Result<DataKey, ProviderError> {
+        let class = ProviderErrorClass::BadCiphertext;
+        let refused = || ProviderError::new(class, self.id, "another key or context");
+        let (found, rest) = slot.ciphertext.split_first().ok_or_else(refused)?;
+        let (data_key, bound) = rest.split_first_chunk::<32>().ok_or_else(refused)?;
+        if *found != tag || bound != format!("{context:?}").as_bytes() {
+            return Err(refused());
+        }
+        Ok(DataKey::from_slice(data_key).unwrap())
+    }
+}
+
+impl KeyProvider for Told {
+    fn id(&self) -> &str {
+        self.id
+    }
+
+    fn matches(&self, slot: &WrappedKey) -> KeyMatch {
+        match &self.matches {
+            Some(told) => told.clone(),
+            None if slot.key_id == Self::key_id(self.tag) => KeyMatch::Yes,
+            None => KeyMatch::No(None),
+        }
+    }
+
+    fn can_rewrap(&self, slot: &WrappedKey) -> bool {
+        self.takes.is_some_and(|tag| slot.key_id == Self::key_id(tag))
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a DataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        Box::pin(async { self.call("wrap").map(|()| self.wrapped(data_key, context)) })
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        slot: &'a WrappedKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
+        Box::pin(async {
+            self.call("unwrap")
+                .and_then(|()| self.unwrapped(self.tag, slot, context))
+        })
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        slot: &'a WrappedKey,
+        from: &'a EncryptionContext,
+        to: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        Box::pin(async {
+            self.call("rewrap")?;
+            let data_key = self.unwrapped(self.takes.unwrap_or(self.tag), slot, from)?;
+            Ok(self.wrapped(&data_key, to))
+        })
+    }
+
+    fn rebind<'a>(
+        &'a self,
+        slot: &'a WrappedKey,
+        from: &'a EncryptionContext,
+        to: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        Box::pin(async {
+            self.call("rebind")?;
+            let data_key = self.unwrapped(self.tag, slot, from)?;
+            Ok(self.wrapped(&data_key, to))
+        })
+    }
+}
