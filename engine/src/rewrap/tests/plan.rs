@@ -262,3 +262,25 @@ fn a_slot_is_lost_to_no_failure_of_its_own_key() {
         }
     }
 }
+
+#[test]
+fn slots_of_one_name_become_one_when_they_are_bound_anew() {
+    let mut object = Object::told(&[2]);
+    let twice = [object.header.slots[0].clone(), object.header.slots[0].clone()];
+    object.header.slots = twice.to_vec();
+    let after = object.after(&by(told(2)).with_context(context("b"))).unwrap().unwrap();
+    assert_eq!((after.names().len(), after.opened_by(&context("b"))), (1, vec![2]));
+    // Those that nothing is done to stay.
+    let after = object.after(&by(told(2)).add_key(told(3))).unwrap().unwrap();
+    assert_eq!(after.names(), ["key-2", "key-2", "key-3"]);
+}
+
+#[test]
+fn a_key_that_is_added_under_another_context_wraps_and_binds_nothing() {
+    let object = Object::told(&[1, 2]);
+    let added = told(2);
+    let rewrap = by(told(1)).add_key(added.clone()).add_key(added.clone());
+    let after = object.after(&rewrap.with_context(context("b"))).unwrap().unwrap();
+    assert_eq!(after.opened_by(&context("b")), [1, 2]);
+    assert!(!added.asked().contains(&"rebind"));
+}
