@@ -15,50 +15,50 @@ use crate::rewrap::candidates::{contexts, keys};
 use crate::rewrap::choice::is_meant;
 use crate::rewrap::{Rewrap, SlotChoice};
 
-/// Whether a key of the provider `id` is taken for that of a slot, of which it says `matches`, and how often it was asked.
-fn chosen(id: &'static str, matches: KeyMatch, fails: Option<ProviderErrorClass>) -> (Result<bool>, usize) {
-    let told = Told {
-        id,
-        matches: Some(matches),
-        fails: fails.map(|class| ("unwrap", class)).into_iter().collect(),
-        ..Told::default()
-    };
+use ProviderErrorClass::{BadCiphertext, Configuration, Denied, KeyState, NotFound, OtherKey, Throttled, Unavailable};
+
+/// Whether the key of a slot's provider is taken for the slot's own, and how often it was asked to unwrap it.
+fn taken(key: Told, slot_of: &str) -> (Result<bool>, usize) {
     let context = EncryptionContext::new();
-    let mut slot = pollster::block_on(told.wrap(&DataKey::random().unwrap(), &context)).unwrap();
-    if id == "other" {
-        slot.provider = "told".to_owned();
-    }
-    told.asked();
-    let told = Arc::new(told);
-    let meant = pollster::block_on(is_meant(&SlotChoice::Key(told.clone()), &slot, &context));
-    (meant, told.asked().len())
+    let mut slot = pollster::block_on(key.wrap(&DataKey::random().unwrap(), &context)).unwrap();
+    slot_of.clone_into(&mut slot.provider);
+    key.asked();
+    let key = Arc::new(key);
+    let meant = pollster::block_on(is_meant(&SlotChoice::Key(key.clone()), &slot, &context));
+    (meant, key.asked().len())
 }
 
 #[test]
 fn a_key_that_knows_its_slots_by_their_names_is_not_asked() {
-    assert!(matches!(chosen("told", KeyMatch::Yes, None), (Ok(true), 0)));
-    assert!(matches!(chosen("told", KeyMatch::No(None), None), (Ok(false), 0)));
-    assert!(matches!(chosen("other", KeyMatch::Yes, None), (Ok(false), 0)));
+    assert!(matches!(taken(Told::key(1), "told"), (Ok(true), 0)));
+    assert!(matches!(taken(Told::key(1), "other"), (Ok(false), 0)));
+    let another = Told::key(1).saying(KeyMatch::No(None));
+    assert!(matches!(taken(another, "told"), (Ok(false), 0)));
 }
 
 #[test]
 fn a_passphrase_is_tried_as_every_slot_of_one_matches_it() {
-    assert!(matches!(chosen(PASSPHRASE, KeyMatch::Yes, None), (Ok(true), 1)));
-    let wrong = Some(ProviderErrorClass::BadCiphertext);
-    assert!(matches!(chosen(PASSPHRASE, KeyMatch::Yes, wrong), (Ok(false), 1)));
+    let passphrase = || Told {
+        id: PASSPHRASE,
+        ..Told::key(1)
+    };
+    assert!(matches!(taken(passphrase(), PASSPHRASE), (Ok(true), 1)));
+    let wrong = passphrase().failing("unwrap", BadCiphertext);
+    assert!(matches!(taken(wrong, PASSPHRASE), (Ok(false), 1)));
 }
 
 #[test]
 fn only_a_key_that_says_so_is_not_the_slots() {
-    use ProviderErrorClass::{
-        BadCiphertext, Configuration, Denied, KeyState, NotFound, OtherKey, Throttled, Unavailable,
-    };
-    assert!(matches!(chosen("told", KeyMatch::Maybe, None), (Ok(true), 1)));
+    let vague = || Told::key(1).saying(KeyMatch::Maybe);
+    assert!(matches!(taken(vague(), "told"), (Ok(true), 1)));
     for class in [OtherKey, BadCiphertext] {
-        assert!(matches!(chosen("told", KeyMatch::Maybe, Some(class)), (Ok(false), 1)));
+        assert!(matches!(
+            taken(vague().failing("unwrap", class), "told"),
+            (Ok(false), 1)
+        ));
     }
     for class in [Denied, NotFound, KeyState, Throttled, Unavailable, Configuration] {
-        match chosen("told", KeyMatch::Maybe, Some(class)) {
+        match taken(vague().failing("unwrap", class), "told") {
             (Err(Error::Provider(error)), 1) => assert_eq!(error.class, class),
             other => panic!("{class:?}: {other:?}"),
         }

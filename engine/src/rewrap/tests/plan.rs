@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use super::PLAIN;
 use super::told::Told;
-use super::{PLAIN, key};
 use crate::context::{EncryptionContext, ExpectedContext};
 use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::{Error, ProviderErrorClass, Result};
 use crate::header::{ATTACHED_LEN, AttachedHeader, Header};
-use crate::provider::KeyProvider;
+use crate::provider::{KeyMatch, KeyProvider};
 use crate::rewrap::{Rewrap, SlotChoice};
 
 use ProviderErrorClass::{BadCiphertext, Denied, KeyState, Unavailable};
@@ -166,8 +166,8 @@ fn of_two_ways_that_fail_the_one_to_be_mended_is_told() {
 }
 
 #[test]
-fn a_service_rewraps_the_slot_that_was_opened() {
-    // Both are to be replaced, and of the one that another key opened nobody knows whether it opens.
+fn a_service_is_not_asked_to_rewrap_a_slot_that_was_not_opened() {
+    // Both are to be replaced, and of the one that it could take over nobody knows whether it opens.
     let mut object = Object::told(&[1, 3]);
     object.header.slots[0].ciphertext[1] ^= 1;
     let new = Arc::new(taking_over());
@@ -179,12 +179,14 @@ fn a_service_rewraps_the_slot_that_was_opened() {
 
 #[test]
 fn a_service_of_another_kind_is_not_asked_to_rewrap() {
-    let object = Object::of(vec![key(1)]);
-    let new = Arc::new(Told {
-        takes: Some(1),
-        ..Told::key(2)
+    // Its slots have names that this service would take over.
+    let old: Arc<dyn KeyProvider> = Arc::new(Told {
+        id: "other",
+        ..Told::key(1)
     });
-    let after = object.after(&by(key(1)).replace(SlotChoice::Key(key(1)), new.clone()));
+    let object = Object::of(vec![old.clone()]);
+    let new = Arc::new(taking_over());
+    let after = object.after(&by(old.clone()).replace(SlotChoice::Key(old), new.clone()));
     assert_eq!(after.unwrap().unwrap().opened_by(&context("a")), [2]);
     assert!(!new.asked().contains(&"rewrap"));
 }
@@ -198,7 +200,7 @@ fn a_slot_of_the_new_keys_name_is_tried_before_it_is_kept() {
     let error = object.after(&by(told(1)).add_key(down)).map(|_| ()).unwrap_err();
     assert!(error.is_retryable(), "{error}");
 
-    // One that does not open is replaced where it stands.
+    // One that does not open gives way.
     let mut forged = Object::told(&[2, 1]);
     forged.header.slots[0].ciphertext[1] ^= 1;
     let after = forged.after(&by(told(1)).add_key(told(2))).unwrap().unwrap();
@@ -209,7 +211,7 @@ fn a_slot_of_the_new_keys_name_is_tried_before_it_is_kept() {
 #[test]
 fn a_key_that_cannot_tell_is_asked_once_for_the_slot_it_opened() {
     let object = Object::told(&[1, 3]);
-    let old = Arc::new(Told::key(1).vague());
+    let old = Arc::new(Told::key(1).saying(KeyMatch::Maybe));
     let rewrap = by(old.clone()).replace(SlotChoice::Key(old.clone()), told(2));
     let after = object.after(&rewrap).unwrap().unwrap();
     assert_eq!(
@@ -252,10 +254,15 @@ fn a_slot_is_lost_to_no_failure_of_its_own_key() {
     }
     // It may be its key: then it matters what it says.
     for class in [Denied, KeyState, Unavailable] {
-        let failed = failure(bound_anew(Told::key(2).vague().failing("rebind", class)));
+        let failed = failure(bound_anew(
+            Told::key(2).saying(KeyMatch::Maybe).failing("rebind", class),
+        ));
         assert_eq!(failed, (class, "rebind".to_owned()));
     }
-    for nobodys in [Told::key(2).vague().failing("rebind", BadCiphertext), Told::key(4)] {
+    for nobodys in [
+        Told::key(2).saying(KeyMatch::Maybe).failing("rebind", BadCiphertext),
+        Told::key(4),
+    ] {
         match bound_anew(nobodys).map(|_| ()) {
             Err(Error::UnreachableSlots { slots }) => assert_eq!(slots, ["told:key-2"]),
             other => panic!("{other:?}"),

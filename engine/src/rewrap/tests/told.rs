@@ -40,9 +40,9 @@ impl Told {
         Self { fails, ..self }
     }
 
-    /// Says "maybe" of every slot, as a service whose keys have aliases.
-    pub(super) fn vague(self) -> Self {
-        let matches = Some(KeyMatch::Maybe);
+    /// Says this of every slot: "maybe", as a service whose keys have aliases.
+    pub(super) fn saying(self, matches: KeyMatch) -> Self {
+        let matches = Some(matches);
         Self { matches, ..self }
     }
 
@@ -78,6 +78,19 @@ impl Told {
             return Err(refused());
         }
         Ok(DataKey::from_slice(data_key).unwrap())
+    }
+
+    /// Wraps a slot of the key of this tag anew.
+    fn anew(
+        &self,
+        call: &'static str,
+        tag: u8,
+        slot: &WrappedKey,
+        [from, to]: [&EncryptionContext; 2],
+    ) -> Result<WrappedKey, ProviderError> {
+        self.call(call)?;
+        let data_key = self.unwrapped(tag, slot, from)?;
+        Ok(self.wrapped(&data_key, to))
     }
 }
 
@@ -123,11 +136,8 @@ impl KeyProvider for Told {
         from: &'a EncryptionContext,
         to: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        Box::pin(async {
-            self.call("rewrap")?;
-            let data_key = self.unwrapped(self.takes.unwrap_or(self.tag), slot, from)?;
-            Ok(self.wrapped(&data_key, to))
-        })
+        let tag = self.takes.unwrap_or(self.tag);
+        Box::pin(async move { self.anew("rewrap", tag, slot, [from, to]) })
     }
 
     fn rebind<'a>(
@@ -136,10 +146,6 @@ impl KeyProvider for Told {
         from: &'a EncryptionContext,
         to: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        Box::pin(async {
-            self.call("rebind")?;
-            let data_key = self.unwrapped(self.tag, slot, from)?;
-            Ok(self.wrapped(&data_key, to))
-        })
+        Box::pin(async { self.anew("rebind", self.tag, slot, [from, to]) })
     }
 }
