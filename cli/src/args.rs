@@ -2,14 +2,18 @@
 
 mod values;
 
+use std::borrow::Cow;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::values::{ByteRange, Chunk, Cipher, Pair, S3Object};
 
 use crate::key_spec::{KeySpec, SlotSpec};
+use crate::text::one_line;
 
 /// Encrypts and decrypts large files: parallel, authenticated, in an open format.
 #[derive(Debug, Parser)]
@@ -36,8 +40,31 @@ pub(crate) fn parse() -> Args {
         if error.kind() == ErrorKind::ValueValidation && argument.is_some_and(is_key) {
             error.insert(ContextKind::InvalidValue, ContextValue::String("...".to_owned()));
         }
-        error.exit()
+        refuse(&error)
     })
+}
+
+/// Ends the process with clap's text. It repeats arguments, and those may be names of files that a shell put there.
+fn refuse(error: &clap::Error) -> ! {
+    let plain = error.render().to_string();
+    if !error.use_stderr() || plain.lines().all(|line| matches!(one_line(line), Cow::Borrowed(_))) {
+        error.exit()
+    }
+    let mut stderr = io::stderr().lock();
+    for line in plain.lines() {
+        let _ = writeln!(stderr, "{}", one_line(line));
+    }
+    std::process::exit(error.exit_code())
+}
+
+/// Takes a key, whose path need not be UTF-8.
+fn key_spec() -> impl TypedValueParser<Value = KeySpec> {
+    OsStringValueParser::new().try_map(|text| KeySpec::parse(&text))
+}
+
+/// Takes a slot, likewise.
+fn slot_spec() -> impl TypedValueParser<Value = SlotSpec> {
+    OsStringValueParser::new().try_map(|text| SlotSpec::parse(&text))
 }
 
 /// What all commands take.
@@ -110,7 +137,7 @@ pub(crate) struct EncryptArgs {
     /// Who may decrypt: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH, passphrase:fd:N or
     /// aws-kms:KEY[@REGION], where KEY is an ARN, an id or alias/NAME; repeatable
     /// [default: local:default]
-    #[arg(short, long = "key", value_name = "KEY")]
+    #[arg(short, long = "key", value_name = "KEY", value_parser = key_spec())]
     pub(crate) keys: Vec<KeySpec>,
     /// Bind the object to this pair, which its header shows; repeatable
     #[arg(long = "context", value_name = "KEY=VALUE")]
@@ -169,7 +196,7 @@ pub(crate) struct OfferArgs {
     /// A key that may fit: local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH, passphrase:fd:N or
     /// aws-kms:KEY[@REGION]; repeatable
     /// [default: the key ring, then a passphrase if the object has one]
-    #[arg(short, long = "key", value_name = "KEY")]
+    #[arg(short, long = "key", value_name = "KEY", value_parser = key_spec())]
     pub(crate) keys: Vec<KeySpec>,
     /// A pair that the object must be bound to; repeatable
     #[arg(long = "context", value_name = "KEY=VALUE")]
@@ -248,13 +275,13 @@ pub(crate) struct RewrapArgs {
     #[command(flatten)]
     pub(crate) offer: OfferArgs,
     /// Replace the slots of the keys that --key names by one of this key
-    #[arg(long, value_name = "KEY", requires = "keys")]
+    #[arg(long, value_name = "KEY", requires = "keys", value_parser = key_spec())]
     pub(crate) to: Option<KeySpec>,
     /// Let this key decrypt as well; repeatable
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = key_spec())]
     pub(crate) add: Vec<KeySpec>,
     /// Remove the slots of this key, or the slot that `inspect` shows by this name; repeatable
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = slot_spec())]
     pub(crate) remove: Vec<SlotSpec>,
     /// The new context.
     #[command(flatten)]
@@ -284,7 +311,7 @@ pub(crate) struct RekeyArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,
     /// Who may decrypt the new object; repeatable
-    #[arg(long, value_name = "KEY", required = true)]
+    #[arg(long, value_name = "KEY", required = true, value_parser = key_spec())]
     pub(crate) to: Vec<KeySpec>,
     /// The new context.
     #[command(flatten)]

@@ -128,7 +128,7 @@ fn finish(report: &Report, command: &str, done: Result<(), Failure>) -> u8 {
     match done {
         Ok(()) => 0,
         Err(failure) => {
-            report.failure(command, command, false, &failure);
+            report.failure(command, None, false, &failure);
             failure.code as u8
         }
     }

@@ -30,5 +30,5 @@ pub(crate) fn display(path: &Path) -> String {
     if is_standard(path) {
         return "standard input".to_owned();
     }
-    path.display().to_string()
+    crate::text::path(path)
 }

@@ -1,5 +1,6 @@
 //! What `--key` says: where a key is. A key itself never stands on the command line, which every user can see.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -29,6 +30,19 @@ pub(crate) enum PassphraseFrom {
     Descriptor(u32),
 }
 
+impl KeySpec {
+    /// Takes what `--key` says. A path in it need not be UTF-8, as file names need not be.
+    pub(crate) fn parse(text: &OsStr) -> Result<Self, String> {
+        if let Some(text) = text.to_str() {
+            return text.parse();
+        }
+        let path = |prefix| strip_prefix(text, prefix).map(PathBuf::from);
+        let raw = path("raw:file:").map(Self::RawFile);
+        raw.or_else(|| path("passphrase:file:").map(|path| Self::Passphrase(PassphraseFrom::File(path))))
+            .ok_or_else(|| "a key is UTF-8 text, but for the PATH in raw:file:PATH and passphrase:file:PATH".to_owned())
+    }
+}
+
 impl FromStr for KeySpec {
     type Err = String;
 
@@ -50,6 +64,18 @@ impl FromStr for KeySpec {
     }
 }
 
+/// What follows `prefix` in text that is not UTF-8.
+#[cfg(unix)]
+fn strip_prefix<'a>(text: &'a OsStr, prefix: &str) -> Option<&'a OsStr> {
+    use std::os::unix::ffi::OsStrExt;
+    text.as_bytes().strip_prefix(prefix.as_bytes()).map(OsStr::from_bytes)
+}
+
+#[cfg(not(unix))]
+fn strip_prefix<'a>(_: &'a OsStr, _: &str) -> Option<&'a OsStr> {
+    None
+}
+
 /// Which slots of an object are meant: by their key, or one by the name that `inspect` shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SlotSpec {
@@ -57,6 +83,16 @@ pub(crate) enum SlotSpec {
     Of(KeySpec),
     /// The one of this name, `PROVIDER:KEY ID`; its key need not be there.
     Named(String),
+}
+
+impl SlotSpec {
+    /// Takes what `--remove` says.
+    pub(crate) fn parse(text: &OsStr) -> Result<Self, String> {
+        match text.to_str() {
+            Some(text) => text.parse(),
+            None => KeySpec::parse(text).map(Self::Of),
+        }
+    }
 }
 
 impl FromStr for SlotSpec {
@@ -115,6 +151,21 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(spec));
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_need_not_be_utf_8_and_all_else_is() {
+        use std::os::unix::ffi::OsStrExt;
+        let parse = |bytes: &'static [u8]| KeySpec::parse(OsStr::from_bytes(bytes));
+        let path = PathBuf::from(OsStr::from_bytes(b"k\xFF"));
+        assert_eq!(parse(b"raw:file:k\xFF"), Ok(KeySpec::RawFile(path.clone())));
+        let passphrase = KeySpec::Passphrase(PassphraseFrom::File(path));
+        assert_eq!(parse(b"passphrase:file:k\xFF"), Ok(passphrase));
+        for wrong in [&b"local:k\xFF"[..], b"raw:k\xFF", b"k\xFF", b"aws-kms:k\xFF"] {
+            assert!(parse(wrong).is_err());
+        }
+        assert!(SlotSpec::parse(OsStr::from_bytes(b"raw:file:k\xFF")).is_ok());
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod providers;
 mod report;
 mod signals;
 mod sys;
+mod text;
 mod workers;
 
 use std::process::ExitCode;

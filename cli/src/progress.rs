@@ -35,7 +35,7 @@ impl Bar {
             (_, true) => ProgressDrawTarget::stderr_with_hz(10),
             (When::Always, false) => ProgressDrawTarget::term_like_with_hz(Box::new(Lines), 1),
         };
-        let message = crate::report::one_line(name).into_owned();
+        let message = crate::text::one_line(name).into_owned();
         let (stop, stopped) = mpsc::channel();
         let ticker = std::thread::spawn(move || {
             // What is done at once shows no bar, unless it was asked for.

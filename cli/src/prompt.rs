@@ -23,7 +23,7 @@ pub(crate) fn new_passphrase() -> Result<Zeroizing<String>, Failure> {
 
 /// Asks for the passphrase that `object` was sealed with.
 pub(crate) fn passphrase_of(object: &str) -> Result<Zeroizing<String>, Failure> {
-    let passphrase = ask(&format!("Passphrase of {}: ", crate::report::one_line(object)))?;
+    let passphrase = ask(&format!("Passphrase of {}: ", crate::text::one_line(object)))?;
     if passphrase.is_empty() {
         return Err(Failure::new(Code::NoAccess, "no passphrase was given"));
     }

@@ -137,7 +137,7 @@ pub(crate) fn announce_key(report: &Report, ring: &Path, name: &str) {
     report.note(&format!(
         "made the key {name} in the key ring {}: keep a copy of that file; if it is lost, all that was encrypted with \
          it is lost",
-        ring.display()
+        files::display(ring)
     ));
 }
 
@@ -244,7 +244,7 @@ impl<'a> ReadingKeys<'a> {
         let slots: Vec<_> = header.slots().iter().map(WrappedKey::name).collect();
         let mut reasons = Vec::new();
         if let (true, Ok(path)) = (self.specs.is_empty(), ring_path(self.common)) {
-            reasons.push(format!("there is no key ring {}", path.display()));
+            reasons.push(format!("there is no key ring {}", files::display(&path)));
         }
         Failure::from(Error::NoUsableKey { slots, reasons })
     }

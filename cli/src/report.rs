@@ -1,7 +1,7 @@
 //! What a person or a script is told: result lines, errors, notes, JSON.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use sealstone::{AttachedHeader, Backend, CopyFault};
@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use crate::args::{Common, When};
 use crate::exit::Failure;
+use crate::io::{Place, display};
+use crate::text::{self, one_line};
 
 /// How much is told, and in which form.
 #[derive(Debug)]
@@ -27,10 +29,10 @@ pub(crate) struct Outcome<'a> {
     pub(crate) command: &'static str,
     /// What was done, as in "encrypted".
     pub(crate) done: &'static str,
-    /// The input's name.
-    pub(crate) input: &'a str,
-    /// The output's, if there is one.
-    pub(crate) output: Option<&'a str>,
+    /// The input.
+    pub(crate) input: &'a Path,
+    /// The output, if there is one.
+    pub(crate) output: Option<&'a Place>,
     /// Whether standard output carries data.
     pub(crate) on_stdout: bool,
     /// Bytes of plaintext.
@@ -41,13 +43,36 @@ pub(crate) struct Outcome<'a> {
     pub(crate) threads: usize,
 }
 
+/// An input's name as scripts get it.
+#[derive(Debug, Serialize)]
+pub(crate) struct InputName {
+    /// For people; in it, bytes that are no UTF-8 are escaped.
+    pub(crate) input: String,
+    /// All bytes of a name that is not UTF-8, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_bytes: Option<String>,
+}
+
+impl InputName {
+    /// The name of the input at `path`.
+    pub(crate) fn of(path: &Path) -> Self {
+        Self {
+            input: display(path),
+            input_bytes: text::path_bytes(path),
+        }
+    }
+}
+
 /// The same as scripts get it.
 #[derive(Serialize)]
 struct Done<'a> {
     command: &'a str,
     ok: bool,
-    input: &'a str,
-    output: Option<&'a str>,
+    #[serde(flatten)]
+    input: InputName,
+    output: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_bytes: Option<String>,
     bytes: u64,
     seconds: f64,
     backend: &'a str,
@@ -56,13 +81,14 @@ struct Done<'a> {
 
 /// What became of one object's header.
 #[derive(Debug, Serialize)]
-pub(crate) struct HeaderOutcome<'a> {
+pub(crate) struct HeaderOutcome {
     /// The command.
     pub(crate) command: &'static str,
     /// That it was done.
     pub(crate) ok: bool,
-    /// The object's name.
-    pub(crate) input: &'a str,
+    /// The object.
+    #[serde(flatten)]
+    pub(crate) input: InputName,
     /// What was done: "rewrapped", "repaired" or "unchanged".
     pub(crate) result: &'static str,
     /// What was wrong with its copies, and is no more.
@@ -78,7 +104,8 @@ pub(crate) struct HeaderOutcome<'a> {
 struct Failed<'a> {
     command: &'a str,
     ok: bool,
-    input: &'a str,
+    #[serde(flatten)]
+    input: InputName,
     exit_code: u8,
     error: &'a str,
 }
@@ -107,8 +134,9 @@ impl Report {
             let done = Done {
                 command: outcome.command,
                 ok: true,
-                input: outcome.input,
-                output: outcome.output,
+                input: InputName::of(outcome.input),
+                output: outcome.output.map(Place::display),
+                output_bytes: outcome.output.and_then(Place::path).and_then(text::path_bytes),
                 bytes: outcome.bytes,
                 seconds,
                 backend,
@@ -117,22 +145,29 @@ impl Report {
             return self.json(&done, outcome.on_stdout);
         }
         if !self.quiet {
-            let arrow = outcome.output.map(|output| format!(" -> {output}")).unwrap_or_default();
+            let arrow = outcome
+                .output
+                .map(|output| format!(" -> {}", output.display()))
+                .unwrap_or_default();
+            let how = if self.verbose {
+                let threads = if outcome.threads == 1 { "thread" } else { "threads" };
+                format!(", {backend}, {} {threads}", outcome.threads)
+            } else {
+                String::new()
+            };
             self.note(&format!(
-                "{} {}{arrow}: {} bytes in {seconds:.2} s, {:.2} GB/s ({backend}, {} {})",
+                "{} {}{arrow}: {} in {seconds:.2} s ({}/s{how})",
                 outcome.done,
-                outcome.input,
-                outcome.bytes,
-                rate(outcome.bytes, seconds),
-                outcome.threads,
-                if outcome.threads == 1 { "thread" } else { "threads" }
+                display(outcome.input),
+                text::size(outcome.bytes),
+                text::rate(outcome.bytes, seconds),
             ));
         }
         Ok(())
     }
 
     /// Tells what became of one object's header.
-    pub(crate) fn header_outcome(&self, outcome: &HeaderOutcome<'_>) -> Result<(), Failure> {
+    pub(crate) fn header_outcome(&self, outcome: &HeaderOutcome) -> Result<(), Failure> {
         if self.json {
             return self.json(outcome, false);
         }
@@ -150,19 +185,20 @@ impl Report {
             self.note(&format!(
                 "{}{already} {}: sealed for {}{repaired}",
                 outcome.result,
-                outcome.input,
+                outcome.input.input,
                 outcome.slots.join(", ")
             ));
         }
         Ok(())
     }
 
-    /// Tells why an input was not done.
-    pub(crate) fn failure(&self, command: &str, input: &str, on_stdout: bool, failure: &Failure) {
+    /// Tells why an input, or all of the command, was not done.
+    pub(crate) fn failure(&self, command: &str, input: Option<&Path>, on_stdout: bool, failure: &Failure) {
         if failure.is_quiet() {
             return;
         }
-        self.note(&format!("{input}: {}", failure.message));
+        let input = InputName::of(input.unwrap_or_else(|| Path::new(command)));
+        self.note(&format!("{}: {}", input.input, failure.message));
         if self.json {
             let failed = Failed {
                 command,
@@ -208,7 +244,7 @@ impl Report {
 
     /// Writes a value as one line of JSON.
     pub(crate) fn json(&self, value: &impl Serialize, on_stdout: bool) -> Result<(), Failure> {
-        let mut line = serde_json::to_vec(value).map_err(|error| Failure::io("writing JSON", &error.into()))?;
+        let mut line = text::json(value).map_err(|error| Failure::io("writing JSON", &error.into()))?;
         line.push(b'\n');
         if on_stdout {
             let _ = io::stderr().write_all(&line);
@@ -245,40 +281,5 @@ pub(crate) fn describe(fault: &CopyFault) -> String {
         CopyFault::Stale => "is stale: a change of the header was interrupted".to_owned(),
         CopyFault::Damaged(error) => format!("is damaged ({error})"),
         _ => "cannot be used".to_owned(),
-    }
-}
-
-/// The text without what would break the line or command the terminal: names and contexts come from anywhere.
-pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
-    let breaks = |char: char| char.is_control() || is_direction(char);
-    if !text.contains(breaks) {
-        return Cow::Borrowed(text);
-    }
-    let escaped = text.chars().map(|char| match char {
-        char if breaks(char) => char.escape_default().to_string(),
-        char => char.to_string(),
-    });
-    Cow::Owned(escaped.collect())
-}
-
-/// Whether a character turns the direction of writing, which can make one text look like another.
-const fn is_direction(char: char) -> bool {
-    matches!(char, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Gigabytes per second.
-#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn rate(bytes: u64, seconds: f64) -> f64 {
-    bytes as f64 / seconds.max(1e-9) / 1e9
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_terminal_would_obey_is_escaped() {
-        assert_eq!(one_line("a\x1b[2Jb\nc\u{202E}d é"), "a\\u{1b}[2Jb\\nc\\u{202e}d é");
-        assert!(matches!(one_line("plain"), Cow::Borrowed("plain")));
     }
 }

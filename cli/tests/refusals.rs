@@ -192,12 +192,55 @@ fn a_failed_decrypt_into_a_pipe_says_how_much_is_out() {
     }
 }
 
+/// What a header, a file name or an argument has in it, wherever it is shown.
 #[test]
-fn what_an_object_says_of_itself_does_not_command_the_terminal() {
+fn what_comes_from_elsewhere_does_not_command_the_terminal() {
     let place = Place::new();
-    place.write("in", "1");
-    place.ok(&["encrypt", "-q", "in", "--context", "a\x1b[2J=\x1b]0;x\x07"]);
-    let run = place.fails(&["decrypt", "in.seal", "-o", "out"], 6, &["\\u{1b}[2J"]);
-    assert!(!run.stderr.contains('\x1b'));
-    assert!(!place.ok(&["inspect", "in.seal"]).text().contains('\x1b'));
+    let hostile = "\u{1b}[2J\u{9b}31m\u{7f}\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}x";
+    let harmless = |text: &str| {
+        let bad =
+            |char: char| (char.is_control() && char != '\n') || hostile.chars().skip(9).any(|other| other == char);
+        assert!(!text.replace('x', "").contains(bad), "{text:?}");
+    };
+    let name = format!("in{hostile}");
+    place.write(&name, "1");
+    place.ok(&[
+        "encrypt",
+        "-q",
+        &name,
+        "-o",
+        "in.seal",
+        "--context",
+        &format!("{hostile}={hostile}"),
+    ]);
+    place.write(&format!("{name}.seal"), place.read("in.seal"));
+    let object = format!("{name}.seal");
+    let other = place.write(&format!("{name}.txt"), "x");
+    for args in [
+        &["inspect", &object][..],
+        &["verify", "--accept-context", &object],
+        &["decrypt", "in.seal", "-o", "out"],
+        &["decrypt", "-f", &object, "-o", "out", "--accept-context"],
+        &["inspect", other.to_str().unwrap()],
+        &["encrypt", "in.seal", "--key", &format!("raw:file:{name}")],
+        &["decrypt", &format!("--{name}")],
+        &["cat", "in.seal", "--range", &name],
+        &["keys", "new", &name],
+        &["verify", &format!("{object}.absent")],
+    ] {
+        let run = place.run(args);
+        let told = format!("{}{}", run.text(), run.stderr);
+        assert!(
+            told.contains("31m\\u{7f}") || told.contains("31m\\u{202e}"),
+            "{args:?}: {told}"
+        );
+        harmless(&told);
+        let run = place.run(&[args, &["--json"]].concat());
+        harmless(&format!("{}{}", run.text(), run.stderr));
+    }
+    // Nothing is lost for a parser.
+    let run = place.ok(&["inspect", "--json", &object]);
+    let facts: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(facts["context"][0]["value"], hostile);
+    assert_eq!(facts["input"], object);
 }

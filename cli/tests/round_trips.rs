@@ -138,14 +138,12 @@ fn results_are_told_to_people_and_to_scripts() {
     place.write("in", plaintext(2 * 1024 * 1024));
     place.ok(&["encrypt", "in", "-qo", "first"]);
     let run = place.ok(&["encrypt", "in", "--threads", "2"]);
-    for words in [
-        "encrypted in -> in.seal: 2097152 bytes in ",
-        " s, ",
-        " GB/s (aws-lc-rs, 2 threads)",
-    ] {
+    for words in ["encrypted in -> in.seal: 2.00 MiB in ", " s (", "iB/s)"] {
         assert!(run.stderr.contains(words), "{run:?}");
     }
     assert!(run.stdout.is_empty());
+    let run = place.ok(&["encrypt", "in", "-vf", "--threads", "2"]);
+    assert!(run.stderr.contains("/s, aws-lc-rs, 2 threads)"), "{run:?}");
     assert!(place.ok(&["encrypt", "in", "-fq"]).stderr.is_empty());
 
     let run = place.ok(&["encrypt", "in", "-f", "--json"]);
@@ -177,4 +175,50 @@ fn completions_are_printed_for_every_shell() {
             "{shell}"
         );
     }
+}
+
+/// Linux lets a file name be any bytes. JSON has them in base64, and `--key` takes them.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_not_utf_8_come_through() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt;
+
+    let place = Place::new();
+    let name = |bytes: &'static [u8]| OsStr::from_bytes(bytes).to_owned();
+    let run = |args: &[OsString]| {
+        let run = common::Run::from(place.command(&[]).args(args).output().unwrap());
+        let told: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+        (run.code, told)
+    };
+    std::fs::write(place.path("").join(name(b"in\xFF")), "secret").unwrap();
+    std::fs::write(place.path("").join(name(b"key\xFE")), [7; 32]).unwrap();
+    std::fs::write(place.path("").join(name(b"phrase\xFE")), "correct horse").unwrap();
+    let keys = [
+        "-k".into(),
+        name(b"raw:file:key\xFE"),
+        "-k".into(),
+        name(b"passphrase:file:phrase\xFE"),
+    ];
+    let (code, told) = run(&[&["encrypt".into(), "--json".into(), name(b"in\xFF")], &keys[..]].concat());
+    assert_eq!(code, Some(0));
+    for (member, value) in [
+        ("input", "in\\xff"),
+        ("input_bytes", "aW7/"),
+        ("output", "in\\xff.seal"),
+        ("output_bytes", "aW7/LnNlYWw="),
+    ] {
+        assert_eq!(told[member], value, "{told}");
+    }
+    for key in keys.chunks(2) {
+        let args = [&["verify".into(), "--json".into(), name(b"in\xFF.seal")], key].concat();
+        let (code, told) = run(&args);
+        assert_eq!((code, &told["input_bytes"]), (Some(0), &"aW7/LnNlYWw=".into()));
+    }
+    let (code, told) = run(&["inspect".into(), "--json".into(), name(b"in\xFF.seal")]);
+    assert_eq!((code, &told["input_bytes"]), (Some(0), &"aW7/LnNlYWw=".into()));
+    let (code, told) = run(&["verify".into(), "--json".into(), name(b"absent\xFF")]);
+    assert_eq!((code, &told["input_bytes"]), (Some(4), &"YWJzZW50/w==".into()));
+    let (_, told) = run(&["inspect".into(), "--json".into(), "absent".into()]);
+    assert_eq!(told.get("input_bytes"), None);
 }

@@ -76,7 +76,7 @@ impl FromStr for S3Object {
 pub(crate) struct Pair {
     /// Before the first `=`.
     pub(crate) key: String,
-    /// Behind it.
+    /// After it.
     pub(crate) value: String,
 }
 
@@ -108,25 +108,43 @@ impl FromStr for ByteRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = |digits: &str| {
-            let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| digits.parse::<u64>().ok()).flatten()
+        let wrong = || {
+            format!(
+                "{text:?} is not a range: it is A..B, A.., ..B, or -N for the last N bytes; numbers may end in K, M, G \
+                 or T, units of 1024"
+            )
         };
-        let wrong = || format!("{text:?} is no range: it is A..B, A.., ..B, or -N for the last N bytes");
         if let Some(last) = text.strip_prefix('-') {
-            return number(last).map(Self::Last).ok_or_else(wrong);
+            return bytes(last).map(Self::Last).ok_or_else(wrong);
         }
         let (start, end) = text.split_once("..").ok_or_else(wrong)?;
-        let start = if start.is_empty() { Some(0) } else { number(start) }.ok_or_else(wrong)?;
+        let start = if start.is_empty() { Some(0) } else { bytes(start) }.ok_or_else(wrong)?;
         let end = match end {
             "" => None,
-            end => Some(number(end).ok_or_else(wrong)?),
+            end => Some(bytes(end).ok_or_else(wrong)?),
         };
         if end.is_some_and(|end| start > end) {
             return Err(format!("{text:?} ends before it begins"));
         }
         Ok(Self::From(start, end))
     }
+}
+
+/// A number of bytes: digits, and a unit of 1024 such as `K`, `k` or `KiB`.
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let unit = unit.strip_suffix("iB").filter(|unit| !unit.is_empty()).unwrap_or(unit);
+    let power = match unit {
+        "" => 0,
+        "K" | "k" => 1,
+        "M" | "m" => 2,
+        "G" | "g" => 3,
+        "T" | "t" => 4,
+        _ => return None,
+    };
+    number.checked_mul(1 << (10 * power))
 }
 
 #[cfg(test)]
@@ -141,6 +159,9 @@ mod tests {
         assert_eq!(range("..7"), Ok(ByteRange::From(0, Some(7))));
         assert_eq!(range(".."), Ok(ByteRange::From(0, None)));
         assert_eq!(range("-7"), Ok(ByteRange::Last(7)));
+        assert_eq!(range("1K..2MiB"), Ok(ByteRange::From(1 << 10, Some(2 << 20))));
+        assert_eq!(range("3g.."), Ok(ByteRange::From(3 << 30, None)));
+        assert_eq!(range("-1T"), Ok(ByteRange::Last(1 << 40)));
         for wrong in [
             "",
             "7",
@@ -152,6 +173,12 @@ mod tests {
             "1..=2",
             "1...2",
             "99999999999999999999..",
+            "99999999T..",
+            "1KB..",
+            "1iB..",
+            "K..",
+            "1 K..",
+            "1E..",
         ] {
             assert!(range(wrong).is_err(), "{wrong}");
         }

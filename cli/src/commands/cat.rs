@@ -57,8 +57,8 @@ fn cat(args: &CatArgs, common: &Common, report: &Report, place: &Place) -> Resul
     report.outcome(&Outcome {
         command: COMMAND,
         done: "read",
-        input: &name,
-        output: Some(&place.display()),
+        input: &args.input,
+        output: Some(place),
         on_stdout: place.is_stdout(),
         bytes,
         elapsed: start.elapsed(),

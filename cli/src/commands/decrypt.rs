@@ -89,8 +89,8 @@ impl<'a> Opening<'a> {
         self.report.outcome(&Outcome {
             command: COMMAND,
             done: "decrypted",
-            input: &name,
-            output: Some(&place.display()),
+            input: &job.input,
+            output: Some(&place),
             on_stdout: place.is_stdout(),
             bytes,
             elapsed: start.elapsed(),

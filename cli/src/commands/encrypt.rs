@@ -90,8 +90,8 @@ impl<'a> Sealing<'a> {
         self.report.outcome(&Outcome {
             command: COMMAND,
             done: "encrypted",
-            input: &name,
-            output: Some(&place.display()),
+            input: &job.input,
+            output: Some(&place),
             on_stdout: place.is_stdout(),
             bytes: sealed?,
             elapsed: start.elapsed(),
@@ -109,7 +109,7 @@ impl<'a> Sealing<'a> {
         if path.exists() {
             let message = format!(
                 "the header {} exists already, and no option replaces it",
-                path.display()
+                io::display(path)
             );
             return Err(Failure::new(Code::OutputExists, message));
         }

@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::args::InspectArgs;
 use crate::exit::Failure;
 use crate::io::{self, Input, Object, check_header, read_detached};
-use crate::report::{Report, describe, one_line};
+use crate::report::{InputName, Report, describe};
+use crate::text::one_line;
 
 const COMMAND: &str = "inspect";
 
@@ -22,10 +23,7 @@ pub(crate) fn run(args: &InspectArgs, report: &Report) -> u8 {
     if let (Some(header), []) = (&args.header, args.inputs.as_slice()) {
         let alone = vec![header.clone()];
         return io::try_all(report, COMMAND, false, alone, PathBuf::as_path, |header| {
-            show(
-                &Facts::of(io::display(&header), &read_detached(&header)?, true, None),
-                report,
-            )
+            show(&Facts::of(&header, &read_detached(&header)?, true, None), report)
         });
     }
     let header = args.header.as_deref();
@@ -37,10 +35,7 @@ pub(crate) fn run(args: &InspectArgs, report: &Report) -> u8 {
 fn inspect(input: &Path, header: Option<&Path>, report: &Report) -> Result<(), Failure> {
     let object = Object::read(Input::open(input)?, header)?;
     let claimed_len = object.claimed_len();
-    show(
-        &Facts::of(io::display(input), &object.header, object.detached, claimed_len),
-        report,
-    )
+    show(&Facts::of(input, &object.header, object.detached, claimed_len), report)
 }
 
 fn show(facts: &Facts, report: &Report) -> Result<(), Failure> {
@@ -53,7 +48,8 @@ fn show(facts: &Facts, report: &Report) -> Result<(), Failure> {
 /// What a header says.
 #[derive(Debug, Serialize)]
 struct Facts {
-    input: String,
+    #[serde(flatten)]
+    input: InputName,
     version: u8,
     suite: &'static str,
     chunk_size: usize,
@@ -88,7 +84,7 @@ struct Slot {
 }
 
 impl Facts {
-    fn of(input: String, read: &AttachedHeader, detached: bool, claimed_len: Option<u64>) -> Self {
+    fn of(input: &Path, read: &AttachedHeader, detached: bool, claimed_len: Option<u64>) -> Self {
         let header = read.header();
         let copies = read.faults().iter().filter(|_| !detached);
         let prefix: [u8; PREFIX_LEN] = header.payload_prefix();
@@ -102,7 +98,7 @@ impl Facts {
             key_id: slot.key_id.clone(),
         });
         Self {
-            input,
+            input: InputName::of(input),
             version: VERSION,
             suite: header.suite().name(),
             chunk_size: header.chunk_size().bytes(),
@@ -149,7 +145,7 @@ impl Facts {
             ("salt", self.salt.clone()),
             ("commitment", self.commitment.clone()),
         ]);
-        let mut text = format!("{} (nothing here is verified)\n", one_line(&self.input));
+        let mut text = format!("{} (nothing here is verified)\n", one_line(&self.input.input));
         for (name, value) in lines {
             text.push_str(&format!("  {name:<19}{}\n", one_line(&value)));
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::args::{Common, KeysAction, KeysArgs};
 use crate::exit::{Code, Failure};
+use crate::io::display;
 use crate::providers::{announce_key, ring_path};
 use crate::report::Report;
 
@@ -25,7 +26,7 @@ fn new(path: &Path, name: &str, report: &Report) -> Result<(), Failure> {
     if !created {
         let message = format!(
             "the key ring {} has a key {name} already; `sealstone keys rotate {name}` makes a new version of it",
-            path.display()
+            display(path)
         );
         return Err(Failure::new(Code::OutputExists, message));
     }
@@ -37,14 +38,14 @@ fn rotate(path: &Path, name: &str, report: &Report) -> Result<(), Failure> {
     let ring = KeyRing::rotate(path, name)?;
     report.note(&format!(
         "made a new version of the key {name} in the key ring {}: renew your copy of that file",
-        path.display()
+        display(path)
     ));
     show_json(&ring, name, report)
 }
 
 fn list(path: &Path, report: &Report) -> Result<(), Failure> {
     let ring = KeyRing::open(path)?;
-    report.detail(|| format!("the key ring {}", path.display()));
+    report.detail(|| format!("the key ring {}", display(path)));
     for entry in ring.entries() {
         if report.is_json() {
             report.json(&Key::from(entry), false)?;

@@ -55,8 +55,8 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     report.outcome(&Outcome {
         command: COMMAND,
         done: "rekeyed",
-        input: &name,
-        output: Some(&place.display()),
+        input: &args.input,
+        output: Some(place),
         on_stdout: place.is_stdout(),
         bytes: plaintext_len,
         elapsed: start.elapsed(),

@@ -10,7 +10,7 @@ use crate::exit::{Code, Failure};
 use crate::io::{self, Input, is_standard};
 use crate::key_spec::SlotSpec;
 use crate::providers::{Provider, ReadingKeys, SealingKeys, slots_of};
-use crate::report::{HeaderOutcome, Report, named_faults};
+use crate::report::{HeaderOutcome, InputName, Report, named_faults};
 
 const COMMAND: &str = "rewrap";
 
@@ -101,7 +101,7 @@ impl<'a> Rewrapping<'a> {
         if !rewrapped.changed && rewrapped.repaired.iter().all(Option::is_none) {
             self.unchanged += 1;
         }
-        self.report.header_outcome(&outcome(&name, &rewrapped))
+        self.report.header_outcome(&outcome(input, &rewrapped))
     }
 
     /// The changes to this object.
@@ -147,12 +147,12 @@ impl<'a> Rewrapping<'a> {
     }
 }
 
-fn outcome<'a>(name: &'a str, rewrapped: &Rewrapped) -> HeaderOutcome<'a> {
+fn outcome(input: &Path, rewrapped: &Rewrapped) -> HeaderOutcome {
     let repaired = named_faults(&rewrapped.repaired);
     HeaderOutcome {
         command: COMMAND,
         ok: true,
-        input: name,
+        input: InputName::of(input),
         result: match (rewrapped.changed, repaired.is_empty()) {
             (true, _) => "rewrapped",
             (false, false) => "repaired",

@@ -46,7 +46,7 @@ fn verify(reading: &mut Reading<'_>, input: &Path, report: &Report) -> Result<()
     report.outcome(&Outcome {
         command: COMMAND,
         done: "verified",
-        input: &name,
+        input,
         output: None,
         on_stdout: false,
         bytes: opened.plaintext_len,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sealstone::{ATTACHED_LEN, AttachedHeader, Decryptor, Header, MAX_DETACHED_LEN};
 
-use super::{Input, is_standard};
+use super::{Input, display, is_standard};
 use crate::exit::{Code, Failure};
 
 /// An object whose header was read. No key was needed for it, and nothing in it is proved.
@@ -75,17 +75,17 @@ pub(crate) fn check_header(header: Option<&Path>, input_count: usize) -> Result<
 
 /// Reads a header that is stored apart.
 pub(crate) fn read_detached(path: &Path) -> Result<AttachedHeader, Failure> {
-    let failed = |error| Failure::io(format_args!("reading the header {}", path.display()), &error);
+    let failed = |error| Failure::io(format_args!("reading the header {}", display(path)), &error);
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
     let most = MAX_DETACHED_LEN as u64 + 1;
     file.take(most).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() > MAX_DETACHED_LEN {
-        let message = format!("{} is no detached header: it is too long", path.display());
+        let message = format!("{} is no detached header: it is too long", display(path));
         return Err(Failure::new(Code::NotSealstone, message));
     }
     let header = Header::from_detached(&bytes).map_err(|error| {
-        let message = format!("the header {}: {error}", path.display());
+        let message = format!("the header {}: {error}", display(path));
         Failure::new(Failure::from(error).code, message)
     })?;
     Ok(header.into())

@@ -46,7 +46,15 @@ impl Place {
     pub(crate) fn display(&self) -> String {
         match self {
             Self::Stdout { .. } => "standard output".to_owned(),
-            Self::Path(path) => path.display().to_string(),
+            Self::Path(path) => crate::text::path(path),
+        }
+    }
+
+    /// Its path, if it has one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Stdout { .. } => None,
+            Self::Path(path) => Some(path),
         }
     }
 }
@@ -168,13 +176,13 @@ impl Destination {
 }
 
 fn check_path(path: &Path, force: bool, protected: &Protected) -> Result<Kind, Failure> {
-    let failed = |error: io::Error| Failure::io("looking at the output", &error);
+    let failed = |error: io::Error| Failure::io(format_args!("looking at the output {}", display(path)), &error);
     // Asked before links are followed: those of /dev/fd and /proc lead to what has no path.
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
         return Ok(Kind::Stream(path.to_owned()));
     }
     if names_a_directory(path) && !path.is_dir() {
-        return Err(Failure::usage(format!("there is no directory {}", path.display())));
+        return Err(Failure::usage(format!("there is no directory {}", display(path))));
     }
     let path = follow_links(path).map_err(failed)?;
     let metadata = match fs::metadata(&path) {
@@ -184,10 +192,10 @@ fn check_path(path: &Path, force: bool, protected: &Protected) -> Result<Kind, F
     };
     protected.check(sys::file_id(&path).as_ref())?;
     if metadata.is_dir() {
-        return Err(Failure::usage(format!("the output {} is a directory", path.display())));
+        return Err(Failure::usage(format!("the output {} is a directory", display(&path))));
     }
     if !force {
-        let message = format!("the output {} exists already; -f replaces it", path.display());
+        let message = format!("the output {} exists already; -f replaces it", display(&path));
         return Err(Failure::new(Code::OutputExists, message));
     }
     Ok(Kind::File(path, Existing::Replace))

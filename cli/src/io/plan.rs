@@ -31,10 +31,7 @@ pub(crate) fn plan(inputs: &[PathBuf], output: Option<&Path>, naming: Naming) ->
         && into.is_none()
         && let Some(output) = output
     {
-        let message = format!(
-            "{}: for several inputs the output must be a directory",
-            output.display()
-        );
+        let message = format!("{}: for several inputs the output must be a directory", display(output));
         return Err(Failure::usage(message));
     }
     let mut taken = HashSet::new();
@@ -50,7 +47,7 @@ pub(crate) fn plan(inputs: &[PathBuf], output: Option<&Path>, naming: Naming) ->
         };
         let place = place.and_then(|place| match &place {
             Place::Path(path) if !taken.insert(path.clone()) => {
-                let message = format!("its output {} is another input's too; encrypt it apart", path.display());
+                let message = format!("its output {} is another input's too; encrypt it apart", display(path));
                 Err(Failure::usage(message))
             }
             _ => Ok(place),
@@ -68,7 +65,7 @@ fn in_directory(directory: &Path, input: &Path, naming: Naming) -> Result<Place,
         Some(name) if !is_standard(input) => naming(Path::new(name)).map(|name| Place::Path(directory.join(name))),
         _ => Err(Failure::usage(format!(
             "{} is a directory, and the input has no name to use in it: give the output's",
-            directory.display()
+            display(directory)
         ))),
     }
 }
@@ -88,9 +85,9 @@ pub(crate) fn try_all<T>(
     let mut code = 0;
     let mut items = items.into_iter();
     while let Some(item) = items.next() {
-        let name = display(path(&item));
+        let input = path(&item).to_owned();
         if let Err(failure) = work(item) {
-            report.failure(command, &name, on_stdout, &failure);
+            report.failure(command, Some(&input), on_stdout, &failure);
             if code == 0 {
                 code = failure.code as u8;
             }
