@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use sealstone::{Decryptor, EncryptionContext, ExpectedContext};
 
-use crate::args::{Common, NewContextArgs, OfferArgs, Pair, ReadArgs, S3Object};
+use crate::args::{Command, Common, KeysAction, NewContextArgs, OfferArgs, Pair, ReadArgs, S3Object};
 use crate::exit::Failure;
-use crate::io::{Input, Object, Protected, check_header};
-use crate::providers::{Provider, ReadingKeys, check_stdin, key_files};
+use crate::io::{Descriptor, Input, Object, Roles, check_header};
+use crate::providers::{Provider, ReadingKeys, add_keys};
 use crate::report::Report;
 use crate::workers::Workers;
 
@@ -33,7 +33,6 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(inputs: &[PathBuf], args: &'a ReadArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
-        check_stdin(inputs, &args.offer.keys)?;
         check_header(args.header.as_deref(), inputs.len())?;
         Ok(Self {
             keys: ReadingKeys::new(&args.offer.keys, common, report),
@@ -98,10 +97,11 @@ fn new_context(args: &NewContextArgs) -> Result<Option<EncryptionContext>, Failu
     Ok((args.clear_context || !context.is_empty()).then_some(context))
 }
 
-/// What no output of a reading command may replace.
-fn protected(inputs: &[PathBuf], args: &ReadArgs, common: &Common) -> Protected {
-    let inputs: Vec<_> = inputs.iter().chain(&args.header).cloned().collect();
-    Protected::new(&inputs, key_files(&args.offer.keys, common))
+/// What a reading command reads.
+fn roles(inputs: &[PathBuf], args: &ReadArgs, common: &Common) -> Roles {
+    let mut roles = Roles::new(inputs, args.header.as_deref());
+    add_keys(&mut roles, &args.offer.keys, common);
+    roles
 }
 
 /// The encryption context that the pairs make. One key given twice is a slip of the pen.
@@ -121,6 +121,19 @@ fn context(stored: &[Pair], supplied: &[Pair], place: Option<&S3Object>) -> Resu
     }
     context.validate()?;
     Ok(context)
+}
+
+/// Refuses to begin what is reported on standard output if that is closed or cannot be written.
+pub(crate) fn check_stdout(command: &Command, common: &Common) -> Result<(), Failure> {
+    let is_printed = match command {
+        Command::Inspect(_) | Command::Completions(_) => true,
+        Command::Keys(args) => matches!(args.action, KeysAction::List),
+        _ => false,
+    };
+    if is_printed || common.json {
+        drop(Descriptor::STDOUT.writing()?);
+    }
+    Ok(())
 }
 
 /// The exit code of what concerns no input.

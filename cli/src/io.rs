@@ -3,19 +3,26 @@
 //! ```text
 //! names -> Plan -> Job: Input -> Object (what is read has a header)
 //!                       Place -> Destination (checked) -> Sink (open)
+//! Roles: what is read, and may be neither read for something else nor written
 //! ```
 
+mod descriptor;
 mod input;
 mod object;
 mod output;
 mod plan;
+mod roles;
+mod stream;
 
 use std::path::Path;
 
+pub(crate) use self::descriptor::Descriptor;
 pub(crate) use self::input::Input;
 pub(crate) use self::object::{Body, Object, check_header, read_detached};
-pub(crate) use self::output::{Destination, Place, Protected, Sink};
+pub(crate) use self::output::{Destination, Place, Sink};
 pub(crate) use self::plan::{Job, plan, try_all};
+pub(crate) use self::roles::{Roles, Source};
+pub(crate) use self::stream::Stream;
 
 /// The name that stands for standard input and output.
 const STANDARD: &str = "-";

@@ -34,6 +34,10 @@ fn run() -> u8 {
     signals::watch();
     let Args { common, command } = args::parse();
     let report = Report::new(&common);
+    if let Err(failure) = commands::check_stdout(&command, &common) {
+        report.note(&failure.message);
+        return failure.code as u8;
+    }
     match command {
         Command::Encrypt(args) => commands::encrypt::run(&args, &common, &report),
         Command::Decrypt(args) => commands::decrypt::run(&args, &common, &report),

@@ -1,24 +1,24 @@
 //! From what `--key` says to key providers: for sealing all of them, for reading those that an object needs.
 
 mod kms;
+mod raw;
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealstone::{
-    Error, Header, KeyMatch, KeyProvider, KeyRing, Passphrase, ProviderErrorClass, RawKey, SlotChoice, WrappedKey,
+    Error, Header, KeyMatch, KeyProvider, KeyRing, Passphrase, ProviderErrorClass, SlotChoice, WrappedKey,
 };
 use zeroize::Zeroizing;
 
 use crate::args::Common;
 use crate::exit::{Code, Failure, keys_to_add};
+use crate::io::{Descriptor, Roles, Source, Stream, display};
 use crate::key_spec::{KeySpec, PassphraseFrom, SlotSpec};
 use crate::kms::KmsKey;
 use crate::report::Report;
-use crate::sys;
-use crate::{io as files, prompt};
+use crate::{prompt, sys};
 
 /// The longest passphrase, in bytes: more is a wrong file.
 const MAX_PASSPHRASE_LEN: usize = 4096;
@@ -37,24 +37,25 @@ pub(crate) fn ring_path(common: &Common) -> Result<PathBuf, Failure> {
         .ok_or_else(|| Failure::usage("no home directory is set: say where the key ring is with --keyring FILE"))
 }
 
-/// The files that keys are in: no output may replace them.
-pub(crate) fn key_files(specs: &[KeySpec], common: &Common) -> Vec<PathBuf> {
-    let named = specs.iter().filter_map(|spec| match spec {
-        KeySpec::RawFile(path) | KeySpec::Passphrase(PassphraseFrom::File(path)) => Some(path.clone()),
-        _ => None,
-    });
-    named.chain(ring_path(common).ok()).collect()
-}
-
-/// Refuses to take a passphrase from the stream that data comes from.
-pub(crate) fn check_stdin(inputs: &[PathBuf], specs: &[KeySpec]) -> Result<(), Failure> {
-    let takes_key = specs.contains(&KeySpec::Passphrase(PassphraseFrom::Descriptor(0)));
-    if takes_key && inputs.iter().any(|input| files::is_standard(input)) {
-        return Err(Failure::usage(
-            "standard input cannot give both the data and the passphrase; use another descriptor",
-        ));
+/// Adds what the keys that `specs` name are read from to the roles: the key ring if there are none.
+pub(crate) fn add_keys(roles: &mut Roles, specs: &[KeySpec], common: &Common) {
+    for spec in specs {
+        match spec {
+            KeySpec::RawFile(path) | KeySpec::Passphrase(PassphraseFrom::File(path)) => {
+                roles.add_key(Source::named(path));
+            }
+            KeySpec::Passphrase(PassphraseFrom::Descriptor(number)) => {
+                roles.add_key(Source::Descriptor(Descriptor(*number)));
+            }
+            KeySpec::Local(_) | KeySpec::Passphrase(PassphraseFrom::Terminal) | KeySpec::AwsKms(_) => {}
+        }
     }
-    Ok(())
+    let Ok(ring) = ring_path(common) else { return };
+    if specs.is_empty() || specs.iter().any(|spec| matches!(spec, KeySpec::Local(_))) {
+        roles.add_key(Source::Path(ring));
+    } else {
+        roles.keep(ring);
+    }
 }
 
 /// The keys to seal with, fetched once: a passphrase is asked for once, however many inputs there are.
@@ -106,7 +107,7 @@ impl<'a> SealingKeys<'a> {
     fn provider(&self, spec: &KeySpec) -> Result<Provider, Failure> {
         Ok(match spec {
             KeySpec::Local(name) => Arc::new(self.ring(name)?),
-            KeySpec::RawFile(path) => Arc::new(RawKey::from_file(path)?),
+            KeySpec::RawFile(path) => raw::key(path)?,
             KeySpec::Passphrase(PassphraseFrom::Terminal) => Arc::new(passphrase(prompt::new_passphrase()?)?),
             KeySpec::Passphrase(from) => Arc::new(stored_passphrase(from)?),
             KeySpec::AwsKms(key) => kms::client(key, &self.rewraps_from, self.common)?,
@@ -137,7 +138,7 @@ pub(crate) fn announce_key(report: &Report, ring: &Path, name: &str) {
     report.note(&format!(
         "made the key {name} in the key ring {}: keep a copy of that file; if it is lost, all that was encrypted with \
          it is lost",
-        files::display(ring)
+        display(ring)
     ));
 }
 
@@ -232,7 +233,7 @@ impl<'a> ReadingKeys<'a> {
     fn provider(&self, spec: &KeySpec) -> Result<Option<Provider>, Failure> {
         Ok(Some(match spec {
             KeySpec::Local(name) => Arc::new(KeyRing::open(&ring_path(self.common)?)?.with_sealing_key(name)?),
-            KeySpec::RawFile(path) => Arc::new(RawKey::from_file(path)?),
+            KeySpec::RawFile(path) => raw::key(path)?,
             KeySpec::Passphrase(PassphraseFrom::Terminal) => return Ok(None),
             KeySpec::Passphrase(from) => Arc::new(stored_passphrase(from)?),
             KeySpec::AwsKms(key) => kms::client(key, &[], self.common)?,
@@ -244,7 +245,7 @@ impl<'a> ReadingKeys<'a> {
         let slots: Vec<_> = header.slots().iter().map(WrappedKey::name).collect();
         let mut reasons = Vec::new();
         if let (true, Ok(path)) = (self.specs.is_empty(), ring_path(self.common)) {
-            reasons.push(format!("there is no key ring {}", files::display(&path)));
+            reasons.push(format!("there is no key ring {}", display(&path)));
         }
         Failure::from(Error::NoUsableKey { slots, reasons })
     }
@@ -271,7 +272,7 @@ pub(crate) fn slots_of(spec: &SlotSpec, header: &Header, common: &Common) -> Res
         _ => None,
     };
     let raw = match spec {
-        SlotSpec::Of(KeySpec::RawFile(path)) => Some(RawKey::from_file(path)?),
+        SlotSpec::Of(KeySpec::RawFile(path)) => Some(raw::key(path)?),
         _ => None,
     };
     let is_meant = |slot: &&WrappedKey| match spec {
@@ -307,16 +308,13 @@ pub(crate) fn explain(failure: Failure, header: &Header) -> Failure {
 
 /// A passphrase that no person has to be asked for. One line end behind it is not part of it.
 fn stored_passphrase(from: &PassphraseFrom) -> Result<Passphrase, Failure> {
-    let (place, opened) = match from {
-        PassphraseFrom::File(path) => (files::display(path), File::open(path)),
-        PassphraseFrom::Descriptor(descriptor) => (
-            format!("file descriptor {descriptor}"),
-            sys::open_descriptor(*descriptor),
-        ),
+    let place = match from {
+        PassphraseFrom::File(path) => Source::named(path),
+        PassphraseFrom::Descriptor(number) => Source::Descriptor(Descriptor(*number)),
         PassphraseFrom::Terminal => return passphrase(prompt::new_passphrase()?),
     };
-    let read = opened.and_then(read_passphrase);
-    let mut text = read.map_err(|error| Failure::io(format!("reading the passphrase from {place}"), &error))?;
+    let action = format!("reading the passphrase from {place}");
+    let mut text = read_passphrase(place.open(&action)?).map_err(|error| Failure::io(&action, &error))?;
     let len = text.trim_end_matches(['\r', '\n']).len();
     if text.len() - len <= "\r\n".len() && !text[len..].starts_with("\n\n") {
         text.truncate(len);
@@ -334,10 +332,10 @@ fn passphrase(mut text: Zeroizing<String>) -> Result<Passphrase, Failure> {
     Ok(Passphrase::new(std::mem::take(&mut *text))?)
 }
 
-fn read_passphrase(file: File) -> io::Result<Zeroizing<String>> {
+fn read_passphrase(stream: Stream) -> io::Result<Zeroizing<String>> {
     // The room is there from the start, so that no copy is left where a buffer grew.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE_LEN + 1));
-    file.take(MAX_PASSPHRASE_LEN as u64 + 1).read_to_end(&mut bytes)?;
+    stream.take(MAX_PASSPHRASE_LEN as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_PASSPHRASE_LEN {
         return Err(io::Error::other("longer than 4096 bytes"));
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::{Common, When};
 use crate::exit::Failure;
-use crate::io::{Place, display};
+use crate::io::{Descriptor, Place, display};
 use crate::text::{self, one_line};
 
 /// How much is told, and in which form.
@@ -256,6 +256,8 @@ impl Report {
     /// Writes text to standard output.
     #[expect(clippy::unused_self, reason = "whoever may speak was given the report")]
     pub(crate) fn print(&self, text: &[u8]) -> Result<(), Failure> {
+        // Checked, since std takes a descriptor that cannot be written for one that nobody reads.
+        drop(Descriptor::STDOUT.writing()?);
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(text).and_then(|()| stdout.flush());
         written.map_err(|error| Failure::io("writing to standard output", &error))

@@ -1,91 +1,33 @@
 //! Where operating systems differ.
 
-use std::fs::{File, Metadata};
-use std::io;
-use std::path::{Path, PathBuf};
+mod descriptors;
+mod identity;
 
-/// Which file it is, whatever its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum FileId {
-    /// Device and inode.
-    #[cfg(unix)]
-    Inode(u64, u64),
-    /// The name without links, where nothing better is to be had.
-    #[cfg(not(unix))]
-    Path(PathBuf),
-}
+use std::fs::File;
+use std::path::PathBuf;
 
-/// Which file this is; `None` for one whose content is not stored, such as a terminal: it may be read and written.
-#[cfg(unix)]
-fn id_of(metadata: &Metadata) -> Option<FileId> {
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    let kind = metadata.file_type();
-    (kind.is_file() || kind.is_block_device()).then(|| FileId::Inode(metadata.dev(), metadata.ino()))
-}
+pub(crate) use self::descriptors::{Access, access_of, duplicate};
+pub(crate) use self::identity::{FileId, Kind};
 
-/// Which file the path leads to.
-pub(crate) fn file_id(path: &Path) -> Option<FileId> {
-    #[cfg(unix)]
-    return id_of(&std::fs::metadata(path).ok()?);
-    #[cfg(not(unix))]
-    return std::fs::canonicalize(path).ok().map(FileId::Path);
-}
-
-/// Which file standard input is.
-pub(crate) fn stdin_id() -> Option<FileId> {
-    #[cfg(unix)]
-    return id_of(&stdin_metadata()?);
-    #[cfg(not(unix))]
-    None
-}
-
-/// Which file standard output is.
-pub(crate) fn stdout_id() -> Option<FileId> {
-    #[cfg(unix)]
-    return id_of(&stdout().ok()?.metadata().ok()?);
-    #[cfg(not(unix))]
-    None
-}
-
-/// The length of standard input, if it is a file.
-pub(crate) fn stdin_len() -> Option<u64> {
-    #[cfg(unix)]
-    return stdin_metadata()
-        .filter(Metadata::is_file)
-        .map(|metadata| metadata.len());
-    #[cfg(not(unix))]
-    None
-}
-
-#[cfg(unix)]
-fn stdin_metadata() -> Option<Metadata> {
-    use std::os::fd::AsFd;
-    let stdin = io::stdin().as_fd().try_clone_to_owned().ok()?;
-    File::from(stdin).metadata().ok()
-}
-
-/// Standard output without the line buffer that std puts before it, which makes no sense for data.
-pub(crate) fn stdout() -> io::Result<File> {
+/// Waits until `file` can be read or written, for as long as that takes.
+pub(crate) fn wait_for(file: &File, access: Access) -> std::io::Result<()> {
     #[cfg(unix)]
     {
-        use std::os::fd::AsFd;
-        io::stdout().as_fd().try_clone_to_owned().map(File::from)
+        use rustix::event::{PollFd, PollFlags, poll};
+        let events = match access {
+            Access::Read => PollFlags::IN,
+            Access::Write => PollFlags::OUT,
+        };
+        match poll(&mut [PollFd::new(file, events)], None) {
+            // Whoever waits asks again.
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
-    #[cfg(windows)]
-    {
-        use std::os::windows::io::AsHandle;
-        io::stdout().as_handle().try_clone_to_owned().map(File::from)
-    }
-}
-
-/// Opens what a descriptor of this process stands for.
-pub(crate) fn open_descriptor(descriptor: u32) -> io::Result<File> {
-    #[cfg(unix)]
-    return File::open(format!("/dev/fd/{descriptor}"));
     #[cfg(not(unix))]
     {
-        let _ = descriptor;
-        Err(io::ErrorKind::Unsupported.into())
+        let _ = (file, access);
+        Ok(())
     }
 }
 
@@ -98,23 +40,14 @@ const WIDE_PIPE: usize = 1024 * 1024;
 /// is, as it does on other systems.
 pub(crate) fn widen_pipe(stream: &File) {
     #[cfg(target_os = "linux")]
-    widen(stream);
+    {
+        use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
+        if fcntl_getpipe_size(stream).is_ok_and(|size| size < WIDE_PIPE) {
+            let _ = fcntl_setpipe_size(stream, WIDE_PIPE);
+        }
+    }
     #[cfg(not(target_os = "linux"))]
     let _ = stream;
-}
-
-/// The same of standard input.
-pub(crate) fn widen_stdin() {
-    #[cfg(target_os = "linux")]
-    widen(&io::stdin());
-}
-
-#[cfg(target_os = "linux")]
-fn widen(stream: &impl std::os::fd::AsFd) {
-    use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
-    if fcntl_getpipe_size(stream).is_ok_and(|size| size < WIDE_PIPE) {
-        let _ = fcntl_setpipe_size(stream, WIDE_PIPE);
-    }
 }
 
 /// The user's directory for settings.

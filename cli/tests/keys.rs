@@ -197,8 +197,8 @@ fn a_passphrase_comes_from_a_file_or_a_descriptor() {
         place.run_with(&both, b"correct horse").failed(2, &["standard input"]);
         place.fails(
             &["encrypt", "-f", "in", "--key", "passphrase:fd:99"],
-            4,
-            &["file descriptor 99"],
+            2,
+            &["descriptor 99 is closed"],
         );
     }
 }

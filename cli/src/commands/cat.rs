@@ -35,15 +35,17 @@ pub(crate) fn run(args: &CatArgs, common: &Common, report: &Report) -> u8 {
 }
 
 fn cat(args: &CatArgs, common: &Common, report: &Report, place: &Place) -> Result<(), Failure> {
-    let mut reading = Reading::new(std::slice::from_ref(&args.input), &args.read, common, report)?;
-    let protected = super::protected(std::slice::from_ref(&args.input), &args.read, common);
+    let inputs = std::slice::from_ref(&args.input);
+    let roles = super::roles(inputs, &args.read, common);
+    roles.check()?;
+    let mut reading = Reading::new(inputs, &args.read, common, report)?;
+    let destination = Destination::check(place, args.output.force, false, &roles)?;
     let input = Input::open(&args.input)?;
-    let destination = Destination::check(place, args.output.force, false, &protected)?;
     let name = io::display(&args.input);
     let object = reading.object(input)?;
     let (decryptor, threads) = reading.decryptor(&object, &name)?;
     let range = args.range.unwrap_or(ByteRange::From(0, None));
-    let sink = destination.open(&protected)?;
+    let sink = destination.open(&roles)?;
 
     let start = Instant::now();
     let written = sink.written();

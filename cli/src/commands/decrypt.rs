@@ -9,7 +9,7 @@ use sealstone::{Decryptor, Error, Progress};
 use super::Reading;
 use crate::args::{Common, DecryptArgs};
 use crate::exit::Failure;
-use crate::io::{self, Body, Destination, Input, Job, Protected, Sink};
+use crate::io::{self, Body, Destination, Input, Job, Roles, Sink};
 use crate::progress::Bar;
 use crate::providers::explain;
 use crate::report::{Outcome, Report};
@@ -53,29 +53,31 @@ struct Opening<'a> {
     args: &'a DecryptArgs,
     report: &'a Report,
     reading: Reading<'a>,
-    protected: Protected,
+    roles: Roles,
 }
 
 impl<'a> Opening<'a> {
     fn new(args: &'a DecryptArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
+        let roles = super::roles(&args.inputs, &args.read, common);
+        roles.check()?;
         Ok(Self {
             args,
             report,
             reading: Reading::new(&args.inputs, &args.read, common, report)?,
-            protected: super::protected(&args.inputs, &args.read, common),
+            roles,
         })
     }
 
     fn open(&mut self, job: Job) -> Result<(), Failure> {
         let place = job.place?;
+        let destination = Destination::check(&place, self.args.output.force, false, &self.roles)?;
         let input = Input::open(&job.input)?;
-        let destination = Destination::check(&place, self.args.output.force, false, &self.protected)?;
         let name = io::display(&job.input);
         let object = self.reading.object(input)?;
         let progress = Progress::new();
         let (decryptor, threads) = self.reading.decryptor(&object, &name)?;
         let decryptor = decryptor.with_progress(progress.clone());
-        let sink = destination.open(&self.protected)?;
+        let sink = destination.open(&self.roles)?;
 
         let start = Instant::now();
         let bar = Bar::show(self.report.progress, &name, object.claimed_len(), move || {

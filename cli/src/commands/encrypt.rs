@@ -8,9 +8,9 @@ use sealstone::{EncryptionContext, Encryptor, Progress};
 
 use crate::args::{Common, EncryptArgs};
 use crate::exit::{Code, Failure};
-use crate::io::{self, Destination, Input, Job, Place, Protected, Sink, check_header};
+use crate::io::{self, Descriptor, Destination, Input, Job, Place, Roles, Sink, check_header};
 use crate::progress::Bar;
-use crate::providers::{SealingKeys, check_stdin, key_files};
+use crate::providers::{SealingKeys, add_keys};
 use crate::report::{Outcome, Report};
 use crate::workers::Workers;
 
@@ -20,7 +20,8 @@ const COMMAND: &str = "encrypt";
 pub(crate) fn run(args: &EncryptArgs, common: &Common, report: &Report) -> u8 {
     match Sealing::new(args, common, report).and_then(|sealing| Ok((sealing, jobs(args)?))) {
         Ok((mut sealing, jobs)) => {
-            let on_stdout = jobs.iter().any(|job| job.place.as_ref().is_ok_and(Place::is_stdout));
+            let is_on_stdout = |job: &Job| job.place.as_ref().is_ok_and(|place| sealing.is_on_stdout(place));
+            let on_stdout = jobs.iter().any(is_on_stdout);
             io::try_all(
                 report,
                 COMMAND,
@@ -52,39 +53,41 @@ struct Sealing<'a> {
     keys: SealingKeys<'a>,
     context: EncryptionContext,
     workers: Workers,
-    protected: Protected,
+    roles: Roles,
 }
 
 impl<'a> Sealing<'a> {
     fn new(args: &'a EncryptArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
-        check_stdin(&args.inputs, &args.keys)?;
         check_header(args.header.as_deref(), args.inputs.len())?;
+        let mut roles = Roles::new(&args.inputs, None);
+        add_keys(&mut roles, &args.keys, common);
+        roles.check_for_sealing()?;
         Ok(Self {
             args,
             report,
             keys: SealingKeys::new(&args.keys, common, report),
             context: super::context(&args.context, &args.context_supplied, args.s3_object.as_ref())?,
             workers: Workers::new(args.threads),
-            protected: Protected::new(&args.inputs, key_files(&args.keys, common)),
+            roles,
         })
     }
 
     fn seal(&mut self, job: Job) -> Result<(), Failure> {
         let place = job.place?;
-        let input = Input::open(&job.input)?;
-        let destination = Destination::check(&place, self.args.output.force, true, &self.protected)?;
-        let sidecar = self.args.header.as_deref().map(|path| self.sidecar(path, &place));
+        let destination = Destination::check(&place, self.args.output.force, true, &self.roles)?;
+        let sidecar = self.args.header.as_deref().map(|path| self.sidecar(path, &destination));
         let sidecar = sidecar.transpose()?;
+        let input = Input::open(&job.input)?;
         let progress = Progress::new();
         let (encryptor, threads) = self.encryptor(input.len(), progress.clone())?;
-        let sink = destination.open(&self.protected)?;
+        let sink = destination.open(&self.roles)?;
 
         let name = io::display(&job.input);
         let start = Instant::now();
         let bar = Bar::show(self.report.progress, &name, input.len(), move || progress.bytes());
         let sealed = match sidecar {
             None => seal_into(&encryptor, input, sink),
-            Some(sidecar) => seal_apart(&encryptor, input, sink, sidecar, &self.protected),
+            Some(sidecar) => seal_apart(&encryptor, input, sink, sidecar, &self.roles),
         };
         drop(bar);
         self.report.outcome(&Outcome {
@@ -92,28 +95,34 @@ impl<'a> Sealing<'a> {
             done: "encrypted",
             input: &job.input,
             output: Some(&place),
-            on_stdout: place.is_stdout(),
+            on_stdout: self.is_on_stdout(&place),
             bytes: sealed?,
             elapsed: start.elapsed(),
             threads,
         })
     }
 
+    /// Whether the object at `place`, or its header, goes to standard output.
+    fn is_on_stdout(&self, place: &Place) -> bool {
+        let header = self.args.header.as_deref().map(Place::named);
+        place.is_stdout() || header.as_ref().is_some_and(Place::is_stdout)
+    }
+
     /// Where the header goes, if it is stored apart. It replaces nothing, `-f` or not: an older payload may need the
     /// header that is there, and two files cannot be replaced at one moment.
-    fn sidecar(&self, path: &Path, payload: &Place) -> Result<Destination, Failure> {
-        let place = Place::Path(path.to_owned());
-        if place == *payload {
-            return Err(Failure::usage("header and payload cannot go to one file"));
-        }
-        if path.exists() {
+    fn sidecar(&self, path: &Path, payload: &Destination) -> Result<Destination, Failure> {
+        if path.exists() && Descriptor::named(path).is_none() {
             let message = format!(
                 "the header {} exists already, and no option replaces it",
                 io::display(path)
             );
             return Err(Failure::new(Code::OutputExists, message));
         }
-        Destination::check(&place, false, true, &self.protected)
+        let sidecar = Destination::check(&Place::named(path), false, true, &self.roles)?;
+        if sidecar.is_same(payload) {
+            return Err(Failure::usage("header and payload cannot go to one file"));
+        }
+        Ok(sidecar)
     }
 
     fn encryptor(&mut self, len: Option<u64>, progress: Progress) -> Result<(Encryptor, usize), Failure> {
@@ -142,7 +151,7 @@ fn seal_apart(
     input: Input,
     mut sink: Sink,
     sidecar: Destination,
-    protected: &Protected,
+    roles: &Roles,
 ) -> Result<u64, Failure> {
     let object = encryptor.begin()?;
     let header = object.header().to_detached()?;
@@ -150,7 +159,7 @@ fn seal_apart(
         (Some(source), Some(target)) => object.seal_payload_at(source, target)?,
         _ => object.encrypt_payload_stream(input.into_reader(), &mut sink)?,
     };
-    let mut beside = sidecar.open(protected)?;
+    let mut beside = sidecar.open(roles)?;
     let written = beside.write_all(&header);
     written.map_err(|error| Failure::io("writing the header", &error))?;
     sink.commit_behind(beside)?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::args::InspectArgs;
 use crate::exit::Failure;
-use crate::io::{self, Input, Object, check_header, read_detached};
+use crate::io::{self, Input, Object, Roles, check_header, read_detached};
 use crate::report::{InputName, Report, describe};
 use crate::text::one_line;
 
@@ -16,7 +16,9 @@ const COMMAND: &str = "inspect";
 
 /// Shows the headers of the inputs; gives the exit code.
 pub(crate) fn run(args: &InspectArgs, report: &Report) -> u8 {
-    if let Err(failure) = check_header(args.header.as_deref(), args.inputs.len()) {
+    let checked = check_header(args.header.as_deref(), args.inputs.len());
+    let roles = Roles::new(&args.inputs, args.header.as_deref());
+    if let Err(failure) = checked.and_then(|()| roles.check()) {
         return super::finish(report, COMMAND, Err(failure));
     }
     // A header can be shown without its payload.

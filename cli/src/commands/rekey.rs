@@ -8,9 +8,9 @@ use sealstone::{Encryptor, Opened, Progress};
 use super::Reading;
 use crate::args::{Common, RekeyArgs};
 use crate::exit::Failure;
-use crate::io::{self, Body, Destination, Input, Object, Place, Protected};
+use crate::io::{self, Body, Destination, Input, Object, Place};
 use crate::progress::Bar;
-use crate::providers::{SealingKeys, check_stdin, explain, key_files};
+use crate::providers::{SealingKeys, add_keys, explain};
 use crate::report::{Outcome, Report};
 
 const COMMAND: &str = "rekey";
@@ -25,13 +25,12 @@ pub(crate) fn run(args: &RekeyArgs, common: &Common, report: &Report) -> u8 {
 
 fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> Result<(), Failure> {
     let inputs = std::slice::from_ref(&args.input);
-    check_stdin(inputs, &args.to)?;
+    let mut roles = super::roles(inputs, &args.read, common);
+    add_keys(&mut roles, &args.to, common);
+    roles.check()?;
     let mut reading = Reading::new(inputs, &args.read, common, report)?;
-    let files = [&args.read.offer.keys, &args.to].map(|specs| key_files(specs, common));
-    let read: Vec<_> = inputs.iter().chain(&args.read.header).cloned().collect();
-    let protected = Protected::new(&read, files.concat());
+    let destination = Destination::check(place, args.force, true, &roles)?;
     let input = Input::open(&args.input)?;
-    let destination = Destination::check(place, args.force, true, &protected)?;
     let name = io::display(&args.input);
     let object = reading.object(input)?;
     let progress = Progress::new();
@@ -39,7 +38,7 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     let decryptor = decryptor.with_progress(progress.clone());
     let mut keys = SealingKeys::new(&args.to, common, report);
     let encryptor = encryptor(args, &reading, &object, &mut keys)?;
-    let mut sink = destination.open(&protected)?;
+    let mut sink = destination.open(&roles)?;
 
     let start = Instant::now();
     let bar = Bar::show(report.progress, &name, object.claimed_len(), move || progress.bytes());

@@ -7,9 +7,9 @@ use sealstone::{AttachedHeader, Decryptor, EncryptionContext, ExpectedContext, R
 
 use crate::args::{Common, RewrapArgs};
 use crate::exit::{Code, Failure};
-use crate::io::{self, Input, is_standard};
+use crate::io::{self, Input, Roles, is_standard};
 use crate::key_spec::SlotSpec;
-use crate::providers::{Provider, ReadingKeys, SealingKeys, slots_of};
+use crate::providers::{Provider, ReadingKeys, SealingKeys, add_keys, slots_of};
 use crate::report::{HeaderOutcome, InputName, Report, named_faults};
 
 const COMMAND: &str = "rewrap";
@@ -48,6 +48,7 @@ impl<'a> Rewrapping<'a> {
         if args.inputs.iter().any(|input| is_standard(input)) {
             return Err(Failure::usage("standard input cannot be changed in place; name files"));
         }
+        roles(args, common).check()?;
         let made = |specs: &[_]| -> Result<Vec<Provider>, Failure> {
             // No specs would mean the default key.
             if specs.is_empty() {
@@ -145,6 +146,19 @@ impl<'a> Rewrapping<'a> {
             Err(failure) => Err(failure),
         }
     }
+}
+
+/// What is read. The objects are read and written, each by itself.
+fn roles(args: &RewrapArgs, common: &Common) -> Roles {
+    let mut roles = Roles::new(&args.inputs, None);
+    let removed = args.remove.iter().filter_map(|spec| match spec {
+        SlotSpec::Of(spec) => Some(spec),
+        SlotSpec::Named(_) => None,
+    });
+    let named = args.offer.keys.iter().chain(&args.to).chain(&args.add).chain(removed);
+    let named: Vec<_> = named.cloned().collect();
+    add_keys(&mut roles, &named, common);
+    roles
 }
 
 fn outcome(input: &Path, rewrapped: &Rewrapped) -> HeaderOutcome {

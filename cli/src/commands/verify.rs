@@ -18,7 +18,8 @@ const COMMAND: &str = "verify";
 
 /// Verifies the inputs; gives the exit code.
 pub(crate) fn run(args: &VerifyArgs, common: &Common, report: &Report) -> u8 {
-    match Reading::new(&args.inputs, &args.read, common, report) {
+    let checked = super::roles(&args.inputs, &args.read, common).check();
+    match checked.and_then(|()| Reading::new(&args.inputs, &args.read, common, report)) {
         Ok(mut reading) => io::try_all(report, COMMAND, false, args.inputs.clone(), PathBuf::as_path, |input| {
             verify(&mut reading, &input, report)
         }),

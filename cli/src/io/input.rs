@@ -1,12 +1,11 @@
 //! An input: a file or standard input.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use super::{display, is_standard};
+use super::{Source as Origin, Stream, display, is_standard};
 use crate::exit::Failure;
-use crate::sys;
 
 /// An open input.
 #[derive(Debug)]
@@ -18,40 +17,42 @@ pub(crate) struct Input {
 
 #[derive(Debug)]
 enum Source {
-    Stdin,
     /// A file whose length says how much there is to read.
     File(File),
     /// A pipe, a device, or one of the files that the kernel makes up.
-    Stream(File),
+    Stream(Stream),
 }
 
 impl Input {
     /// Opens the input named `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        if is_standard(path) {
-            sys::widen_stdin();
-            return Ok(Self {
-                source: Source::Stdin,
-                len: sys::stdin_len(),
-            });
-        }
         let failed = |error: io::Error| Failure::io("opening the input", &error);
-        // Before it is opened: on some systems a directory cannot be.
-        if fs::metadata(path).map_err(failed)?.is_dir() {
-            return Err(is_directory(path));
-        }
-        let file = File::open(path).map_err(failed)?;
+        let file = match Origin::of_input(path) {
+            Origin::Descriptor(descriptor) => descriptor.reading()?,
+            Origin::Path(path) => {
+                // Before it is opened: on some systems a directory cannot be.
+                if fs::metadata(&path).map_err(failed)?.is_dir() {
+                    return Err(is_directory(&path));
+                }
+                File::open(path).map_err(failed)?
+            }
+        };
         let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_file() && metadata.len() > 0 {
+        if metadata.is_dir() {
+            return Err(Failure::usage("it is a directory"));
+        }
+        // A descriptor may stand anywhere in its file, and what is before that is not meant.
+        let position = (&file).stream_position().unwrap_or(0);
+        // Standard input is read to its end, however long it became meanwhile, and others may read on from there.
+        if metadata.is_file() && metadata.len() > 0 && position == 0 && !is_standard(path) {
             return Ok(Self {
                 source: Source::File(file),
                 len: Some(metadata.len()),
             });
         }
-        sys::widen_pipe(&file);
         Ok(Self {
-            source: Source::Stream(file),
-            len: metadata.is_file().then_some(0),
+            source: Source::Stream(Stream::new(file)),
+            len: metadata.is_file().then(|| metadata.len().saturating_sub(position)),
         })
     }
 
@@ -64,7 +65,7 @@ impl Input {
     pub(crate) fn file(&self) -> Option<&File> {
         match &self.source {
             Source::File(file) => Some(file),
-            _ => None,
+            Source::Stream(_) => None,
         }
     }
 
@@ -72,8 +73,7 @@ impl Input {
     pub(crate) fn into_parts(self) -> Result<File, Box<dyn Read>> {
         match self.source {
             Source::File(file) => Ok(file),
-            Source::Stream(file) => Err(Box::new(file)),
-            Source::Stdin => Err(Box::new(io::stdin().lock())),
+            Source::Stream(stream) => Err(Box::new(stream)),
         }
     }
 

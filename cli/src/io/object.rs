@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sealstone::{ATTACHED_LEN, AttachedHeader, Decryptor, Header, MAX_DETACHED_LEN};
 
-use super::{Input, display, is_standard};
+use super::{Input, Source, display, is_standard};
 use crate::exit::{Code, Failure};
 
 /// An object whose header was read. No key was needed for it, and nothing in it is proved.
@@ -75,11 +75,12 @@ pub(crate) fn check_header(header: Option<&Path>, input_count: usize) -> Result<
 
 /// Reads a header that is stored apart.
 pub(crate) fn read_detached(path: &Path) -> Result<AttachedHeader, Failure> {
-    let failed = |error| Failure::io(format_args!("reading the header {}", display(path)), &error);
+    let action = format!("reading the header {}", display(path));
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
+    let stream = Source::named(path).open(&action)?;
     let most = MAX_DETACHED_LEN as u64 + 1;
-    file.take(most).read_to_end(&mut bytes).map_err(failed)?;
+    let taken = stream.take(most).read_to_end(&mut bytes);
+    taken.map_err(|error| Failure::io(action, &error))?;
     if bytes.len() > MAX_DETACHED_LEN {
         let message = format!("{} is no detached header: it is too long", display(path));
         return Err(Failure::new(Code::NotSealstone, message));

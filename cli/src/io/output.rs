@@ -8,13 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sealstone::{AtomicFile, Existing, NamedFile};
 
-use super::{display, is_standard};
+use super::descriptor::{MAX_LINKS, is_of_any_process};
+use super::{Descriptor, Roles, Stream, display, is_standard};
 use crate::exit::{Code, Failure};
 use crate::signals::{self, Registered};
 use crate::sys::{self, FileId};
-
-/// How many symbolic links lead to a file at most, as in Linux.
-const MAX_LINKS: usize = 40;
 
 /// Where the result is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +29,7 @@ pub(crate) enum Place {
 impl Place {
     /// The place that `-o` names.
     pub(crate) fn named(path: &Path) -> Self {
-        if is_standard(path) {
+        if is_standard(path) || Descriptor::named(path) == Some(Descriptor::STDOUT) {
             return Self::Stdout { by_name: true };
         }
         Self::Path(path.to_owned())
@@ -59,49 +57,6 @@ impl Place {
     }
 }
 
-/// Files that no output may replace: the inputs, and what keys are in.
-#[derive(Debug)]
-pub(crate) struct Protected {
-    inputs: Vec<PathBuf>,
-    keys: Vec<PathBuf>,
-}
-
-impl Protected {
-    /// Protects these files.
-    pub(crate) fn new(inputs: &[PathBuf], keys: Vec<PathBuf>) -> Self {
-        Self {
-            inputs: inputs.to_vec(),
-            keys,
-        }
-    }
-
-    /// Refuses the file `output` if it is one of them, by whatever name.
-    fn check(&self, output: Option<&FileId>) -> Result<(), Failure> {
-        let Some(output) = output else { return Ok(()) };
-        for input in &self.inputs {
-            let id = if is_standard(input) {
-                sys::stdin_id()
-            } else {
-                sys::file_id(input)
-            };
-            if id.as_ref() == Some(output) {
-                let message = format!("the output is the input {}; name another with -o", display(input));
-                return Err(Failure::usage(message));
-            }
-        }
-        for key in &self.keys {
-            if sys::file_id(key).as_ref() == Some(output) {
-                let message = format!(
-                    "the output is {}, which holds a key; name another with -o",
-                    display(key)
-                );
-                return Err(Failure::usage(message));
-            }
-        }
-        Ok(())
-    }
-}
-
 /// A place that was looked at and may be written.
 #[derive(Debug)]
 pub(crate) struct Destination {
@@ -111,7 +66,8 @@ pub(crate) struct Destination {
 
 #[derive(Debug)]
 enum Kind {
-    Stdout,
+    /// A descriptor: written where it stands, whatever it stands for.
+    Open(File),
     /// A device or a pipe: written as it is.
     Stream(PathBuf),
     /// A file, or none yet; links resolved.
@@ -120,28 +76,24 @@ enum Kind {
 
 impl Destination {
     /// Looks at `place` without changing anything. `ciphertext` is refused to a terminal.
-    pub(crate) fn check(place: &Place, force: bool, ciphertext: bool, protected: &Protected) -> Result<Self, Failure> {
+    pub(crate) fn check(place: &Place, force: bool, ciphertext: bool, roles: &Roles) -> Result<Self, Failure> {
         let kind = match place {
             Place::Stdout { by_name } => {
-                protected.check(sys::stdout_id().as_ref())?;
-                if ciphertext && !by_name && io::stdout().is_terminal() {
+                let stdout = open_descriptor(Descriptor::STDOUT, roles)?;
+                if ciphertext && !by_name && stdout.is_terminal() {
                     return Err(to_terminal());
                 }
-                Kind::Stdout
+                Kind::Open(stdout)
             }
-            Place::Path(path) => check_path(path, force, protected)?,
+            Place::Path(path) => check_path(path, force, roles)?,
         };
         Ok(Self { kind, ciphertext })
     }
 
-    /// Opens it. What is `protected` is looked at again: a key ring may just have been made.
-    pub(crate) fn open(self, protected: &Protected) -> Result<Sink, Failure> {
+    /// Opens it. The `roles` are looked at again: a key ring may just have been made.
+    pub(crate) fn open(self, roles: &Roles) -> Result<Sink, Failure> {
         let (target, registered) = match self.kind {
-            Kind::Stdout => {
-                let stdout = sys::stdout().map_err(|error| Failure::io("opening standard output", &error))?;
-                sys::widen_pipe(&stdout);
-                (Target::Stream(stdout), None)
-            }
+            Kind::Open(file) => (Target::Stream(Stream::new(file)), None),
             Kind::Stream(path) => {
                 let opened = File::options().write(true).open(path);
                 let file = opened.map_err(|error| Failure::io("opening the output", &error))?;
@@ -154,11 +106,10 @@ impl Destination {
                 if self.ciphertext && file.is_terminal() {
                     return Err(to_terminal());
                 }
-                sys::widen_pipe(&file);
-                (Target::Stream(file), None)
+                (Target::Stream(Stream::new(file)), None)
             }
             Kind::File(path, existing) => {
-                protected.check(sys::file_id(&path).as_ref())?;
+                roles.check_output(FileId::of_path(&path).as_ref())?;
                 let file = AtomicFile::create(&path, existing)?;
                 let registered = file
                     .temporary_path()
@@ -173,24 +124,62 @@ impl Destination {
             written: Arc::default(),
         })
     }
+
+    /// Whether what is written to both ends in one file.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::File(path, _), Kind::File(other, _)) => {
+                let parts = |path: &Path| Some((fs::canonicalize(parent(path)).ok()?, path.file_name()?.to_owned()));
+                path == other || parts(path).is_some_and(|parts_of| Some(parts_of) == parts(other))
+            }
+            _ => {
+                let id = self.id().filter(|id| id.kind != sys::Kind::Null);
+                id.is_some() && id == other.id()
+            }
+        }
+    }
+
+    fn id(&self) -> Option<FileId> {
+        match &self.kind {
+            Kind::Open(file) => FileId::of_file(file),
+            Kind::Stream(path) | Kind::File(path, _) => FileId::of_path(path),
+        }
+    }
 }
 
-fn check_path(path: &Path, force: bool, protected: &Protected) -> Result<Kind, Failure> {
+/// The open file of `descriptor`, to be written.
+fn open_descriptor(descriptor: Descriptor, roles: &Roles) -> Result<File, Failure> {
+    let file = descriptor.writing()?;
+    roles.check_output(FileId::of_file(&file).as_ref())?;
+    Ok(file)
+}
+
+fn check_path(path: &Path, force: bool, roles: &Roles) -> Result<Kind, Failure> {
     let failed = |error: io::Error| Failure::io(format_args!("looking at the output {}", display(path)), &error);
-    // Asked before links are followed: those of /dev/fd and /proc lead to what has no path.
+    if let Some(descriptor) = Descriptor::named(path) {
+        return open_descriptor(descriptor, roles).map(Kind::Open);
+    }
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        roles.check_output(FileId::of_path(path).as_ref())?;
         return Ok(Kind::Stream(path.to_owned()));
     }
     if names_a_directory(path) && !path.is_dir() {
         return Err(Failure::usage(format!("there is no directory {}", display(path))));
     }
-    let path = follow_links(path).map_err(failed)?;
+    let path = follow_links(path)?;
+    if is_among_devices(&path) {
+        let message = format!(
+            "{} would be a file among the devices: name the output with -o, in another directory",
+            display(&path)
+        );
+        return Err(Failure::usage(message));
+    }
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kind::File(path, Existing::Keep)),
         Err(error) => return Err(failed(error)),
     };
-    protected.check(sys::file_id(&path).as_ref())?;
+    roles.check_output(FileId::of_path(&path).as_ref())?;
     if metadata.is_dir() {
         return Err(Failure::usage(format!("the output {} is a directory", display(&path))));
     }
@@ -201,6 +190,21 @@ fn check_path(path: &Path, force: bool, protected: &Protected) -> Result<Kind, F
     Ok(Kind::File(path, Existing::Replace))
 }
 
+/// Whether `path` is where the kernel shows devices and itself. A file there takes memory, is gone when the machine is
+/// started again, and was meant to be a device. Files in /dev/shm are meant.
+fn is_among_devices(path: &Path) -> bool {
+    let directory = fs::canonicalize(parent(path)).unwrap_or_default();
+    let is_in = |place: &str| directory.starts_with(place);
+    cfg!(unix) && ["/dev", "/proc", "/sys"].into_iter().any(is_in) && !is_in("/dev/shm")
+}
+
+/// The directory that `path` is in.
+fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."))
+}
+
 /// Whether the path can be that of a directory only, as it ends in a separator.
 fn names_a_directory(path: &Path) -> bool {
     let last = path.as_os_str().as_encoded_bytes().last();
@@ -208,16 +212,22 @@ fn names_a_directory(path: &Path) -> bool {
 }
 
 /// The file that links lead to, whether it is there or not: the links stay.
-fn follow_links(path: &Path) -> io::Result<PathBuf> {
+fn follow_links(path: &Path) -> Result<PathBuf, Failure> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
-        match fs::read_link(&path) {
-            // A relative target counts from the link's directory; `join` keeps an absolute one as it is.
-            Ok(target) => path = path.parent().unwrap_or_else(|| Path::new("")).join(target),
-            Err(_) => return Ok(path),
+        let Ok(target) = fs::read_link(&path) else {
+            return Ok(path);
+        };
+        // What such a link shows is no path that may be replaced, and may be none at all.
+        if is_of_any_process(parent(&path)) {
+            let message = format!("{} is open in another process; name the file itself", display(&path));
+            return Err(Failure::usage(message));
         }
+        // A relative target counts from the link's directory; `join` keeps an absolute one as it is.
+        path = path.parent().unwrap_or_else(|| Path::new("")).join(target);
     }
-    Err(io::Error::other("too many symbolic links"))
+    let error = io::Error::other("too many symbolic links");
+    Err(Failure::io("looking at the output", &error))
 }
 
 fn to_terminal() -> Failure {
@@ -235,7 +245,7 @@ pub(crate) struct Sink {
 
 #[derive(Debug)]
 enum Target {
-    Stream(File),
+    Stream(Stream),
     Atomic(AtomicFile),
 }
 
@@ -309,11 +319,10 @@ impl Sink {
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut file = match &self.target {
-            Target::Stream(file) => file,
-            Target::Atomic(file) => file.file(),
+        let count = match &mut self.target {
+            Target::Stream(stream) => stream.write(bytes)?,
+            Target::Atomic(file) => file.file().write(bytes)?,
         };
-        let count = file.write(bytes)?;
         self.written.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
     }

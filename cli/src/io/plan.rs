@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{Place, display, is_standard};
+use super::{Descriptor, Place, display, is_standard};
 use crate::exit::{Code, Failure};
 use crate::report::Report;
 
@@ -82,6 +82,14 @@ pub(crate) fn try_all<T>(
     path: impl Fn(&T) -> &Path,
     mut work: impl FnMut(T) -> Result<(), Failure>,
 ) -> u8 {
+    // Where the results go, if data has standard output.
+    if on_stdout
+        && report.is_json()
+        && let Err(failure) = Descriptor::STDERR.writing()
+    {
+        report.failure(command, None, on_stdout, &failure);
+        return failure.code as u8;
+    }
     let mut code = 0;
     let mut items = items.into_iter();
     while let Some(item) = items.next() {
