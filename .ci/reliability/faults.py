@@ -127,11 +127,12 @@ def injected(place, scenario, call, what, number, counts):
         require(code == 0, f"nothing was injected, and it failed: {told}")
         return False
     counts["hits"] += 1
-    aborted = call in MAY_ABORT and (code < 0 or code == 101)
+    aborted = call in MAY_ABORT and (code < 0 or "internal error" in told)
     counts["survived" if code == 0 else "aborted" if aborted else "refused"] += 1
     unstarted = code == 127 and "error while loading shared libraries" in told
     require(unstarted or "EINTR" not in what or code == 0, f"an interrupted call is made again: {told}")
-    require(aborted or "panicked" not in told and code != 101, f"it panicked: {told}")
+    panicked = "internal error" in told or "panicked" in told or code == 101
+    require(aborted or not panicked, f"it panicked: {told}")
     require(killed or aborted or 0 <= code < 128, f"exit {code}: {told}")
     require(killed or aborted or code == 0 or told.strip(), "an error says something")
     made = scenario.check(place, code == 0, killed)

@@ -73,6 +73,10 @@ pub(crate) struct Common {
     /// The key ring file [default: $SEALSTONE_KEYRING, or one in the user's configuration directory]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) keyring: Option<PathBuf>,
+    /// Take passphrases from the first line that this program writes, in the place of the terminal; it is split into words
+    /// as in a shell, and run without one [default: $SEALSTONE_PASSPHRASE_COMMAND]
+    #[arg(long, global = true, value_name = "COMMAND")]
+    pub(crate) passphrase_command: Option<String>,
     /// Where AWS KMS answers [default: as for all AWS tools: $AWS_ENDPOINT_URL_KMS, profiles, the region's own]
     #[cfg(feature = "aws-kms")]
     #[arg(long, global = true, value_name = "URL")]

@@ -52,8 +52,8 @@ impl<'a> Reading<'a> {
     fn decryptor(&mut self, object: &Object, name: &str) -> Result<(Decryptor, usize), Failure> {
         let header = object.header.header();
         // Before a person is asked for a passphrase that would be of no use.
-        self.context.resolve(header.context())?;
-        let providers = self.keys.for_object(header, name)?;
+        let context = self.context.resolve(header.context())?;
+        let providers = self.keys.for_object(header, Some(&context), name)?;
         let calls = max_calls(&providers);
         let mut providers = providers.into_iter();
         let first = providers.next().ok_or_else(|| Failure::usage("no key was given"))?;

@@ -7,6 +7,9 @@ use sealstone::{Error, ProviderError, ProviderErrorClass};
 
 use crate::kms;
 
+/// The id of the provider of passphrases, as slots name it.
+const PASSPHRASE: &str = "passphrase";
+
 /// The exit codes, which scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -77,7 +80,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let failure = Self::new(code(&error), error.to_string());
+        let failure = Self::new(code(&error), fact(&error));
         match advice(&error) {
             Some(advice) => failure.and(&advice),
             None => failure,
@@ -89,6 +92,28 @@ impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
         Error::from(error).into()
     }
+}
+
+/// What happened. Of a passphrase slot nothing is said but that: its name is how its key is derived.
+fn fact(error: &Error) -> String {
+    match error {
+        Error::Provider(error) if error.provider == PASSPHRASE => error.message.clone(),
+        _ => shorten_slots(&error.to_string()),
+    }
+}
+
+/// The text with the names of passphrase slots as people know them.
+pub(crate) fn shorten_slots(text: &str) -> String {
+    let mut parts = text.split("passphrase:argon2id,");
+    let mut short = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let of_name = |char: char| char.is_ascii_alphanumeric() || char == '=' || char == ',';
+        let end = part.find(|char| !of_name(char)).unwrap_or(part.len());
+        let name = part[..end].trim_end_matches(',');
+        short.push_str("a passphrase");
+        short.push_str(&part[name.len()..]);
+    }
+    short
 }
 
 fn code(error: &Error) -> Code {
@@ -123,8 +148,10 @@ fn provider_code(error: &ProviderError) -> Code {
         ProviderErrorClass::Denied | ProviderErrorClass::KeyState | ProviderErrorClass::OtherKey => Code::NoAccess,
         // Of a passphrase nothing tells but that it does not open the slot. Other keys are known by their ids: if
         // the right one does not open the slot, the slot or the context is not what it was.
-        ProviderErrorClass::BadCiphertext if error.provider == "passphrase" => Code::NoAccess,
+        ProviderErrorClass::BadCiphertext if error.provider == PASSPHRASE => Code::NoAccess,
         ProviderErrorClass::BadCiphertext => Code::NotAuthentic,
+        // A region, an endpoint, a key that is not allowed: settings, not files that may be damaged.
+        ProviderErrorClass::Configuration if error.provider == kms::ID => Code::Usage,
         _ => Code::Other,
     }
 }
@@ -211,6 +238,7 @@ mod tests {
             (ProviderErrorClass::BadCiphertext, "passphrase", Code::NoAccess),
             (ProviderErrorClass::BadCiphertext, "local", Code::NotAuthentic),
             (ProviderErrorClass::Configuration, "local", Code::Other),
+            (ProviderErrorClass::Configuration, "aws-kms", Code::Usage),
         ] {
             let failure = Failure::from(ProviderError::new(class, provider, "words"));
             assert_eq!(failure.code, code, "{class:?} of {provider}");
@@ -239,6 +267,19 @@ mod tests {
         ] {
             assert_eq!(advice.matches(words).count(), 1, "{words}: {advice}");
         }
+    }
+
+    #[test]
+    fn a_passphrase_is_not_named_by_its_recipe() {
+        let name = "passphrase:argon2id,m=65536,t=3,p=4,salt=00ff";
+        let text = format!("for {name}, raw:00 ({name}); {name}");
+        assert_eq!(
+            shorten_slots(&text),
+            "for a passphrase, raw:00 (a passphrase); a passphrase"
+        );
+        let error =
+            ProviderError::new(ProviderErrorClass::BadCiphertext, PASSPHRASE, "wrong passphrase").with_key_id(name);
+        assert_eq!(Failure::from(error).message, "wrong passphrase");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod exit;
 mod io;
 mod key_spec;
 mod kms;
+mod panics;
 mod progress;
 mod prompt;
 mod providers;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
 
 /// The whole program; gives its exit code.
 fn run() -> u8 {
+    panics::report_in_one_sentence();
     sys::forbid_core_dumps();
     signals::watch();
     let Args { common, command } = args::parse();

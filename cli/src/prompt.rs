@@ -44,8 +44,8 @@ fn ask(question: &str) -> Result<Zeroizing<String>, Failure> {
 
 fn no_terminal(error: &io::Error) -> Failure {
     let message = format!(
-        "there is no terminal to ask for the passphrase on ({error}); use --key passphrase:file:PATH or --key \
-         passphrase:fd:N"
+        "there is no terminal to ask for the passphrase on ({error}); use --key passphrase:file:PATH, --key \
+         passphrase:fd:N or --passphrase-command"
     );
     Failure::new(Code::NoAccess, message)
 }

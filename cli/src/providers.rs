@@ -1,27 +1,25 @@
 //! From what `--key` says to key providers: for sealing all of them, for reading those that an object needs.
 
 mod kms;
+mod passphrase;
 mod raw;
 
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealstone::{
-    Error, Header, KeyMatch, KeyProvider, KeyRing, Passphrase, ProviderErrorClass, SlotChoice, WrappedKey,
+    EncryptionContext, Error, Header, KeyMatch, KeyProvider, KeyRing, ProviderErrorClass, SlotChoice, WrappedKey,
 };
-use zeroize::Zeroizing;
 
+use self::passphrase::Asked;
+pub(crate) use self::passphrase::check_command;
 use crate::args::Common;
 use crate::exit::{Code, Failure, keys_to_add};
-use crate::io::{Descriptor, Roles, Source, Stream, display};
+use crate::io::{Descriptor, Roles, Source, display};
 use crate::key_spec::{KeySpec, PassphraseFrom, SlotSpec};
 use crate::kms::KmsKey;
 use crate::report::Report;
-use crate::{prompt, sys};
-
-/// The longest passphrase, in bytes: more is a wrong file.
-const MAX_PASSPHRASE_LEN: usize = 4096;
+use crate::sys;
 
 /// A key, however it is kept.
 pub(crate) type Provider = Arc<dyn KeyProvider>;
@@ -108,8 +106,7 @@ impl<'a> SealingKeys<'a> {
         Ok(match spec {
             KeySpec::Local(name) => Arc::new(self.ring(name)?),
             KeySpec::RawFile(path) => raw::key(path)?,
-            KeySpec::Passphrase(PassphraseFrom::Terminal) => Arc::new(passphrase(prompt::new_passphrase()?)?),
-            KeySpec::Passphrase(from) => Arc::new(stored_passphrase(from)?),
+            KeySpec::Passphrase(from) => Arc::new(passphrase::new(from, self.common)?),
             KeySpec::AwsKms(key) => kms::client(key, &self.rewraps_from, self.common)?,
         })
     }
@@ -150,7 +147,7 @@ pub(crate) struct ReadingKeys<'a> {
     report: &'a Report,
     /// Those that are had without asking a person; `None` before the first object.
     stored: Option<Vec<Provider>>,
-    asked: Option<Provider>,
+    asked: Option<Asked>,
 }
 
 impl<'a> ReadingKeys<'a> {
@@ -165,19 +162,28 @@ impl<'a> ReadingKeys<'a> {
         }
     }
 
-    /// The providers to try on the object `name`. A person is asked only if nothing else fits.
-    pub(crate) fn for_object(&mut self, header: &Header, name: &str) -> Result<Vec<Provider>, Failure> {
+    /// The providers to try on the object `name`, which is bound to `context` if that is known. A person is asked only
+    /// if nothing else fits.
+    pub(crate) fn for_object(
+        &mut self,
+        header: &Header,
+        context: Option<&EncryptionContext>,
+        name: &str,
+    ) -> Result<Vec<Provider>, Failure> {
         let stored = self.stored(header)?;
         if stored.iter().any(|provider| fits(provider, header)) {
             return Ok(stored);
         }
         if self.may_ask() && has_passphrase(header) {
-            let asked = match &self.asked {
-                Some(asked) => asked.clone(),
-                None => Arc::new(passphrase(prompt::passphrase_of(name)?)?),
-            };
-            self.asked = Some(asked.clone());
-            return Ok([stored, vec![asked]].concat());
+            // A program is asked as rarely as a person, and answers for all objects alike.
+            if let Some(passphrase) = passphrase::stored(&PassphraseFrom::Terminal, self.common)? {
+                let all = [stored, vec![Arc::new(passphrase)]].concat();
+                self.stored = Some(all.clone());
+                return Ok(all);
+            }
+            let (asked, provider) = Asked::for_object(self.asked.as_ref(), (header, context), name, self.report)?;
+            self.asked = Some(asked);
+            return Ok([stored, vec![provider]].concat());
         }
         if stored.is_empty() {
             return Err(self.nothing_to_try(header));
@@ -235,7 +241,10 @@ impl<'a> ReadingKeys<'a> {
             KeySpec::Local(name) => Arc::new(KeyRing::open(&ring_path(self.common)?)?.with_sealing_key(name)?),
             KeySpec::RawFile(path) => raw::key(path)?,
             KeySpec::Passphrase(PassphraseFrom::Terminal) => return Ok(None),
-            KeySpec::Passphrase(from) => Arc::new(stored_passphrase(from)?),
+            KeySpec::Passphrase(from) => match passphrase::stored(from, self.common)? {
+                Some(passphrase) => Arc::new(passphrase),
+                None => return Ok(None),
+            },
             KeySpec::AwsKms(key) => kms::client(key, &[], self.common)?,
         }))
     }
@@ -304,41 +313,4 @@ pub(crate) fn explain(failure: Failure, header: &Header) -> Failure {
         return failure.and(&format!("or {}", keys_to_add(&others)));
     }
     failure
-}
-
-/// A passphrase that no person has to be asked for. One line end behind it is not part of it.
-fn stored_passphrase(from: &PassphraseFrom) -> Result<Passphrase, Failure> {
-    let place = match from {
-        PassphraseFrom::File(path) => Source::named(path),
-        PassphraseFrom::Descriptor(number) => Source::Descriptor(Descriptor(*number)),
-        PassphraseFrom::Terminal => return passphrase(prompt::new_passphrase()?),
-    };
-    let action = format!("reading the passphrase from {place}");
-    let mut text = read_passphrase(place.open(&action)?).map_err(|error| Failure::io(&action, &error))?;
-    let len = text.trim_end_matches(['\r', '\n']).len();
-    if text.len() - len <= "\r\n".len() && !text[len..].starts_with("\n\n") {
-        text.truncate(len);
-    }
-    if text.is_empty() {
-        return Err(Failure::usage(format!(
-            "{place} holds no passphrase: an empty one protects nothing"
-        )));
-    }
-    passphrase(text)
-}
-
-/// Hands the text over without a copy: the engine wipes it.
-fn passphrase(mut text: Zeroizing<String>) -> Result<Passphrase, Failure> {
-    Ok(Passphrase::new(std::mem::take(&mut *text))?)
-}
-
-fn read_passphrase(stream: Stream) -> io::Result<Zeroizing<String>> {
-    // The room is there from the start, so that no copy is left where a buffer grew.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE_LEN + 1));
-    stream.take(MAX_PASSPHRASE_LEN as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_PASSPHRASE_LEN {
-        return Err(io::Error::other("longer than 4096 bytes"));
-    }
-    let text = std::str::from_utf8(&bytes).map_err(|_| io::Error::other("not UTF-8 text"))?;
-    Ok(Zeroizing::new(text.to_owned()))
 }

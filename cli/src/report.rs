@@ -8,7 +8,7 @@ use sealstone::{AttachedHeader, Backend, CopyFault};
 use serde::Serialize;
 
 use crate::args::{Common, When};
-use crate::exit::Failure;
+use crate::exit::{Failure, shorten_slots};
 use crate::io::{Descriptor, Place, display};
 use crate::text::{self, one_line};
 
@@ -186,7 +186,7 @@ impl Report {
                 "{}{already} {}: sealed for {}{repaired}",
                 outcome.result,
                 outcome.input.input,
-                outcome.slots.join(", ")
+                shorten_slots(&outcome.slots.join(", "))
             ));
         }
         Ok(())

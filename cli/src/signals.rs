@@ -8,7 +8,7 @@
 //! The other threads are not asked: one of them may wait in a read for ever.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use indicatif::ProgressBar;
 
@@ -56,9 +56,21 @@ fn cleanup() -> MutexGuard<'static, Cleanup> {
     CLEANUP.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Undoes what is unfinished after a panic, of whatever thread: if it is the one that commits, that holds the lock.
+pub(crate) fn clean_up_after_panic() {
+    match CLEANUP.try_lock() {
+        Ok(cleanup) => undo(cleanup),
+        Err(TryLockError::Poisoned(poisoned)) => undo(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => {}
+    }
+}
+
 #[cfg(unix)]
 fn clean_up() {
-    let mut cleanup = cleanup();
+    undo(cleanup());
+}
+
+fn undo(mut cleanup: MutexGuard<'static, Cleanup>) {
     for path in cleanup.temporary.drain(..) {
         let _ = std::fs::remove_file(path);
     }

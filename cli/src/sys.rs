@@ -53,7 +53,9 @@ pub(crate) fn widen_pipe(stream: &File) {
 /// The user's directory for settings.
 pub(crate) fn config_dir() -> Option<PathBuf> {
     if cfg!(windows) {
-        return std::env::var_os("APPDATA").map(PathBuf::from);
+        return std::env::var_os("APPDATA")
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from);
     }
     if cfg!(target_os = "macos") {
         return home().map(|home| home.join("Library/Application Support"));

@@ -157,6 +157,40 @@ fn an_unknown_key_is_not_found() {
     assert_eq!(service.names(), ["in"]);
 }
 
+/// A service that is down is code 5, and nothing else is: what is configured wrongly does not pass by itself.
+#[test]
+fn what_is_configured_wrongly_has_codes_of_its_own() {
+    let service = Service::new();
+    service.write("in", "secret");
+    let fails = |set: &[(&str, &str)], args: &[&str], code: i32, words: &[&str]| {
+        let mut command = service.command(&["encrypt", "-f", "in", "--key", ONE]);
+        command
+            .args(args)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(set.iter().copied());
+        let run = common::Run::from(command.output().unwrap());
+        run.failed(code, words);
+        assert!(!run.stderr.contains("panicked"), "{run:?}");
+    };
+    let none = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
+    fails(&none, &[], 7, &["no AWS credentials"]);
+    fails(&[("AWS_PROFILE", "none"), none[0], none[1]], &[], 7, &["credentials"]);
+    fails(&[("AWS_REGION", "")], &[], 2, &["no region is known"]);
+    fails(&[("AWS_REGION", "eu west")], &[], 2, &["not the name of a region"]);
+    fails(&[("AWS_ENDPOINT_URL_KMS", "localhost:1")], &[], 2, &["not a URL"]);
+    fails(&[], &["--kms-endpoint", "localhost:1"], 2, &["not a URL"]);
+    // These are not read, and would have been a panic.
+    let mut command = service.command(&["encrypt", "-qf", "in", "--key", ONE]);
+    command.envs([
+        ("AWS_MAX_ATTEMPTS", "x"),
+        ("AWS_RETRY_MODE", ""),
+        ("AWS_PROFILE", ""),
+        ("AWS_ENDPOINT_URL", ""),
+    ]);
+    let run = common::Run::from(command.output().unwrap());
+    assert_eq!((run.code, &*run.stderr), (Some(0), ""));
+}
+
 /// The key that a header names is never asked for: it may be an attacker's.
 #[test]
 fn an_object_of_another_key_costs_no_call() {
@@ -439,14 +473,14 @@ fn what_is_missing_of_the_settings_is_named_soon() {
     let start = Instant::now();
     let mut command = service.command(&["encrypt", "in", "--key", ONE]);
     let run = common::Run::from(command.env_remove("AWS_REGION").output().unwrap());
-    run.failed(1, &["region", "AWS_REGION"]);
+    run.failed(2, &["region", "AWS_REGION"]);
     let mut command = service.command(&["encrypt", "in", "--key", ONE]);
     command
         .env_remove("AWS_ACCESS_KEY_ID")
         .env_remove("AWS_SECRET_ACCESS_KEY")
         .env("AWS_EC2_METADATA_DISABLED", "true");
     let run = common::Run::from(command.output().unwrap());
-    run.failed(1, &["credentials"]);
+    run.failed(7, &["credentials"]);
     assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
     assert_eq!(service.names(), ["in"]);
     assert_eq!(service.run(&["encrypt", "in", "--key", "aws-kms:x"]).code, Some(2));

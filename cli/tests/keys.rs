@@ -54,6 +54,28 @@ fn the_ring_is_where_option_environment_or_user_say() {
     }
 }
 
+/// As programs that start others write it: `HOME= SEALSTONE_KEYRING= sealstone ...`
+#[cfg(target_os = "linux")]
+#[test]
+fn a_variable_that_is_set_to_nothing_counts_as_unset() {
+    let place = Place::new();
+    let home = place.ring().parent().unwrap().to_owned();
+    let run = |blank: &[&str]| {
+        let mut command = place.command(&["keys", "new", "a"]);
+        command.envs(blank.iter().map(|name| (*name, "")));
+        common::Run::from(command.output().unwrap())
+    };
+    assert_eq!(
+        run(&["SEALSTONE_KEYRING", "XDG_CONFIG_HOME", "SEALSTONE_PASSPHRASE_COMMAND"]).code,
+        Some(0)
+    );
+    assert!(home.join(".config/sealstone/keyring.json").exists());
+    let mut command = place.command(&["keys", "list", "-v"]);
+    command.env("HOME", "").env_remove("SEALSTONE_KEYRING");
+    let run = common::Run::from(command.output().unwrap());
+    assert!(matches!(run.code, Some(0 | 2 | 4)), "{run:?}");
+}
+
 #[test]
 fn reading_never_makes_a_ring() {
     let place = Place::new();
@@ -203,6 +225,104 @@ fn a_passphrase_comes_from_a_file_or_a_descriptor() {
     }
 }
 
+/// A passphrase is there to be typed one day, when the file is lost.
+#[test]
+fn a_passphrase_that_cannot_be_typed_again_is_not_sealed_with() {
+    let place = Place::new();
+    place.write("in", "secret");
+    let encrypt = ["encrypt", "in", "--key", "passphrase:file:phrase"];
+    for (text, words) in [
+        ("\u{FEFF}correct horse\n", "byte order mark"),
+        ("correct\nhorse\n", "more than one line"),
+        ("correct horse\n\n", "more than one line"),
+        ("correct horse\r\n\r\n", "more than one line"),
+        ("correct\0horse", "NUL"),
+    ] {
+        place.write("phrase", text);
+        place.fails(&encrypt, 2, &["phrase", words, "nothing was encrypted"]);
+        let command = [
+            "encrypt",
+            "in",
+            "-k",
+            "passphrase",
+            "--passphrase-command",
+            "cat phrase",
+        ];
+        if !words.contains("line") {
+            place.fails(&command, 2, &["passphrase command cat", words]);
+        }
+    }
+    assert_eq!(place.names(), ["in", "phrase"]);
+    // The same file, saved by an editor that puts the mark there, opens.
+    place.write("phrase", "correct horse");
+    place.ok(&[&["-q"], &encrypt[..]].concat());
+    place.write("phrase", "\u{FEFF}correct horse\r\n");
+    place.ok(&["verify", "-q", "in.seal", "--key", "passphrase:file:phrase"]);
+    place.ok(&["verify", "-q", "in.seal", "--passphrase-command", "cat phrase"]);
+    place.write("phrase", "wrong");
+    let run = place.fails(&["verify", "in.seal", "--key", "passphrase:file:phrase"], 7, &[]);
+    assert!(
+        run.stderr.starts_with("sealstone: in.seal: wrong passphrase"),
+        "{run:?}"
+    );
+    assert!(!run.stderr.contains("argon2id"), "{run:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_of_the_callers_choice_has_the_passphrase() {
+    let mut place = Place::new();
+    place.write("in", "secret");
+    place.write(
+        "phrase",
+        "correct horse\nand a note, which password managers keep after it\n",
+    );
+    let sealing = ["encrypt", "-q", "in", "-k", "passphrase", "--passphrase-command"];
+    place.ok(&[&sealing[..], &["cat phrase"]].concat());
+    // Words as in a shell, but none is run: a path with a space, a variable that is none.
+    let verify = |command: &str| place.run(&["verify", "-q", "in.seal", "--passphrase-command", command]);
+    assert_eq!(verify("printf 'correct horse'").code, Some(0));
+    assert_eq!(
+        verify("sh -c \"printf '%s\\n' correct\\ horse; head -c 200000 /dev/zero\"").code,
+        Some(0)
+    );
+    verify("echo correct horse; true").failed(7, &["wrong passphrase"]);
+    verify("echo wrong").failed(7, &["wrong passphrase"]);
+    verify("false").failed(7, &["the passphrase command false failed (exit status: 1)"]);
+    let run = verify("sh -c 'echo hunter2; exit 3'");
+    run.failed(7, &["passphrase command sh failed (exit status: 3)"]);
+    assert!(!run.stderr.contains("hunter2"), "{run:?}");
+    verify("absent-program").failed(4, &["absent-program"]);
+    verify("'unbalanced").failed(2, &["quote"]);
+    verify("true").failed(2, &["empty"]);
+    verify("head -c 5000 /dev/zero").failed(1, &["4096"]);
+    verify("printf '\\377'").failed(1, &["UTF-8"]);
+    // Data on standard input is none of its business.
+    let object = place.read("in.seal");
+    let piped = ["cat", "-q", "-", "--passphrase-command", "sh -c 'cat >&2; cat phrase'"];
+    assert_eq!(place.run_with(&piped, &object).stdout, b"secret");
+    place.fails(
+        &["encrypt", "-f", "in", "--passphrase-command", "cat phrase"],
+        2,
+        &["--key passphrase"],
+    );
+    // The environment names one for all commands, and nothing is nothing.
+    place.environment = vec![("SEALSTONE_PASSPHRASE_COMMAND", "cat phrase".to_owned())];
+    place.ok(&["verify", "-q", "in.seal"]);
+    place.ok(&["encrypt", "-q", "in", "-o", "b"]);
+    let other = ["verify", "-q", "in.seal", "--passphrase-command", "echo wrong"];
+    place.fails(&other, 7, &["wrong"]);
+    place.environment = vec![("SEALSTONE_PASSPHRASE_COMMAND", String::new())];
+    let run = common::Run::from(
+        place
+            .any_command("setsid")
+            .args(["-w", common::PROGRAM, "verify", "in.seal"])
+            .output()
+            .unwrap(),
+    );
+    run.failed(7, &["there is no terminal"]);
+}
+
 #[test]
 fn any_of_several_keys_opens() {
     let place = Place::new();
@@ -239,7 +359,7 @@ fn any_of_several_keys_opens() {
     for word in [
         "local:default#",
         "raw:",
-        "passphrase:argon2id",
+        "a passphrase",
         "--key passphrase",
         "--key raw:file:PATH",
     ] {

@@ -71,7 +71,16 @@ impl Terminal {
 
     /// Answers a question as soon as the program reads without echo.
     fn answer(&mut self, question: &str, answer: &str) {
-        self.wait_for(question);
+        self.answer_number(1, question, answer);
+    }
+
+    /// The same of one that is asked for the given time.
+    fn answer_number(&mut self, number: usize, question: &str, answer: &str) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.screen().matches(question).count() < number {
+            assert!(Instant::now() < end, "{question:?} is not asked: {}", self.screen());
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let end = Instant::now() + Duration::from_secs(60);
         while self.echoes() {
             assert!(Instant::now() < end, "the answer would be shown");
@@ -124,15 +133,33 @@ fn reading_asks_if_nothing_else_fits() {
     place.write("in", "secret");
     place.write("phrase", "correct horse");
     place.ok(&["encrypt", "-q", "in", "--key", "passphrase:file:phrase"]);
-    for (answer, code) in [("correct horse", 0), ("wrong", 7), ("", 7)] {
+    for (answers, code) in [
+        (&["correct horse"][..], 0),
+        (&["wrong", "correct horse"], 0),
+        (&["wrong", "wronger", "correct horse"], 0),
+        (&["wrong", "wronger", "wrongest"], 7),
+        (&[""], 7),
+        (&["wrong", ""], 7),
+    ] {
         for args in [
             &["cat", "-q", "in.seal"][..],
             &["cat", "-q", "in.seal", "--key", "passphrase"],
         ] {
             let mut terminal = Terminal::new();
             let mut child = terminal.command(&place, args).spawn().unwrap();
-            terminal.answer("Passphrase of in.seal: ", answer);
+            for (index, answer) in answers.iter().enumerate() {
+                terminal.answer_number(index + 1, "Passphrase of in.seal: ", answer);
+            }
             assert_eq!(wait(&mut child), Some(code));
+            let told = stderr(&mut child);
+            let wrong = answers.iter().filter(|answer| answer.starts_with("wrong")).count();
+            assert_eq!(
+                told.matches("sealstone: ").count(),
+                wrong + usize::from(answers.ends_with(&[""])),
+                "{told}"
+            );
+            assert_eq!(told.matches("wrong passphrase").count(), wrong, "{told}");
+            assert!(!told.contains("argon2id"), "{told}");
             let mut opened = Vec::new();
             child.stdout.take().unwrap().read_to_end(&mut opened).unwrap();
             assert_eq!(opened == b"secret", code == 0);
@@ -180,8 +207,32 @@ fn without_a_terminal_there_is_another_way_to_give_a_passphrase() {
                 .output()
                 .unwrap(),
         );
-        run.failed(7, &["no terminal", "--key passphrase:file:PATH"]);
+        run.failed(
+            7,
+            &["no terminal", "--key passphrase:file:PATH", "--passphrase-command"],
+        );
     }
+}
+
+/// What one object was opened with opens the next without a question, and is asked for again where it does not.
+#[test]
+fn one_answer_does_for_all_objects_that_it_opens() {
+    let mut place = Place::new();
+    place.write("in", "secret");
+    for (name, phrase) in [("a", "correct horse"), ("b", "correct horse"), ("c", "correct house")] {
+        place.environment = vec![("SEALSTONE_PASSPHRASE_COMMAND", format!("echo '{phrase}'"))];
+        place.ok(&["encrypt", "-q", "in", "-o", name, "--key", "passphrase"]);
+    }
+    place.environment.clear();
+    let mut terminal = Terminal::new();
+    let mut child = terminal
+        .command(&place, &["verify", "-q", "a", "b", "c"])
+        .spawn()
+        .unwrap();
+    terminal.answer("Passphrase of a: ", "correct horse");
+    terminal.answer("Passphrase of c: ", "correct house");
+    assert_eq!(wait(&mut child), Some(0));
+    assert!(!terminal.screen().contains("of b"), "{}", terminal.screen());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::args::{Common, EncryptArgs};
 use crate::exit::{Code, Failure};
 use crate::io::{self, Descriptor, Destination, Input, Job, Place, Roles, Sink, check_header};
 use crate::progress::Bar;
-use crate::providers::{SealingKeys, add_keys};
+use crate::providers::{SealingKeys, add_keys, check_command};
 use crate::report::{Outcome, Report};
 use crate::workers::Workers;
 
@@ -58,6 +58,7 @@ struct Sealing<'a> {
 
 impl<'a> Sealing<'a> {
     fn new(args: &'a EncryptArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
+        check_command(&args.keys, common)?;
         check_header(args.header.as_deref(), args.inputs.len())?;
         let mut roles = Roles::new(&args.inputs, None);
         add_keys(&mut roles, &args.keys, common);

@@ -140,7 +140,9 @@ impl<'a> Rewrapping<'a> {
     /// The keys to open the object with: also the new ones, as it may have been rewrapped before.
     fn offered(&mut self, header: &sealstone::Header, name: &str) -> Result<Vec<Provider>, Failure> {
         let new: Vec<_> = self.to.iter().chain(&self.added).cloned().collect();
-        match self.old.for_object(header, name) {
+        // It may be bound to the new context already, which a key that opens it finds out.
+        let context = self.expected.resolve(header.context()).ok();
+        match self.old.for_object(header, context.as_ref(), name) {
             Ok(old) => Ok([old, new].concat()),
             Err(failure) if failure.code == Code::NoAccess && !new.is_empty() => Ok(new),
             Err(failure) => Err(failure),

@@ -9,7 +9,7 @@ use crate::KmsKey;
 use crate::errors::failure;
 use crate::limit::Limit;
 use crate::provider::AwsKms;
-use crate::settings::Settings;
+use crate::settings::{Settings, is_url};
 
 /// Settings of an [`AwsKms`]. What is not set here comes from where every AWS tool takes it: the environment, the
 /// profile, the machine's or container's role.
@@ -165,12 +165,4 @@ impl AwsKmsBuilder {
         settings.region = key.region().map(str::to_owned).or(self.region);
         AwsKms::new(settings, Limit::new(self.max_concurrent, self.max_per_second))
     }
-}
-
-/// What is plainly none is found before the first call; the rest is the client's.
-fn is_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| {
-        !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(|byte| byte.is_ascii_graphic())
-    })
 }

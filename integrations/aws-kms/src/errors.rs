@@ -78,7 +78,7 @@ fn not_sent(
     is_network: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 ) -> ProviderError {
-    use ProviderErrorClass::{Configuration, Unavailable};
+    use ProviderErrorClass::{Configuration, Denied, Unavailable};
     let first = source
         .as_ref()
         .map(|source| -> &(dyn Error + 'static) { source.as_ref() });
@@ -88,7 +88,7 @@ fn not_sent(
     let late = "the AWS credentials did not come in time";
     let (class, what) = match (credentials, first) {
         (Some(CredentialsError::CredentialsNotLoaded(_)), _) => (
-            Configuration,
+            Denied,
             "there are no AWS credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in \
              with `aws sso login`"
                 .to_owned(),
@@ -99,7 +99,7 @@ fn not_sent(
                 "the AWS credentials cannot be had ({}); sign in again, or check the profile",
                 chain(error)
             );
-            (Configuration, message)
+            (Denied, message)
         }
         (None, Some(error)) if is_network => {
             let message = format!(

@@ -23,6 +23,7 @@
 
 mod builder;
 mod calls;
+mod environment;
 mod errors;
 mod key;
 mod limit;

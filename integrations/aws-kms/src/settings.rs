@@ -10,8 +10,8 @@ use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
 use sealstone::{ProviderError, ProviderErrorClass};
 
-use crate::KmsKey;
 use crate::errors::failure;
+use crate::{KmsKey, environment};
 
 /// What calls of KMS are made with.
 #[derive(Clone)]
@@ -42,9 +42,23 @@ impl Settings {
             Some(config) => config.clone(),
             None => self.load().await,
         };
-        if self.region.is_none() && config.region().is_none() {
-            let message = "no region is known; name the key with @REGION, or set AWS_REGION";
-            return Err(failure(ProviderErrorClass::Configuration, &self.key, message));
+        let refused = |message: String| Err(failure(ProviderErrorClass::Configuration, &self.key, message));
+        let region = self.region.as_deref().or_else(|| config.region().map(Region::as_ref));
+        match region {
+            None => return refused("no region is known; name the key with @REGION, or set AWS_REGION".to_owned()),
+            Some(region) if !is_region(region) => {
+                return refused(format!(
+                    "{region:?} is not the name of a region; check AWS_REGION and the profile"
+                ));
+            }
+            Some(_) => {}
+        }
+        let endpoint = self.endpoint_url.clone().or_else(|| environment::endpoint(&config));
+        if let Some(url) = endpoint.as_deref().filter(|url| !is_url(url)) {
+            return refused(format!(
+                "the endpoint {url:?} is not a URL that begins with http:// or https://; check AWS_ENDPOINT_URL_KMS, \
+                 AWS_ENDPOINT_URL and the profile"
+            ));
         }
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(self.connect_timeout)
@@ -61,23 +75,44 @@ impl Settings {
         if let Some(region) = &self.region {
             config = config.region(Region::new(region.clone()));
         }
-        if let Some(url) = &self.endpoint_url {
-            config = config.endpoint_url(url);
-        }
+        config.set_endpoint_url(endpoint);
         Ok(Client::from_conf(config.build()))
     }
 
     async fn load(&self) -> SdkConfig {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
-        }
-        // Known, it need not be asked of the machine.
-        if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        loader.load().await
+        environment::loader(self.profile.as_deref(), self.region.as_deref())
+            .load()
+            .await
     }
+}
+
+/// Whether it can be part of a host's name: with another one no exchange would come about, and look like an outage.
+fn is_region(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// What is plainly none is found before the first call; the rest is the client's, which takes a port that is not one for
+/// none.
+pub(crate) fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        rest.bytes().all(|byte| byte.is_ascii_graphic()) && is_host_and_port(authority)
+    })
+}
+
+fn is_host_and_port(authority: &str) -> bool {
+    let (host, port) = match authority.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((address, rest))) => (address, rest),
+        Some(None) => return false,
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let port = match port.strip_prefix(':') {
+        Some(port) => port.parse::<u16>().is_ok(),
+        None => port.is_empty(),
+    };
+    let of_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
+    port && !host.is_empty() && host.bytes().all(of_host)
 }
 
 /// Nothing of a configuration that may hold credentials.

@@ -38,7 +38,9 @@ fn ask(environment: &[(&str, &str)]) -> String {
         .output()
         .unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{printed}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{printed}{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
     printed
 }
 
@@ -83,14 +85,14 @@ fn what_is_missing_is_named_with_what_to_do() {
     assert!(no_region.contains("@REGION, or set AWS_REGION"), "{no_region}");
 
     let no_credentials = ask(&[(KEY, "alias/x@eu-west-1")]);
-    assert!(no_credentials.contains("class Configuration"), "{no_credentials}");
+    assert!(no_credentials.contains("class Denied"), "{no_credentials}");
     assert!(
         no_credentials.contains("there are no AWS credentials; set AWS_PROFILE"),
         "{no_credentials}"
     );
 
     let no_profile = ask(&[(KEY, "alias/x@eu-west-1"), (PROFILE, "there-is-none")]);
-    assert!(no_profile.contains("class Configuration"), "{no_profile}");
+    assert!(no_profile.contains("class Denied"), "{no_profile}");
 }
 
 #[test]
@@ -121,6 +123,111 @@ fn a_profile_brings_its_own() {
         assert!(
             sent.contains("Credential=AKIDPROFILE/") && sent.contains("/eu-north-1/kms/"),
             "{sent}"
+        );
+    }
+}
+
+/// As the `aws` command has it: `VARIABLE=` is how a shell or a container takes a setting back.
+#[test]
+fn a_variable_that_is_set_to_nothing_counts_as_unset() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config");
+    let text = "[default]\nregion = eu-north-1\naws_access_key_id = AKIDDEFAULT\naws_secret_access_key = b\n";
+    fs::write(&file, text).unwrap();
+    let base = [(KEY, "alias/x"), ("AWS_CONFIG_FILE", file.to_str().unwrap())];
+    let unset = request(&base);
+    assert!(
+        unset.contains("Credential=AKIDDEFAULT/") && unset.contains("/eu-north-1/kms/"),
+        "{unset}"
+    );
+    for blank in [
+        &["AWS_REGION"][..],
+        &["AWS_DEFAULT_REGION"],
+        &["AWS_PROFILE"],
+        &["AWS_ENDPOINT_URL"],
+        &["AWS_SHARED_CREDENTIALS_FILE"],
+        &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"],
+        &["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME"],
+        &[
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ],
+        &["AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT"],
+        &[
+            "AWS_USE_FIPS_ENDPOINT",
+            "AWS_USE_DUALSTACK_ENDPOINT",
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+        ],
+        &[
+            "AWS_MAX_ATTEMPTS",
+            "AWS_RETRY_MODE",
+            "AWS_CA_BUNDLE",
+            "AWS_SDK_UA_APP_ID",
+            "AWS_ACCOUNT_ID",
+        ],
+    ] {
+        let blank: Vec<_> = blank.iter().map(|name| (*name, "")).collect();
+        let sent = request(&[&base[..], &blank].concat());
+        assert!(
+            sent.contains("Credential=AKIDDEFAULT/") && sent.contains("/eu-north-1/kms/"),
+            "{blank:?}: {sent}"
+        );
+    }
+    // The next in line, not AWS's own endpoint.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let section = format!(
+        "{text}services = here\nendpoint_url = http://0.0.0.1\n[services here]\nkms =\n  endpoint_url = {url}\n"
+    );
+    fs::write(&file, section).unwrap();
+    for blank in [
+        &["AWS_ENDPOINT_URL_KMS"][..],
+        &["AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL"],
+    ] {
+        let blank: Vec<_> = blank.iter().map(|name| (*name, "")).collect();
+        let told = ask(&[&base[..], &blank].concat());
+        assert!(told.contains("class Unavailable") && told.contains("refused"), "{told}");
+    }
+    let next = ("AWS_ENDPOINT_URL", &*url);
+    let told = ask(&[&base[..], &[("AWS_ENDPOINT_URL_KMS", ""), next]].concat());
+    assert!(told.contains("refused"), "{told}");
+}
+
+/// An outage passes, a slip of the pen does not: the two are told apart.
+#[test]
+fn what_is_configured_wrongly_is_never_an_outage() {
+    let base = [
+        (KEY, "alias/x"),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+    ];
+    let region = ("AWS_REGION", "eu-west-1");
+    for url in [
+        "127.0.0.1:8600",
+        "localhost:8600",
+        "http://",
+        "http:///x",
+        "https://:1",
+        "http://a b",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:x",
+        "ftp://127.0.0.1",
+        "http://[::1",
+        "http://a@b@c:1",
+        "http://%",
+    ] {
+        for variable in ["AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL"] {
+            // A generic one that is no URL is left out by AWS's client, with a warning in its log.
+            let told = ask(&[&base[..], &[region, (variable, url)]].concat());
+            assert!(told.contains("class Configuration"), "{variable}={url}: {told}");
+        }
+    }
+    for region in ["eu west", "eu/west", "eu.west", "é"] {
+        let told = ask(&[&base[..], &[("AWS_REGION", region)]].concat());
+        assert!(
+            told.contains("class Configuration") && told.contains("region"),
+            "{region}: {told}"
         );
     }
 }
