@@ -337,7 +337,7 @@ def open_range(header, payload, reader, start, end):
         return keys.open(index, payload[at : at + size + 16])
 
     length = last * size + rest - 16
-    if end is None or end > length:
+    if end is None or end >= length:
         chunk(last)
     end = length if end is None else end
     require(start <= end <= length, "past the end", "range")

@@ -188,16 +188,15 @@ impl Spans {
         })
     }
 
-    /// The spans of the chunks that hold `range`, which is not empty and within the plaintext.
+    /// The spans of the chunks to open for `range`, which is within the plaintext: [`Layout::chunks_for`].
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`].
     pub(crate) fn covering(layout: Layout, plaintext_len: u64, range: Range<u64>) -> Result<Self> {
-        let mut spans = Self::all(layout, plaintext_len)?;
-        let first = layout.chunk_at(range.start)?.get();
-        let last = layout.chunk_at(range.end.saturating_sub(1))?.get();
-        spans.chunks = first..last + 1;
-        Ok(spans)
+        Ok(Self {
+            chunks: layout.chunks_for(range, plaintext_len)?,
+            ..Self::all(layout, plaintext_len)?
+        })
     }
 
     /// The span of the final chunk alone.

@@ -198,12 +198,13 @@ impl Layout {
         PREFIX_LEN as u64 + index.get() * self.sealed_chunk_len64()
     }
 
-    /// The payload bytes that hold the plaintext bytes `range` of a plaintext of `plaintext_len` bytes: whole
-    /// chunks, as they must be fetched to be verified. Empty for an empty range.
+    /// The indices of the chunks to open for the plaintext bytes `range`: those that hold it, and the final chunk if
+    /// the range reaches the end, because `plaintext_len` is only a claim until that chunk has verified. The final
+    /// chunk may be empty, and an empty range at the end needs it too; an empty range before the end needs none.
     ///
     /// # Errors
-    /// [`Error::RangeOutOfBounds`] if the range is reversed or reaches past the end.
-    pub fn ciphertext_range(self, range: Range<u64>, plaintext_len: u64) -> Result<Range<u64>> {
+    /// [`Error::RangeOutOfBounds`] if the range is reversed or reaches past the end; [`Error::ObjectTooLarge`].
+    pub(crate) fn chunks_for(self, range: Range<u64>, plaintext_len: u64) -> Result<Range<u64>> {
         if range.start > range.end || range.end > plaintext_len {
             return Err(Error::RangeOutOfBounds {
                 start: range.start,
@@ -211,17 +212,33 @@ impl Layout {
                 len: plaintext_len,
             });
         }
-        let first = self.sealed_offset(self.chunk_at(range.start)?);
-        if range.is_empty() {
-            return Ok(first..first);
-        }
-        let last = self.chunk_at(range.end - 1)?;
-        let end = self.sealed_offset(last) + self.sealed_chunk_len64();
-        Ok(first..end.min(self.payload_len(plaintext_len)?))
+        let first = self.chunk_at(range.start)?.get();
+        let end = if range.end == plaintext_len {
+            self.chunk_count(plaintext_len)?
+        } else if range.is_empty() {
+            first
+        } else {
+            self.chunk_at(range.end - 1)?.get() + 1
+        };
+        Ok(first..end)
+    }
+
+    /// The payload bytes to fetch for the plaintext bytes `range` of a plaintext of `plaintext_len` bytes: whole
+    /// chunks, so that they can be verified. A range that reaches the end includes the final chunk, which may be empty:
+    /// without it a truncated object would pass for a whole one. Empty for an empty range before the end.
+    ///
+    /// # Errors
+    /// [`Error::RangeOutOfBounds`] if the range is reversed or reaches past the end.
+    pub fn ciphertext_range(self, range: Range<u64>, plaintext_len: u64) -> Result<Range<u64>> {
+        let chunks = self.chunks_for(range, plaintext_len)?;
+        let offset = |chunk: u64| PREFIX_LEN as u64 + chunk * self.sealed_chunk_len64();
+        let end = offset(chunks.end).min(self.payload_len(plaintext_len)?);
+        Ok(offset(chunks.start)..end)
     }
 
     /// The payload bytes to fetch for several plaintext ranges, ascending and disjoint. Two that are at most `max_gap`
-    /// bytes apart become one: fetching a gap can cost less than another request. Empty ranges need no bytes.
+    /// bytes apart become one: fetching a gap can cost less than another request. Empty ranges before the end need no
+    /// bytes.
     ///
     /// # Errors
     /// As [`Layout::ciphertext_range`].
@@ -314,12 +331,13 @@ mod tests {
             for start in 0..=len {
                 for end in start..=len {
                     let got = TOY.ciphertext_range(start..end, len).unwrap();
-                    if start == end {
+                    if start == end && end < len {
                         assert!(got.is_empty());
                         continue;
                     }
                     assert_eq!(got.start, 56 + start / 8 * 24);
-                    let last = (end - 1) / 8;
+                    // A range that reaches the end takes the final chunk with it, though it may hold nothing.
+                    let last = if end == len { len / 8 } else { (end - 1) / 8 };
                     let last_len = (len - last * 8).min(8);
                     assert_eq!(got.end, 56 + last * 24 + last_len + 16);
                 }

@@ -22,9 +22,9 @@ use crate::positioned::{PinnedVersion, ReadAt, read_full_at};
 
 /// Reads any part of an object's plaintext, from any number of threads at once.
 ///
-/// Each byte it gives was verified. That says nothing of the bytes outside the range, nor of the end, except where
-/// the end was asked for: [`RangeReader::verified_len`], suffixes, and open or out-of-bounds ranges open the
-/// final chunk first.
+/// Every byte returned has been verified. That says nothing about the bytes outside the range, nor about the end of the
+/// object, unless the answer depends on it: [`RangeReader::verified_len`], suffixes, open and out-of-bounds ranges,
+/// and ranges that reach the claimed end open the final chunk.
 pub struct RangeReader<S> {
     source: S,
     header: Header,
@@ -61,7 +61,7 @@ impl<S: ReadAt> RangeReader<S> {
             claimed_len: plaintext_len(size, &opener)?,
             source,
             header,
-            opener,
+            opener: opener.without_explanations(),
             verified_len: OnceLock::new(),
             version: PinnedVersion::default(),
             buffers: BufferPool::new(8),
@@ -98,12 +98,11 @@ impl<S: ReadAt> RangeReader<S> {
     }
 
     /// Opens `range` of the plaintext out of bytes that the caller fetched, which begin at `fetched_from` in the source
-    /// and hold at least what [`RangeReader::ciphertext_ranges`] says. The source is not read, except that its end is
-    /// verified before a range is said to reach past it.
+    /// and hold at least what [`RangeReader::ciphertext_ranges`] says. The source is not read, except to verify its end
+    /// before a range is reported to reach past it.
     ///
     /// # Errors
-    /// [`Error::NotFetched`] if bytes are missing; [`Error::ChunkAltered`], [`Error::TrailingData`]; as
-    /// [`RangeReader::resolve`].
+    /// [`Error::NotFetched`] if bytes are missing; [`Error::ChunkAltered`]; as [`RangeReader::resolve`].
     pub fn open_fetched(&self, range: Range<u64>, fetched_from: u64, fetched: &[u8]) -> Result<Bytes> {
         let range = self.resolve(range)?;
         // Before a buffer is made: the range may be anybody's.
@@ -117,21 +116,19 @@ impl<S: ReadAt> RangeReader<S> {
             }
         }
         let mut buffer = vec![0; buffer_len(range.end - range.start)?];
-        if !range.is_empty() {
-            self.fill_from(&mut buffer, range, |sealed, offset| {
-                let from = buffer_len(offset - fetched_from)?;
-                sealed.copy_from_slice(&fetched[from..from + sealed.len()]);
-                Ok(())
-            })?;
-        }
+        self.fill_from(&mut buffer, range, |sealed, offset| {
+            let from = buffer_len(offset - fetched_from)?;
+            sealed.copy_from_slice(&fetched[from..from + sealed.len()]);
+            Ok(())
+        })?;
         Ok(buffer.into())
     }
 
     /// The plaintext's length, verified by opening the final chunk once.
     ///
     /// # Errors
-    /// [`Error::ChunkAltered`], [`Error::TrailingData`], [`Error::SourceChanged`], [`Error::SourceVersionChanged`],
-    /// [`Error::Io`].
+    /// [`Error::ChunkAltered`], also where bytes follow the object's end; [`Error::SourceChanged`],
+    /// [`Error::SourceVersionChanged`], [`Error::Io`].
     pub fn verified_len(&self) -> Result<u64> {
         if let Some(&len) = self.verified_len.get() {
             return Ok(len);
@@ -146,8 +143,8 @@ impl<S: ReadAt> RangeReader<S> {
     /// only at the verified end.
     ///
     /// # Errors
-    /// [`Error::ChunkAltered`], [`Error::TrailingData`], [`Error::SourceChanged`], [`Error::SourceVersionChanged`],
-    /// [`Error::Io`]; `buffer` is cleared.
+    /// [`Error::ChunkAltered`], [`Error::SourceChanged`], [`Error::SourceVersionChanged`], [`Error::Io`]; `buffer` is
+    /// cleared.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         self.read_some(buffer, offset).inspect_err(|_| buffer.fill(0))
     }
@@ -164,7 +161,7 @@ impl<S: ReadAt> RangeReader<S> {
         self.fill(&mut buffer[..len], offset..end).map(|()| len)
     }
 
-    /// Reads a range of plaintext bytes, half-open. An open end verifies the end first.
+    /// Reads a range of plaintext bytes, half-open. A range that is open or reaches the end verifies the end.
     ///
     /// # Errors
     /// [`Error::RangeOutOfBounds`] if the range is reversed or reaches past the verified end; as
@@ -172,9 +169,7 @@ impl<S: ReadAt> RangeReader<S> {
     pub fn read_range(&self, range: impl RangeBounds<u64>) -> Result<Bytes> {
         let range = self.resolve(range)?;
         let mut buffer = new_buffer(range.end - range.start)?;
-        if !range.is_empty() {
-            self.fill(&mut buffer, range)?;
-        }
+        self.fill(&mut buffer, range)?;
         Ok(buffer.into())
     }
 
@@ -212,7 +207,7 @@ impl<S: ReadAt> RangeReader<S> {
         Ok(start..end)
     }
 
-    /// Fills `buffer` with the plaintext of `range`, which is not empty and within the claimed length.
+    /// Fills `buffer` with the plaintext of `range`, which is within the claimed length.
     fn fill(&self, buffer: &mut [u8], range: Range<u64>) -> Result<()> {
         self.fill_from(buffer, range, |sealed, offset| self.fetch(sealed, offset))
     }

@@ -457,6 +457,22 @@ fn seeks_go_anywhere_even_when_given_up() {
 }
 
 #[test]
+fn a_seek_in_an_object_cut_after_a_full_chunk_fails_whatever_stands_in_place_of_the_final_chunk() {
+    let object = sealed(&plaintext(3 * C));
+    let cut = [&object[..CHUNKS + SEALED], &[0; 16]].concat();
+    runtime().block_on(async {
+        for executor in executors() {
+            let decryptor = decryptor().with_executor(executor);
+            for target in [SeekFrom::Start(0), SeekFrom::Start(C as u64), SeekFrom::End(-10)] {
+                let mut reader = decryptor.async_reader(Cursor::new(cut.as_slice())).await.unwrap();
+                let failed = typed(reader.seek(target).await.unwrap_err());
+                assert!(matches!(failed, Error::ChunkAltered { chunk: 1, .. }), "{failed:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_seek_in_a_cut_or_shrinking_object_fails_with_its_typed_error() {
     let plain = plaintext(20 * C + 500);
     let object = sealed(&plain);

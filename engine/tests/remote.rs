@@ -20,8 +20,10 @@ fn layout() -> Layout {
 fn brute_force(ranges: &[Range<u64>], len: u64, max_gap: u64) -> Vec<Range<u64>> {
     let size = usize::try_from(layout().payload_len(len).unwrap()).unwrap();
     let mut needed = vec![false; size];
-    for range in ranges.iter().filter(|range| !range.is_empty()) {
-        for chunk in range.start / C as u64..=(range.end - 1) / C as u64 {
+    for range in ranges.iter().filter(|range| !range.is_empty() || range.end == len) {
+        // A range that reaches the end needs the final chunk, which may be empty.
+        let last = if range.end == len { len } else { range.end - 1 };
+        for chunk in range.start / C as u64..=last / C as u64 {
             let start = 56 + usize::try_from(chunk).unwrap() * SEALED;
             needed[start..size.min(start + SEALED)].fill(true);
         }

@@ -4,7 +4,7 @@ use crate::object::{C, Object, PREFIX, SEALED};
 use crate::vector::Vector;
 
 pub fn all() -> Vec<Vector> {
-    [sound(), damaged()].concat()
+    [sound(), damaged(), cut_after_full_chunks()].concat()
 }
 
 fn sound() -> Vec<Vector> {
@@ -126,6 +126,70 @@ fn damaged() -> Vec<Vector> {
             "chunk truncated",
             "0..".into(),
             payload[..PREFIX + SEALED + 50].to_vec(),
+        ),
+    ]
+}
+
+/// The length says that a payload of whole chunks ends with an empty final chunk. Where that chunk does not verify, the
+/// payload was cut, and nothing that reaches the end may be answered.
+fn cut_after_full_chunks() -> Vec<Vector> {
+    let object = Object::new(3 * C);
+    let (plain, payload) = (&object.plain, object.payload());
+    let cut = [&payload[..PREFIX + SEALED], &[0; 16]].concat();
+    let read = |name: &str, comment: &str, range: String, slice: &[u8], body: &[u8]| {
+        Vector::good_detached(name, comment, &object)
+            .range(&range, slice)
+            .body(body.to_vec())
+    };
+    let refused =
+        |name: &str, comment: &str, range: String, body: &[u8]| read(name, comment, range, &[], body).refused("chunk");
+    let mut junk_final = payload.clone();
+    *junk_final.last_mut().expect("a final chunk") ^= 1;
+    vec![
+        read(
+            "range-to-empty-final-chunk",
+            "the last byte; an empty final chunk follows",
+            format!("{}..{}", 3 * C - 1, 3 * C),
+            &plain[3 * C - 1..],
+            &payload,
+        ),
+        read(
+            "range-before-a-cut",
+            "cut to chunk 0 and 16 bytes; the range ends before the claimed end",
+            format!("0..{}", C - 1),
+            &plain[..C - 1],
+            &cut,
+        ),
+        refused(
+            "range-to-a-cut",
+            "cut to chunk 0 and 16 bytes; the range ends at the claimed end",
+            format!("0..{C}"),
+            &cut,
+        ),
+        refused("range-open-to-a-cut", "the same, with an open end", "..".into(), &cut),
+        refused(
+            "range-last-bytes-before-a-cut",
+            "the same, the last 10 bytes",
+            format!("{}..{C}", C - 10),
+            &cut,
+        ),
+        refused(
+            "range-empty-at-a-cut",
+            "the same, an empty range at the claimed end",
+            format!("{C}..{C}"),
+            &cut,
+        ),
+        refused(
+            "range-to-altered-empty-final-chunk",
+            "the empty final chunk is altered",
+            format!("{}..{}", 3 * C - 1, 3 * C),
+            &junk_final,
+        ),
+        refused(
+            "range-cut-to-nothing",
+            "cut to 16 bytes; an empty range at the claimed end",
+            "0..0".into(),
+            &[&payload[..PREFIX], &[0; 16]].concat(),
         ),
     ]
 }
