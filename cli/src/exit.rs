@@ -43,6 +43,8 @@ pub(crate) struct Failure {
     pub(crate) code: Code,
     /// What to tell a person; may have several lines or control characters in it.
     pub(crate) message: String,
+    /// Whether further inputs would fail alike, each after the same wait.
+    pub(crate) ends_run: bool,
 }
 
 impl Failure {
@@ -51,6 +53,7 @@ impl Failure {
         Self {
             code,
             message: message.into(),
+            ends_run: false,
         }
     }
 
@@ -80,7 +83,8 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let failure = Self::new(code(&error), fact(&error));
+        let mut failure = Self::new(code(&error), fact(&error));
+        failure.ends_run = matches!(&error, Error::Provider(error) if error.is_retryable());
         match advice(&error) {
             Some(advice) => failure.and(&advice),
             None => failure,
@@ -134,6 +138,9 @@ fn code(error: &Error) -> Code {
         | Error::Truncated { .. }
         | Error::TrailingData { .. } => Code::NotAuthentic,
         Error::NoUsableKey { .. } | Error::UnreachableSlots { .. } => Code::NoAccess,
+        Error::ForeignSlots { .. } => Code::NotAuthentic,
+        Error::AmbiguousSlots { .. } => Code::Usage,
+        Error::Locked { .. } => Code::Temporary,
         Error::Provider(error) => provider_code(error),
         Error::OutputExists(_) => Code::OutputExists,
         Error::Io { source, .. } => io_code(source),
@@ -189,6 +196,10 @@ fn advice(error: &Error) -> Option<String> {
                 keys_to_add(slots)
             ));
         }
+        Error::ForeignSlots { .. } => {
+            "find out who can write the object; --drop-unreachable removes these slots, and the object's own stay"
+        }
+        Error::AmbiguousSlots { .. } => "leave out --without-opening, or name one slot",
         Error::LastSlot => "add a key in the same run: --add KEY",
         Error::GenerationLimit => "`sealstone rekey` makes a new object of it",
         Error::OutputExists(_) => "-f replaces it",

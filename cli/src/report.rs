@@ -282,6 +282,7 @@ pub(crate) fn describe(fault: &CopyFault) -> String {
     match fault {
         CopyFault::Stale => "is stale: a change of the header was interrupted".to_owned(),
         CopyFault::Damaged(error) => format!("is damaged ({error})"),
+        CopyFault::DoesNotOpen(error) => format!("is the newer one and does not open the object ({error})"),
         _ => "cannot be used".to_owned(),
     }
 }

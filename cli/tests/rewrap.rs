@@ -3,7 +3,11 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{C, COPY, PAYLOAD, Place, plaintext};
+use sealstone::{AttachedHeader, Decryptor, KeyRing, LockedObject, Rewrap};
+use sha2::{Digest, Sha256};
 
 /// A place with two raw keys and an object for the default key of the ring.
 fn place() -> Place {
@@ -287,4 +291,92 @@ fn a_rekeyed_object_has_another_payload_and_the_same_plaintext() {
     place.edit("in.seal", |object| *object.last_mut().unwrap() ^= 1);
     place.fails(&["rekey", "in.seal", "-o", "none", "--to", A], 6, &["does not verify"]);
     assert!(!place.path("none").exists());
+}
+
+/// Starts the command and lets it come to the lock that this process holds. A command that is slower than that finds
+/// what the test expects all the same.
+fn waiting(place: &Place, args: &[&str]) -> std::process::Child {
+    let child = place.command(args).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    child
+}
+
+#[test]
+fn slots_are_chosen_by_the_header_that_is_there_when_the_lock_is_had() {
+    let place = place();
+    place.ok(&["keys", "new", "alice"]);
+    let path = place.path("in.seal");
+    let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+    let locked = LockedObject::lock(&file, LockedObject::DEFAULT_WAIT).unwrap();
+    let child = waiting(&place, &["rewrap", "in.seal", "--remove", "local:alice"]);
+    // Another rewrap, which held the lock first, lets alice in.
+    let ring = |name| Arc::new(KeyRing::create_or_open(&place.ring(), name).unwrap().0);
+    let rewrap = Rewrap::new(Decryptor::new(ring("default"))).add_key(ring("alice"));
+    assert!(locked.rewrap(&rewrap).unwrap().changed);
+    let run = common::Run::from(child.wait_with_output().unwrap());
+    assert_eq!(run.code, Some(0), "{run:?}");
+    // Any key of the ring would open it by the slot that is left: the header tells whose that is.
+    let header = AttachedHeader::parse(&place.read("in.seal")).unwrap();
+    let names: Vec<_> = header.header().slots().iter().map(|slot| &slot.key_id).collect();
+    assert!(names.len() == 1 && names[0].starts_with("default#"), "{names:?}");
+}
+
+#[test]
+fn the_file_that_has_the_name_is_rewrapped_and_not_one_that_had_it() {
+    let place = place();
+    let path = place.path("in.seal");
+    let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+    file.lock().unwrap();
+    let child = waiting(&place, &["rewrap", "in.seal", "--add", A]);
+    std::fs::copy(&path, place.path("new.seal")).unwrap();
+    std::fs::rename(place.path("new.seal"), &path).unwrap();
+    file.unlock().unwrap();
+    let run = common::Run::from(child.wait_with_output().unwrap());
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(opens(&place, "in.seal", A));
+}
+
+/// Someone who can write storage puts another object's slot into the header.
+#[test]
+fn another_objects_slot_is_named_and_dropped_only_on_request() {
+    let place = Place::new();
+    let context = ["--context", "place=hot"];
+    for name in ["in", "other"] {
+        place.write(name, plaintext(3 * C + 7));
+        place.ok(&[&["encrypt", "-q", name], &context[..]].concat());
+    }
+    let header = |name: &str| {
+        AttachedHeader::parse(&place.read(name))
+            .unwrap()
+            .header()
+            .to_detached()
+            .unwrap()
+    };
+    // One slot each, after the same context: the slot is what follows `count`, up to the checksum.
+    let slot_of = |header: &[u8]| {
+        let at = header.windows(5).position(|window| window == b"local").unwrap() - 2;
+        (at, header[at..header.len() - 32].to_vec())
+    };
+    let (at, own) = slot_of(&header("in.seal"));
+    let (_, foreign) = slot_of(&header("other.seal"));
+    let mut copy = [&header("in.seal")[..at - 1], &[2], &foreign, &own].concat();
+    copy.resize(COPY - 32, 0);
+    copy.extend(Sha256::digest(&copy));
+    place.edit("in.seal", |object| {
+        object[..PAYLOAD].copy_from_slice(&[&copy[..], &copy].concat());
+    });
+    place.ok(&[&["verify", "-q", "in.seal"], &context[..]].concat());
+
+    let before = place.read("in.seal");
+    let change = [&["rewrap", "in.seal", "--set-context", "place=archive"], &context[..]].concat();
+    place.fails(
+        &change,
+        6,
+        &["not this object's slots", "local:default#", "--drop-unreachable"],
+    );
+    assert!(place.read("in.seal") == before);
+    let run = place.ok(&[&change[..], &["--drop-unreachable"]].concat());
+    assert!(run.stderr.contains("dropped slot local:default#"), "{run:?}");
+    let run = place.ok(&["decrypt", "-q", "in.seal", "-o", "-", "--context", "place=archive"]);
+    assert!(run.stdout == plaintext(3 * C + 7));
 }

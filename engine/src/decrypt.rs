@@ -75,7 +75,8 @@ impl Decryptor {
         self
     }
 
-    /// How many calls of key providers one header may cause.
+    /// How many calls of key providers one copy of a header may cause. The second copy is tried only if the two differ
+    /// and the current one does not open the object.
     #[must_use]
     pub const fn with_max_provider_calls(mut self, calls: usize) -> Self {
         self.max_provider_calls = calls;
@@ -152,24 +153,42 @@ impl Decryptor {
         Ok(DecryptReader::new(source, opener, self, attached))
     }
 
+    /// Finds the key of an object with an attached header, whose payload begins with `prefix`. Of two valid copies of the
+    /// header that differ, the current one is tried first. If it does not open the payload, the other is: a rewrap may
+    /// have been interrupted, or someone may have put a forged copy of a higher generation there.
+    pub(crate) async fn open_attached(&self, found: AttachedHeader, prefix: &[u8]) -> Result<(AttachedHeader, Opener)> {
+        let failed = match self.open_copy(found.header(), prefix).await {
+            Ok(opener) => return Ok((found, opener)),
+            Err(error) => error,
+        };
+        let Some(other) = found.stale().filter(|_| !failed.is_retryable()) else {
+            return Err(failed);
+        };
+        match self.open_copy(other, prefix).await {
+            Ok(opener) => Ok((found.fallen_back(&failed), opener)),
+            Err(error) if error.is_retryable() => Err(error),
+            Err(_) => Err(failed),
+        }
+    }
+
+    async fn open_copy(&self, header: &Header, prefix: &[u8]) -> Result<Opener> {
+        check_prefix(header, prefix)?;
+        self.opener_async(header, ATTACHED_LEN as u64).await
+    }
+
     /// Reads an attached header, if none was given, and the payload's first bytes from a stream, and finds the key.
     pub(crate) fn read_start(&self, source: &mut impl Read) -> Result<(AttachedHeader, Opener)> {
+        let mut prefix = [0; PREFIX_LEN];
         if let Some(header) = &self.detached {
-            let opener = self.read_payload_start(header, source, 0)?;
-            return Ok((header.clone().into(), opener));
+            let have = read_full(source, &mut prefix)?;
+            check_prefix(header, &prefix[..have])?;
+            return Ok((header.clone().into(), self.opener(header, 0)?));
         }
         let mut start = vec![0; ATTACHED_LEN];
         let len = read_full(source, &mut start)?;
         let header = AttachedHeader::parse(&start[..len])?;
-        let opener = self.read_payload_start(header.header(), source, ATTACHED_LEN as u64)?;
-        Ok((header, opener))
-    }
-
-    fn read_payload_start(&self, header: &Header, source: &mut impl Read, payload_start: u64) -> Result<Opener> {
-        let mut prefix = [0; PREFIX_LEN];
         let have = read_full(source, &mut prefix)?;
-        check_prefix(header, &prefix[..have])?;
-        self.opener(header, payload_start)
+        pollster::block_on(self.open_attached(header, &prefix[..have]))
     }
 
     /// Reads an attached header from `source`, if none was given, checks that the payload is its own, and finds the
@@ -183,9 +202,8 @@ impl Decryptor {
         }
         let len = read_full_at(source, &mut start, 0)?;
         let header = AttachedHeader::parse(&start[..len.min(ATTACHED_LEN)])?;
-        check_prefix(header.header(), start[..len].get(ATTACHED_LEN..).unwrap_or_default())?;
-        let opener = self.opener(header.header(), ATTACHED_LEN as u64)?;
-        Ok((header, opener))
+        let prefix = start[..len].get(ATTACHED_LEN..).unwrap_or_default();
+        pollster::block_on(self.open_attached(header, prefix))
     }
 
     /// Opens an object; gives the plaintext.

@@ -10,6 +10,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::detail::{ContextMismatch, Mangled};
 pub use self::part::PartError;
@@ -87,10 +88,31 @@ pub enum Error {
     },
     /// No slot would be left: nobody could open the object any more.
     LastSlot,
-    /// Slots that would have to be wrapped anew, and none of the keys offered can do it.
+    /// Slots that would have to be bound to the new context, and none of the keys offered can do it.
     UnreachableSlots {
         /// The slots, as `provider:key id`.
         slots: Vec<String>,
+    },
+    /// Slots that do not hold this object's data key. Nothing that sealstone writes leaves such a slot: someone put it
+    /// into the header.
+    ForeignSlots {
+        /// The slots, as `provider:key id`.
+        slots: Vec<String>,
+    },
+    /// Several slots would become one, and only opening the object can tell which of them holds its data key.
+    AmbiguousSlots {
+        /// The slots, as `provider:key id`.
+        slots: Vec<String>,
+    },
+    /// A header would cause more calls of key providers than its slots can need.
+    TooManyProviderCalls {
+        /// The largest number of calls.
+        limit: usize,
+    },
+    /// Another process holds a lock on the object's file: it rewraps the object, or keeps others from doing so.
+    Locked {
+        /// How long the lock was waited for.
+        waited: Duration,
     },
     /// The header was rewritten 2^64 - 1 times, and cannot be once more.
     GenerationLimit,
@@ -198,7 +220,11 @@ impl Error {
     /// Whether the same call may succeed later without anything being changed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Provider(error) if error.class.is_retryable())
+        match self {
+            Self::Provider(error) => error.is_retryable(),
+            Self::Locked { .. } => true,
+            _ => false,
+        }
     }
 }
 
@@ -243,8 +269,27 @@ impl fmt::Display for Error {
             Self::LastSlot => f.write_str("no slot would be left: nobody could open the object any more"),
             Self::UnreachableSlots { slots } => write!(
                 f,
-                "not among the keys offered, and their slots have to be wrapped anew: {}",
+                "no key was offered for these slots, and they have to be bound to the new context: {}",
                 slots.join(", ")
+            ),
+            Self::ForeignSlots { slots } => write!(
+                f,
+                "not this object's slots, because they do not hold its data key: {}; someone put them into the header",
+                slots.join(", ")
+            ),
+            Self::AmbiguousSlots { slots } => write!(
+                f,
+                "several slots would become one, and only opening the object can tell which is its own: {}",
+                slots.join(", ")
+            ),
+            Self::TooManyProviderCalls { limit } => write!(
+                f,
+                "the header's slots cause more than {limit} calls of key providers; offer fewer keys, or remove slots by name"
+            ),
+            Self::Locked { waited } => write!(
+                f,
+                "another process has locked the object, and still had after {} s; try again when it is done",
+                waited.as_secs()
             ),
             Self::GenerationLimit => f.write_str("the header cannot be rewritten any more: its generation is 2^64 - 1"),
             Self::ChunkAltered { chunk, offset } => write!(
@@ -329,6 +374,7 @@ impl From<Error> for io::Error {
             Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } | Error::LastSlot | Error::Part(_) => {
                 io::ErrorKind::InvalidInput
             }
+            Error::Locked { .. } => io::ErrorKind::WouldBlock,
             Error::Provider(_)
             | Error::Random
             | Error::ObjectTooLarge

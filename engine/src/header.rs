@@ -189,6 +189,9 @@ pub enum CopyFault {
     Damaged(Error),
     /// It parses, and differs from the current one: a rewrite of the header was interrupted.
     Stale,
+    /// It parses and is of the higher generation, but does not open the payload with the keys offered, and the other
+    /// copy does. The error says why.
+    DoesNotOpen(Error),
 }
 
 /// An attached header: the current one of its two copies, and what is wrong with the other.
@@ -196,6 +199,8 @@ pub enum CopyFault {
 pub struct AttachedHeader {
     header: Header,
     faults: [Option<CopyFault>; 2],
+    /// The copy that is [`CopyFault::Stale`].
+    stale: Option<Header>,
 }
 
 /// A header that was stored apart has no copies that could have a fault.
@@ -204,6 +209,7 @@ impl From<Header> for AttachedHeader {
         Self {
             header,
             faults: [None, None],
+            stale: None,
         }
     }
 }
@@ -230,10 +236,12 @@ impl AttachedHeader {
             (Ok((header, _)), Err(error)) => Ok(Self {
                 header,
                 faults: [None, Some(CopyFault::Damaged(error))],
+                stale: None,
             }),
             (Err(error), Ok((header, _))) => Ok(Self {
                 header,
                 faults: [Some(CopyFault::Damaged(error)), None],
+                stale: None,
             }),
             // A damaged magic in the first copy does not make the object another program's.
             (Err(Error::NotSealstone { .. }), Err(error)) if second.starts_with(&MAGIC) => Err(error),
@@ -243,24 +251,43 @@ impl AttachedHeader {
 
     fn from_both(first: Header, second: Header) -> Self {
         if first == second {
-            Self {
-                header: first,
-                faults: [None, None],
-            }
+            first.into()
         } else if second.generation > first.generation {
             Self {
                 header: second,
                 faults: [Some(CopyFault::Stale), None],
+                stale: Some(first),
             }
         } else {
             Self {
                 header: first,
                 faults: [None, Some(CopyFault::Stale)],
+                stale: Some(second),
             }
         }
     }
 
-    /// The current header.
+    /// The copy that parses and is not the current one.
+    pub(crate) const fn stale(&self) -> Option<&Header> {
+        self.stale.as_ref()
+    }
+
+    /// Makes the stale copy the current one, because the other does not open the payload.
+    pub(crate) fn fallen_back(self, error: &Error) -> Self {
+        let Some(header) = self.stale else { return self };
+        let faults = self.faults.map(|fault| match fault {
+            Some(_) => None,
+            None => Some(CopyFault::DoesNotOpen(error.clone())),
+        });
+        Self {
+            header,
+            faults,
+            stale: None,
+        }
+    }
+
+    /// The current header: the valid copy of the highest generation, or, once the object was opened, the copy that
+    /// opened it.
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header

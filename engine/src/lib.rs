@@ -72,7 +72,7 @@ pub use file::{AtomicFile, Existing, NamedFile, Opened};
 pub use mapped::MappedFile;
 pub use positioned::{FetchedApart, ReadAt, WriteAt};
 pub use range::RangeReader;
-pub use rewrap::{Rewrap, Rewrapped, SlotChoice};
+pub use rewrap::{LockedObject, Rewrap, Rewrapped, SlotChoice};
 // how and where,
 pub use cipher::{Backend, Suite};
 pub use executor::Executor;

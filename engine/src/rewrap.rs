@@ -6,20 +6,24 @@
 //!        --file----> lock -> sync -> read -> plan -> write the copies, one after the other (see `in_place`)
 //! ```
 
+mod bind;
 mod candidates;
 mod choice;
 mod in_place;
+mod locked;
 mod plan;
+mod trials;
 
 use std::fs::File;
 use std::sync::Arc;
 
 use crate::context::EncryptionContext;
 use crate::decrypt::Decryptor;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::header::{CopyFault, Header};
 use crate::provider::KeyProvider;
-use crate::sys;
+
+pub use self::locked::LockedObject;
 
 /// Changes of who may open an object, and of its encryption context.
 ///
@@ -88,6 +92,7 @@ enum Change {
 
 /// What became of an object's header.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Rewrapped {
     /// The header as it is now, in both copies.
     pub header: Header,
@@ -95,6 +100,8 @@ pub struct Rewrapped {
     pub changed: bool,
     /// What was wrong with the first and the second copy, and is no more.
     pub repaired: [Option<CopyFault>; 2],
+    /// The slots that [`Rewrap::drop_unreachable`] dropped, as `provider:key id`.
+    pub dropped: Vec<String>,
 }
 
 impl Rewrap {
@@ -130,22 +137,29 @@ impl Rewrap {
         self
     }
 
-    /// Binds the object to `context` in the place of the context it has: every slot is wrapped anew, each by a key
-    /// that is offered.
+    /// Binds the object to `context` instead of the context it has: every slot is wrapped again, each by a key that is
+    /// offered and that unwraps this object's data key from it. A slot that holds another data key was put there by
+    /// someone who may write the header; it is an error, and is never bound.
     pub fn with_context(mut self, context: EncryptionContext) -> Self {
         self.context = Some(context);
         self
     }
 
-    /// If the context is changed, slots that no offered key can wrap anew are removed. Otherwise they are an error.
+    /// If the context is changed, slots that no offered key can bind to the new context are removed, and so are those
+    /// that do not hold this object's data key. [`Rewrapped::dropped`] names them. Otherwise they are an error.
     pub const fn drop_unreachable(mut self) -> Self {
         self.drop_unreachable = true;
         self
     }
 
     /// Does not open the object first, where that can be done without: for callers who may have a key service wrap
-    /// keys anew, and may not see them. Nothing proves then that the new slots open the object, but that the old
-    /// ones did.
+    /// keys again, but may not see them.
+    ///
+    /// Nothing then proves that a slot is this object's. Whoever can write the header can put another object's slot
+    /// there, if that is wrapped by the same key under the same context, and have it wrapped for the new key and
+    /// context: bind objects to a context that names them, so that there is no such slot. Several slots are not made
+    /// into one ([`Error::AmbiguousSlots`]), and a header whose copies differ is opened all the same before one of them
+    /// is overwritten.
     pub const fn without_opening(mut self) -> Self {
         self.opens = false;
         self
@@ -165,9 +179,10 @@ impl Rewrap {
     ///
     /// # Errors
     /// Every error of a key and of a context; [`Error::LastSlot`], [`Error::UnreachableSlots`],
-    /// [`Error::TooManySlots`], [`Error::HeaderTooLarge`], [`Error::InvalidContext`], [`Error::GenerationLimit`].
+    /// [`Error::ForeignSlots`], [`Error::AmbiguousSlots`], [`Error::TooManyProviderCalls`], [`Error::TooManySlots`],
+    /// [`Error::HeaderTooLarge`], [`Error::InvalidContext`], [`Error::GenerationLimit`].
     pub async fn header_async(&self, header: &Header) -> Result<Option<Header>> {
-        plan::plan(self, header).await
+        Ok(plan::plan(self, header, false).await?.header)
     }
 
     /// [`Rewrap::header_async`], waiting on the caller's thread.
@@ -181,17 +196,17 @@ impl Rewrap {
     /// Rewrites the attached header of the object in `file`, which is open for reading and writing, and restores a
     /// copy of the header that is damaged or stale. Without any change asked for, that is all.
     ///
-    /// The file is locked meanwhile. A kill or a loss of power at any point leaves an object that opens, with the old
+    /// The file is locked meanwhile; a lock of another process is waited for, for at most
+    /// [`LockedObject::DEFAULT_WAIT`]. A kill or a loss of power at any point leaves an object that opens, with the old
     /// keys or the new; after an error it is one or the other as well. On success no removed slot is in the file.
     ///
+    /// Where the changes depend on the header, [`LockedObject`] reads it under the lock.
+    ///
     /// # Errors
-    /// As [`Rewrap::header_async`], and every error of a header; nothing was changed then. [`Error::Io`].
+    /// As [`Rewrap::header_async`], and every error of a header; nothing was changed then. [`Error::Locked`];
+    /// [`Error::Io`].
     pub fn file(&self, file: &File) -> Result<Rewrapped> {
-        sys::uninterrupted(|| file.lock()).map_err(Error::io("locking the object"))?;
-        let rewrapped = in_place::rewrite(file, |header| self.header(header));
-        // Closing the file would do it too, but the file is the caller's.
-        let unlocked = sys::uninterrupted(|| file.unlock()).map_err(Error::io("unlocking the object"));
-        rewrapped.and_then(|rewrapped| unlocked.map(|()| rewrapped))
+        LockedObject::lock(file, LockedObject::DEFAULT_WAIT)?.rewrap(self)
     }
 }
 

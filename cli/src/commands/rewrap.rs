@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use sealstone::{AttachedHeader, Decryptor, EncryptionContext, ExpectedContext, Rewrap, Rewrapped, SlotChoice};
+use sealstone::{
+    AttachedHeader, Decryptor, EncryptionContext, ExpectedContext, LockedObject, Rewrap, Rewrapped, SlotChoice,
+};
 
 use crate::args::{Common, RewrapArgs};
 use crate::exit::{Code, Failure};
@@ -11,8 +13,11 @@ use crate::io::{self, Input, Roles, is_standard};
 use crate::key_spec::SlotSpec;
 use crate::providers::{Provider, ReadingKeys, SealingKeys, add_keys, slots_of};
 use crate::report::{HeaderOutcome, InputName, Report, named_faults};
+use crate::sys;
 
 const COMMAND: &str = "rewrap";
+/// How often the file of a name is opened again because another one has taken the name.
+const MOST_TRIES: usize = 5;
 
 /// Rewraps the objects; gives the exit code.
 pub(crate) fn run(args: &RewrapArgs, common: &Common, report: &Report) -> u8 {
@@ -86,21 +91,31 @@ impl<'a> Rewrapping<'a> {
     }
 
     fn rewrap(&mut self, input: &Path) -> Result<(), Failure> {
+        // While the lock was waited for, another file may have been given the object's name.
+        for _ in 0..MOST_TRIES {
+            let file = open_in_place(input)?;
+            let locked = LockedObject::lock(&file, LockedObject::DEFAULT_WAIT)?;
+            let opened = sys::FileId::of_file(&file);
+            if opened.is_none_or(|opened| sys::FileId::of_path(input) == Some(opened)) {
+                return self.rewrap_locked(locked, input);
+            }
+        }
+        let message = "other files keep taking the object's name; try again when nothing replaces it";
+        Err(Failure::new(Code::Temporary, message))
+    }
+
+    /// Which slots are meant is decided by the header that the lock protects: another rewrap may have just ended.
+    fn rewrap_locked(&mut self, locked: LockedObject<'_>, input: &Path) -> Result<(), Failure> {
         let name = io::display(input);
-        // Says what is wrong with a name that is no file's.
-        let read = Input::open(input)?;
-        let Some(file) = read.file() else {
-            return Err(Failure::usage("it is no file, and cannot be changed in place"));
-        };
-        let header = Decryptor::read_header(file)?;
-        let rewrap = self.plan(&header, &name)?;
-        let opened = File::options().read(true).write(true).open(input);
-        let file = opened.map_err(|error| Failure::io("opening the object for writing", &error))?;
-        let rewrapped = rewrap.file(&file).map_err(Failure::from);
+        let rewrap = self.plan(locked.header(), &name)?;
+        let rewrapped = locked.rewrap(&rewrap).map_err(Failure::from);
         let rewrapped = rewrapped.inspect_err(|failure| self.old.forget_if_wrong(failure))?;
         self.done += 1;
         if !rewrapped.changed && rewrapped.repaired.iter().all(Option::is_none) {
             self.unchanged += 1;
+        }
+        for slot in &rewrapped.dropped {
+            self.report.note(&format!("{name}: dropped slot {slot}"));
         }
         self.report.header_outcome(&outcome(input, &rewrapped))
     }
@@ -161,6 +176,16 @@ fn roles(args: &RewrapArgs, common: &Common) -> Roles {
     let named: Vec<_> = named.cloned().collect();
     add_keys(&mut roles, &named, common);
     roles
+}
+
+/// Opens the file for reading and writing, once: what is read and what is written are one file.
+fn open_in_place(input: &Path) -> Result<File, Failure> {
+    // Names what is wrong with a directory, or with a name that leads nowhere.
+    if Input::open(input)?.file().is_none() {
+        return Err(Failure::usage("it is no file, and cannot be changed in place"));
+    }
+    let opened = File::options().read(true).write(true).open(input);
+    opened.map_err(|error| Failure::io("opening the object for writing", &error))
 }
 
 fn outcome(input: &Path, rewrapped: &Rewrapped) -> HeaderOutcome {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::{Descriptor, Place, display, is_standard};
-use crate::exit::{Code, Failure};
+use crate::exit::Failure;
 use crate::report::Report;
 
 /// Names the output of an input.
@@ -100,12 +100,12 @@ pub(crate) fn try_all<T>(
                 code = failure.code as u8;
             }
             let left = items.len();
-            if failure.code == Code::Temporary && left > 0 {
+            if failure.ends_run && left > 0 {
                 report.note(&format!(
                     "{left} more inputs not begun, as the key service does not serve us now"
                 ));
             }
-            if failure.is_quiet() || failure.code == Code::Temporary {
+            if failure.is_quiet() || failure.ends_run {
                 break;
             }
         }

@@ -14,7 +14,7 @@ use super::seek::Seeking;
 use crate::decrypt::machine::OpenMachine;
 use crate::decrypt::{Decryptor, check_prefix};
 use crate::error::{Error, Result};
-use crate::header::{ATTACHED_LEN, AttachedHeader, Header};
+use crate::header::{ATTACHED_LEN, AttachedHeader};
 use crate::layout::PREFIX_LEN;
 use crate::opener::Opener;
 
@@ -43,29 +43,19 @@ impl Decryptor {
     /// # Errors
     /// As [`Decryptor::reader`].
     pub async fn async_reader<R: AsyncRead + Unpin>(&self, mut source: R) -> Result<AsyncDecryptReader<R>> {
+        let mut prefix = [0; PREFIX_LEN];
         if let Some(header) = self.detached_header() {
-            let opener = self.await_opener(header, &mut source, 0).await?;
+            let have = read_full(&mut source, &mut prefix).await?;
+            check_prefix(header, &prefix[..have])?;
+            let opener = self.opener_async(header, 0).await?;
             return Ok(AsyncDecryptReader::new(source, opener, self, None));
         }
         let mut start = vec![0; ATTACHED_LEN];
         let len = read_full(&mut source, &mut start).await?;
         let header = AttachedHeader::parse(&start[..len])?;
-        let opener = self
-            .await_opener(header.header(), &mut source, ATTACHED_LEN as u64)
-            .await?;
+        let have = read_full(&mut source, &mut prefix).await?;
+        let (header, opener) = self.open_attached(header, &prefix[..have]).await?;
         Ok(AsyncDecryptReader::new(source, opener, self, Some(header)))
-    }
-
-    async fn await_opener(
-        &self,
-        header: &Header,
-        source: &mut (impl AsyncRead + Unpin),
-        payload_start: u64,
-    ) -> Result<Opener> {
-        let mut prefix = [0; PREFIX_LEN];
-        let have = read_full(source, &mut prefix).await?;
-        check_prefix(header, &prefix[..have])?;
-        self.opener_async(header, payload_start).await
     }
 }
 

@@ -1,41 +1,48 @@
 //! Which slots a choice means.
 
+use std::sync::Arc;
+
 use super::SlotChoice;
+use super::trials::{Trials, Verdict};
 use crate::context::EncryptionContext;
-use crate::error::{ProviderError, ProviderErrorClass, Result};
+use crate::error::Result;
 use crate::header::{PASSPHRASE, WrappedKey};
 use crate::provider::{KeyMatch, KeyProvider};
 
-/// Whether `key` opens the slot. It is asked only where it cannot tell by the slot's name.
-pub(super) async fn is_meant(choice: &SlotChoice, slot: &WrappedKey, context: &EncryptionContext) -> Result<bool> {
+/// Whether the choice, which is not [`SlotChoice::Any`], means the slot.
+pub(super) async fn is_meant(
+    choice: &SlotChoice,
+    slot: &WrappedKey,
+    context: &EncryptionContext,
+    trials: &mut Trials<'_>,
+) -> Result<bool> {
     match choice {
         SlotChoice::Named(names) => Ok(names.contains(&slot.name())),
-        SlotChoice::Key(key) => opens(key.as_ref(), slot, context).await,
+        SlotChoice::Key(key) => is_of(key, slot, context, trials).await,
         // Its parts are asked one by one.
         SlotChoice::Any(_) => Ok(false),
     }
 }
 
-async fn opens(key: &dyn KeyProvider, slot: &WrappedKey, context: &EncryptionContext) -> Result<bool> {
+/// Whether the slot is the key's. The key is asked only where it cannot tell by the slot's name.
+async fn is_of(
+    key: &Arc<dyn KeyProvider>,
+    slot: &WrappedKey,
+    context: &EncryptionContext,
+    trials: &mut Trials<'_>,
+) -> Result<bool> {
     if slot.provider != key.id() {
         return Ok(false);
     }
     match key.matches(slot) {
         KeyMatch::No(_) => Ok(false),
         KeyMatch::Yes if slot.provider != PASSPHRASE => Ok(true),
-        _ => match key.unwrap(slot, context).await {
-            Ok(_) => Ok(true),
-            Err(error) if is_not_its_key(&error) => Ok(false),
+        _ => match trials.ask(key, slot, context).await? {
+            Verdict::Opens => Ok(true),
+            Verdict::Foreign => Ok(false),
+            Verdict::Refused(error) if Verdict::is_not_its_key(&error) => Ok(false),
             // A key that cannot be used now says nothing of whose slot it is.
-            Err(error) => Err(error.into()),
+            Verdict::Refused(error) => Err(error.into()),
         },
     }
-}
-
-/// Whether the error says that the slot is another key's: all else is no reason to lose it, or to leave it.
-pub(super) const fn is_not_its_key(error: &ProviderError) -> bool {
-    matches!(
-        error.class,
-        ProviderErrorClass::OtherKey | ProviderErrorClass::BadCiphertext
-    )
 }

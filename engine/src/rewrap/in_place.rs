@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! sync                                       what is read next is on the disk
-//! read both copies, plan                     nothing is written if that fails
+//! read both copies                           `begin`
+//! plan                                       nothing is written if that fails
 //! write current over the other, sync         only if they differ
 //! write second = new, sync                   the first is whole
 //! write first  = new, sync                   the second is whole
@@ -12,6 +13,7 @@ use std::fs::File;
 use std::io;
 
 use super::Rewrapped;
+use super::plan::Planned;
 use crate::decrypt::check_prefix;
 use crate::error::{Error, Result};
 use crate::header::{ATTACHED_LEN, AttachedHeader, COPY_LEN, Header};
@@ -34,19 +36,25 @@ impl HeaderFile for File {
     }
 }
 
-/// Makes both copies what `change` makes of the current one, or, where it changes nothing, equal.
-pub(super) fn rewrite(
-    file: &impl HeaderFile,
-    change: impl FnOnce(&Header) -> Result<Option<Header>>,
-) -> Result<Rewrapped> {
+/// Reads the header that is to be changed.
+pub(super) fn begin(file: &impl HeaderFile) -> Result<AttachedHeader> {
     // Whoever wrote last may have been killed before syncing: what we are about to rely on could be in memory only,
     // and a loss of power during our own writes would then take both copies.
     sync(file)?;
-    let found = read(file)?;
+    read(file)
+}
+
+/// Makes both copies what `change` makes of the current one, or, where it changes nothing, equal. `change` is also
+/// passed whether a copy will be overwritten that differs from the current one.
+pub(super) fn rewrite(
+    file: &impl HeaderFile,
+    found: &AttachedHeader,
+    change: impl FnOnce(&Header, bool) -> Result<Planned>,
+) -> Result<Rewrapped> {
     let current = found.header();
-    let changed = change(current)?;
+    let Planned { header, dropped } = change(current, found.faults().iter().any(Option::is_some))?;
     // Encoded before anything is written: it may not fit.
-    let bytes = changed.as_ref().map(Header::to_attached).transpose()?;
+    let bytes = header.as_ref().map(Header::to_attached).transpose()?;
 
     for (fault, offset) in found.faults().iter().zip([FIRST, SECOND]) {
         if fault.is_some() {
@@ -58,9 +66,10 @@ pub(super) fn rewrite(
         write(file, bytes, FIRST)?;
     }
     Ok(Rewrapped {
-        changed: changed.is_some(),
-        header: changed.unwrap_or_else(|| current.clone()),
+        changed: header.is_some(),
+        header: header.unwrap_or_else(|| current.clone()),
         repaired: found.faults().clone(),
+        dropped,
     })
 }
 

@@ -1,28 +1,38 @@
 //! From the slots that a header has to those that were asked for. Nothing is written here.
 //!
 //! ```text
-//! open a slot -> replace, add, remove, in the order asked for -> bind the rest to the new context -> Header
+//! open a slot -> replace, add, remove, in the order asked for -> bind the rest to the new context (`bind`) -> Header
 //! ```
 
 use std::sync::Arc;
 
 use super::candidates::{contexts, keys};
-use super::choice::{is_meant, is_not_its_key};
+use super::choice::is_meant;
+use super::trials::{Trials, Verdict};
 use super::{Change, Rewrap, SlotChoice};
 use crate::context::{EncryptionContext, ExpectedContext};
 use crate::error::{Error, ProviderError, Result};
 use crate::header::{Header, PASSPHRASE, WrappedKey, check_slots};
 use crate::keys::DataKey;
 use crate::provider::{KeyMatch, KeyProvider};
-use crate::unlock::{Offer, Unlocked, no_usable_key, try_slot, unlock_slot};
+use crate::unlock::{Offer, Unlocked, no_usable_key, unlock_slot};
 
-/// The header that `rewrap` makes of this one; `None` if it would say the same.
-pub(super) async fn plan(rewrap: &Rewrap, header: &Header) -> Result<Option<Header>> {
-    let mut plan = Plan::begin(rewrap, header).await?;
+/// What becomes of a header.
+pub(super) struct Planned {
+    /// The new header; `None` if it would say the same.
+    pub(super) header: Option<Header>,
+    /// The slots that were dropped because they could not be bound to the new context, as `provider:key id`.
+    pub(super) dropped: Vec<String>,
+}
+
+/// Plans the header that `rewrap` makes of this one. If it `repairs` a copy, the object is opened in any case: what is
+/// written over the copy has to be proved to be the better one.
+pub(super) async fn plan(rewrap: &Rewrap, header: &Header, repairs: bool) -> Result<Planned> {
+    let mut plan = Plan::begin(rewrap, header, rewrap.opens || repairs).await?;
     for change in &rewrap.changes {
         match change {
-            Change::Add(key) => plan.add(key.as_ref()).await?,
-            Change::Replace(old, new) => plan.replace(old, new.as_ref()).await?,
+            Change::Add(key) => plan.add(key).await?,
+            Change::Replace(old, new) => plan.replace(old, new).await?,
             Change::Remove(old) => {
                 for index in plan.chosen(old).await? {
                     plan.slots[index].state = State::Gone;
@@ -35,13 +45,13 @@ pub(super) async fn plan(rewrap: &Rewrap, header: &Header) -> Result<Option<Head
 }
 
 /// A slot of the new header to be.
-struct Slot {
-    wrapped: WrappedKey,
-    state: State,
+pub(super) struct Slot {
+    pub(super) wrapped: WrappedKey,
+    pub(super) state: State,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// As it was found, under the old context.
     Found,
     /// The same, and asked for: not to be removed.
@@ -60,21 +70,23 @@ enum Anew {
     ByUs(Option<ProviderError>),
 }
 
-struct Plan<'a> {
-    rewrap: &'a Rewrap,
+pub(super) struct Plan<'a> {
+    pub(super) rewrap: &'a Rewrap,
     header: &'a Header,
     /// Every key there is, those that are to be added too: the object may have been rewrapped before.
-    keys: Vec<Arc<dyn KeyProvider>>,
+    pub(super) keys: Vec<Arc<dyn KeyProvider>>,
     /// The contexts that the object may have: the expected one, and the new one if this was done before.
     contexts: Vec<EncryptionContext>,
-    from: EncryptionContext,
-    to: EncryptionContext,
+    pub(super) from: EncryptionContext,
+    pub(super) to: EncryptionContext,
     opened: Option<Unlocked>,
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) trials: Trials<'a>,
+    pub(super) dropped: Vec<String>,
 }
 
 impl<'a> Plan<'a> {
-    async fn begin(rewrap: &'a Rewrap, header: &'a Header) -> Result<Self> {
+    async fn begin(rewrap: &'a Rewrap, header: &'a Header, opens: bool) -> Result<Self> {
         let contexts = contexts(rewrap, header)?;
         let from = contexts[0].clone();
         let to = rewrap.context.clone().unwrap_or_else(|| from.clone());
@@ -91,8 +103,10 @@ impl<'a> Plan<'a> {
             to,
             opened: None,
             slots: slots.collect(),
+            trials: Trials::new(header, rewrap.decryptor.max_provider_calls),
+            dropped: Vec::new(),
         };
-        if rewrap.opens {
+        if opens {
             plan.open().await?;
         }
         Ok(plan)
@@ -110,6 +124,8 @@ impl<'a> Plan<'a> {
             };
             match unlock_slot(self.header, &offer).await {
                 Ok(opened) => {
+                    let slot = &self.header.slots[opened.slot];
+                    self.trials.opened(&self.keys[opened.provider], slot, context);
                     self.opened = Some(opened);
                     self.from = context.clone();
                     if self.rewrap.context.is_none() {
@@ -142,21 +158,21 @@ impl<'a> Plan<'a> {
         Ok(key.wrap(self.data_key().await?, &to).await?)
     }
 
-    async fn add(&mut self, key: &dyn KeyProvider) -> Result<()> {
-        let made = self.wrap(key).await?;
+    async fn add(&mut self, key: &Arc<dyn KeyProvider>) -> Result<()> {
+        let made = self.wrap(key.as_ref()).await?;
         let present = self.present(key, &made).await?;
         self.put(made, present, None);
         Ok(())
     }
 
-    async fn replace(&mut self, old: &SlotChoice, new: &dyn KeyProvider) -> Result<()> {
+    async fn replace(&mut self, old: &SlotChoice, new: &Arc<dyn KeyProvider>) -> Result<()> {
         let chosen = self.chosen(old).await?;
-        if chosen.is_empty() && !self.rewrap.opens && self.keeps_own(new) {
+        if chosen.is_empty() && !self.rewrap.opens && self.keeps_own(new.as_ref()) {
             return Ok(());
         }
-        let made = match self.anew(&chosen, new).await? {
+        let made = match self.anew(&chosen, new.as_ref()).await? {
             Anew::Made(made) => made,
-            Anew::ByUs(refusal) => match (self.wrap(new).await, refusal) {
+            Anew::ByUs(refusal) => match (self.wrap(new.as_ref()).await, refusal) {
                 (Ok(made), _) => made,
                 // The first way is the one to be mended.
                 (Err(error), Some(refusal)) if !error.is_retryable() => return Err(refusal.into()),
@@ -192,9 +208,11 @@ impl<'a> Plan<'a> {
     /// Has the provider wrap one of the chosen slots anew, without our seeing the key. The slot has to be one that is
     /// known to open, or else what comes of it might not, and the others are gone.
     async fn anew(&self, chosen: &[usize], new: &dyn KeyProvider) -> Result<Anew> {
-        let source = match &self.opened {
-            Some(opened) => chosen.iter().copied().find(|&index| index == opened.slot),
-            None => chosen.first().copied(),
+        let source = match (&self.opened, chosen) {
+            (Some(opened), _) => chosen.iter().copied().find(|&index| index == opened.slot),
+            // One would be kept and the others lost, and none is known to be this object's.
+            (None, [_, _, ..]) => return Err(self.ambiguous(chosen)),
+            (None, _) => chosen.first().copied(),
         };
         let Some(source) = source.map(|index| &self.slots[index].wrapped) else {
             return Ok(Anew::ByUs(None));
@@ -210,8 +228,13 @@ impl<'a> Plan<'a> {
         }
     }
 
+    fn ambiguous(&self, chosen: &[usize]) -> Error {
+        let names = chosen.iter().map(|&index| self.slots[index].wrapped.name());
+        Error::AmbiguousSlots { slots: names.collect() }
+    }
+
     /// The slot of `key` that is there already, and opens. `made` is what a new one looks like.
-    async fn present(&self, key: &dyn KeyProvider, made: &WrappedKey) -> Result<Option<usize>> {
+    async fn present(&mut self, key: &Arc<dyn KeyProvider>, made: &WrappedKey) -> Result<Option<usize>> {
         for (index, slot) in self.slots.iter().enumerate() {
             let wrapped = &slot.wrapped;
             // No two wraps by a passphrase have the same key id.
@@ -225,10 +248,8 @@ impl<'a> Plan<'a> {
             } else {
                 &self.from
             };
-            match try_slot(self.header, key, wrapped, context).await {
-                Ok(_) => return Ok(Some(index)),
-                Err(error) if error.is_retryable() => return Err(error),
-                Err(_) => {}
+            if let Verdict::Opens = self.trials.ask(key, wrapped, context).await? {
+                return Ok(Some(index));
             }
         }
         Ok(None)
@@ -259,15 +280,15 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The slots that are meant, but for those that were asked for.
-    async fn chosen(&self, choice: &SlotChoice) -> Result<Vec<usize>> {
+    /// The slots that are meant, except those that were asked for.
+    async fn chosen(&mut self, choice: &SlotChoice) -> Result<Vec<usize>> {
         let mut chosen = Vec::new();
         for (index, slot) in self.slots.iter().enumerate() {
             if slot.state != State::Found {
                 continue;
             }
             for part in choice.parts() {
-                if self.was_opened_by(part, index) || is_meant(part, &slot.wrapped, &self.from).await? {
+                if is_meant(part, &slot.wrapped, &self.from, &mut self.trials).await? {
                     chosen.push(index);
                     break;
                 }
@@ -276,72 +297,22 @@ impl<'a> Plan<'a> {
         Ok(chosen)
     }
 
-    /// Whether it is by this key that the slot was opened: it need not be asked again.
-    fn was_opened_by(&self, choice: &SlotChoice, index: usize) -> bool {
-        let opened = self.opened.as_ref().filter(|opened| opened.slot == index);
-        opened.is_some_and(
-            |opened| matches!(choice, SlotChoice::Key(key) if Arc::ptr_eq(key, &self.keys[opened.provider])),
-        )
+    /// Whether the data key is at hand, so that slots can be proved to be this object's.
+    pub(super) const fn is_open(&self) -> bool {
+        self.opened.is_some()
     }
 
-    fn changes_context(&self) -> bool {
+    pub(super) fn changes_context(&self) -> bool {
         self.from != self.to
     }
 
-    /// Binds every slot that is left to the new context.
-    async fn bind_rest(&mut self) -> Result<()> {
-        if !self.changes_context() {
-            return Ok(());
-        }
-        let mut unreachable = Vec::new();
-        for index in 0..self.slots.len() {
-            if !matches!(self.slots[index].state, State::Found | State::Kept) {
-                continue;
-            }
-            match self.rebound(&self.slots[index].wrapped).await? {
-                Some(wrapped) => {
-                    self.slots[index] = Slot {
-                        wrapped,
-                        state: State::Made,
-                    };
-                }
-                None => {
-                    unreachable.push(self.slots[index].wrapped.name());
-                    self.slots[index].state = State::Gone;
-                }
-            }
-        }
-        if unreachable.is_empty() || self.rewrap.drop_unreachable {
-            return Ok(());
-        }
-        Err(Error::UnreachableSlots { slots: unreachable })
-    }
-
-    /// The slot under the new context; `None` if none of the keys is its own. A key that is and fails is an error:
-    /// a mistyped passphrase, or a service that is down, is no reason to lose a slot.
-    async fn rebound(&self, slot: &WrappedKey) -> Result<Option<WrappedKey>> {
-        let mut failed: Option<ProviderError> = None;
-        for key in self.keys.iter().filter(|key| key.id() == slot.provider) {
-            let fit = key.matches(slot);
-            if matches!(fit, KeyMatch::No(_)) {
-                continue;
-            }
-            match key.rebind(slot, &self.from, &self.to).await {
-                Ok(wrapped) => return Ok(Some(wrapped)),
-                Err(error) if fit == KeyMatch::Yes || !is_not_its_key(&error) => {
-                    failed.get_or_insert(error);
-                }
-                Err(_) => {}
-            }
-        }
-        failed.map_or(Ok(None), |error| Err(error.into()))
-    }
-
-    fn finish(self) -> Result<Option<Header>> {
+    fn finish(self) -> Result<Planned> {
+        // Versions of one key become the newest one when they are bound again, and then one slot is enough: both were
+        // proved to hold this object's key. Where nothing was proved, all are kept.
+        let merges = self.is_open();
         let mut slots: Vec<WrappedKey> = Vec::new();
         for slot in self.slots.into_iter().filter(|slot| slot.state != State::Gone) {
-            let made = slot.state == State::Made;
-            // Versions of one key become the newest one when they are wrapped anew.
+            let made = merges && slot.state == State::Made;
             let is_double = made && slots.iter().any(|other| other.name() == slot.wrapped.name());
             if !is_double {
                 slots.push(slot.wrapped);
@@ -350,9 +321,9 @@ impl<'a> Plan<'a> {
         if slots.is_empty() {
             return Err(Error::LastSlot);
         }
-        let context = self.to.to_stored();
+        let (context, dropped) = (self.to.to_stored(), self.dropped);
         if slots == self.header.slots && context == self.header.context {
-            return Ok(None);
+            return Ok(Planned { header: None, dropped });
         }
         check_slots(&slots)?;
         let header = Header {
@@ -363,6 +334,9 @@ impl<'a> Plan<'a> {
         };
         // Whoever stores it must not be the first to learn that it is too large.
         header.to_detached()?;
-        Ok(Some(header))
+        Ok(Planned {
+            header: Some(header),
+            dropped,
+        })
     }
 }

@@ -1,5 +1,5 @@
 mod choice;
-mod plan;
+mod planned;
 mod power;
 mod told;
 
@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::in_place::{HeaderFile, rewrite};
-use super::{Rewrap, Rewrapped, SlotChoice};
+use super::in_place::{HeaderFile, begin, rewrite};
+use super::{Rewrap, Rewrapped, SlotChoice, plan};
 use crate::context::{EncryptionContext, ExpectedContext};
 use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
@@ -107,7 +107,9 @@ fn rotation(from: u8) -> Rewrap {
 }
 
 fn run(file: &impl HeaderFile, rewrap: &Rewrap) -> Result<Rewrapped> {
-    rewrite(file, |header| rewrap.header(header))
+    rewrite(file, &begin(file)?, |header, repairs| {
+        pollster::block_on(plan::plan(rewrap, header, repairs))
+    })
 }
 
 fn sealed() -> Vec<u8> {

@@ -9,10 +9,10 @@ use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::{Error, ProviderErrorClass, Result};
 use crate::header::PASSPHRASE;
-use crate::keys::DataKey;
 use crate::provider::{KeyMatch, KeyProvider};
 use crate::rewrap::candidates::{contexts, keys};
 use crate::rewrap::choice::is_meant;
+use crate::rewrap::trials::Trials;
 use crate::rewrap::{Rewrap, SlotChoice};
 
 use ProviderErrorClass::{BadCiphertext, Configuration, Denied, KeyState, NotFound, OtherKey, Throttled, Unavailable};
@@ -20,11 +20,14 @@ use ProviderErrorClass::{BadCiphertext, Configuration, Denied, KeyState, NotFoun
 /// Whether the key of a slot's provider is taken for the slot's own, and how often it was asked to unwrap it.
 fn taken(key: Told, slot_of: &str) -> (Result<bool>, usize) {
     let context = EncryptionContext::new();
-    let mut slot = pollster::block_on(key.wrap(&DataKey::random().unwrap(), &context)).unwrap();
+    let sealing = Arc::new(Told::key(key.tag));
+    let header = Encryptor::new(sealing).begin().unwrap().header().clone();
+    let mut slot = header.slots()[0].clone();
     slot_of.clone_into(&mut slot.provider);
-    key.asked();
     let key = Arc::new(key);
-    let meant = pollster::block_on(is_meant(&SlotChoice::Key(key.clone()), &slot, &context));
+    let mut trials = Trials::new(&header, 1);
+    let choice = SlotChoice::Key(key.clone());
+    let meant = pollster::block_on(is_meant(&choice, &slot, &context, &mut trials));
     (meant, key.asked().len())
 }
 

@@ -254,13 +254,18 @@ fn a_slot_is_lost_to_no_failure_of_its_own_key() {
     }
     // It may be its key: then it matters what it says.
     for class in [Denied, KeyState, Unavailable] {
-        let failed = failure(bound_anew(
-            Told::key(2).saying(KeyMatch::Maybe).failing("rebind", class),
-        ));
-        assert_eq!(failed, (class, "rebind".to_owned()));
+        for call in ["unwrap", "rebind"] {
+            let failed = failure(bound_anew(Told::key(2).saying(KeyMatch::Maybe).failing(call, class)));
+            assert_eq!(failed, (class, call.to_owned()));
+        }
     }
-    for nobodys in [
+    // It is, as it unwrapped the slot.
+    let failed = failure(bound_anew(
         Told::key(2).saying(KeyMatch::Maybe).failing("rebind", BadCiphertext),
+    ));
+    assert_eq!(failed, (BadCiphertext, "rebind".to_owned()));
+    for nobodys in [
+        Told::key(2).saying(KeyMatch::Maybe).failing("unwrap", BadCiphertext),
         Told::key(4),
     ] {
         match bound_anew(nobodys).map(|_| ()) {

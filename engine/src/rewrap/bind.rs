@@ -1,0 +1,123 @@
+//! Binding slots to another context.
+//!
+//! ```text
+//! slot -> does it unwrap to this object's data key? -> yes: bound by the key that unwrapped it
+//!                                                   -> no:  named, and dropped only on request
+//! ```
+//!
+//! Storage can put slots of other objects into a header. One that was bound without a look would take the name, and
+//! with it the place, of this object's own slot; or it would hand another object's data key to the new context.
+
+use super::plan::{Plan, Slot, State};
+use super::trials::Verdict;
+use crate::error::{Error, ProviderError, Result};
+use crate::header::WrappedKey;
+use crate::provider::KeyMatch;
+
+/// What was found out about a slot that has to be bound.
+enum Found {
+    /// It is this object's, and bound to the new context.
+    Bound(WrappedKey),
+    /// It is not this object's: its key unwraps another data key.
+    Foreign,
+    /// Its own key does not unwrap it. Either the key is wrong, such as a mistyped passphrase, or the slot is.
+    Refused(ProviderError),
+    /// None of the keys offered is its own.
+    Unreachable,
+}
+
+impl Plan<'_> {
+    /// Binds every slot that is left to the new context.
+    ///
+    /// # Errors
+    /// [`Error::ForeignSlots`], [`Error::UnreachableSlots`], unless such slots are to be dropped; a key's own error:
+    /// a mistyped passphrase, or a service that is down, is no reason to lose a slot.
+    pub(super) async fn bind_rest(&mut self) -> Result<()> {
+        if !self.changes_context() {
+            return Ok(());
+        }
+        let left = |slot: &Slot| matches!(slot.state, State::Found | State::Kept);
+        let left: Vec<_> = (0..self.slots.len())
+            .filter(|&index| left(&self.slots[index]))
+            .collect();
+        let (mut bound, mut refused) = (Vec::new(), Vec::new());
+        let (mut foreign, mut unreachable) = (Vec::new(), Vec::new());
+        for index in left {
+            match self.bind(index).await? {
+                Found::Bound(wrapped) => bound.push((index, wrapped)),
+                Found::Foreign => foreign.push(index),
+                Found::Refused(error) => refused.push((index, error)),
+                Found::Unreachable => unreachable.push(index),
+            }
+        }
+        // Where the same key opens another slot of the same name, it is the slot that is wrong.
+        for (index, error) in refused {
+            let same_name = |&(other, _): &(usize, WrappedKey)| self.name(other) == self.name(index);
+            if !bound.iter().any(same_name) || !Verdict::is_not_its_key(&error) {
+                return Err(error.into());
+            }
+            foreign.push(index);
+        }
+        self.drop_slots(&foreign, |slots| Error::ForeignSlots { slots })?;
+        self.drop_slots(&unreachable, |slots| Error::UnreachableSlots { slots })?;
+        for (index, wrapped) in bound {
+            let state = State::Made;
+            self.slots[index] = Slot { wrapped, state };
+        }
+        Ok(())
+    }
+
+    /// Removes slots that cannot be bound, if that was asked for.
+    fn drop_slots(&mut self, indices: &[usize], error: impl FnOnce(Vec<String>) -> Error) -> Result<()> {
+        let names: Vec<_> = indices.iter().map(|&index| self.name(index)).collect();
+        if !names.is_empty() && !self.rewrap.drop_unreachable {
+            return Err(error(names));
+        }
+        self.dropped.extend(names);
+        for &index in indices {
+            self.slots[index].state = State::Gone;
+        }
+        Ok(())
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.slots[index].wrapped.name()
+    }
+
+    async fn bind(&mut self, index: usize) -> Result<Found> {
+        let slot = self.slots[index].wrapped.clone();
+        let (mut is_foreign, mut refused) = (false, None);
+        for key in self.keys.clone().iter().filter(|key| key.id() == slot.provider) {
+            let fit = key.matches(&slot);
+            if matches!(fit, KeyMatch::No(_)) {
+                continue;
+            }
+            // Without the data key nothing can be compared: the caller has chosen to trust the header.
+            let verdict = if self.is_open() {
+                self.trials.ask(key, &slot, &self.from).await?
+            } else {
+                Verdict::Opens
+            };
+            let error = match verdict {
+                Verdict::Opens => match key.rebind(&slot, &self.from, &self.to).await {
+                    Ok(wrapped) => return Ok(Found::Bound(wrapped)),
+                    Err(error) if self.is_open() || error.is_retryable() => return Err(error.into()),
+                    Err(error) => error,
+                },
+                Verdict::Refused(error) => error,
+                Verdict::Foreign => {
+                    is_foreign = true;
+                    continue;
+                }
+            };
+            if fit == KeyMatch::Yes || !Verdict::is_not_its_key(&error) {
+                refused.get_or_insert(error);
+            }
+        }
+        Ok(match refused {
+            Some(error) => Found::Refused(error),
+            None if is_foreign => Found::Foreign,
+            None => Found::Unreachable,
+        })
+    }
+}

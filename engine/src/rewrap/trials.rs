@@ -1,0 +1,100 @@
+//! Which keys open which slots. A slot is this object's only if it unwraps to the data key that the header commits to,
+//! so each slot is tried before anything is made of it. A key is asked about a slot once, and a header cannot cause more
+//! than a limited number of questions.
+
+use std::sync::Arc;
+
+use crate::context::EncryptionContext;
+use crate::error::{Error, ProviderError, ProviderErrorClass, Result};
+use crate::header::{Header, MAX_SLOTS, WrappedKey};
+use crate::provider::KeyProvider;
+use crate::unlock::try_slot;
+
+/// What a key found out about a slot.
+#[derive(Debug, Clone)]
+pub(super) enum Verdict {
+    /// It unwraps to this object's data key.
+    Opens,
+    /// It unwraps to another data key: the slot is another object's.
+    Foreign,
+    /// The key does not unwrap it.
+    Refused(ProviderError),
+}
+
+impl Verdict {
+    /// Whether the slot is not this key's, rather than the key unusable at the moment: any other failure is no reason
+    /// to remove the slot, or to leave it.
+    pub(super) const fn is_not_its_key(error: &ProviderError) -> bool {
+        matches!(
+            error.class,
+            ProviderErrorClass::OtherKey | ProviderErrorClass::BadCiphertext
+        )
+    }
+}
+
+/// The questions asked so far.
+pub(super) struct Trials<'a> {
+    header: &'a Header,
+    asked: Vec<Asked>,
+    limit: usize,
+}
+
+struct Asked {
+    key: Arc<dyn KeyProvider>,
+    slot: WrappedKey,
+    context: EncryptionContext,
+    verdict: Verdict,
+}
+
+impl<'a> Trials<'a> {
+    /// Allows `per_slot` questions for each slot that a header can have.
+    pub(super) const fn new(header: &'a Header, per_slot: usize) -> Self {
+        Self {
+            header,
+            asked: Vec::new(),
+            limit: MAX_SLOTS.saturating_mul(per_slot),
+        }
+    }
+
+    /// Notes what is known without asking: the slot that opened the object.
+    pub(super) fn opened(&mut self, key: &Arc<dyn KeyProvider>, slot: &WrappedKey, context: &EncryptionContext) {
+        self.note(key, slot, context, Verdict::Opens);
+    }
+
+    /// Whether `key` opens `slot` under `context`.
+    ///
+    /// # Errors
+    /// [`Error::Provider`] if the same question may succeed later; [`Error::TooManyProviderCalls`].
+    pub(super) async fn ask(
+        &mut self,
+        key: &Arc<dyn KeyProvider>,
+        slot: &WrappedKey,
+        context: &EncryptionContext,
+    ) -> Result<Verdict> {
+        let known = |asked: &&Asked| Arc::ptr_eq(&asked.key, key) && asked.slot == *slot && asked.context == *context;
+        if let Some(known) = self.asked.iter().find(known) {
+            return Ok(known.verdict.clone());
+        }
+        if self.asked.len() >= self.limit {
+            return Err(Error::TooManyProviderCalls { limit: self.limit });
+        }
+        let verdict = match try_slot(self.header, key.as_ref(), slot, context).await {
+            Ok(_) => Verdict::Opens,
+            Err(Error::CommitmentMismatch { .. }) => Verdict::Foreign,
+            Err(Error::Provider(error)) if !error.is_retryable() => Verdict::Refused(error),
+            // A service that does not answer would be asked, and waited for, again.
+            Err(error) => return Err(error),
+        };
+        self.note(key, slot, context, verdict.clone());
+        Ok(verdict)
+    }
+
+    fn note(&mut self, key: &Arc<dyn KeyProvider>, slot: &WrappedKey, context: &EncryptionContext, verdict: Verdict) {
+        self.asked.push(Asked {
+            key: key.clone(),
+            slot: slot.clone(),
+            context: context.clone(),
+            verdict,
+        });
+    }
+}
