@@ -127,6 +127,7 @@ fn code(error: &Error) -> Code {
         | Error::TooManySlots { .. }
         | Error::InvalidContext { .. }
         | Error::LastSlot
+        | Error::OutputNotReplaceable { .. }
         | Error::Part(_)
         | Error::RangeOutOfBounds { .. } => Code::Usage,
         Error::HeaderDamaged { .. }
@@ -203,6 +204,7 @@ fn advice(error: &Error) -> Option<String> {
         Error::LastSlot => "add a key in the same run: --add KEY",
         Error::GenerationLimit => "`sealstone rekey` makes a new object of it",
         Error::OutputExists(_) => "-f replaces it",
+        Error::OutputNotReplaceable { .. } => "name another output with -o, or write into this one with -o - >FILE",
         Error::SourceChanged { .. } | Error::SourceVersionChanged { .. } => "try again when nothing writes to it",
         Error::Provider(error) if error.is_retryable() => "try again later",
         _ => return None,

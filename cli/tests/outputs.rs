@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -210,6 +211,121 @@ fn a_file_that_the_kernel_makes_up_is_read_to_its_end() {
     };
     place.ok(&["encrypt", "-q", "/proc/version", "-o", "out.seal"]);
     assert_eq!(place.ok(&["cat", "-q", "out.seal"]).stdout, version);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_length_lies_is_read_to_its_end() {
+    let place = Place::new();
+    let names = ["/sys/kernel/mm/transparent_hugepage/enabled", "/sys/class/net/lo/mtu"];
+    for name in names.into_iter().filter(|name| fs::exists(name).unwrap()) {
+        let content = fs::read(name).unwrap();
+        assert_ne!(fs::metadata(name).unwrap().len(), content.len() as u64, "{name}");
+        for args in [
+            &["encrypt", "-qf", name, "-o", "out.seal"][..],
+            &["encrypt", "-qf", "/dev/fd/0", "-o", "out.seal"],
+            &["encrypt", "-qf", "-", "-o", "out.seal"],
+        ] {
+            let run = place.command(args).stdin(File::open(name).unwrap()).output();
+            assert_eq!(Run::from(run.unwrap()).code, Some(0), "{args:?}");
+            assert_eq!(place.ok(&["cat", "-q", "out.seal"]).stdout, content, "{args:?}");
+        }
+        place.ok(&["encrypt", "-q", name, "-o", "body", "--header", "head"]);
+        let opened = place.ok(&["cat", "-q", "body", "--header", "head"]);
+        assert_eq!(opened.stdout, content, "{name}");
+        fs::remove_file(place.path("head")).unwrap();
+        fs::remove_file(place.path("body")).unwrap();
+    }
+}
+
+/// Unmounts when dropped, or makes a file changeable again.
+struct Undo(Command);
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        let _ = self.0.status();
+    }
+}
+
+fn undo(program: &str, args: &[&str], path: &Path) -> Undo {
+    let mut command = Command::new(program);
+    command.args(args).arg(path);
+    Undo(command)
+}
+
+/// The input is a pipe that is never written: whoever waited for it would wait for ever.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_cannot_be_replaced_is_found_before_the_work() {
+    const TEST: &str = "an_output_that_cannot_be_replaced_is_found_before_the_work";
+    let place = Place::new();
+    let plain = place.seal("in", 10);
+    assert!(
+        Command::new("mkfifo")
+            .arg(place.path("fifo"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    let refused = |output: &str, reason: &str| {
+        for args in [
+            ["encrypt", "-f", "fifo", "-o", output],
+            ["decrypt", "-f", "fifo", "-o", output],
+            ["cat", "-f", "fifo", "-o", output],
+        ] {
+            place.fails(&args, 2, &["cannot be replaced", reason, "-o - >FILE"]);
+        }
+        assert_eq!(place.read(output), b"precious");
+    };
+    place.write("other", "precious");
+    let mounted = place.write("mounted", "");
+    let mount = Command::new("mount")
+        .arg("--bind")
+        .arg(place.path("other"))
+        .arg(&mounted)
+        .output();
+    if mount.is_ok_and(|output| output.status.success()) {
+        let _undo = undo("umount", &[], &mounted);
+        refused("mounted", "mounted there by itself");
+        // As is advised.
+        let output = File::options().write(true).truncate(true).open(&mounted).unwrap();
+        let run = place
+            .command(&["decrypt", "-q", "in.seal", "-o", "-"])
+            .stdout(output)
+            .output();
+        assert_eq!(Run::from(run.unwrap()).code, Some(0));
+        assert_eq!(place.read("other"), plain);
+    } else {
+        skipped(TEST, "a bind mount needs root");
+    }
+    for flag in ["i", "a"] {
+        let fixed = place.write("fixed", "precious");
+        let set = Command::new("chattr").arg(format!("+{flag}")).arg(&fixed).output();
+        if !set.is_ok_and(|output| output.status.success()) {
+            skipped(
+                TEST,
+                "this file system has no immutable files, or root alone may make them",
+            );
+            break;
+        }
+        let _undo = undo("chattr", &[&format!("-{flag}")], &fixed);
+        refused("fixed", "immutable");
+    }
+    if !rustix::process::geteuid().is_root() {
+        return skipped(TEST, "becoming another user needs root");
+    }
+    place.write("sticky", "precious");
+    fs::copy(place.ring(), place.path("ring")).unwrap();
+    let script = format!(
+        "chmod 711 .. && chmod 1777 . && chown 65534 ring && exec setpriv --reuid 65534 --regid 65534 --clear-groups \
+         {PROGRAM} decrypt -f fifo -o sticky --keyring ring"
+    );
+    let run = Run::from(place.any_command("sh").args(["-c", &script]).output().unwrap());
+    if run.stderr.contains("setpriv:") {
+        return skipped(TEST, "there is no setpriv, or the program is not for all to run");
+    }
+    run.failed(2, &["cannot be replaced", "another user's"]);
+    assert_eq!(place.read("sticky"), b"precious");
 }
 
 #[test]

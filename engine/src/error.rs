@@ -183,6 +183,13 @@ pub enum Error {
     Part(PartError),
     /// The output is there already, and replacing it was not asked for.
     OutputExists(PathBuf),
+    /// The output is there already and cannot be replaced, though it may be possible to write into it.
+    OutputNotReplaceable {
+        /// The output.
+        path: PathBuf,
+        /// Why not.
+        reason: &'static str,
+    },
     /// Reading, writing or another call of the operating system failed.
     Io {
         /// What was being done.
@@ -333,6 +340,9 @@ impl fmt::Display for Error {
             Self::NotFetched { start, end } => write!(f, "bytes {start}..{end} of the input were not fetched"),
             Self::Part(error) => error.fmt(f),
             Self::OutputExists(path) => write!(f, "{} exists already", path.display()),
+            Self::OutputNotReplaceable { path, reason } => {
+                write!(f, "{} cannot be replaced: {reason}", path.display())
+            }
             Self::Io { action, source } => write!(f, "{action}: {source}"),
             Self::Random => f.write_str("the operating system's random generator failed"),
             Self::Cancelled => f.write_str("cancelled"),
@@ -371,6 +381,7 @@ impl From<Error> for io::Error {
             Error::Io { .. } | Error::Cancelled => io::ErrorKind::Other,
             Error::Truncated { .. } | Error::HeaderTruncated { .. } => io::ErrorKind::UnexpectedEof,
             Error::OutputExists(_) => io::ErrorKind::AlreadyExists,
+            Error::OutputNotReplaceable { .. } => io::ErrorKind::PermissionDenied,
             Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } | Error::LastSlot | Error::Part(_) => {
                 io::ErrorKind::InvalidInput
             }

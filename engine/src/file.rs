@@ -7,7 +7,7 @@
 
 mod atomic;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,7 +53,7 @@ impl Encryptor {
     /// # Errors
     /// As [`Encryptor::encrypt_file`]; the target is incomplete then.
     pub fn seal_file(&self, source: &File, target: &File) -> Result<u64> {
-        if has_known_length(source)? {
+        if has_true_length(source)? {
             self.begin()?.seal_at(source, target)
         } else {
             self.encrypt_stream(source, target)
@@ -171,7 +171,7 @@ impl Decryptor {
     /// # Errors
     /// As [`Decryptor::decrypt_file`]; the target is incomplete then.
     pub fn open_file(&self, source: &File, target: &File) -> Result<Opened> {
-        if has_known_length(source)? {
+        if has_true_length(source)? {
             self.open_at(source, target)
         } else {
             self.decrypt_stream(source, target)
@@ -315,9 +315,23 @@ fn for_each_span(
     })
 }
 
-/// Whether the file's length says how much can be read. It does not for pipes and devices, nor for the empty-looking
-/// files that some kernels make up.
-fn has_known_length(file: &File) -> Result<bool> {
-    let metadata: fs::Metadata = file.metadata().map_err(Error::io("asking for the input's length"))?;
-    Ok(metadata.is_file() && metadata.len() > 0)
+/// Whether exactly as many bytes can be read from `file` as its length says. It is not so for pipes and devices, nor for
+/// the files that kernels and some file systems make up when they are read: those in `/proc` look empty, those in `/sys`
+/// a page long. Such a source is to be read as a stream.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn has_true_length(file: &File) -> Result<bool> {
+    let metadata = file.metadata().map_err(Error::io("asking for the input's length"))?;
+    let Some(last) = metadata.len().checked_sub(1).filter(|_| metadata.is_file()) else {
+        return Ok(false);
+    };
+    // The last byte is there, and none follows it.
+    let mut end = [0; 2];
+    match read_full_at(file, &mut end, last) {
+        Ok(count) => Ok(count == 1),
+        // An offset that no file can have.
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidInput => Ok(false),
+        Err(error) => Err(error),
+    }
 }

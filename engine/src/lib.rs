@@ -67,7 +67,7 @@ pub mod sse;
 pub use asynchronous::{AsyncDecryptReader, AsyncEncryptWriter, OpenStream, SealStream};
 pub use decrypt::{DecryptReader, Decryptor};
 pub use encrypt::{EncryptWriter, Encryptor, EqualParts, NewObject, PartSealer, PartWriter, SealedPart};
-pub use file::{AtomicFile, Existing, NamedFile, Opened};
+pub use file::{AtomicFile, Existing, NamedFile, Opened, has_true_length};
 #[cfg(feature = "mmap")]
 pub use mapped::MappedFile;
 pub use positioned::{FetchedApart, ReadAt, WriteAt};

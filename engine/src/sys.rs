@@ -136,6 +136,39 @@ fn link_unnamed(file: &File, target: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Why the file at `path` cannot be replaced by a rename, if that can be told.
+#[cfg(target_os = "linux")]
+pub(crate) fn hindrance_to_replacing(path: &Path) -> Option<&'static str> {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    const STICKY: u16 = 0o1000;
+    let basic = StatxFlags::BASIC_STATS;
+    let file = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, basic).ok()?;
+    let directory = statx(CWD, parent(path), AtFlags::empty(), basic).ok()?;
+    let is_mount_root = if file.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
+        file.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+    } else {
+        // Kernels before 5.8 tell of a file from another file system alone.
+        (file.stx_dev_major, file.stx_dev_minor) != (directory.stx_dev_major, directory.stx_dev_minor)
+    };
+    let fixed = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
+    let user = rustix::process::geteuid();
+    let is_of_another = || !user.is_root() && ![file.stx_uid, directory.stx_uid].contains(&user.as_raw());
+    match () {
+        () if is_mount_root => Some("another file is mounted there by itself"),
+        () if file.stx_attributes.intersects(fixed) => Some("it is immutable, or can only be appended to"),
+        () if directory.stx_attributes.intersects(fixed) => Some("names in its directory can only be added"),
+        () if directory.stx_mode & STICKY != 0 && is_of_another() => {
+            Some("it is another user's, in a directory where each can replace their own alone")
+        }
+        () => None,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn hindrance_to_replacing(_: &Path) -> Option<&'static str> {
+    None
+}
+
 /// Opens a file for writing, creating it for its owner alone if it is missing.
 pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();

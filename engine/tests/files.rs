@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{C, CHUNKS, LENGTHS, SEALED, data_key, decryptor, encryptor, executors, plaintext, seal_fixed};
-use sealstone::{AtomicFile, Error, Existing, ReadAt, WriteAt, hazmat};
+use sealstone::{AtomicFile, Error, Existing, ReadAt, WriteAt, has_true_length, hazmat};
 
 fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(directory)
@@ -92,6 +92,39 @@ fn an_existing_output_is_kept_or_replaced_as_asked() {
         .unwrap();
     assert_eq!(decryptor().open(&fs::read(path("sealed")).unwrap()).unwrap(), b"new");
     assert_eq!(names(directory.path()), ["plain", "sealed"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_length_lies_is_read_as_a_stream() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    // One page long by their length, and empty by it.
+    for name in [
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+        "/sys/class/net/lo/mtu",
+        "/proc/version",
+    ] {
+        let (Ok(content), Ok(source)) = (fs::read(name), File::open(name)) else {
+            eprintln!("SKIPPED {name}: it is not there");
+            continue;
+        };
+        assert_ne!(source.metadata().unwrap().len(), content.len() as u64, "{name}");
+        assert!(!has_true_length(&source).unwrap(), "{name}");
+        let len = encryptor()
+            .encrypt_file(name, path("sealed"), Existing::Replace)
+            .unwrap();
+        assert_eq!(len, content.len() as u64);
+        assert_eq!(decryptor().open(&fs::read(path("sealed")).unwrap()).unwrap(), content);
+    }
+    for (content, is_true) in [(&[][..], false), (&[1][..], true), (&[0; 10_000][..], true)] {
+        fs::write(path("plain"), content).unwrap();
+        let source = File::open(path("plain")).unwrap();
+        assert_eq!(has_true_length(&source).unwrap(), is_true, "{}", content.len());
+    }
+    // A hole is content.
+    File::create(path("plain")).unwrap().set_len(1 << 40).unwrap();
+    assert!(has_true_length(&File::open(path("plain")).unwrap()).unwrap());
 }
 
 #[test]

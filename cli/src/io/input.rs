@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
+use sealstone::has_true_length;
+
 use super::{Source as Origin, Stream, display, is_standard};
 use crate::exit::Failure;
 
@@ -19,7 +21,7 @@ pub(crate) struct Input {
 enum Source {
     /// A file whose length says how much there is to read.
     File(File),
-    /// A pipe, a device, or one of the files that the kernel makes up.
+    /// A pipe, a device, or a file whose length is not that of what it holds.
     Stream(Stream),
 }
 
@@ -43,8 +45,9 @@ impl Input {
         }
         // A descriptor may stand anywhere in its file, and what is before that is not meant.
         let position = (&file).stream_position().unwrap_or(0);
+        let has_length = has_true_length(&file)?;
         // Standard input is read to its end, however long it became meanwhile, and others may read on from there.
-        if metadata.is_file() && metadata.len() > 0 && position == 0 && !is_standard(path) {
+        if has_length && position == 0 && !is_standard(path) {
             return Ok(Self {
                 source: Source::File(file),
                 len: Some(metadata.len()),
@@ -52,7 +55,7 @@ impl Input {
         }
         Ok(Self {
             source: Source::Stream(Stream::new(file)),
-            len: metadata.is_file().then(|| metadata.len().saturating_sub(position)),
+            len: has_length.then(|| metadata.len().saturating_sub(position)),
         })
     }
 

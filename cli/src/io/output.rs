@@ -187,6 +187,7 @@ fn check_path(path: &Path, force: bool, roles: &Roles) -> Result<Kind, Failure> 
         let message = format!("the output {} exists already; -f replaces it", display(&path));
         return Err(Failure::new(Code::OutputExists, message));
     }
+    AtomicFile::check(&path, Existing::Replace)?;
     Ok(Kind::File(path, Existing::Replace))
 }
 

@@ -33,18 +33,32 @@ impl AtomicFile {
     /// Makes the file in the directory of `target`.
     ///
     /// # Errors
-    /// [`Error::OutputExists`] if `target` is there and is to be kept; [`Error::Io`].
+    /// [`Error::OutputExists`] if `target` is there and is to be kept, [`Error::OutputNotReplaceable`] if it cannot be
+    /// replaced; [`Error::Io`].
     pub fn create(target: &Path, existing: Existing) -> Result<Self> {
-        // Asked now, so that no work is done in vain; asked again by the system when the name is given.
-        if existing == Existing::Keep && target.symlink_metadata().is_ok() {
-            return Err(Error::OutputExists(target.to_owned()));
-        }
+        Self::check(target, existing)?;
         let unfinished = Unfinished::create(sys::parent(target)).map_err(Error::io("creating the output"))?;
         Ok(Self {
             unfinished,
             target: target.to_owned(),
             existing,
         })
+    }
+
+    /// Whether `target` could be named now, as far as that can be told without doing it: so that no work is done in
+    /// vain. The operating system has the last word when the name is given.
+    ///
+    /// # Errors
+    /// [`Error::OutputExists`], [`Error::OutputNotReplaceable`].
+    pub fn check(target: &Path, existing: Existing) -> Result<()> {
+        match existing {
+            Existing::Keep if target.symlink_metadata().is_ok() => Err(Error::OutputExists(target.to_owned())),
+            Existing::Keep => Ok(()),
+            Existing::Replace => sys::hindrance_to_replacing(target).map_or(Ok(()), |reason| {
+                let path = target.to_owned();
+                Err(Error::OutputNotReplaceable { path, reason })
+            }),
+        }
     }
 
     /// The file, to be written.
