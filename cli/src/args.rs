@@ -12,6 +12,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::values::{ByteRange, Chunk, Cipher, Pair, S3Object};
 
+use crate::exit::Failure;
+use crate::io::Descriptor;
 use crate::key_spec::{KeySpec, SlotSpec};
 use crate::text::one_line;
 
@@ -44,10 +46,31 @@ pub(crate) fn parse() -> Args {
     })
 }
 
+/// Ends the process with the help or the version, or with why it cannot be shown: clap itself would call that a success.
+fn show(text: &clap::Error) -> ! {
+    let shown = Descriptor::STDOUT.writing().and_then(|_| {
+        let written = text.print().and_then(|()| io::stdout().flush());
+        written.map_err(|error| Failure::io("writing to standard output", &error))
+    });
+    let code = shown.map_or_else(
+        |failure| {
+            if !failure.is_quiet() {
+                let _ = writeln!(io::stderr(), "sealstone: {}", failure.message);
+            }
+            i32::from(failure.code as u8)
+        },
+        |()| text.exit_code(),
+    );
+    std::process::exit(code)
+}
+
 /// Ends the process with clap's text. It repeats arguments, and those may be names of files that a shell put there.
 fn refuse(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        show(error)
+    }
     let plain = error.render().to_string();
-    if !error.use_stderr() || plain.lines().all(|line| matches!(one_line(line), Cow::Borrowed(_))) {
+    if plain.lines().all(|line| matches!(one_line(line), Cow::Borrowed(_))) {
         error.exit()
     }
     let mut stderr = io::stderr().lock();

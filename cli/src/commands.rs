@@ -17,7 +17,7 @@ use sealstone::{Decryptor, EncryptionContext, ExpectedContext};
 use crate::args::{Command, Common, KeysAction, NewContextArgs, OfferArgs, Pair, ReadArgs, S3Object};
 use crate::exit::Failure;
 use crate::io::{Descriptor, Input, Object, Roles, check_header};
-use crate::providers::{Provider, ReadingKeys, add_keys};
+use crate::providers::{Provider, ReadingKeys, add_keys, watched};
 use crate::report::Report;
 use crate::workers::Workers;
 
@@ -55,7 +55,7 @@ impl<'a> Reading<'a> {
         let context = self.context.resolve(header.context())?;
         let providers = self.keys.for_object(header, Some(&context), name)?;
         let calls = max_calls(&providers);
-        let mut providers = providers.into_iter();
+        let mut providers = providers.into_iter().map(watched);
         let first = providers.next().ok_or_else(|| Failure::usage("no key was given"))?;
         let executor = self.workers.executor(object.len)?;
         let threads = executor.width();

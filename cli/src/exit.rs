@@ -45,6 +45,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// Whether further inputs would fail alike, each after the same wait.
     pub(crate) ends_run: bool,
+    /// Whether standard output is to be left alone, even by a report of the failure.
+    pub(crate) spares_stdout: bool,
 }
 
 impl Failure {
@@ -54,7 +56,15 @@ impl Failure {
             code,
             message: message.into(),
             ends_run: false,
+            spares_stdout: false,
         }
+    }
+
+    /// The same, with nothing written to standard output.
+    #[must_use]
+    pub(crate) const fn sparing_stdout(mut self) -> Self {
+        self.spares_stdout = true;
+        self
     }
 
     /// A request that is not done.

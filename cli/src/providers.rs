@@ -3,6 +3,7 @@
 mod kms;
 mod passphrase;
 mod raw;
+mod watched;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use sealstone::{
 
 use self::passphrase::Asked;
 pub(crate) use self::passphrase::check_command;
+pub(crate) use self::watched::watched;
 use crate::args::Common;
 use crate::exit::{Code, Failure, keys_to_add};
 use crate::io::{Descriptor, Roles, Source, display};

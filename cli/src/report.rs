@@ -1,6 +1,6 @@
 //! What a person or a script is told: result lines, errors, notes, JSON.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::{Common, When};
 use crate::exit::{Failure, shorten_slots};
-use crate::io::{Descriptor, Place, display};
+use crate::io::{Descriptor, Place, Stream, display};
 use crate::text::{self, one_line};
 
 /// How much is told, and in which form.
@@ -18,8 +18,7 @@ pub(crate) struct Report {
     quiet: bool,
     verbose: bool,
     json: bool,
-    /// When to show progress.
-    pub(crate) progress: When,
+    progress: When,
 }
 
 /// What was done with one input.
@@ -121,6 +120,15 @@ impl Report {
         }
     }
 
+    /// When to show progress, if `data_at_terminal` says whether data is typed or shown at a terminal: on one screen,
+    /// they would be in each other's way.
+    pub(crate) fn progress(&self, data_at_terminal: bool) -> When {
+        if data_at_terminal && io::stderr().is_terminal() {
+            return When::Never;
+        }
+        self.progress
+    }
+
     /// Whether results are wanted as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
@@ -208,7 +216,7 @@ impl Report {
                 error: &failure.message,
             };
             // The exit code says it too, if nobody reads this.
-            let _ = self.json(&failed, on_stdout);
+            let _ = self.json(&failed, on_stdout || failure.spares_stdout);
         }
     }
 
@@ -247,8 +255,7 @@ impl Report {
         let mut line = text::json(value).map_err(|error| Failure::io("writing JSON", &error.into()))?;
         line.push(b'\n');
         if on_stdout {
-            let _ = io::stderr().write_all(&line);
-            return Ok(());
+            return write(Descriptor::STDERR, &line);
         }
         self.print(&line)
     }
@@ -256,12 +263,26 @@ impl Report {
     /// Writes text to standard output.
     #[expect(clippy::unused_self, reason = "whoever may speak was given the report")]
     pub(crate) fn print(&self, text: &[u8]) -> Result<(), Failure> {
-        // Checked, since std takes a descriptor that cannot be written for one that nobody reads.
-        drop(Descriptor::STDOUT.writing()?);
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(text).and_then(|()| stdout.flush());
-        written.map_err(|error| Failure::io("writing to standard output", &error))
+        write(Descriptor::STDOUT, text)
     }
+}
+
+/// Writes all of `text`, or says why not: std takes a descriptor that cannot be written for one that nobody reads, and
+/// does not wait for one that is not ready.
+fn write(descriptor: Descriptor, text: &[u8]) -> Result<(), Failure> {
+    let stream = descriptor.writing()?;
+    #[cfg(unix)]
+    let written = Stream::new(stream).write_all(text);
+    // Consoles take no bytes, and std knows how to write text to them.
+    #[cfg(not(unix))]
+    let written = {
+        drop(stream);
+        match descriptor {
+            Descriptor::STDERR => io::stderr().write_all(text),
+            _ => io::stdout().write_all(text).and_then(|()| io::stdout().flush()),
+        }
+    };
+    written.map_err(|error| Failure::io(format_args!("writing to {descriptor}"), &error))
 }
 
 /// What is wrong with the copies of a header, each fault naming its copy.

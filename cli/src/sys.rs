@@ -50,6 +50,30 @@ pub(crate) fn widen_pipe(stream: &File) {
     let _ = stream;
 }
 
+/// Columns of the terminal that standard error is, if that can be told.
+pub(crate) fn terminal_width() -> Option<u16> {
+    #[cfg(unix)]
+    {
+        let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
+        (size.ws_col > 0).then_some(size.ws_col)
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+/// Whether the terminal that standard error is belongs to this program now, and not to the shell that started it in the
+/// background.
+pub(crate) fn is_in_foreground() -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::process::getpgrp;
+        // Of another session's terminal, it cannot be told.
+        rustix::termios::tcgetpgrp(std::io::stderr()).map_or(true, |group| group == getpgrp())
+    }
+    #[cfg(not(unix))]
+    true
+}
+
 /// The user's directory for settings.
 pub(crate) fn config_dir() -> Option<PathBuf> {
     if cfg!(windows) {

@@ -78,6 +78,8 @@ fn a_closed_stream_is_not_an_empty_one() {
         "sealstone keys list >&-",
         "sealstone keys new other --json >&-",
         "sealstone completions bash >&-",
+        "sealstone --version >&-",
+        "sealstone encrypt --help >&-",
     ] {
         refused(&place, line, &["standard output is closed"]);
     }
@@ -294,6 +296,93 @@ fn one_stream_has_no_other_two_roles_either() {
     ] {
         refused(&place, line, &["the output is "]);
     }
+}
+
+#[test]
+fn a_report_is_not_written_into_what_is_read() {
+    let (place, _) = place();
+    let object = place.read("in.seal");
+    for line in [
+        "sealstone verify in.seal --json >>in.seal",
+        "sealstone inspect in.seal 1<>in.seal",
+        "sealstone inspect - <in.seal >>in.seal",
+        "sealstone encrypt in --json -o b >>in",
+        "sealstone decrypt in.seal --json -o b -k raw:file:raw >>raw",
+    ] {
+        // JSON goes to standard error then.
+        let run = sh(&place, line);
+        assert_eq!(run.code, Some(2), "{line}: {run:?}");
+        assert!(
+            run.stderr.contains("the report would be written into"),
+            "{line}: {run:?}"
+        );
+        assert!(!place.path("b").exists());
+    }
+    assert!(place.read("in.seal") == object);
+    assert_eq!(place.read("raw"), [7; 32]);
+}
+
+/// Nor is it lost where nobody waits for it, or where it cannot be written.
+#[test]
+fn a_report_is_written_or_it_is_an_error() {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    let (place, plain) = place();
+    if fs::exists("/dev/full").unwrap() {
+        for line in [
+            "sealstone --version >/dev/full",
+            "sealstone cat --help >/dev/full",
+            "sealstone verify in.seal --json >/dev/full",
+            "sealstone decrypt in.seal -o - --json 2>/dev/full",
+        ] {
+            assert_eq!(sh(&place, line).code, Some(1), "{line}");
+        }
+    }
+    for on_stderr in [false, true] {
+        let (mut result, output) = std::io::pipe().unwrap();
+        fcntl_setfl(&output, fcntl_getfl(&output).unwrap() | OFlags::NONBLOCK).unwrap();
+        // Full, but for a few bytes.
+        let mut filled = 0;
+        while let Ok(count) = (&output).write(&[b'\n'; 4096]) {
+            filled += count;
+        }
+        result.read_exact(&mut [0; 4096]).unwrap();
+        filled += (&output).write(&[b'\n'; 4000]).unwrap();
+        filled -= 4096;
+        let args = [
+            "decrypt",
+            "in.seal",
+            "-qfo",
+            if on_stderr { "-" } else { "out" },
+            "--json",
+        ];
+        let mut command = place.command(&args);
+        let command = if on_stderr {
+            command.stderr(OwnedFd::from(output))
+        } else {
+            command.stdout(OwnedFd::from(output))
+        };
+        let child = command.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let reader = std::thread::spawn(move || {
+            let mut report = String::new();
+            result.read_to_string(&mut report).unwrap();
+            report
+        });
+        let output = Run::from(child.wait_with_output().unwrap());
+        assert_eq!(output.code, Some(0), "{output:?}");
+        // The command's own copy of the pipe.
+        *command = place.command(&[]);
+        let report = reader.join().unwrap();
+        assert!(report.len() > filled && report.ends_with("}\n"), "{report:?}");
+        assert!(!on_stderr || output.stdout == plain);
+    }
+}
+
+#[test]
+fn a_directory_is_no_stream() {
+    let (place, _) = place();
+    refused(&place, "sealstone encrypt - -o b <.", &["it is a directory"]);
+    refused(&place, "sealstone encrypt /dev/fd/7 -o b 7<.", &["it is a directory"]);
 }
 
 /// It would be locked up with itself.

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &CatArgs, common: &Common, report: &Report) -> u8 {
 fn cat(args: &CatArgs, common: &Common, report: &Report, place: &Place) -> Result<(), Failure> {
     let inputs = std::slice::from_ref(&args.input);
     let roles = super::roles(inputs, &args.read, common);
-    roles.check()?;
+    roles.check(report.is_json())?;
     let mut reading = Reading::new(inputs, &args.read, common, report)?;
     let destination = Destination::check(place, args.output.force, false, &roles)?;
     let input = Input::open(&args.input)?;
@@ -50,7 +50,8 @@ fn cat(args: &CatArgs, common: &Common, report: &Report, place: &Place) -> Resul
     let start = Instant::now();
     let written = sink.written();
     let total = range_len(range, object.claimed_len());
-    let bar = Bar::show(report.progress, &name, total, move || written.load(Ordering::Relaxed));
+    let when = report.progress(sink.is_terminal());
+    let bar = Bar::show(when, &name, total, move || written.load(Ordering::Relaxed));
     let header = object.header.clone();
     let done = write_range(&decryptor, object.body, range, sink).map_err(|failure| explain(failure, header.header()));
     drop(bar);

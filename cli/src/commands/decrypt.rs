@@ -59,7 +59,7 @@ struct Opening<'a> {
 impl<'a> Opening<'a> {
     fn new(args: &'a DecryptArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
         let roles = super::roles(&args.inputs, &args.read, common);
-        roles.check()?;
+        roles.check(report.is_json())?;
         Ok(Self {
             args,
             report,
@@ -80,9 +80,8 @@ impl<'a> Opening<'a> {
         let sink = destination.open(&self.roles)?;
 
         let start = Instant::now();
-        let bar = Bar::show(self.report.progress, &name, object.claimed_len(), move || {
-            progress.bytes()
-        });
+        let when = self.report.progress(sink.is_terminal());
+        let bar = Bar::show(when, &name, object.claimed_len(), move || progress.bytes());
         let header = object.header.clone();
         let opened = open_into(&decryptor, object.body, sink).map_err(|failure| explain(failure, header.header()));
         drop(bar);

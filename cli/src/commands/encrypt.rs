@@ -10,7 +10,7 @@ use crate::args::{Common, EncryptArgs};
 use crate::exit::{Code, Failure};
 use crate::io::{self, Descriptor, Destination, Input, Job, Place, Roles, Sink, check_header};
 use crate::progress::Bar;
-use crate::providers::{SealingKeys, add_keys, check_command};
+use crate::providers::{SealingKeys, add_keys, check_command, watched};
 use crate::report::{Outcome, Report};
 use crate::workers::Workers;
 
@@ -62,7 +62,7 @@ impl<'a> Sealing<'a> {
         check_header(args.header.as_deref(), args.inputs.len())?;
         let mut roles = Roles::new(&args.inputs, None);
         add_keys(&mut roles, &args.keys, common);
-        roles.check_for_sealing()?;
+        roles.check_for_sealing(report.is_json())?;
         Ok(Self {
             args,
             report,
@@ -85,7 +85,8 @@ impl<'a> Sealing<'a> {
 
         let name = io::display(&job.input);
         let start = Instant::now();
-        let bar = Bar::show(self.report.progress, &name, input.len(), move || progress.bytes());
+        let when = self.report.progress(input.is_terminal() || sink.is_terminal());
+        let bar = Bar::show(when, &name, input.len(), move || progress.bytes());
         let sealed = match sidecar {
             None => seal_into(&encryptor, input, sink),
             Some(sidecar) => seal_apart(&encryptor, input, sink, sidecar, &self.roles),
@@ -134,14 +135,17 @@ impl<'a> Sealing<'a> {
             .providers()?
             .split_first()
             .ok_or_else(|| Failure::usage("no key was given"))?;
-        let encryptor = Encryptor::new(first.clone())
+        let encryptor = Encryptor::new(watched(first.clone()))
             .with_context(self.context.clone())
             .with_chunk_size(self.args.chunk_size.into())
             .with_suite(self.args.suite.into())
             .with_verify_writes(self.args.verify_writes)
             .with_executor(executor)
             .with_progress(progress);
-        Ok((others.iter().cloned().fold(encryptor, Encryptor::with_key), threads))
+        Ok((
+            others.iter().cloned().map(watched).fold(encryptor, Encryptor::with_key),
+            threads,
+        ))
     }
 }
 

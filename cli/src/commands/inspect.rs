@@ -18,7 +18,7 @@ const COMMAND: &str = "inspect";
 pub(crate) fn run(args: &InspectArgs, report: &Report) -> u8 {
     let checked = check_header(args.header.as_deref(), args.inputs.len());
     let roles = Roles::new(&args.inputs, args.header.as_deref());
-    if let Err(failure) = checked.and_then(|()| roles.check()) {
+    if let Err(failure) = checked.and_then(|()| roles.check(true)) {
         return super::finish(report, COMMAND, Err(failure));
     }
     // A header can be shown without its payload.

@@ -10,7 +10,7 @@ use crate::args::{Common, RekeyArgs};
 use crate::exit::Failure;
 use crate::io::{self, Body, Destination, Input, Object, Place};
 use crate::progress::Bar;
-use crate::providers::{SealingKeys, add_keys, explain};
+use crate::providers::{SealingKeys, add_keys, explain, watched};
 use crate::report::{Outcome, Report};
 
 const COMMAND: &str = "rekey";
@@ -27,7 +27,7 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     let inputs = std::slice::from_ref(&args.input);
     let mut roles = super::roles(inputs, &args.read, common);
     add_keys(&mut roles, &args.to, common);
-    roles.check()?;
+    roles.check(report.is_json())?;
     let mut reading = Reading::new(inputs, &args.read, common, report)?;
     let destination = Destination::check(place, args.force, true, &roles)?;
     let input = Input::open(&args.input)?;
@@ -41,7 +41,8 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     let mut sink = destination.open(&roles)?;
 
     let start = Instant::now();
-    let bar = Bar::show(report.progress, &name, object.claimed_len(), move || progress.bytes());
+    let when = report.progress(sink.is_terminal());
+    let bar = Bar::show(when, &name, object.claimed_len(), move || progress.bytes());
     let header = object.header;
     let rekeyed = match object.body {
         Body::File(file) => decryptor.rekey_stream(file, &encryptor, &mut sink),
@@ -79,10 +80,10 @@ fn encryptor(
         .providers()?
         .split_first()
         .ok_or_else(|| Failure::usage("no key was given"))?;
-    let encryptor = Encryptor::new(first.clone())
+    let encryptor = Encryptor::new(watched(first.clone()))
         .with_context(context)
         .with_suite(header.suite())
         .with_chunk_size(header.chunk_size())
         .with_executor(reading.workers.executor(object.len)?);
-    Ok(others.iter().cloned().fold(encryptor, Encryptor::with_key))
+    Ok(others.iter().cloned().map(watched).fold(encryptor, Encryptor::with_key))
 }

@@ -53,7 +53,7 @@ impl<'a> Rewrapping<'a> {
         if args.inputs.iter().any(|input| is_standard(input)) {
             return Err(Failure::usage("standard input cannot be changed in place; name files"));
         }
-        roles(args, common).check()?;
+        roles(args, common).check(report.is_json())?;
         let made = |specs: &[_]| -> Result<Vec<Provider>, Failure> {
             // No specs would mean the default key.
             if specs.is_empty() {

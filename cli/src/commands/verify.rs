@@ -18,7 +18,7 @@ const COMMAND: &str = "verify";
 
 /// Verifies the inputs; gives the exit code.
 pub(crate) fn run(args: &VerifyArgs, common: &Common, report: &Report) -> u8 {
-    let checked = super::roles(&args.inputs, &args.read, common).check();
+    let checked = super::roles(&args.inputs, &args.read, common).check(report.is_json());
     match checked.and_then(|()| Reading::new(&args.inputs, &args.read, common, report)) {
         Ok(mut reading) => io::try_all(report, COMMAND, false, args.inputs.clone(), PathBuf::as_path, |input| {
             verify(&mut reading, &input, report)
@@ -35,7 +35,9 @@ fn verify(reading: &mut Reading<'_>, input: &Path, report: &Report) -> Result<()
     let decryptor = decryptor.with_progress(progress.clone());
 
     let start = Instant::now();
-    let bar = Bar::show(report.progress, &name, object.claimed_len(), move || progress.bytes());
+    let bar = Bar::show(report.progress(false), &name, object.claimed_len(), move || {
+        progress.bytes()
+    });
     let opened = match object.body {
         Body::File(file) => decryptor.verify(&file),
         Body::Stream(stream) => decryptor.decrypt_stream(stream, sink()),

@@ -64,6 +64,11 @@ impl Input {
         self.len
     }
 
+    /// Whether a person types it.
+    pub(crate) fn is_terminal(&self) -> bool {
+        matches!(&self.source, Source::Stream(stream) if stream.is_terminal())
+    }
+
     /// The file, if it can be read at any offset.
     pub(crate) fn file(&self) -> Option<&File> {
         match &self.source {

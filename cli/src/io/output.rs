@@ -11,6 +11,7 @@ use sealstone::{AtomicFile, Existing, NamedFile};
 use super::descriptor::{MAX_LINKS, is_of_any_process};
 use super::{Descriptor, Roles, Stream, display, is_standard};
 use crate::exit::{Code, Failure};
+use crate::progress::waiting;
 use crate::signals::{self, Registered};
 use crate::sys::{self, FileId};
 
@@ -273,6 +274,11 @@ impl Sink {
         }
     }
 
+    /// Whether a person sees what is written.
+    pub(crate) fn is_terminal(&self) -> bool {
+        matches!(&self.target, Target::Stream(stream) if stream.is_terminal())
+    }
+
     /// Whether what is written is out of our hands at once.
     pub(crate) fn is_stream(&self) -> bool {
         matches!(self.target, Target::Stream(_))
@@ -313,6 +319,7 @@ impl Sink {
     }
 
     fn sync(&self) -> Result<(), Failure> {
+        let _waiting = waiting("writing to disk");
         let synced = self.file().map_or(Ok(()), File::sync_all);
         synced.map_err(|error| Failure::io("syncing the output", &error))
     }

@@ -111,13 +111,16 @@ impl Roles {
     }
 
     /// Refuses a file with two roles, of which one would find nothing left to read, and a descriptor that is closed.
-    /// Nothing is read for it.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
+    /// Nothing is read for it. `reports` says whether standard output gets a report: it is not written into one of them
+    /// either.
+    pub(crate) fn check(&self, reports: bool) -> Result<(), Failure> {
+        self.check_report(reports)?;
         self.check_pairs(|roles| roles == (Role::Input, Role::Header))
     }
 
     /// The same before sealing: an input that is a key as well would be locked up with itself.
-    pub(crate) fn check_for_sealing(&self) -> Result<(), Failure> {
+    pub(crate) fn check_for_sealing(&self, reports: bool) -> Result<(), Failure> {
+        self.check_report(reports)?;
         self.check_pairs(|(first, second)| first != second)
     }
 
@@ -142,10 +145,24 @@ impl Roles {
         Ok(())
     }
 
-    /// Refuses the output `output` if it is one of these files, by whatever name. What is written to a terminal or a
-    /// socket is not what is read from it.
+    fn check_report(&self, reports: bool) -> Result<(), Failure> {
+        if !reports {
+            return Ok(());
+        }
+        let id = FileId::of_file(&Descriptor::STDOUT.writing()?).filter(takes_what_is_read);
+        for (role, source) in &self.read {
+            if id.is_some() && source.id()? == id {
+                let message =
+                    format!("the report would be written into {source}, which is {role}: redirect it elsewhere");
+                return Err(Failure::usage(message).sparing_stdout());
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses the output `output` if it is one of these files, by whatever name.
     pub(super) fn check_output(&self, output: Option<&FileId>) -> Result<(), Failure> {
-        let Some(output) = output.filter(|id| matches!(id.kind, Kind::Stored | Kind::Pipe)) else {
+        let Some(output) = output.filter(|id| takes_what_is_read(id)) else {
             return Ok(());
         };
         for (role, source) in &self.read {
@@ -165,6 +182,11 @@ impl Roles {
             None => Ok(()),
         }
     }
+}
+
+/// Whether what is written to it is what is read from it. It is not so for a terminal or a socket.
+const fn takes_what_is_read(id: &FileId) -> bool {
+    matches!(id.kind, Kind::Stored | Kind::Pipe)
 }
 
 fn holds_key(source: &Source) -> String {

@@ -1,7 +1,7 @@
 //! A pipe, a terminal or another file without a length: read and written in order, and waited for.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 
 use crate::sys::{self, Access};
 
@@ -15,6 +15,11 @@ impl Stream {
     pub(crate) fn new(file: File) -> Self {
         sys::widen_pipe(&file);
         Self(file)
+    }
+
+    /// Whether it is a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.0.is_terminal()
     }
 }
 

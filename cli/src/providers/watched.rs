@@ -1,0 +1,88 @@
+//! A provider whose calls take long enough for a person to wonder.
+
+use std::sync::Arc;
+
+use sealstone::{
+    BoxFuture, DataKey, EncryptionContext, GeneratedKey, KeyMatch, KeyProvider, ProviderError, WrappedKey,
+};
+
+use super::Provider;
+use crate::{kms, progress};
+
+/// The same provider, which has the progress say what is waited for. Those that answer at once stay as they are.
+pub(crate) fn watched(provider: Provider) -> Provider {
+    let waits_for = match provider.id() {
+        "passphrase" => "deriving the key from the passphrase",
+        kms::ID => "waiting for AWS KMS",
+        _ => return provider,
+    };
+    Arc::new(Watched { provider, waits_for })
+}
+
+#[derive(Debug)]
+struct Watched {
+    provider: Provider,
+    waits_for: &'static str,
+}
+
+impl Watched {
+    fn watch<'a, T: 'a>(&'a self, call: BoxFuture<'a, T>) -> BoxFuture<'a, T> {
+        Box::pin(async move {
+            let _waiting = progress::waiting(self.waits_for);
+            call.await
+        })
+    }
+}
+
+/// Each call is the provider's own, also where the trait has a default.
+impl KeyProvider for Watched {
+    fn id(&self) -> &str {
+        self.provider.id()
+    }
+
+    fn matches(&self, slot: &WrappedKey) -> KeyMatch {
+        self.provider.matches(slot)
+    }
+
+    fn generate<'a>(&'a self, context: &'a EncryptionContext) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
+        self.watch(self.provider.generate(context))
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a DataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        self.watch(self.provider.wrap(data_key, context))
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
+        self.watch(self.provider.unwrap(wrapped, context))
+    }
+
+    fn can_rewrap(&self, slot: &WrappedKey) -> bool {
+        self.provider.can_rewrap(slot)
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        from: &'a EncryptionContext,
+        to: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        self.watch(self.provider.rewrap(wrapped, from, to))
+    }
+
+    fn rebind<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        from: &'a EncryptionContext,
+        to: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        self.watch(self.provider.rebind(wrapped, from, to))
+    }
+}
