@@ -84,7 +84,8 @@ impl<S: ReadAt> RangeReader<S> {
     /// bytes apart become one.
     ///
     /// # Errors
-    /// [`Error::RangeOutOfBounds`] if a range is reversed or reaches past the claimed end.
+    /// [`Error::RangeOutOfBounds`] if a range is reversed or reaches past the verified end; as
+    /// [`RangeReader::verified_len`].
     pub fn ciphertext_ranges(
         &self,
         ranges: impl IntoIterator<Item = Range<u64>>,
@@ -92,19 +93,23 @@ impl<S: ReadAt> RangeReader<S> {
     ) -> Result<Vec<Range<u64>>> {
         let layout = self.opener.layout();
         let start = self.opener.payload_start();
-        let fetches = layout.ciphertext_ranges(ranges, self.claimed_len, max_gap)?;
+        let fetches = match layout.ciphertext_ranges(ranges, self.claimed_len, max_gap) {
+            // Of a cut object the range may lie before the end.
+            Err(Error::RangeOutOfBounds { start, end, .. }) => Err(self.out_of_bounds(start, end)?),
+            planned => planned,
+        }?;
         let in_source = fetches.into_iter().map(|fetch| fetch.start + start..fetch.end + start);
         Ok(in_source.collect())
     }
 
     /// Opens `range` of the plaintext out of bytes that the caller fetched, which begin at `fetched_from` in the source
     /// and hold at least what [`RangeReader::ciphertext_ranges`] says. The source is not read, except to verify its end
-    /// before a range is reported to reach past it.
+    /// before a range is reported to reach past it, unless a range that reached the end was opened.
     ///
     /// # Errors
     /// [`Error::NotFetched`] if bytes are missing; [`Error::ChunkAltered`]; as [`RangeReader::resolve`].
     pub fn open_fetched(&self, range: Range<u64>, fetched_from: u64, fetched: &[u8]) -> Result<Bytes> {
-        let range = self.resolve(range)?;
+        let range = self.within(range)?;
         // Before a buffer is made: the range may be anybody's.
         for need in self.ciphertext_ranges([range.clone()], 0)? {
             let end = fetched_from.saturating_add(fetched.len() as u64);
@@ -167,7 +172,7 @@ impl<S: ReadAt> RangeReader<S> {
     /// [`Error::RangeOutOfBounds`] if the range is reversed or reaches past the verified end; as
     /// [`RangeReader::read_at`].
     pub fn read_range(&self, range: impl RangeBounds<u64>) -> Result<Bytes> {
-        let range = self.resolve(range)?;
+        let range = self.within(range)?;
         let mut buffer = new_buffer(range.end - range.start)?;
         self.fill(&mut buffer, range)?;
         Ok(buffer.into())
@@ -182,11 +187,20 @@ impl<S: ReadAt> RangeReader<S> {
         self.read_range(end.saturating_sub(len)..end)
     }
 
-    /// The range as start and end; checked against the verified end where it reaches that far.
+    /// The range as start and end; the end is verified if the range reaches it.
     ///
     /// # Errors
     /// [`Error::RangeOutOfBounds`]; as [`RangeReader::verified_len`].
     pub fn resolve(&self, range: impl RangeBounds<u64>) -> Result<Range<u64>> {
+        let range = self.within(range)?;
+        if range.end == self.claimed_len {
+            self.verified_len()?;
+        }
+        Ok(range)
+    }
+
+    /// [`RangeReader::resolve`] for a range that is opened next, and the final chunk with it if the range reaches the end.
+    fn within(&self, range: impl RangeBounds<u64>) -> Result<Range<u64>> {
         let start = match range.start_bound() {
             Bound::Included(&start) => start,
             Bound::Excluded(&start) => start.saturating_add(1),
@@ -198,13 +212,15 @@ impl<S: ReadAt> RangeReader<S> {
             Bound::Unbounded => self.verified_len()?,
         };
         if start > end || end > self.claimed_len {
-            return Err(Error::RangeOutOfBounds {
-                start,
-                end,
-                len: self.verified_len()?,
-            });
+            return Err(self.out_of_bounds(start, end)?);
         }
         Ok(start..end)
+    }
+
+    /// The error of a range that is not within the plaintext; the end is verified first.
+    fn out_of_bounds(&self, start: u64, end: u64) -> Result<Error> {
+        let len = self.verified_len()?;
+        Ok(Error::RangeOutOfBounds { start, end, len })
     }
 
     /// Fills `buffer` with the plaintext of `range`, which is within the claimed length.
@@ -219,6 +235,7 @@ impl<S: ReadAt> RangeReader<S> {
         range: Range<u64>,
         fetch: impl Fn(&mut [u8], u64) -> Result<()>,
     ) -> Result<()> {
+        let reaches_end = range.end == self.claimed_len;
         let mut rest = buffer;
         for span in Spans::covering(self.opener.layout(), self.claimed_len, range.clone())? {
             let from = buffer_len(range.start.saturating_sub(span.plain_offset))?;
@@ -226,6 +243,10 @@ impl<S: ReadAt> RangeReader<S> {
             let (part, after) = rest.split_at_mut(len);
             self.with_plaintext(span, &fetch, |plain| part.copy_from_slice(&plain[from..from + len]))?;
             rest = after;
+        }
+        if reaches_end {
+            // The final chunk was among them.
+            self.verified_len.get_or_init(|| self.claimed_len);
         }
         Ok(())
     }

@@ -48,6 +48,12 @@ fn answers_at_the_end(object: &[u8], reader: &RangeReader<&[u8]>) -> Vec<Result<
     if len > half {
         answers.push(read_at(half, len - half));
     }
+    let as_bytes = |range: Range<u64>| [range.start, range.end].map(u64::to_be_bytes).concat();
+    let resolved = [half..len, len..len].map(|range| reader.resolve(range).map(as_bytes));
+    let past = half..len + 1;
+    let plan = reader.ciphertext_ranges([past], 0);
+    answers.extend(resolved);
+    answers.push(plan.map(|fetches| fetches.into_iter().flat_map(as_bytes).collect()));
     answers.push(reader.verified_len().map(|len| len.to_be_bytes().to_vec()));
     answers
 }
@@ -114,8 +120,15 @@ fn whole_objects_answer_every_way() {
         let object = seal_fixed(&encryptor(), 1, 2, &plain);
         let reader = decryptor().range_reader(object.as_slice()).unwrap();
         let mut answers = answers_at_the_end(&object, &reader);
-        assert!(matches!(answers.remove(5), Err(Error::RangeOutOfBounds { .. })));
-        assert_eq!(answers.pop().unwrap().unwrap(), (len as u64).to_be_bytes());
+        let len = len as u64;
+        assert_eq!(answers.pop().unwrap().unwrap(), len.to_be_bytes());
+        for past in [answers.remove(5), answers.pop().unwrap()] {
+            assert!(matches!(past, Err(Error::RangeOutOfBounds { len: known, .. }) if known == len));
+        }
+        for start in [len, len / 2] {
+            let resolved = [start, len].map(u64::to_be_bytes).concat();
+            assert_eq!(answers.pop().unwrap().unwrap(), resolved);
+        }
         for answer in answers {
             assert!(plain.ends_with(&answer.unwrap()));
         }
