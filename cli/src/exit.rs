@@ -148,7 +148,7 @@ fn code(error: &Error) -> Code {
         | Error::ChunkAltered { .. }
         | Error::Truncated { .. }
         | Error::TrailingData { .. } => Code::NotAuthentic,
-        Error::NoUsableKey { .. } | Error::UnreachableSlots { .. } => Code::NoAccess,
+        Error::NoUsableKey { .. } | Error::UnreachableSlots { .. } | Error::UnprovedSlots { .. } => Code::NoAccess,
         Error::ForeignSlots { .. } => Code::NotAuthentic,
         Error::AmbiguousSlots { .. } => Code::Usage,
         Error::Locked { .. } => Code::Temporary,
@@ -211,6 +211,9 @@ fn advice(error: &Error) -> Option<String> {
             "find out who can write the object; --drop-unreachable removes these slots, and the object's own stay"
         }
         Error::AmbiguousSlots { .. } => "leave out --without-opening, or name one slot",
+        Error::UnprovedSlots { .. } => {
+            "add --key KEY of a slot that stays, or --without-opening if nobody here has one"
+        }
         Error::LastSlot => "add a key in the same run: --add KEY",
         Error::GenerationLimit => "`sealstone rekey` makes a new object of it",
         Error::OutputExists(_) => "-f replaces it",

@@ -99,6 +99,11 @@ pub enum Error {
         /// The slots, as `provider:key id`.
         slots: Vec<String>,
     },
+    /// The slots that would be left, none of which was opened: nobody might be able to open the object any more.
+    UnprovedSlots {
+        /// The slots, as `provider:key id`.
+        slots: Vec<String>,
+    },
     /// Several slots would become one, and only opening the object can tell which of them holds its data key.
     AmbiguousSlots {
         /// The slots, as `provider:key id`.
@@ -282,6 +287,11 @@ impl fmt::Display for Error {
             Self::ForeignSlots { slots } => write!(
                 f,
                 "not this object's slots, because they do not hold its data key: {}; someone put them into the header",
+                slots.join(", ")
+            ),
+            Self::UnprovedSlots { slots } => write!(
+                f,
+                "only slots would be left that no key offered opens, and that may be nobody's: {}",
                 slots.join(", ")
             ),
             Self::AmbiguousSlots { slots } => write!(

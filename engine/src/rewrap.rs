@@ -131,7 +131,8 @@ impl Rewrap {
         self
     }
 
-    /// Removes the slots `old`, if there are any. Not all slots of an object can be removed.
+    /// Removes the slots `old`, if there are any. Not all slots of an object can be removed, and of those that stay one has
+    /// to be known to open, which takes its key: whoever can write the header may have put the others there.
     pub fn remove(mut self, old: SlotChoice) -> Self {
         self.changes.push(Change::Remove(old));
         self
@@ -146,7 +147,8 @@ impl Rewrap {
     }
 
     /// If the context is changed, slots that no offered key can bind to the new context are removed, and so are those
-    /// that do not hold this object's data key. [`Rewrapped::dropped`] names them. Otherwise they are an error.
+    /// that do not hold this object's data key. [`Rewrapped::dropped`] names them. Otherwise they are an error. The object
+    /// is opened before any is removed.
     pub const fn drop_unreachable(mut self) -> Self {
         self.drop_unreachable = true;
         self
@@ -157,9 +159,12 @@ impl Rewrap {
     ///
     /// Nothing then proves that a slot is this object's. Whoever can write the header can put another object's slot
     /// there, if that is wrapped by the same key under the same context, and have it wrapped for the new key and
-    /// context: bind objects to a context that names them, so that there is no such slot. Several slots are not made
-    /// into one ([`Error::AmbiguousSlots`]), and a header whose copies differ is opened all the same before one of them
-    /// is overwritten.
+    /// context: bind objects to a context that names them, and expect it, so that there is no such slot. Several slots are not made
+    /// into one ([`Error::AmbiguousSlots`]), no slot gives way to one of the same name, and a header whose copies differ is
+    /// opened all the same before one of them is overwritten. Nor is it proved that a slot that stays opens.
+    ///
+    /// A key that cannot tell its slots by their names, such as an alias, is asked to unwrap them: name the slots, or the
+    /// key in full.
     pub const fn without_opening(mut self) -> Self {
         self.opens = false;
         self
@@ -178,7 +183,7 @@ impl Rewrap {
     /// still is the one that was read.
     ///
     /// # Errors
-    /// Every error of a key and of a context; [`Error::LastSlot`], [`Error::UnreachableSlots`],
+    /// Every error of a key and of a context; [`Error::LastSlot`], [`Error::UnprovedSlots`], [`Error::UnreachableSlots`],
     /// [`Error::ForeignSlots`], [`Error::AmbiguousSlots`], [`Error::TooManyProviderCalls`], [`Error::TooManySlots`],
     /// [`Error::HeaderTooLarge`], [`Error::InvalidContext`], [`Error::GenerationLimit`].
     pub async fn header_async(&self, header: &Header) -> Result<Option<Header>> {

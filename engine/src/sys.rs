@@ -17,7 +17,14 @@ pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
 /// Writes at an offset without moving a cursor that other threads share.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     #[cfg(unix)]
-    return std::os::unix::fs::FileExt::write_at(file, bytes, offset);
+    {
+        // Linux would write at the end, wherever that is, and say that it had written.
+        if rustix::fs::fcntl_getfl(file)?.contains(rustix::fs::OFlags::APPEND) {
+            let message = "the file is open for appending, and has to be written to at offsets";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        std::os::unix::fs::FileExt::write_at(file, bytes, offset)
+    }
     #[cfg(windows)]
     return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
 }
@@ -28,6 +35,25 @@ pub(crate) fn process() -> u32 {
     return std::process::id();
     #[cfg(not(unix))]
     0
+}
+
+/// Which file it is, whatever other names and descriptors it has: its device and its number there.
+pub(crate) type FileId = (u64, u64);
+
+/// The file's identity, on systems where a lock does not keep apart those who share an open file.
+#[cfg(unix)]
+pub(crate) fn file_id(file: &File) -> io::Result<Option<FileId>> {
+    let metadata = file.metadata()?;
+    let (device, number) = (
+        std::os::unix::fs::MetadataExt::dev(&metadata),
+        std::os::unix::fs::MetadataExt::ino(&metadata),
+    );
+    Ok(Some((device, number)))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn file_id(_file: &File) -> io::Result<Option<FileId>> {
+    Ok(None)
 }
 
 /// Makes a call again for as long as signals interrupt it. std does so for reads and writes, and not for locks.

@@ -470,6 +470,59 @@ fn rewraps_at_the_same_time_follow_one_another() {
     assert_eq!(object.header().generation(), 8);
 }
 
+/// The system's lock is one of the open file, which these share: it does not keep them apart.
+#[test]
+fn rewraps_through_one_open_file_follow_one_another() {
+    let object = Object::for_keys(&[1], no_context());
+    let file = object.file.as_file();
+    for round in 0..4 {
+        std::thread::scope(|scope| {
+            for byte in (2..8).map(|byte| byte + 10 * round) {
+                let file = file.try_clone().unwrap();
+                scope.spawn(move || with(raw(1)).add_key(raw(byte)).file(&file).unwrap());
+            }
+            scope.spawn(|| with(raw(1)).add_key(raw(10 * round + 8)).file(file).unwrap());
+        });
+        let added: Vec<_> = (2..9).map(|byte| byte + 10 * round).collect();
+        assert_eq!(object.opened_by(added.clone()), added);
+        let all: Vec<_> = added.iter().map(|&byte| SlotChoice::Key(raw(byte))).collect();
+        assert!(
+            object
+                .rewrap(&with(raw(1)).remove(SlotChoice::Any(all)))
+                .unwrap()
+                .changed
+        );
+    }
+    assert_eq!(object.header().generation(), 4 * 8);
+
+    let held = LockedObject::lock(file, Duration::ZERO).unwrap();
+    let clone = file.try_clone().unwrap();
+    let refused = LockedObject::lock(&clone, Duration::from_millis(5));
+    assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
+    drop(held);
+    drop(LockedObject::lock(&clone, Duration::ZERO).unwrap());
+}
+
+/// Such a file is written to at its end, wherever a write is said to go: the object would be longer, and its header the
+/// old one.
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_open_for_appending_is_refused_and_stays() {
+    let object = Object::for_keys(&[1], no_context());
+    let before = object.bytes();
+    let file = File::options()
+        .read(true)
+        .append(true)
+        .open(object.file.path())
+        .unwrap();
+    let error = with(raw(1)).add_key(raw(2)).file(&file).unwrap_err();
+    assert!(
+        matches!(error, Error::Io { .. }) && error.to_string().contains("appending"),
+        "{error}"
+    );
+    assert!(object.bytes() == before);
+}
+
 const CHILD: &str = "SEALSTONE_TEST_REWRAPS";
 
 /// Run by the next test in a process of its own: rewraps back and forth until it is killed.

@@ -73,7 +73,11 @@ fn sealed(input: &Input) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn rewrap(object: &mut Vec<u8>, keys: &mut Vec<u8>, change: Change, old: u8, new: u8) {
-    let decryptor = Decryptor::new(key(keys[0]));
+    // All of them: of the slots that stay, one has to be opened.
+    let first = Decryptor::new(key(keys[0]));
+    let decryptor = keys[1..]
+        .iter()
+        .fold(first, |decryptor, &number| decryptor.with_key(key(number)));
     let header = Decryptor::read_header(object.as_slice()).expect("it has one");
     let of = |number: u8| -> Arc<dyn KeyProvider> { key(number) };
     let rewrap = match change {

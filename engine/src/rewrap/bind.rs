@@ -26,6 +26,14 @@ enum Found {
     Unreachable,
 }
 
+/// The slots that have to be bound, by what came of it.
+#[derive(Default)]
+struct Rest {
+    bound: Vec<(usize, WrappedKey)>,
+    foreign: Vec<usize>,
+    unreachable: Vec<usize>,
+}
+
 impl Plan<'_> {
     /// Binds every slot that is left to the new context.
     ///
@@ -36,13 +44,37 @@ impl Plan<'_> {
         if !self.changes_context() {
             return Ok(());
         }
-        let left = |slot: &Slot| matches!(slot.state, State::Found | State::Kept);
-        let left: Vec<_> = (0..self.slots.len())
-            .filter(|&index| left(&self.slots[index]))
-            .collect();
-        let (mut bound, mut refused) = (Vec::new(), Vec::new());
-        let (mut foreign, mut unreachable) = (Vec::new(), Vec::new());
-        for index in left {
+        let mut rest = self.try_to_bind().await?;
+        let drops = !rest.foreign.is_empty() || !rest.unreachable.is_empty();
+        if drops && self.rewrap.drop_unreachable && !self.is_open() {
+            // What can be bound may be another object's, and what cannot may be all that opens this one.
+            self.open().await?;
+            if !self.changes_context() {
+                return Ok(());
+            }
+            rest = self.try_to_bind().await?;
+        }
+        self.drop_slots(&rest.foreign, |slots| Error::ForeignSlots { slots })?;
+        self.drop_slots(&rest.unreachable, |slots| Error::UnreachableSlots { slots })?;
+        for (index, wrapped) in rest.bound {
+            let state = if self.is_open() { State::Made } else { State::Handed };
+            self.slots[index] = Slot { wrapped, state };
+        }
+        Ok(())
+    }
+
+    /// What becomes of the slots that are left when they are bound. None is changed.
+    async fn try_to_bind(&mut self) -> Result<Rest> {
+        let mut refused = Vec::new();
+        let Rest {
+            mut bound,
+            mut foreign,
+            mut unreachable,
+        } = Rest::default();
+        for index in 0..self.slots.len() {
+            if !matches!(self.slots[index].state, State::Found | State::Kept) {
+                continue;
+            }
             match self.bind(index).await? {
                 Found::Bound(wrapped) => bound.push((index, wrapped)),
                 Found::Foreign => foreign.push(index),
@@ -53,18 +85,16 @@ impl Plan<'_> {
         // Where the same key opens another slot of the same name, it is the slot that is wrong.
         for (index, error) in refused {
             let same_name = |&(other, _): &(usize, WrappedKey)| self.name(other) == self.name(index);
-            if !bound.iter().any(same_name) || !Verdict::is_not_its_key(&error) {
+            if !self.is_open() || !bound.iter().any(same_name) || !Verdict::is_not_its_key(&error) {
                 return Err(error.into());
             }
             foreign.push(index);
         }
-        self.drop_slots(&foreign, |slots| Error::ForeignSlots { slots })?;
-        self.drop_slots(&unreachable, |slots| Error::UnreachableSlots { slots })?;
-        for (index, wrapped) in bound {
-            let state = State::Made;
-            self.slots[index] = Slot { wrapped, state };
-        }
-        Ok(())
+        Ok(Rest {
+            bound,
+            foreign,
+            unreachable,
+        })
     }
 
     /// Removes slots that cannot be bound, if that was asked for.
@@ -96,6 +126,7 @@ impl Plan<'_> {
             let verdict = if self.is_open() {
                 self.trials.ask(key, &slot, &self.from).await?
             } else {
+                self.trials.count()?;
                 Verdict::Opens
             };
             let error = match verdict {

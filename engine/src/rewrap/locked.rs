@@ -4,7 +4,9 @@
 //! lock -> sync, read both copies -> the caller looks at the header and says what to change -> written -> unlocked
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,8 @@ use crate::sys;
 pub struct LockedObject<'a> {
     file: &'a File,
     found: AttachedHeader,
+    /// Given up after the lock.
+    _turn: Turn,
 }
 
 impl<'a> LockedObject<'a> {
@@ -34,9 +38,13 @@ impl<'a> LockedObject<'a> {
     /// # Errors
     /// [`Error::Locked`]; every error of a header; [`Error::Io`].
     pub fn lock(file: &'a File, wait: Duration) -> Result<Self> {
-        acquire(file, wait)?;
+        let turn = acquire(file, wait)?;
         match in_place::begin(file) {
-            Ok(found) => Ok(Self { file, found }),
+            Ok(found) => Ok(Self {
+                file,
+                found,
+                _turn: turn,
+            }),
             Err(error) => {
                 // Closing the file would do it too, but the file is the caller's.
                 let _ = file.unlock();
@@ -71,16 +79,19 @@ impl Drop for LockedObject<'_> {
 }
 
 /// Waits for an exclusive lock. The system's own wait has no end, and a reader could hold it up for ever.
-fn acquire(file: &File, wait: Duration) -> Result<()> {
+fn acquire(file: &File, wait: Duration) -> Result<Turn> {
     const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+    let id = sys::file_id(file).map_err(Error::io("locking the object"))?;
     let begun = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(TryLockError::Error(error)) => return Err(Error::from_io("locking the object", error)),
+        if let Some(turn) = Turn::take(id) {
+            match file.try_lock() {
+                Ok(()) => return Ok(turn),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(TryLockError::Error(error)) => return Err(Error::from_io("locking the object", error)),
+            }
         }
         let waited = begun.elapsed();
         if waited >= wait {
@@ -89,4 +100,32 @@ fn acquire(file: &File, wait: Duration) -> Result<()> {
         thread::sleep(pause.min(wait - waited));
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// A file's turn among the rewraps of this process. The system's lock belongs to the open file, and does not keep apart
+/// those who share that: threads with one [`File`], or with clones of it.
+#[derive(Debug)]
+struct Turn(Option<sys::FileId>);
+
+impl Turn {
+    /// `None` while somebody else has it.
+    fn take(id: Option<sys::FileId>) -> Option<Self> {
+        let is_free = id.is_none_or(|id| taken().insert(id));
+        // Made only then: one that is dropped gives the turn up.
+        is_free.then(|| Self(id))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(id) = &self.0 {
+            taken().remove(id);
+        }
+    }
+}
+
+/// The files whose turn is taken.
+fn taken() -> MutexGuard<'static, BTreeSet<sys::FileId>> {
+    static TAKEN: Mutex<BTreeSet<sys::FileId>> = Mutex::new(BTreeSet::new());
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }

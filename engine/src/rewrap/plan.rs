@@ -26,9 +26,11 @@ pub(super) struct Planned {
 }
 
 /// Plans the header that `rewrap` makes of this one. If it `repairs` a copy, the object is opened in any case: what is
-/// written over the copy has to be proved to be the better one.
+/// written over the copy has to be proved to be the better one. To add a key takes the data key, so the object is opened
+/// for that too, before anything is made of its slots.
 pub(super) async fn plan(rewrap: &Rewrap, header: &Header, repairs: bool) -> Result<Planned> {
-    let mut plan = Plan::begin(rewrap, header, rewrap.opens || repairs).await?;
+    let adds = rewrap.changes.iter().any(|change| matches!(change, Change::Add(_)));
+    let mut plan = Plan::begin(rewrap, header, rewrap.opens || repairs || adds).await?;
     for change in &rewrap.changes {
         match change {
             Change::Add(key) => plan.add(key).await?,
@@ -41,6 +43,7 @@ pub(super) async fn plan(rewrap: &Rewrap, header: &Header, repairs: bool) -> Res
         }
     }
     plan.bind_rest().await?;
+    plan.check_rest().await?;
     plan.finish()
 }
 
@@ -56,10 +59,22 @@ pub(super) enum State {
     Found,
     /// The same, and asked for: not to be removed.
     Kept,
-    /// Wrapped just now, under the new context.
+    /// Wrapped just now, under the new context; known to hold this object's data key.
     Made,
+    /// Wrapped just now, by the key service and from a slot that was not opened: it may be another object's.
+    Handed,
     /// Not in the new header.
     Gone,
+}
+
+impl State {
+    /// Which of the two contexts a slot is bound to.
+    const fn context<'c>(self, from: &'c EncryptionContext, to: &'c EncryptionContext) -> &'c EncryptionContext {
+        match self {
+            Self::Made | Self::Handed => to,
+            Self::Found | Self::Kept | Self::Gone => from,
+        }
+    }
 }
 
 /// How a slot came to be wrapped for another key.
@@ -113,7 +128,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Finds the data key, and with it which context the object has.
-    async fn open(&mut self) -> Result<()> {
+    pub(super) async fn open(&mut self) -> Result<()> {
         let mut first_error = None;
         for context in &self.contexts {
             let offer = Offer {
@@ -171,6 +186,10 @@ impl<'a> Plan<'a> {
             return Ok(());
         }
         let made = match self.anew(&chosen, new.as_ref()).await? {
+            Anew::Made(made) if !self.is_open() => {
+                self.hand_on(&chosen, &made);
+                return Ok(());
+            }
             Anew::Made(made) => made,
             Anew::ByUs(refusal) => match (self.wrap(new.as_ref()).await, refusal) {
                 (Ok(made), _) => made,
@@ -189,6 +208,21 @@ impl<'a> Plan<'a> {
         }
         self.put(made, present, chosen.first().copied());
         Ok(())
+    }
+
+    /// Has the slot that the service made of the chosen one in its place. Nothing shows which slots hold this object's data
+    /// key, so that no other gives way, whatever its name.
+    fn hand_on(&mut self, chosen: &[usize], wrapped: &WrappedKey) {
+        for &index in chosen {
+            let slot = &mut self.slots[index];
+            if slot.wrapped.name() == wrapped.name() && self.from == self.to {
+                // It was there already.
+                slot.state = State::Kept;
+            } else {
+                let (wrapped, state) = (wrapped.clone(), State::Handed);
+                *slot = Slot { wrapped, state };
+            }
+        }
     }
 
     /// Whether there is a slot that is surely of this key: without opening it, it is taken for what an earlier run put
@@ -243,11 +277,7 @@ impl<'a> Plan<'a> {
             if slot.state == State::Gone || !same_key {
                 continue;
             }
-            let context = if slot.state == State::Made {
-                &self.to
-            } else {
-                &self.from
-            };
+            let context = slot.state.context(&self.from, &self.to);
             if let Verdict::Opens = self.trials.ask(key, wrapped, context).await? {
                 return Ok(Some(index));
             }
@@ -257,11 +287,12 @@ impl<'a> Plan<'a> {
 
     /// Keeps the slot that is present, or has the new one: in that `place`, or behind the others.
     fn put(&mut self, made: WrappedKey, present: Option<usize>, place: Option<usize>) {
-        let keeps = present.filter(|&index| self.slots[index].state == State::Made || !self.changes_context());
+        let is_new = |state| matches!(state, State::Made | State::Handed);
+        let keeps = present.filter(|&index| is_new(self.slots[index].state) || !self.changes_context());
         if let Some(index) = keeps {
-            if self.slots[index].state != State::Made {
-                self.slots[index].state = State::Kept;
-            }
+            // It opens.
+            let state = &mut self.slots[index].state;
+            *state = if is_new(*state) { State::Made } else { State::Kept };
             return;
         }
         // One of the same name does not open, or is bound to the old context.
@@ -306,17 +337,47 @@ impl<'a> Plan<'a> {
         self.from != self.to
     }
 
-    fn finish(self) -> Result<Planned> {
-        // Versions of one key become the newest one when they are bound again, and then one slot is enough: both were
-        // proved to hold this object's key. Where nothing was proved, all are kept.
-        let merges = self.is_open();
-        let mut slots: Vec<WrappedKey> = Vec::new();
-        for slot in self.slots.into_iter().filter(|slot| slot.state != State::Gone) {
-            let made = merges && slot.state == State::Made;
-            let is_double = made && slots.iter().any(|other| other.name() == slot.wrapped.name());
-            if !is_double {
-                slots.push(slot.wrapped);
+    /// Makes sure that one of the slots that are left is known to open, unless the caller goes without: somebody may have
+    /// put the others into the header.
+    async fn check_rest(&mut self) -> Result<()> {
+        let Some(opened) = self.opened.as_ref().filter(|_| self.rewrap.opens) else {
+            return Ok(());
+        };
+        let opened = opened.slot;
+        let left: Vec<_> = (0..self.slots.len())
+            .filter(|&index| self.slots[index].state != State::Gone)
+            .collect();
+        let is_known = |&index: &usize| index == opened || self.slots[index].state == State::Made;
+        if left.is_empty() || left.iter().any(is_known) {
+            return Ok(());
+        }
+        for &index in &left {
+            let Slot { wrapped, state } = &self.slots[index];
+            let context = state.context(&self.from, &self.to);
+            for key in self.keys.iter().filter(|key| key.id() == wrapped.provider) {
+                let may_open = !matches!(key.matches(wrapped), KeyMatch::No(_));
+                if may_open && matches!(self.trials.ask(key, wrapped, context).await?, Verdict::Opens) {
+                    return Ok(());
+                }
             }
+        }
+        let names = left.iter().map(|&index| self.slots[index].wrapped.name());
+        Err(Error::UnprovedSlots { slots: names.collect() })
+    }
+
+    fn finish(self) -> Result<Planned> {
+        // Versions of one key become the newest one when they are bound again, and then one slot is enough: both are known
+        // to hold this object's key. Where that is not known, all are kept.
+        let (mut slots, mut made) = (Vec::new(), Vec::new());
+        for Slot { wrapped, state } in self.slots.into_iter().filter(|slot| slot.state != State::Gone) {
+            if state == State::Made {
+                let name = wrapped.name();
+                if made.contains(&name) {
+                    continue;
+                }
+                made.push(name);
+            }
+            slots.push(wrapped);
         }
         if slots.is_empty() {
             return Err(Error::LastSlot);

@@ -36,6 +36,7 @@ impl Verdict {
 pub(super) struct Trials<'a> {
     header: &'a Header,
     asked: Vec<Asked>,
+    calls: usize,
     limit: usize,
 }
 
@@ -52,6 +53,7 @@ impl<'a> Trials<'a> {
         Self {
             header,
             asked: Vec::new(),
+            calls: 0,
             limit: MAX_SLOTS.saturating_mul(per_slot),
         }
     }
@@ -75,9 +77,7 @@ impl<'a> Trials<'a> {
         if let Some(known) = self.asked.iter().find(known) {
             return Ok(known.verdict.clone());
         }
-        if self.asked.len() >= self.limit {
-            return Err(Error::TooManyProviderCalls { limit: self.limit });
-        }
+        self.count()?;
         let verdict = match try_slot(self.header, key.as_ref(), slot, context).await {
             Ok(_) => Verdict::Opens,
             Err(Error::CommitmentMismatch { .. }) => Verdict::Foreign,
@@ -87,6 +87,18 @@ impl<'a> Trials<'a> {
         };
         self.note(key, slot, context, verdict.clone());
         Ok(verdict)
+    }
+
+    /// Counts a call that is about to be made for a slot.
+    ///
+    /// # Errors
+    /// [`Error::TooManyProviderCalls`].
+    pub(super) const fn count(&mut self) -> Result<()> {
+        if self.calls >= self.limit {
+            return Err(Error::TooManyProviderCalls { limit: self.limit });
+        }
+        self.calls += 1;
+        Ok(())
     }
 
     fn note(&mut self, key: &Arc<dyn KeyProvider>, slot: &WrappedKey, context: &EncryptionContext, verdict: Verdict) {

@@ -43,6 +43,12 @@ impl Object {
         self.header.slots().iter().map(|slot| slot.key_id.clone()).collect()
     }
 
+    /// The same, with a slot of another object before its own: somebody who may write the header put it there.
+    fn behind_a_foreign_slot(mut self, tag: u8) -> Self {
+        self.header.slots.insert(0, Self::told(&[tag]).header.slots[0].clone());
+        self
+    }
+
     /// What a rewrap makes of it: `None` if it stays.
     fn after(&self, rewrap: &Rewrap) -> Result<Option<Self>> {
         let header = rewrap.header(&self.header)?;
@@ -295,4 +301,114 @@ fn a_key_that_is_added_under_another_context_wraps_and_binds_nothing() {
     let after = object.after(&rewrap.with_context(context("b"))).unwrap().unwrap();
     assert_eq!(after.opened_by(&context("b")), [1, 2]);
     assert!(!added.asked().contains(&"rebind"));
+}
+
+/// Nothing shows which of the slots of one name are this object's: the first is made of another object's, and the key
+/// of both may not be unwrapped.
+#[test]
+fn without_opening_no_slot_gives_way_to_one_of_the_same_name() {
+    let object = Object::told(&[2, 3]).behind_a_foreign_slot(1);
+    for new in [taking_over().failing("unwrap", Denied), taking_over()] {
+        let new = Arc::new(new);
+        let rewrap = by(new.clone()).replace(choice(1), new.clone()).without_opening();
+        let after = object.after(&rewrap).unwrap().unwrap();
+        assert_eq!(after.names(), ["key-2", "key-2", "key-3"]);
+        assert_eq!(after.opened_by(&context("a")), [2, 3]);
+        // No data key is asked for.
+        assert_eq!(new.asked(), ["rewrap"]);
+    }
+    // Nor to one that the same run made: here the second is made of another object's.
+    let mut object = Object::told(&[3]).behind_a_foreign_slot(1);
+    object.header.slots.reverse();
+    let takes_three = Told {
+        takes: Some(3),
+        ..Told::key(2)
+    };
+    let rewrap = by(told(9))
+        .replace(choice(3), Arc::new(takes_three))
+        .replace(choice(1), Arc::new(taking_over()));
+    let after = object.after(&rewrap.without_opening()).unwrap().unwrap();
+    assert_eq!((after.names().len(), after.opened_by(&context("a"))), (2, vec![2]));
+}
+
+/// The slot that was made before the object was opened is another object's, and stands first.
+#[test]
+fn a_slot_that_was_proved_does_not_give_way_to_one_that_was_not() {
+    let object = Object::told(&[2, 4]).behind_a_foreign_slot(1);
+    let rewrap = by(told(4))
+        .replace(choice(1), Arc::new(taking_over()))
+        .with_context(context("b"));
+    // The first needs no data key, the second does: it is of a key that takes no slots over.
+    let lazily = rewrap.clone().replace(choice(4), told(5));
+    for (rewrap, opened) in [(lazily, [2, 5]), (rewrap, [2, 4])] {
+        let after = object.after(&rewrap.without_opening()).unwrap().unwrap();
+        assert_eq!(
+            (after.names().len(), after.opened_by(&context("b"))),
+            (3, opened.to_vec())
+        );
+    }
+}
+
+#[test]
+fn slots_are_dropped_only_from_an_object_that_was_opened() {
+    let drops = |object: &Object| {
+        let rewrap = by(told(1)).with_context(context("b")).drop_unreachable();
+        object.after(&rewrap.without_opening())
+    };
+    // What would be left is another object's slot.
+    let forged = drops(&Object::told(&[2]).behind_a_foreign_slot(1)).map(|_| ());
+    assert!(matches!(forged, Err(Error::CommitmentMismatch { .. })), "{forged:?}");
+    let after = drops(&Object::told(&[1, 2])).unwrap().unwrap();
+    assert_eq!((after.names().len(), after.opened_by(&context("b"))), (1, vec![1]));
+}
+
+#[test]
+fn without_opening_a_header_causes_no_more_calls_than_it_has_slots_for() {
+    let mut object = Object::told(&[9]);
+    object.header.slots = vec![object.header.slots[0].clone(); 16];
+    let keys: Vec<_> = (1..5)
+        .map(|tag| Arc::new(Told::key(tag).saying(KeyMatch::Maybe)))
+        .collect();
+    let offered = Decryptor::new(keys[0].clone()).with_context(ExpectedContext::Exact(context("a")));
+    let offered = keys[1..]
+        .iter()
+        .fold(offered, |offered, key| offered.with_key(key.clone()));
+    let refused = object.after(&Rewrap::new(offered).with_context(context("b")).without_opening());
+    let refused = refused.map(|_| ());
+    assert!(
+        matches!(refused, Err(Error::TooManyProviderCalls { limit: 32 })),
+        "{refused:?}"
+    );
+    assert_eq!(keys.iter().map(|key| key.asked().len()).sum::<usize>(), 32);
+}
+
+/// A slot that somebody put into the header does not make up for the last one that opens.
+#[test]
+fn of_the_slots_that_are_left_one_is_known_to_open() {
+    let mut forged = Object::told(&[1]).behind_a_foreign_slot(2);
+    forged.header.slots.reverse();
+    for key in [Told::key(1), Told::key(2)] {
+        let offered = Rewrap::new(by(told(1)).decryptor.with_key(Arc::new(key))).remove(choice(1));
+        match forged.after(&offered).map(|_| ()) {
+            Err(Error::UnprovedSlots { slots }) => assert_eq!(slots, ["told:key-2"]),
+            other => panic!("{other:?}"),
+        }
+        // Whoever goes without a proof has asked for it.
+        assert!(forged.after(&offered.without_opening()).unwrap().is_some());
+    }
+    // A key that is offered shows it, also where another one opened the object.
+    let object = Object::told(&[1, 3, 2]);
+    let rewrap = by(told(1)).remove(choice(1));
+    assert!(matches!(
+        object.after(&rewrap).map(|_| ()),
+        Err(Error::UnprovedSlots { .. })
+    ));
+    let offered = Rewrap::new(rewrap.decryptor.clone().with_key(told(2))).remove(choice(1));
+    let after = object.after(&offered).unwrap().unwrap();
+    assert_eq!(after.opened_by(&context("a")), [2, 3]);
+    // What was made, or asked for and there, is known to open.
+    for kept in [2, 4] {
+        let after = object.after(&rewrap.clone().add_key(told(kept))).unwrap().unwrap();
+        assert!(after.opened_by(&context("a")).contains(&kept));
+    }
 }
