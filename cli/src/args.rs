@@ -187,6 +187,9 @@ pub(crate) struct EncryptArgs {
     /// Write the header to this file, which must not exist, and the payload alone to the output
     #[arg(long, value_name = "FILE")]
     pub(crate) header: Option<PathBuf>,
+    /// Do not copy owner, group, mode and modification time of inputs to outputs
+    #[arg(long)]
+    pub(crate) no_preserve: bool,
     /// Threads that encrypt; 0 is one for each core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
@@ -212,6 +215,9 @@ pub(crate) struct ReadArgs {
     /// The header of the one input, which is a payload alone
     #[arg(long, value_name = "FILE")]
     pub(crate) header: Option<PathBuf>,
+    /// Read the first N bytes of the one input as the object: for devices and padded files, which hold more
+    #[arg(long, value_name = "N")]
+    pub(crate) object_length: Option<u64>,
     /// Threads that decrypt; 0 is one for each core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
@@ -248,9 +254,27 @@ pub(crate) struct DecryptArgs {
     /// What is written, and how.
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    /// Do not copy owner, group, mode and modification time of objects to outputs; a new output is still not open to more
+    /// users than its object
+    #[arg(long)]
+    pub(crate) no_preserve: bool,
+    /// When to leave whole 4 KiB blocks of zeros out of the output, so that they take no disk space
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Sparse::Auto)]
+    pub(crate) sparse: Sparse,
     /// How objects are read.
     #[command(flatten)]
     pub(crate) read: ReadArgs,
+}
+
+/// Whether an output has holes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sparse {
+    /// If the output is a new file, or replaces one
+    Auto,
+    /// Always; refuse an output that is no file
+    Always,
+    /// Never
+    Never,
 }
 
 /// What `cat` takes.
@@ -279,6 +303,9 @@ pub(crate) struct InspectArgs {
     /// A header that is stored apart; the one input, if there is one, is its payload
     #[arg(long, value_name = "FILE")]
     pub(crate) header: Option<PathBuf>,
+    /// Read the first N bytes of the one input as the object: for devices and padded files, which hold more
+    #[arg(long, value_name = "N")]
+    pub(crate) object_length: Option<u64>,
 }
 
 /// What `verify` takes.

@@ -16,7 +16,7 @@ use sealstone::{Decryptor, EncryptionContext, ExpectedContext};
 
 use crate::args::{Command, Common, KeysAction, NewContextArgs, OfferArgs, Pair, ReadArgs, S3Object};
 use crate::exit::Failure;
-use crate::io::{Descriptor, Input, Object, Roles, check_header};
+use crate::io::{Descriptor, Input, Object, Roles, check_header, check_object_length};
 use crate::providers::{Provider, ReadingKeys, add_keys, watched};
 use crate::report::Report;
 use crate::workers::Workers;
@@ -28,24 +28,28 @@ struct Reading<'a> {
     workers: Workers,
     /// The file with the one input's header, if that is stored apart.
     header: Option<&'a Path>,
+    /// How much of the one input the object takes, if that is not all.
+    object_length: Option<u64>,
     report: &'a Report,
 }
 
 impl<'a> Reading<'a> {
     fn new(inputs: &[PathBuf], args: &'a ReadArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
         check_header(args.header.as_deref(), inputs.len())?;
+        check_object_length(args.object_length, inputs.len())?;
         Ok(Self {
             keys: ReadingKeys::new(&args.offer.keys, common, report),
             context: expected(&args.offer)?,
             workers: Workers::new(args.threads),
             header: args.header.as_deref(),
+            object_length: args.object_length,
             report,
         })
     }
 
     /// Reads the header of `input`, wherever it is.
     fn object(&self, input: Input) -> Result<Object, Failure> {
-        Object::read(input, self.header)
+        Object::read(input, self.header, self.object_length)
     }
 
     /// What opens `object`, and on how many threads it does. Warns of a damaged header copy.

@@ -47,6 +47,8 @@ pub(crate) struct Failure {
     pub(crate) ends_run: bool,
     /// Whether standard output is to be left alone, even by a report of the failure.
     pub(crate) spares_stdout: bool,
+    /// Where the object ends, if what is wrong is that other bytes follow it.
+    pub(crate) object_length: Option<u64>,
 }
 
 impl Failure {
@@ -57,6 +59,7 @@ impl Failure {
             message: message.into(),
             ends_run: false,
             spares_stdout: false,
+            object_length: None,
         }
     }
 
@@ -95,6 +98,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let mut failure = Self::new(code(&error), fact(&error));
         failure.ends_run = matches!(&error, Error::Provider(error) if error.is_retryable());
+        if let Error::TrailingData { offset } = error {
+            failure.object_length = Some(offset);
+        }
         match advice(&error) {
             Some(advice) => failure.and(&advice),
             None => failure,
@@ -195,7 +201,12 @@ fn advice(error: &Error) -> Option<String> {
         Error::HeaderOfAnotherPayload | Error::CommitmentMismatch { .. } | Error::ChunkAltered { .. } => {
             "get another copy of the object"
         }
-        Error::TrailingData { .. } => "something was appended: get another copy of the object",
+        Error::TrailingData { offset } => {
+            return Some(format!(
+                "--object-length {offset} reads an object in a padded file or on a device; anywhere else, something was \
+                 appended: get another copy of the object"
+            ));
+        }
         Error::ContextMismatch(_) => {
             "`sealstone inspect` shows the object's pairs: give them with --context and --context-supplied, or accept \
              the shown ones with --accept-context"

@@ -6,7 +6,9 @@
 //! Roles: what is read, and may be neither read for something else nor written
 //! ```
 
+mod access;
 mod descriptor;
+mod extent;
 mod input;
 mod object;
 mod output;
@@ -16,9 +18,11 @@ mod stream;
 
 use std::path::Path;
 
+pub(crate) use self::access::{Keep, access};
 pub(crate) use self::descriptor::Descriptor;
+pub(crate) use self::extent::Extent;
 pub(crate) use self::input::Input;
-pub(crate) use self::object::{Body, Object, check_header, read_detached};
+pub(crate) use self::object::{Body, Object, check_header, check_object_length, read_detached};
 pub(crate) use self::output::{Destination, Place, Sink};
 pub(crate) use self::plan::{Job, plan, try_all};
 pub(crate) use self::roles::{Roles, Source};

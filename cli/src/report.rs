@@ -36,6 +36,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) on_stdout: bool,
     /// Bytes of plaintext.
     pub(crate) bytes: u64,
+    /// The length of the object that was made, in bytes; of its payload, if its header is stored apart.
+    pub(crate) object_length: Option<u64>,
     /// How long it took.
     pub(crate) elapsed: Duration,
     /// How many threads worked.
@@ -73,6 +75,8 @@ struct Done<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     output_bytes: Option<String>,
     bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object_length: Option<u64>,
     seconds: f64,
     backend: &'a str,
     threads: usize,
@@ -107,6 +111,9 @@ struct Failed<'a> {
     input: InputName,
     exit_code: u8,
     error: &'a str,
+    /// Where the object ends, if what is wrong is that other bytes follow it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object_length: Option<u64>,
 }
 
 impl Report {
@@ -146,6 +153,7 @@ impl Report {
                 output: outcome.output.map(Place::display),
                 output_bytes: outcome.output.and_then(Place::path).and_then(text::path_bytes),
                 bytes: outcome.bytes,
+                object_length: outcome.object_length,
                 seconds,
                 backend,
                 threads: outcome.threads,
@@ -170,6 +178,13 @@ impl Report {
                 text::size(outcome.bytes),
                 text::rate(outcome.bytes, seconds),
             ));
+            if let (Some(device), Some(len)) = (outcome.output.filter(|place| place.is_device()), outcome.object_length)
+            {
+                self.note(&format!(
+                    "{} holds more than the object; read it with --object-length {len}",
+                    device.display()
+                ));
+            }
         }
         Ok(())
     }
@@ -214,6 +229,7 @@ impl Report {
                 input,
                 exit_code: failure.code as u8,
                 error: &failure.message,
+                object_length: failure.object_length,
             };
             // The exit code says it too, if nobody reads this.
             let _ = self.json(&failed, on_stdout || failure.spares_stdout);

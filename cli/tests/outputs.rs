@@ -329,21 +329,6 @@ fn an_output_that_cannot_be_replaced_is_found_before_the_work() {
 }
 
 #[test]
-fn the_mode_follows_the_umask() {
-    let place = Place::new();
-    place.seal("in", 10);
-    for (mask, mode) in [("022", 0o644), ("077", 0o600), ("002", 0o664)] {
-        for args in ["encrypt -qf in -o out", "decrypt -qf in.seal -o out"] {
-            let script = format!("umask {mask}; exec {PROGRAM} {args}");
-            let run = place.any_command("sh").args(["-c", &script]).output().unwrap();
-            assert!(run.status.success(), "{run:?}");
-            let found = fs::metadata(place.path("out")).unwrap().permissions().mode() & 0o777;
-            assert_eq!(found, mode, "{mask} {args}");
-        }
-    }
-}
-
-#[test]
 fn a_directory_that_cannot_be_written_stays_as_it_is() {
     const TEST: &str = "a_directory_that_cannot_be_written_stays_as_it_is";
     let place = Place::new();

@@ -7,6 +7,7 @@
 //!                                    --> a file          (see `file`)
 //! ```
 
+mod end;
 pub(crate) mod machine;
 mod reader;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(crate) use self::end::explain as explain_end;
 pub use self::reader::DecryptReader;
 #[cfg(feature = "tokio")]
 pub(crate) use self::reader::before_the_start;
@@ -212,9 +214,12 @@ impl Decryptor {
     /// Every error of a header, of a key, of a context, of a chunk.
     pub fn open(&self, object: &[u8]) -> Result<Vec<u8>> {
         let (_, opener) = self.open_source(object)?;
-        let mut plaintext = new_buffer(plaintext_len(object.len() as u64, &opener)?)?;
-        self.open_chunks(&opener, object, &mut plaintext)?;
-        Ok(plaintext)
+        let opened = plaintext_len(object.len() as u64, &opener).and_then(|len| {
+            let mut plaintext = new_buffer(len)?;
+            self.open_chunks(&opener, object, &mut plaintext)?;
+            Ok(plaintext)
+        });
+        opened.map_err(|error| explain_end(object, &opener, error))
     }
 
     /// Opens an object into `plaintext`; gives the plaintext's length in bytes. On an
@@ -224,16 +229,18 @@ impl Decryptor {
     /// [`Error::BufferTooSmall`]; as [`Decryptor::open`].
     pub fn open_into(&self, object: &[u8], plaintext: &mut [u8]) -> Result<usize> {
         let (_, opener) = self.open_source(object)?;
-        let need = plaintext_len(object.len() as u64, &opener)?;
-        if (plaintext.len() as u64) < need {
-            return Err(Error::BufferTooSmall {
-                need,
-                have: plaintext.len() as u64,
-            });
-        }
-        let len = buffer_len(need)?;
-        self.open_chunks(&opener, object, &mut plaintext[..len])?;
-        Ok(len)
+        let opened = plaintext_len(object.len() as u64, &opener).and_then(|need| {
+            if (plaintext.len() as u64) < need {
+                return Err(Error::BufferTooSmall {
+                    need,
+                    have: plaintext.len() as u64,
+                });
+            }
+            let len = buffer_len(need)?;
+            self.open_chunks(&opener, object, &mut plaintext[..len])?;
+            Ok(len)
+        });
+        opened.map_err(|error| explain_end(object, &opener, error))
     }
 
     /// [`Decryptor::open`] for shared buffers: the object is opened straight into the plaintext, without a copy.

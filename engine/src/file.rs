@@ -6,17 +6,20 @@
 //! ```
 
 mod atomic;
+mod sparse;
 
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use self::atomic::{AtomicFile, Existing, NamedFile};
+pub use self::atomic::{AtomicFile, Existing, FileAccess, NamedFile};
+pub use self::sparse::SparseFile;
+pub use crate::sys::{FileAttributes, NotKept};
 
 use crate::batch::BufferPool;
 use crate::chunker::{Span, SpanCursor, Spans};
-use crate::decrypt::{DecryptReader, Decryptor, plaintext_len};
+use crate::decrypt::{DecryptReader, Decryptor, explain_end, plaintext_len};
 use crate::encrypt::{EncryptWriter, Encryptor, NewObject};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
@@ -149,7 +152,7 @@ impl NewObject {
 
 impl Decryptor {
     /// Opens the object in the file `source` into the file `target`, which is complete, verified and synced to disk,
-    /// or unchanged.
+    /// or unchanged. No user may access a new target who may not access the source.
     ///
     /// # Errors
     /// [`Error::OutputExists`]; [`Error::Io`]; every error of a header, of a key, of a context, of a chunk.
@@ -160,7 +163,8 @@ impl Decryptor {
         existing: Existing,
     ) -> Result<Opened> {
         let source = File::open(source).map_err(Error::io("opening the input"))?;
-        let target = AtomicFile::create(target.as_ref(), existing)?;
+        let access = FileAccess::AtMost(FileAttributes::of(&source)?);
+        let target = AtomicFile::create_with(target.as_ref(), existing, access)?;
         let opened = self.open_file(&source, target.file())?;
         target.commit()?;
         Ok(opened)
@@ -249,20 +253,32 @@ impl Decryptor {
         take: impl Fn(u64, &[u8]) -> Result<()> + Sync,
     ) -> Result<Opened> {
         let (header, opener) = self.open_source(source)?;
+        let opened = self.open_spans_with(source, &opener, take);
+        let plaintext_len = opened.map_err(|error| explain_end(source, &opener, error))?;
+        Ok(Opened { plaintext_len, header })
+    }
+
+    /// Gives the plaintext's length.
+    fn open_spans_with(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        opener: &Opener,
+        take: impl Fn(u64, &[u8]) -> Result<()> + Sync,
+    ) -> Result<u64> {
         let size = source.size().map_err(Error::io("asking for the input's length"))?;
-        let plaintext_len = plaintext_len(size, &opener)?;
+        let plaintext_len = plaintext_len(size, opener)?;
         let version = PinnedVersion::default();
         version.check(source)?;
         let spans = Spans::all(opener.layout(), plaintext_len)?;
         for_each_span(&self.executor, spans, |span, buffers| {
             let mut plain = buffers.take(span.plain_len);
-            open_span(source, &opener, span, size, buffers, &mut plain)?;
+            open_span(source, opener, span, size, buffers, &mut plain)?;
             version.check(source)?;
             take(span.plain_offset, &plain)?;
             buffers.give_back(plain);
             self.progress.advance(span.plain_len)
         })?;
-        Ok(Opened { plaintext_len, header })
+        Ok(plaintext_len)
     }
 }
 

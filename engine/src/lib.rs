@@ -67,7 +67,9 @@ pub mod sse;
 pub use asynchronous::{AsyncDecryptReader, AsyncEncryptWriter, OpenStream, SealStream};
 pub use decrypt::{DecryptReader, Decryptor};
 pub use encrypt::{EncryptWriter, Encryptor, EqualParts, NewObject, PartSealer, PartWriter, SealedPart};
-pub use file::{AtomicFile, Existing, NamedFile, Opened, has_true_length};
+pub use file::{
+    AtomicFile, Existing, FileAccess, FileAttributes, NamedFile, NotKept, Opened, SparseFile, has_true_length,
+};
 #[cfg(feature = "mmap")]
 pub use mapped::MappedFile;
 pub use positioned::{FetchedApart, ReadAt, WriteAt};

@@ -106,32 +106,48 @@ impl Opener {
     }
 
     /// Says why a chunk does not open. If a beginning of it opens as a final chunk, the object is whole and
-    /// other bytes follow it. The search is for people only, and bounded: it finds up to 255 bytes behind a chunk of
-    /// 16 KiB, and up to 64 behind one of 1 MiB.
+    /// other bytes follow it. The search is for people only.
     fn explain(&self, index: ChunkIndex, sealed: &[u8]) -> Error {
-        const SEARCH_BYTES: usize = 4 << 20;
-        const FEWEST_TRIALS: usize = 64;
-        let offset = self.payload_start + self.layout.sealed_offset(index);
-        let altered = Error::ChunkAltered {
-            chunk: index.get(),
-            offset,
-        };
-        if !self.explains {
-            return altered;
+        let longest = sealed.len().min(self.layout.chunk_len() + TAG_LEN - 1);
+        let end = self.explains.then(|| self.cipher.find_end(index, &sealed[..longest]));
+        match end.flatten() {
+            Some(end) if end < sealed.len() => Error::TrailingData {
+                offset: self.offset(index) + end as u64,
+            },
+            _ => Error::ChunkAltered {
+                chunk: index.get(),
+                offset: self.offset(index),
+            },
         }
-        let longest = sealed.len().min(self.layout.sealed_chunk_len()).saturating_sub(1);
-        let trials = (SEARCH_BYTES / longest.max(1)).max(FEWEST_TRIALS);
-        let mut scratch = vec![0; longest];
-        for end in (TAG_LEN..=longest).rev().take(trials) {
-            let out = &mut scratch[..end - TAG_LEN];
-            if self.cipher.open(index, &sealed[..end], out).is_ok() {
-                out.fill(0);
-                return Error::TrailingData {
-                    offset: offset + end as u64,
-                };
-            }
+    }
+
+    /// Where the object ends, in bytes, if a beginning of `piece` is its final chunk, `index`.
+    ///
+    /// # Errors
+    /// [`Error::ChunkAltered`], or [`Error::Truncated`] if there are too few bytes for a final chunk.
+    pub(crate) fn find_end(&self, index: ChunkIndex, piece: &[u8]) -> Result<u64> {
+        if piece.len() < TAG_LEN {
+            return Err(Error::Truncated {
+                after: self.layout.plaintext_offset(index),
+            });
         }
-        altered
+        let longest = piece.len().min(self.layout.chunk_len() + TAG_LEN - 1);
+        let end = self.cipher.find_end(index, &piece[..longest]);
+        end.map(|end| self.offset(index) + end as u64)
+            .ok_or(Error::ChunkAltered {
+                chunk: index.get(),
+                offset: self.offset(index),
+            })
+    }
+
+    /// Whether `sealed` opens as chunk `index`; into `out`, whose length is that of `sealed` less 16 bytes.
+    pub(crate) fn opens(&self, index: ChunkIndex, sealed: &[u8], out: &mut [u8]) -> bool {
+        self.cipher.open(index, sealed, out).is_ok()
+    }
+
+    /// Where chunk `index` begins in the object.
+    fn offset(&self, index: ChunkIndex) -> u64 {
+        self.payload_start + self.layout.sealed_offset(index)
     }
 }
 

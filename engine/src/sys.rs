@@ -1,10 +1,15 @@
 //! Where operating systems differ.
 
+mod attributes;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
+
+pub(crate) use self::attributes::Replaced;
+pub use self::attributes::{FileAttributes, NotKept};
 
 /// Reads at an offset without moving a cursor that other threads share.
 pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -77,10 +82,10 @@ pub(crate) enum Unfinished {
 }
 
 impl Unfinished {
-    /// Makes one in `directory`, with the mode that the umask leaves.
-    pub(crate) fn create(directory: &Path) -> io::Result<Self> {
+    /// Makes one in `directory`, with what the umask leaves of `mode`.
+    pub(crate) fn create(directory: &Path, mode: u32) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
-        if let Some(file) = create_unnamed(directory)? {
+        if let Some(file) = create_unnamed(directory, mode)? {
             return Ok(Self::Unnamed(file));
         }
         let mut builder = tempfile::Builder::new();
@@ -88,8 +93,10 @@ impl Unfinished {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            builder.permissions(fs::Permissions::from_mode(0o666));
+            builder.permissions(fs::Permissions::from_mode(mode));
         }
+        #[cfg(not(unix))]
+        let _ = mode;
         builder.tempfile_in(directory).map(Self::Temporary)
     }
 
@@ -137,7 +144,7 @@ impl Unfinished {
 
 /// A file without a name; `None` if the file system has none.
 #[cfg(target_os = "linux")]
-fn create_unnamed(directory: &Path) -> io::Result<Option<File>> {
+fn create_unnamed(directory: &Path, mode: u32) -> io::Result<Option<File>> {
     use rustix::fs::{Mode, OFlags};
     use rustix::io::Errno;
     // Without /proc, as in some chroots, a file without a name could not be given one.
@@ -145,7 +152,7 @@ fn create_unnamed(directory: &Path) -> io::Result<Option<File>> {
         return Ok(None);
     }
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    match rustix::fs::open(directory, flags, Mode::from_raw_mode(0o666)) {
+    match rustix::fs::open(directory, flags, Mode::from_raw_mode(mode)) {
         Ok(file) => Ok(Some(file.into())),
         // What kernels and file systems without O_TMPFILE answer.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
@@ -202,6 +209,19 @@ pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// Gives `file` owner and group of the file named `path`, if there is one and that is allowed.
+pub(crate) fn give_to_owner_of(path: &Path, file: &File) {
+    #[cfg(unix)]
+    if let (Ok(of), Ok(is)) = (path.metadata(), file.metadata()) {
+        use std::os::unix::fs::MetadataExt;
+        if (of.uid(), of.gid()) != (is.uid(), is.gid()) {
+            let _ = std::os::unix::fs::fchown(file, Some(of.uid()), Some(of.gid()));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, file);
 }
 
 /// Creates a directory and its missing parents for their owner alone, and makes their names durable.

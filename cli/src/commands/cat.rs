@@ -12,7 +12,7 @@ use super::Reading;
 use super::decrypt::with_released;
 use crate::args::{ByteRange, CatArgs, Common};
 use crate::exit::Failure;
-use crate::io::{self, Body, Destination, Input, Place, Sink};
+use crate::io::{self, Body, Destination, Extent, Input, Keep, Place, Sink};
 use crate::progress::Bar;
 use crate::providers::explain;
 use crate::report::{Outcome, Report};
@@ -41,6 +41,7 @@ fn cat(args: &CatArgs, common: &Common, report: &Report, place: &Place) -> Resul
     let mut reading = Reading::new(inputs, &args.read, common, report)?;
     let destination = Destination::check(place, args.output.force, false, &roles)?;
     let input = Input::open(&args.input)?;
+    let destination = destination.with_access(io::access(&input, Keep::Privacy)?);
     let name = io::display(&args.input);
     let object = reading.object(input)?;
     let (decryptor, threads) = reading.decryptor(&object, &name)?;
@@ -53,7 +54,8 @@ fn cat(args: &CatArgs, common: &Common, report: &Report, place: &Place) -> Resul
     let when = report.progress(sink.is_terminal());
     let bar = Bar::show(when, &name, total, move || written.load(Ordering::Relaxed));
     let header = object.header.clone();
-    let done = write_range(&decryptor, object.body, range, sink).map_err(|failure| explain(failure, header.header()));
+    let done =
+        write_range(&decryptor, object.body, range, sink, report).map_err(|failure| explain(failure, header.header()));
     drop(bar);
     let bytes = done?;
     report.copy_faults(&name, &header);
@@ -64,6 +66,7 @@ fn cat(args: &CatArgs, common: &Common, report: &Report, place: &Place) -> Resul
         output: Some(place),
         on_stdout: place.is_stdout(),
         bytes,
+        object_length: None,
         elapsed: start.elapsed(),
         threads,
     })
@@ -79,11 +82,18 @@ fn range_len(range: ByteRange, claimed_len: Option<u64>) -> Option<u64> {
     }
 }
 
-fn write_range(decryptor: &Decryptor, body: Body, range: ByteRange, mut sink: Sink) -> Result<u64, Failure> {
+fn write_range(
+    decryptor: &Decryptor,
+    body: Body,
+    range: ByteRange,
+    mut sink: Sink,
+    report: &Report,
+) -> Result<u64, Failure> {
     let written = match body {
-        Body::File(file) => decryptor
-            .range_reader(file)
-            .and_then(|reader| from_file(&reader, range, &mut sink)),
+        Body::File(extent) => decryptor
+            .range_reader(&extent)
+            .and_then(|reader| from_file(&reader, range, &mut sink))
+            .map_err(|error| explain_end(decryptor, &extent, error)),
         Body::Stream(stream) => {
             refuse_long_end(range)?;
             decryptor
@@ -93,7 +103,7 @@ fn write_range(decryptor: &Decryptor, body: Body, range: ByteRange, mut sink: Si
     };
     match written {
         Ok(len) => {
-            sink.commit()?;
+            sink.commit(report)?;
             Ok(len)
         }
         Err(error @ Error::RangeOutOfBounds { .. }) => Err(error.into()),
@@ -143,6 +153,17 @@ fn from_stream<R: Read>(reader: &mut DecryptReader<R>, range: ByteRange, sink: &
         return Err(Error::RangeOutOfBounds { start, end, len });
     }
     Ok(end.unwrap_or(len) - start)
+}
+
+/// A better error, if other bytes follow the object: ranged reads do not look for that.
+fn explain_end(decryptor: &Decryptor, extent: &Extent, error: Error) -> Error {
+    if !matches!(error, Error::ChunkAltered { .. } | Error::Truncated { .. }) {
+        return error;
+    }
+    match decryptor.find_end(extent) {
+        Ok(offset) if offset < extent.len() => Error::TrailingData { offset },
+        _ => error,
+    }
 }
 
 /// Keeps the last bytes until it is certain that they are the last ones.

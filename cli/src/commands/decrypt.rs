@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use sealstone::{Decryptor, Error, Progress};
+use sealstone::{Decryptor, Error, Opened, Progress, SparseFile};
 
 use super::Reading;
-use crate::args::{Common, DecryptArgs};
+use crate::args::{Common, DecryptArgs, Sparse};
 use crate::exit::Failure;
-use crate::io::{self, Body, Destination, Input, Job, Roles, Sink};
+use crate::io::{self, Body, Destination, Input, Job, Keep, Roles, Sink};
 use crate::progress::Bar;
 use crate::providers::explain;
 use crate::report::{Outcome, Report};
@@ -72,18 +72,28 @@ impl<'a> Opening<'a> {
         let place = job.place?;
         let destination = Destination::check(&place, self.args.output.force, false, &self.roles)?;
         let input = Input::open(&job.input)?;
+        let keep = if self.args.no_preserve {
+            Keep::Privacy
+        } else {
+            Keep::All
+        };
+        let destination = destination.with_access(io::access(&input, keep)?);
         let name = io::display(&job.input);
         let object = self.reading.object(input)?;
         let progress = Progress::new();
         let (decryptor, threads) = self.reading.decryptor(&object, &name)?;
         let decryptor = decryptor.with_progress(progress.clone());
         let sink = destination.open(&self.roles)?;
+        if self.args.sparse == Sparse::Always && sink.is_stream() {
+            return Err(Failure::usage("--sparse=always is for outputs that are files"));
+        }
 
         let start = Instant::now();
         let when = self.report.progress(sink.is_terminal());
         let bar = Bar::show(when, &name, object.claimed_len(), move || progress.bytes());
         let header = object.header.clone();
-        let opened = open_into(&decryptor, object.body, sink).map_err(|failure| explain(failure, header.header()));
+        let opened = self.open_into(&decryptor, object.body, sink);
+        let opened = opened.map_err(|failure| explain(failure, header.header()));
         drop(bar);
         let bytes = opened.inspect_err(|failure| self.reading.keys.forget_if_wrong(failure))?;
         self.report.copy_faults(&name, &header);
@@ -94,26 +104,42 @@ impl<'a> Opening<'a> {
             output: Some(&place),
             on_stdout: place.is_stdout(),
             bytes,
+            object_length: None,
             elapsed: start.elapsed(),
             threads,
         })
     }
+
+    /// Opens all of an object into `sink`; gives the plaintext's length in bytes.
+    fn open_into(&self, decryptor: &Decryptor, body: Body, mut sink: Sink) -> Result<u64, Failure> {
+        match pour(decryptor, body, &mut sink, self.args.sparse != Sparse::Never) {
+            Ok(opened) => {
+                sink.commit(self.report)?;
+                Ok(opened.plaintext_len)
+            }
+            Err(error) => Err(with_released(error, &sink)),
+        }
+    }
 }
 
-/// Opens all of an object into `sink`; gives the plaintext's length in bytes.
-fn open_into(decryptor: &Decryptor, body: Body, mut sink: Sink) -> Result<u64, Failure> {
-    let opened = match (body, sink.file()) {
-        (Body::File(source), Some(target)) => decryptor.open_file(&source, target),
-        (Body::File(source), None) => decryptor.decrypt_stream(source, &mut sink),
-        (Body::Stream(source), _) => decryptor.decrypt_stream(source, &mut sink),
+/// Opens all of an object into `sink`; if `sparse`, whole blocks of zeros become holes.
+fn pour(decryptor: &Decryptor, body: Body, sink: &mut Sink, sparse: bool) -> Result<Opened, Error> {
+    let Some(target) = sink.file() else {
+        return decryptor.decrypt_stream(body.into_reader(), sink);
     };
-    match opened {
-        Ok(opened) => {
-            sink.commit()?;
-            Ok(opened.plaintext_len)
-        }
-        Err(error) => Err(with_released(error, &sink)),
+    if !sparse {
+        return match body {
+            Body::File(extent) => decryptor.open_at(&extent, target),
+            Body::Stream(stream) => decryptor.decrypt_stream(stream, target),
+        };
     }
+    let mut target = SparseFile::new(target)?;
+    let opened = match body {
+        Body::File(extent) => decryptor.open_at(&extent, &target)?,
+        Body::Stream(stream) => decryptor.decrypt_stream(stream, &mut target)?,
+    };
+    target.finish()?;
+    Ok(opened)
 }
 
 /// Says how much of the plaintext is out, if some can be: it is true, but it is not all.

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use sealstone::{EncryptionContext, Encryptor, Progress};
+use sealstone::{ATTACHED_LEN, EncryptionContext, Encryptor, Progress};
 
 use crate::args::{Common, EncryptArgs};
 use crate::exit::{Code, Failure};
-use crate::io::{self, Descriptor, Destination, Input, Job, Place, Roles, Sink, check_header};
+use crate::io::{self, Descriptor, Destination, Input, Job, Keep, Place, Roles, Sink, check_header};
 use crate::progress::Bar;
 use crate::providers::{SealingKeys, add_keys, check_command, watched};
 use crate::report::{Outcome, Report};
@@ -79,6 +79,14 @@ impl<'a> Sealing<'a> {
         let sidecar = self.args.header.as_deref().map(|path| self.sidecar(path, &destination));
         let sidecar = sidecar.transpose()?;
         let input = Input::open(&job.input)?;
+        let keep = if self.args.no_preserve {
+            Keep::Nothing
+        } else {
+            Keep::All
+        };
+        let access = io::access(&input, keep)?;
+        let destination = destination.with_access(access.clone());
+        let sidecar = sidecar.map(|sidecar| sidecar.with_access(access));
         let progress = Progress::new();
         let (encryptor, threads) = self.encryptor(input.len(), progress.clone())?;
         let sink = destination.open(&self.roles)?;
@@ -88,17 +96,19 @@ impl<'a> Sealing<'a> {
         let when = self.report.progress(input.is_terminal() || sink.is_terminal());
         let bar = Bar::show(when, &name, input.len(), move || progress.bytes());
         let sealed = match sidecar {
-            None => seal_into(&encryptor, input, sink),
-            Some(sidecar) => seal_apart(&encryptor, input, sink, sidecar, &self.roles),
+            None => seal_into(&encryptor, input, sink, self.report),
+            Some(sidecar) => self.seal_apart(&encryptor, input, sink, sidecar),
         };
         drop(bar);
+        let bytes = sealed?;
         self.report.outcome(&Outcome {
             command: COMMAND,
             done: "encrypted",
             input: &job.input,
             output: Some(&place),
             on_stdout: self.is_on_stdout(&place),
-            bytes: sealed?,
+            bytes,
+            object_length: self.object_length(&encryptor, bytes),
             elapsed: start.elapsed(),
             threads,
         })
@@ -127,6 +137,16 @@ impl<'a> Sealing<'a> {
         Ok(sidecar)
     }
 
+    /// The length of the object, or of its payload if the header is stored apart, of `bytes` of plaintext.
+    fn object_length(&self, encryptor: &Encryptor, bytes: u64) -> Option<u64> {
+        let header_len = if self.args.header.is_some() {
+            ATTACHED_LEN as u64
+        } else {
+            0
+        };
+        encryptor.object_len(bytes).ok()?.checked_sub(header_len)
+    }
+
     fn encryptor(&mut self, len: Option<u64>, progress: Progress) -> Result<(Encryptor, usize), Failure> {
         let executor = self.workers.executor(len)?;
         let threads = executor.width();
@@ -147,36 +167,36 @@ impl<'a> Sealing<'a> {
             threads,
         ))
     }
-}
 
-/// Seals all of `input` into `sink`, without the header, which goes to `sidecar`. Both are complete, or neither is
-/// there.
-fn seal_apart(
-    encryptor: &Encryptor,
-    input: Input,
-    mut sink: Sink,
-    sidecar: Destination,
-    roles: &Roles,
-) -> Result<u64, Failure> {
-    let object = encryptor.begin()?;
-    let header = object.header().to_detached()?;
-    let len = match (input.file(), sink.file()) {
-        (Some(source), Some(target)) => object.seal_payload_at(source, target)?,
-        _ => object.encrypt_payload_stream(input.into_reader(), &mut sink)?,
-    };
-    let mut beside = sidecar.open(roles)?;
-    let written = beside.write_all(&header);
-    written.map_err(|error| Failure::io("writing the header", &error))?;
-    sink.commit_behind(beside)?;
-    Ok(len)
+    /// Seals all of `input` into `sink`, without the header, which goes to `sidecar`. Both are complete, or neither is
+    /// there.
+    fn seal_apart(
+        &self,
+        encryptor: &Encryptor,
+        input: Input,
+        mut sink: Sink,
+        sidecar: Destination,
+    ) -> Result<u64, Failure> {
+        let object = encryptor.begin()?;
+        let header = object.header().to_detached()?;
+        let len = match (input.file(), sink.file()) {
+            (Some(source), Some(target)) => object.seal_payload_at(source, target)?,
+            _ => object.encrypt_payload_stream(input.into_reader(), &mut sink)?,
+        };
+        let mut beside = sidecar.open(&self.roles)?;
+        let written = beside.write_all(&header);
+        written.map_err(|error| Failure::io("writing the header", &error))?;
+        sink.commit_behind(beside, self.report)?;
+        Ok(len)
+    }
 }
 
 /// Seals all of `input` into `sink`; gives the plaintext's length in bytes.
-fn seal_into(encryptor: &Encryptor, input: Input, mut sink: Sink) -> Result<u64, Failure> {
+fn seal_into(encryptor: &Encryptor, input: Input, mut sink: Sink, report: &Report) -> Result<u64, Failure> {
     let len = match (input.file(), sink.file()) {
         (Some(source), Some(target)) => encryptor.seal_file(source, target)?,
         _ => encryptor.encrypt_stream(input.into_reader(), &mut sink)?,
     };
-    sink.commit()?;
+    sink.commit(report)?;
     Ok(len)
 }

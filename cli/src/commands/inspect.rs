@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::args::InspectArgs;
 use crate::exit::Failure;
-use crate::io::{self, Input, Object, Roles, check_header, read_detached};
+use crate::io::{self, Input, Object, Roles, check_header, check_object_length, read_detached};
 use crate::report::{InputName, Report, describe};
 use crate::text::one_line;
 
@@ -17,6 +17,7 @@ const COMMAND: &str = "inspect";
 /// Shows the headers of the inputs; gives the exit code.
 pub(crate) fn run(args: &InspectArgs, report: &Report) -> u8 {
     let checked = check_header(args.header.as_deref(), args.inputs.len());
+    let checked = checked.and_then(|()| check_object_length(args.object_length, args.inputs.len()));
     let roles = Roles::new(&args.inputs, args.header.as_deref());
     if let Err(failure) = checked.and_then(|()| roles.check(true)) {
         return super::finish(report, COMMAND, Err(failure));
@@ -25,19 +26,47 @@ pub(crate) fn run(args: &InspectArgs, report: &Report) -> u8 {
     if let (Some(header), []) = (&args.header, args.inputs.as_slice()) {
         let alone = vec![header.clone()];
         return io::try_all(report, COMMAND, false, alone, PathBuf::as_path, |header| {
-            show(&Facts::of(&header, &read_detached(&header)?, true, None), report)
+            show(
+                &Facts::of(&header, &read_detached(&header)?, true, Payload::default()),
+                report,
+            )
         });
     }
-    let header = args.header.as_deref();
     io::try_all(report, COMMAND, false, args.inputs.clone(), PathBuf::as_path, |input| {
-        inspect(&input, header, report)
+        inspect(&input, args, report)
     })
 }
 
-fn inspect(input: &Path, header: Option<&Path>, report: &Report) -> Result<(), Failure> {
-    let object = Object::read(Input::open(input)?, header)?;
-    let claimed_len = object.claimed_len();
-    show(&Facts::of(input, &object.header, object.detached, claimed_len), report)
+fn inspect(input: &Path, args: &InspectArgs, report: &Report) -> Result<(), Failure> {
+    let object = Object::read(Input::open(input)?, args.header.as_deref(), args.object_length)?;
+    let payload = Payload::of(&object);
+    show(&Facts::of(input, &object.header, object.detached, payload), report)
+}
+
+/// What the object's length, which anybody may have changed, says of its payload.
+#[derive(Debug, Default, Serialize)]
+struct Payload {
+    /// As the object's length claims it; `None` if that is not known or fits no object.
+    claimed_plaintext_len: Option<u64>,
+    /// Where in the input the final chunk begins, if so.
+    claimed_final_chunk_offset: Option<u64>,
+    /// Whether the input plainly ends with other bytes than the object, and its length says nothing.
+    padded: bool,
+}
+
+impl Payload {
+    fn of(object: &Object) -> Self {
+        let padded = object.is_padded();
+        let claimed_len = object.claimed_len().filter(|_| !padded);
+        let layout = object.header.header().layout();
+        let start = if object.detached { 0 } else { ATTACHED_LEN as u64 };
+        let chunk = claimed_len.and_then(|len| layout.chunk_at(len).ok());
+        Self {
+            claimed_plaintext_len: claimed_len,
+            claimed_final_chunk_offset: chunk.map(|chunk| start + layout.sealed_offset(chunk)),
+            padded,
+        }
+    }
 }
 
 fn show(facts: &Facts, report: &Report) -> Result<(), Failure> {
@@ -55,8 +84,8 @@ struct Facts {
     version: u8,
     suite: &'static str,
     chunk_size: usize,
-    /// As the object's length claims it; `None` if that is not known or fits no object.
-    claimed_plaintext_len: Option<u64>,
+    #[serde(flatten)]
+    payload: Payload,
     generation: u64,
     /// The first and the second; none if the header is stored apart.
     header_copies: Vec<String>,
@@ -86,7 +115,7 @@ struct Slot {
 }
 
 impl Facts {
-    fn of(input: &Path, read: &AttachedHeader, detached: bool, claimed_len: Option<u64>) -> Self {
+    fn of(input: &Path, read: &AttachedHeader, detached: bool, payload: Payload) -> Self {
         let header = read.header();
         let copies = read.faults().iter().filter(|_| !detached);
         let prefix: [u8; PREFIX_LEN] = header.payload_prefix();
@@ -104,7 +133,7 @@ impl Facts {
             version: VERSION,
             suite: header.suite().name(),
             chunk_size: header.chunk_size().bytes(),
-            claimed_plaintext_len: claimed_len,
+            payload,
             generation: header.generation(),
             header_copies: copies.map(|fault| copy_state(fault.as_ref())).collect(),
             context: pairs.collect(),
@@ -117,9 +146,16 @@ impl Facts {
     }
 
     fn to_text(&self) -> String {
-        let len = self.claimed_plaintext_len.map_or_else(
+        let len = match self.payload.claimed_plaintext_len {
+            Some(len) => format!("{len} bytes, as the object's length claims"),
+            None if self.payload.padded => {
+                "unknown: padding follows the object, and `sealstone verify` finds its end".to_owned()
+            }
+            None => "unknown".to_owned(),
+        };
+        let offset = self.payload.claimed_final_chunk_offset.map_or_else(
             || "unknown".to_owned(),
-            |len| format!("{len} bytes, as the object's length claims"),
+            |offset| format!("at offset {offset}, as the object's length claims"),
         );
         let mut lines = vec![
             ("format version", self.version.to_string()),
@@ -143,6 +179,7 @@ impl Facts {
         lines.extend(slots.map(|slot| ("sealed for", format!("{}:{}", slot.provider, slot.key_id))));
         lines.extend([
             ("payload offset", self.payload_offset.to_string()),
+            ("final chunk", offset),
             ("payload context", self.payload_context.clone()),
             ("salt", self.salt.clone()),
             ("commitment", self.commitment.clone()),

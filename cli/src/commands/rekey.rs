@@ -8,7 +8,7 @@ use sealstone::{Encryptor, Opened, Progress};
 use super::Reading;
 use crate::args::{Common, RekeyArgs};
 use crate::exit::Failure;
-use crate::io::{self, Body, Destination, Input, Object, Place};
+use crate::io::{self, Destination, Input, Keep, Object, Place};
 use crate::progress::Bar;
 use crate::providers::{SealingKeys, add_keys, explain, watched};
 use crate::report::{Outcome, Report};
@@ -31,6 +31,7 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     let mut reading = Reading::new(inputs, &args.read, common, report)?;
     let destination = Destination::check(place, args.force, true, &roles)?;
     let input = Input::open(&args.input)?;
+    let destination = destination.with_access(io::access(&input, Keep::Privacy)?);
     let name = io::display(&args.input);
     let object = reading.object(input)?;
     let progress = Progress::new();
@@ -44,13 +45,10 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     let when = report.progress(sink.is_terminal());
     let bar = Bar::show(when, &name, object.claimed_len(), move || progress.bytes());
     let header = object.header;
-    let rekeyed = match object.body {
-        Body::File(file) => decryptor.rekey_stream(file, &encryptor, &mut sink),
-        Body::Stream(stream) => decryptor.rekey_stream(stream, &encryptor, &mut sink),
-    };
+    let rekeyed = decryptor.rekey_stream(object.body.into_reader(), &encryptor, &mut sink);
     drop(bar);
     let Opened { plaintext_len, .. } = rekeyed.map_err(|error| explain(error.into(), header.header()))?;
-    sink.commit()?;
+    sink.commit(report)?;
     report.copy_faults(&name, &header);
     report.outcome(&Outcome {
         command: COMMAND,
@@ -59,6 +57,7 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
         output: Some(place),
         on_stdout: place.is_stdout(),
         bytes: plaintext_len,
+        object_length: encryptor.object_len(plaintext_len).ok(),
         elapsed: start.elapsed(),
         threads,
     })

@@ -53,6 +53,7 @@ fn verify(reading: &mut Reading<'_>, input: &Path, report: &Report) -> Result<()
         output: None,
         on_stdout: false,
         bytes: opened.plaintext_len,
+        object_length: None,
         elapsed: start.elapsed(),
         threads,
     })

@@ -15,6 +15,8 @@ pub(crate) struct Input {
     source: Source,
     /// Its length, as far as that is known.
     len: Option<u64>,
+    /// Whether it has a name, and is not a descriptor that the program was started with.
+    is_named: bool,
 }
 
 #[derive(Debug)]
@@ -29,7 +31,9 @@ impl Input {
     /// Opens the input named `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::io("opening the input", &error);
-        let file = match Origin::of_input(path) {
+        let origin = Origin::of_input(path);
+        let is_named = matches!(origin, Origin::Path(_));
+        let file = match origin {
             Origin::Descriptor(descriptor) => descriptor.reading()?,
             Origin::Path(path) => {
                 // Before it is opened: on some systems a directory cannot be.
@@ -51,11 +55,13 @@ impl Input {
             return Ok(Self {
                 source: Source::File(file),
                 len: Some(metadata.len()),
+                is_named,
             });
         }
         Ok(Self {
             source: Source::Stream(Stream::new(file)),
             len: has_length.then(|| metadata.len().saturating_sub(position)),
+            is_named,
         })
     }
 
@@ -67,6 +73,19 @@ impl Input {
     /// Whether a person types it.
     pub(crate) fn is_terminal(&self) -> bool {
         matches!(&self.source, Source::Stream(stream) if stream.is_terminal())
+    }
+
+    /// Whether it has a name, and is not a descriptor that the program was started with.
+    pub(crate) fn is_named(&self) -> bool {
+        self.is_named
+    }
+
+    /// What is open, of whatever kind it is.
+    pub(crate) fn opened(&self) -> &File {
+        match &self.source {
+            Source::File(file) => file,
+            Source::Stream(stream) => stream.file(),
+        }
     }
 
     /// The file, if it can be read at any offset.

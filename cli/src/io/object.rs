@@ -1,12 +1,11 @@
 //! An input that is an object: its header, and the rest.
 
-use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
 use sealstone::{ATTACHED_LEN, AttachedHeader, Decryptor, Header, MAX_DETACHED_LEN};
 
-use super::{Input, Source, display, is_standard};
+use super::{Extent, Input, Source, display, is_standard};
 use crate::exit::{Code, Failure};
 
 /// An object whose header was read. No key was needed for it, and nothing in it is proved.
@@ -23,18 +22,51 @@ pub(crate) struct Object {
 
 /// Where an object's bytes come from.
 pub(crate) enum Body {
-    /// A file, to be read at any offset.
-    File(File),
+    /// A file or a device, to be read at any offset.
+    File(Extent),
     /// A stream, to be read once.
     Stream(Box<dyn Read>),
 }
 
-impl Object {
-    /// Reads the header: from the file `header`, or else from the input.
-    pub(crate) fn read(input: Input, header: Option<&Path>) -> Result<Self, Failure> {
+impl Body {
+    /// The object in `input`: the first `object_length` bytes, if that is given. Also how long it is, as far as that is
+    /// known.
+    fn of(input: Input, object_length: Option<u64>) -> Result<(Self, Option<u64>), Failure> {
         let len = input.len();
+        let device =
+            Extent::of_device(input.opened()).map_err(|error| Failure::io("asking for the device's length", &error))?;
+        let extent = match (device, input.into_parts()) {
+            (Some(device), _) => device,
+            (None, Ok(file)) => Extent::new(file, len.unwrap_or(0)),
+            (None, Err(stream)) => {
+                let most = object_length.unwrap_or(u64::MAX);
+                return Ok((Self::Stream(Box::new(stream.take(most))), object_length.or(len)));
+            }
+        };
+        let (len, wanted) = (extent.len(), object_length.unwrap_or(extent.len()));
+        let extent = extent.cut(wanted).ok_or_else(|| {
+            Failure::usage(format!(
+                "--object-length {wanted} is more than the {len} bytes that the input has"
+            ))
+        })?;
+        Ok((Self::File(extent), Some(wanted)))
+    }
+
+    /// What it holds, in order.
+    pub(crate) fn into_reader(self) -> Box<dyn Read> {
+        match self {
+            Self::File(extent) => Box::new(extent.into_reader()),
+            Self::Stream(stream) => stream,
+        }
+    }
+}
+
+impl Object {
+    /// Reads the header: from the file `header`, or else from the input, of which the object takes `object_length` bytes
+    /// if that is given.
+    pub(crate) fn read(input: Input, header: Option<&Path>, object_length: Option<u64>) -> Result<Self, Failure> {
+        let (body, len) = Body::of(input, object_length)?;
         if let Some(path) = header {
-            let body = input.into_parts().map_or_else(Body::Stream, Body::File);
             return Ok(Self {
                 header: read_detached(path)?,
                 detached: true,
@@ -42,9 +74,9 @@ impl Object {
                 len,
             });
         }
-        let (header, body) = match input.into_parts() {
-            Ok(file) => (Decryptor::read_header(&file)?, Body::File(file)),
-            Err(stream) => read_from_stream(stream)?,
+        let (header, body) = match body {
+            Body::File(extent) => (Decryptor::read_header(&extent)?, Body::File(extent)),
+            Body::Stream(stream) => read_from_stream(stream)?,
         };
         Ok(Self {
             header,
@@ -52,6 +84,14 @@ impl Object {
             body,
             len,
         })
+    }
+
+    /// Whether the input plainly does not end where the object does.
+    pub(crate) fn is_padded(&self) -> bool {
+        match &self.body {
+            Body::File(extent) => extent.is_padded().unwrap_or(false),
+            Body::Stream(_) => false,
+        }
     }
 
     /// The length that the plaintext has if the object's length is right.
@@ -68,6 +108,16 @@ pub(crate) fn check_header(header: Option<&Path>, input_count: usize) -> Result<
         Some(path) if is_standard(path) => Err(Failure::usage("--header names a file, not standard input or output")),
         Some(_) if input_count > 1 => Err(Failure::usage(
             "--header is for one input: a header belongs to one payload",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses `--object-length` for several inputs.
+pub(crate) fn check_object_length(object_length: Option<u64>, input_count: usize) -> Result<(), Failure> {
+    match object_length {
+        Some(_) if input_count > 1 => Err(Failure::usage(
+            "--object-length is for one input: each object has its own",
         )),
         _ => Ok(()),
     }

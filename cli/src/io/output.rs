@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sealstone::{AtomicFile, Existing, NamedFile};
+use sealstone::{AtomicFile, Existing, FileAccess, NamedFile, NotKept};
 
 use super::descriptor::{MAX_LINKS, is_of_any_process};
+use super::extent::is_block_device;
 use super::{Descriptor, Roles, Stream, display, is_standard};
 use crate::exit::{Code, Failure};
 use crate::progress::waiting;
+use crate::report::Report;
 use crate::signals::{self, Registered};
 use crate::sys::{self, FileId};
 
@@ -41,6 +43,15 @@ impl Place {
         matches!(self, Self::Stdout { .. })
     }
 
+    /// Whether it is a device such as a disk, whose length is its own.
+    pub(crate) fn is_device(&self) -> bool {
+        let metadata = match self {
+            Self::Stdout { .. } => Descriptor::STDOUT.writing().ok().map(|stdout| stdout.metadata()),
+            Self::Path(path) => Some(fs::metadata(path)),
+        };
+        metadata.is_some_and(|metadata| metadata.is_ok_and(|metadata| is_block_device(&metadata)))
+    }
+
     /// As messages show it.
     pub(crate) fn display(&self) -> String {
         match self {
@@ -63,6 +74,7 @@ impl Place {
 pub(crate) struct Destination {
     kind: Kind,
     ciphertext: bool,
+    access: FileAccess,
 }
 
 #[derive(Debug)]
@@ -88,7 +100,17 @@ impl Destination {
             }
             Place::Path(path) => check_path(path, force, roles)?,
         };
-        Ok(Self { kind, ciphertext })
+        Ok(Self {
+            kind,
+            ciphertext,
+            access: FileAccess::Umask,
+        })
+    }
+
+    /// Who may access a new file there.
+    #[must_use]
+    pub(crate) fn with_access(self, access: FileAccess) -> Self {
+        Self { access, ..self }
     }
 
     /// Opens it. The `roles` are looked at again: a key ring may just have been made.
@@ -111,7 +133,7 @@ impl Destination {
             }
             Kind::File(path, existing) => {
                 roles.check_output(FileId::of_path(&path).as_ref())?;
-                let file = AtomicFile::create(&path, existing)?;
+                let file = AtomicFile::create_with(&path, existing, self.access)?;
                 let registered = file
                     .temporary_path()
                     .map(ToOwned::to_owned)
@@ -252,8 +274,10 @@ enum Target {
 }
 
 impl Target {
-    fn commit(self) -> Result<(), Failure> {
-        Ok(self.name()?.map_or(Ok(()), NamedFile::sync)?)
+    fn commit(self, report: &Report) -> Result<(), Failure> {
+        let Some(named) = self.name()? else { return Ok(()) };
+        tell_what_is_lost(&named, report);
+        Ok(named.sync()?)
     }
 
     /// A stream has its name already.
@@ -262,6 +286,17 @@ impl Target {
             Self::Stream(_) => Ok(None),
             Self::Atomic(file) => Ok(Some(file.name()?)),
         }
+    }
+}
+
+/// Says what a new file did not get of the one that it replaces.
+fn tell_what_is_lost(named: &NamedFile, report: &Report) {
+    for what in named.not_kept() {
+        let name = named.path().display();
+        report.note(&match what {
+            NotKept::Mode => format!("warning: {name}: its file system keeps no such mode, and lets others access it"),
+            what => format!("warning: {name}: the {what} of the file that it replaces could not be kept"),
+        });
     }
 }
 
@@ -290,16 +325,16 @@ impl Sink {
     }
 
     /// Gives a file its name.
-    pub(crate) fn commit(self) -> Result<(), Failure> {
+    pub(crate) fn commit(self, report: &Report) -> Result<(), Failure> {
         // The long part, while a signal still is free to end it all.
         self.sync()?;
-        signals::uninterrupted(|| self.target.commit())?;
+        signals::uninterrupted(|| self.target.commit(report))?;
         drop(self.registered);
         Ok(())
     }
 
     /// Gives both files their names, `first` first; if `self` cannot have its own, `first` is removed again.
-    pub(crate) fn commit_behind(self, first: Self) -> Result<(), Failure> {
+    pub(crate) fn commit_behind(self, first: Self, report: &Report) -> Result<(), Failure> {
         first.sync()?;
         self.sync()?;
         signals::uninterrupted(|| {
@@ -309,6 +344,9 @@ impl Sink {
                     let _ = fs::remove_file(first.path());
                 }
             })?;
+            for named in [&first, &second].into_iter().flatten() {
+                tell_what_is_lost(named, report);
+            }
             // Both are whole. If a directory cannot be synced now, they stay: neither is of use without the other.
             let synced = [first, second].map(|named| named.map_or(Ok(()), NamedFile::sync));
             synced.into_iter().collect::<Result<(), _>>().map_err(Failure::from)
@@ -321,6 +359,10 @@ impl Sink {
     fn sync(&self) -> Result<(), Failure> {
         let _waiting = waiting("writing to disk");
         let synced = self.file().map_or(Ok(()), File::sync_all);
+        let synced = synced.and_then(|()| match &self.target {
+            Target::Stream(stream) if is_block_device(&stream.file().metadata()?) => stream.file().sync_all(),
+            _ => Ok(()),
+        });
         synced.map_err(|error| Failure::io("syncing the output", &error))
     }
 }

@@ -21,6 +21,11 @@ impl Stream {
     pub(crate) fn is_terminal(&self) -> bool {
         self.0.is_terminal()
     }
+
+    /// The open file.
+    pub(crate) fn file(&self) -> &File {
+        &self.0
+    }
 }
 
 impl Read for Stream {

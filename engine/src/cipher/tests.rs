@@ -47,6 +47,8 @@ fn cipher(backend: Backend, suite: Suite) -> ChunkCipher {
     ChunkCipher {
         aead: Aead::new(backend, suite, &[7; KEY_LEN]),
         base_nonce: [0xFF; NONCE_LEN],
+        key: Secret::copy_from(&[7; KEY_LEN]).unwrap(),
+        suite,
     }
 }
 

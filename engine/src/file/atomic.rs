@@ -5,7 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::sys::{self, Unfinished};
+use crate::sys::{self, FileAttributes, NotKept, Replaced, Unfinished};
+
+/// The mode of a new file, of which the umask leaves a part, and that of one whose own mode comes later.
+const OPEN_MODE: u32 = 0o666;
+const NARROW_MODE: u32 = 0o600;
+const SETTING_ACCESS: &str = "setting who may access the output";
 
 /// What to do if the output is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,8 +18,33 @@ pub enum Existing {
     /// Refuse.
     #[default]
     Keep,
-    /// Put the new file in its place.
+    /// Put the new file in its place, with the owner, group, mode, access control list and extended attributes of the old
+    /// one as far as the system allows. No one gains access by what could not be kept.
     Replace,
+}
+
+/// Who may access an output that replaces no file. Until it is complete, its owner alone may, or at most these users.
+#[derive(Debug, Clone, Default)]
+pub enum FileAccess {
+    /// As the umask says.
+    #[default]
+    Umask,
+    /// As the umask says, but no user may access it who may not access this file: for plaintext, which is to be no less
+    /// private than its object.
+    AtMost(FileAttributes),
+    /// Whoever may access this file, as far as owner and group can be copied. The modification time is copied too, also to
+    /// an output that replaces a file.
+    Like(FileAttributes),
+}
+
+impl FileAccess {
+    fn creation_mode(&self) -> u32 {
+        match self {
+            Self::Umask => OPEN_MODE,
+            Self::AtMost(most) => most.creation_mode(),
+            Self::Like(_) => NARROW_MODE,
+        }
+    }
 }
 
 /// A new file under no name, or a temporary one, until [`AtomicFile::commit`] gives it its own.
@@ -27,21 +57,36 @@ pub struct AtomicFile {
     unfinished: Unfinished,
     target: PathBuf,
     existing: Existing,
+    access: FileAccess,
 }
 
 impl AtomicFile {
-    /// Makes the file in the directory of `target`.
+    /// Makes the file in the directory of `target`. The umask says who may access it, unless it replaces a file.
+    ///
+    /// # Errors
+    /// As [`AtomicFile::create_with`].
+    pub fn create(target: &Path, existing: Existing) -> Result<Self> {
+        Self::create_with(target, existing, FileAccess::Umask)
+    }
+
+    /// Makes the file in the directory of `target`. `access` says who may access it, unless it replaces a file.
     ///
     /// # Errors
     /// [`Error::OutputExists`] if `target` is there and is to be kept, [`Error::OutputNotReplaceable`] if it cannot be
     /// replaced; [`Error::Io`].
-    pub fn create(target: &Path, existing: Existing) -> Result<Self> {
+    pub fn create_with(target: &Path, existing: Existing, access: FileAccess) -> Result<Self> {
         Self::check(target, existing)?;
-        let unfinished = Unfinished::create(sys::parent(target)).map_err(Error::io("creating the output"))?;
+        let replaces = target.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+        let mode = if replaces { NARROW_MODE } else { access.creation_mode() };
+        let unfinished = Unfinished::create(sys::parent(target), mode).map_err(Error::io("creating the output"))?;
+        if let FileAccess::AtMost(most) = &access {
+            most.narrow(unfinished.file()).map_err(Error::io(SETTING_ACCESS))?;
+        }
         Ok(Self {
             unfinished,
             target: target.to_owned(),
             existing,
+            access,
         })
     }
 
@@ -88,6 +133,7 @@ impl AtomicFile {
     /// # Errors
     /// [`Error::OutputExists`]; [`Error::Io`]. Nothing is left of the file then.
     pub fn name(self) -> Result<NamedFile> {
+        let not_kept = self.settle_access().map_err(Error::io(SETTING_ACCESS))?;
         self.file().sync_all().map_err(Error::io("syncing the output"))?;
         let named = match self.existing {
             Existing::Keep => self.unfinished.name_new(&self.target),
@@ -97,7 +143,36 @@ impl AtomicFile {
             io::ErrorKind::AlreadyExists => Error::OutputExists(self.target.clone()),
             _ => Error::from_io("naming the output", error),
         })?;
-        Ok(NamedFile { target: self.target })
+        Ok(NamedFile {
+            target: self.target,
+            not_kept,
+        })
+    }
+
+    /// Grants access to the file, and returns what could not be kept of the one it replaces.
+    fn settle_access(&self) -> io::Result<Vec<NotKept>> {
+        if let FileAccess::Like(model) = &self.access {
+            model.give_time_to(self.file());
+        }
+        // Read as late as possible: the old file may have been changed since.
+        let replaced = match self.existing {
+            Existing::Keep => None,
+            Existing::Replace => Replaced::at(&self.target)?,
+        };
+        match (replaced, &self.access) {
+            (Some(replaced), _) => replaced.give_to(self.file()),
+            // A copy that fewer users may access than the original needs no report.
+            (None, FileAccess::Like(model)) => {
+                let mut not_kept = model.give_access_to(self.file())?;
+                not_kept.retain(|&what| what == NotKept::Mode);
+                Ok(not_kept)
+            }
+            (None, FileAccess::AtMost(most)) => {
+                let narrow = most.narrow(self.file())?;
+                Ok((!narrow).then_some(NotKept::Mode).into_iter().collect())
+            }
+            (None, FileAccess::Umask) => Ok(Vec::new()),
+        }
     }
 }
 
@@ -106,6 +181,7 @@ impl AtomicFile {
 #[must_use = "the name is not on the disk until `sync`"]
 pub struct NamedFile {
     target: PathBuf,
+    not_kept: Vec<NotKept>,
 }
 
 impl NamedFile {
@@ -113,6 +189,13 @@ impl NamedFile {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.target
+    }
+
+    /// What could not be kept of the file that it replaced; for a new file, [`NotKept::Mode`] if more users may access it
+    /// than asked for.
+    #[must_use]
+    pub fn not_kept(&self) -> &[NotKept] {
+        &self.not_kept
     }
 
     /// Syncs the directory.

@@ -18,7 +18,7 @@ use super::{ID, configuration};
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::provider::file_failed;
 use crate::secret::read_wiped;
-use crate::sys;
+use crate::sys::{self, NotKept, Replaced};
 
 /// What a change does if there is no file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,8 @@ fn lock(target: &Path) -> io::Result<File> {
     let mut path = target.as_os_str().to_owned();
     path.push(".lock");
     let file = sys::open_private(Path::new(&path))?;
+    // If root made it, it would lock out the owner of the ring.
+    sys::give_to_owner_of(target, &file);
     sys::uninterrupted(|| file.lock())?;
     Ok(file)
 }
@@ -122,6 +124,7 @@ fn write(target: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
     // Made anew and for its owner alone: tempfile's default.
     let mut file = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempfile_in(dir)?;
     file.write_all(bytes)?;
+    keep_owner(target, file.as_file())?;
     file.as_file().sync_all()?;
     // A ring that appeared meanwhile, put there by something that takes no lock, is not replaced.
     let persisted = if replace {
@@ -131,6 +134,18 @@ fn write(target: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
     };
     persisted?;
     sys::sync_dir(dir)
+}
+
+/// The owner of the ring stays its owner, also when root changes it.
+fn keep_owner(target: &Path, file: &File) -> io::Result<()> {
+    let Some(old) = Replaced::at(target)? else {
+        return Ok(());
+    };
+    if old.give_to(file)?.contains(&NotKept::Owner) {
+        let message = "it belongs to another user, who could not read it afterwards: change it as that user";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    Ok(())
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ProviderError {
