@@ -146,10 +146,14 @@ struct Resource<'a> {
     arn: &'a str,
 }
 
-/// There is no TLS, hence neither version nor cipher suite.
+/// Without TLS, there is neither version nor cipher suite.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TlsDetails<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cipher_suite: Option<&'a str>,
     client_provided_host_header: &'a str,
 }
 
@@ -277,6 +281,8 @@ impl<'a> Event<'a> {
             recipient_account_id: setting.account,
             event_category: "Management",
             tls_details: TlsDetails {
+                tls_version: call.tls.map(|tls| tls.version),
+                cipher_suite: call.tls.map(|tls| tls.cipher_suite.as_str()),
                 client_provided_host_header: call.host,
             },
         }

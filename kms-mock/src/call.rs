@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::operation::Operation;
+use crate::tls::Agreed;
 
 /// Who calls, from where, and with what.
 pub(crate) struct Call<'a> {
@@ -19,6 +20,7 @@ pub(crate) struct Call<'a> {
     pub(crate) user_agent: &'a str,
     /// The `Host` header.
     pub(crate) host: &'a str,
+    pub(crate) tls: Option<&'a Agreed>,
 }
 
 /// Without the body, which may hold a plaintext.

@@ -40,7 +40,7 @@ impl Handler for Endpoint {
             Err(refusal) => return Ok(wire::unreadable(id, refusal)),
         };
         let parts = request.into_parts().0;
-        let call = match wire::parse(&parts, &body, id, &peer.address) {
+        let call = match wire::parse(&parts, &body, id, &peer.address, peer.tls.as_ref()) {
             Ok(call) => call,
             Err(error) => return Ok(wire::failure(id, &error)),
         };

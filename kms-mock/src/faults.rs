@@ -113,6 +113,7 @@ impl Faults {
         settings.check()?;
         if let Some(service) = self.shared.service.upgrade() {
             service.set_propagation_delay(Duration::from_millis(settings.propagation_delay_ms));
+            service.set_on_demand_rotations(settings.on_demand_rotations);
         }
         self.change(|engine| engine.set(settings));
         Ok(())

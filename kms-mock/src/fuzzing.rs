@@ -1,4 +1,4 @@
-//! The parser of requests and what answers them, for fuzzers and property tests.
+//! The parser of requests and what answers them, for fuzzers and tests.
 
 use std::sync::LazyLock;
 
@@ -21,7 +21,13 @@ pub fn parse(method: &str, uri: &str, headers: &[(&str, &[u8])], body: &[u8]) ->
     let Ok(request) = request.body(()) else { return false };
     let parts = request.into_parts().0;
     let _ = faults::named_keys(body);
-    wire::parse(&parts, body, "", "").is_ok()
+    wire::parse(&parts, body, "", "", None).is_ok()
+}
+
+/// The names of all operations that are served.
+#[must_use]
+pub fn operations() -> Vec<&'static str> {
+    Operation::ALL.iter().map(|operation| operation.name()).collect()
 }
 
 /// Answers a call, as a mock with the key `alias/fuzz` does; whether it was served.
@@ -39,11 +45,12 @@ pub fn call(operation: &str, body: &[u8]) -> bool {
         operation,
         body,
         access_key: "fuzz",
-        region: &config.region,
+        region: config.region.as_str(),
         request_id: "",
         source_ip: "",
         user_agent: "",
         host: "",
+        tls: None,
     };
     service.call(&call).is_ok()
 }

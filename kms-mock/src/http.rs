@@ -1,7 +1,7 @@
 //! Connections: HTTP/1.1 with bounds on everything that a client can make large or slow.
 //!
 //! ```text
-//! accept (at most so many at a time) -> head (bytes, time) -> body (bytes, time) -> handler -> answer, next request
+//! accept (at most so many at a time) -> TLS, if asked for -> head (bytes, time) -> body (bytes, time) -> handler -> answer, next request
 //! ```
 
 use std::fmt;
@@ -16,16 +16,20 @@ use hyper::header::EXPECT;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 mod body;
 mod socket;
 
 pub(crate) use body::Body;
 use socket::Socket;
+
+use crate::tls::Agreed;
 
 /// Bounds on what one client, and all of them, can take.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +78,8 @@ pub(crate) trait Handler: Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) address: String,
+    /// What the connection is protected by; nothing, without TLS.
+    pub(crate) tls: Option<Agreed>,
     socket: Socket,
 }
 
@@ -103,7 +109,12 @@ impl fmt::Display for Hangup {
 impl std::error::Error for Hangup {}
 
 /// Accepts connections for as long as it is polled.
-pub(crate) async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, limits: Limits) {
+pub(crate) async fn serve<H: Handler>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    handler: Arc<H>,
+    limits: Limits,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
     loop {
         // The semaphore is never closed.
@@ -112,9 +123,9 @@ pub(crate) async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, li
         };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let handler = handler.clone();
+                let (handler, tls) = (handler.clone(), tls.clone());
                 tokio::spawn(async move {
-                    connection(stream, peer, handler, limits).await;
+                    connection(stream, tls, peer, handler, limits).await;
                     drop(place);
                 });
             }
@@ -124,13 +135,35 @@ pub(crate) async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, li
     }
 }
 
-async fn connection<H: Handler>(stream: TcpStream, address: SocketAddr, handler: Arc<H>, limits: Limits) {
+async fn connection<H: Handler>(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    address: SocketAddr,
+    handler: Arc<H>,
+    limits: Limits,
+) {
     let _ = stream.set_nodelay(true);
     let socket = Socket::new(stream);
-    let peer = Arc::new(Peer {
+    let mut peer = Peer {
         address: address.ip().to_string(),
+        tls: None,
         socket: socket.clone(),
-    });
+    };
+    let Some(tls) = tls else {
+        return requests(socket, peer, handler, limits).await;
+    };
+    // A handshake may take as long as a head. TLS itself says why one fails.
+    if let Ok(Ok(stream)) = timeout(limits.head_timeout, tls.accept(socket)).await {
+        peer.tls = Agreed::of(&stream);
+        requests(stream, peer, handler, limits).await;
+    }
+}
+
+async fn requests<S, H: Handler>(stream: S, peer: Peer, handler: Arc<H>, limits: Limits)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let peer = Arc::new(peer);
     let service = service_fn(move |request| {
         let (handler, peer) = (handler.clone(), peer.clone());
         async move { handler.handle(request, &peer).await }
@@ -140,9 +173,11 @@ async fn connection<H: Handler>(stream: TcpStream, address: SocketAddr, handler:
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(HEAD_LIMIT)
         .pipeline_flush(true)
+        // Some clients compare names by case: libmongocrypt finds no `content-length`.
+        .title_case_headers(true)
         // Who has sent all may close its side, and is answered.
         .half_close(true)
-        .serve_connection(socket, service);
+        .serve_connection(TokioIo::new(stream), service);
     // However it ended, it ended: there is nobody to tell.
     let _ = connection.await;
 }

@@ -39,6 +39,7 @@ mod mock;
 mod operation;
 mod service;
 mod store;
+mod tls;
 mod wire;
 
 pub use faults::{Fault, Faults, InjectedError, InvalidFault, Latency, Outage, Rate, RunningFault, Settings};

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -17,6 +17,12 @@ struct Arguments {
     /// Where it listens; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8600")]
     listen: SocketAddr,
+    /// Answers over TLS, with a certificate of its own, which it prints: for clients that insist on it.
+    #[arg(long)]
+    tls: bool,
+    /// Writes the certificate to this file instead.
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    tls_certificate: Option<PathBuf>,
     /// Gives it a control port: faults, settings, the clock and the audit log, for whoever reaches it.
     #[arg(long, value_name = "ADDR")]
     control: Option<SocketAddr>,
@@ -38,7 +44,7 @@ struct Arguments {
     /// Appends audit events to this file, or to standard output if `-`: one JSON object a line.
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
-    /// The region in its ARNs.
+    /// The region of the keys that it makes at its start. Calls are answered in the region that they are signed for.
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]
     region: String,
     /// The account in its ARNs: twelve digits.
@@ -67,8 +73,12 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         let _inside = runtime.enter();
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
     };
+    let certificate = arguments.tls_certificate.clone();
     let mock = start(arguments)?;
-    announce(&mock, &mut io::stdout().lock())?;
+    if let (Some(path), Some(pem)) = (&certificate, mock.certificate()) {
+        std::fs::write(path, pem).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    announce(&mock, certificate.as_deref(), &mut io::stdout().lock())?;
     runtime.block_on(async {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -108,6 +118,9 @@ fn start(arguments: Arguments) -> Result<MockKms, Box<dyn Error>> {
             Some(path) if path.as_os_str() == "-" => Audit::Stdout,
             Some(path) => Audit::File(path),
         });
+    if arguments.tls {
+        builder = builder.tls();
+    }
     if let Some(address) = arguments.control {
         builder = builder.control_on(address);
     }
@@ -124,7 +137,7 @@ fn start(arguments: Arguments) -> Result<MockKms, Box<dyn Error>> {
 }
 
 /// The first line is for programs; the rest is for a shell.
-fn announce(mock: &MockKms, to: &mut impl Write) -> io::Result<()> {
+fn announce(mock: &MockKms, certificate: Option<&Path>, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "listening on {}", mock.endpoint())?;
     if let Some(url) = mock.control_endpoint() {
         writeln!(to, "control on {url}")?;
@@ -133,5 +146,10 @@ fn announce(mock: &MockKms, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "export AWS_ACCESS_KEY_ID=mock")?;
     writeln!(to, "export AWS_SECRET_ACCESS_KEY=mock")?;
     writeln!(to, "export AWS_DEFAULT_REGION={}", mock.region())?;
+    match (certificate, mock.certificate()) {
+        (Some(path), _) => writeln!(to, "export AWS_CA_BUNDLE={}", path.display())?,
+        (None, Some(pem)) => write!(to, "{pem}")?,
+        (None, None) => {}
+    }
     to.flush()
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use crate::audit::AuditLog;
@@ -26,7 +27,8 @@ use crate::endpoint::Endpoint;
 use crate::faults::{Faults, Settings};
 use crate::http::{self, Handler, Limits};
 use crate::service::{Service, ServiceConfig};
-use crate::store::Seed;
+use crate::store::{Region, Seed};
+use crate::tls::Tls;
 
 mod error;
 
@@ -59,6 +61,8 @@ const EVENTS_KEPT: usize = 4096;
 pub struct MockKms {
     endpoint: SocketAddr,
     control: Option<SocketAddr>,
+    /// Of TLS, in PEM.
+    authority: Option<String>,
     account: String,
     region: String,
     service: Arc<Service>,
@@ -86,7 +90,14 @@ impl MockKms {
     /// Its URL, such as `http://127.0.0.1:40001`: for `AWS_ENDPOINT_URL_KMS`.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.endpoint)
+        let scheme = if self.authority.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.endpoint)
+    }
+
+    /// The certificate, in PEM, that clients have to trust: with TLS only. It is another one after each start.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&str> {
+        self.authority.as_deref()
     }
 
     /// The URL of its control port, if it has one.
@@ -95,7 +106,7 @@ impl MockKms {
         self.control.map(|address| format!("http://{address}"))
     }
 
-    /// The region in its ARNs.
+    /// Where the keys are that it was started with. Calls are answered in the region that they are signed for.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.region
@@ -142,6 +153,7 @@ impl Drop for MockKms {
 #[must_use]
 pub struct MockKmsBuilder {
     listen: SocketAddr,
+    tls: bool,
     control: Option<SocketAddr>,
     account: String,
     region: String,
@@ -157,6 +169,7 @@ impl Default for MockKmsBuilder {
     fn default() -> Self {
         Self {
             listen: any_port(),
+            tls: false,
             control: None,
             account: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
@@ -174,6 +187,13 @@ impl MockKmsBuilder {
     /// Where it listens; port 0 takes a free one.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
+        self
+    }
+
+    /// Answers over TLS, and nothing without, for clients that insist on it. The certificate is its own:
+    /// [`MockKms::certificate`]. The control port stays as it is.
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
         self
     }
 
@@ -212,7 +232,8 @@ impl MockKmsBuilder {
         self
     }
 
-    /// The region in its ARNs.
+    /// Where the keys are that it is started with: `us-east-1` unless given. Calls are answered in the region that they
+    /// are signed for.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = region.into();
         self
@@ -256,6 +277,9 @@ impl MockKmsBuilder {
         let faults = Faults::new(&service);
         faults.set_settings(self.settings)?;
 
+        let tls = self.tls.then(|| Tls::new(self.listen.ip())).transpose();
+        let tls = tls.map_err(|error| StartError::Thread(io::Error::other(error)))?;
+        let (acceptor, authority) = tls.map(|tls| (tls.acceptor, tls.authority)).unzip();
         let endpoint_address = endpoint.local_addr().map_err(StartError::Thread)?;
         let control_address = control
             .as_ref()
@@ -269,12 +293,13 @@ impl MockKmsBuilder {
             faults: faults.clone(),
             limits,
         };
-        serve(&runtime, endpoint, handler, limits)?;
+        serve(&runtime, endpoint, acceptor, handler, limits)?;
         if let Some(listener) = control {
             let (service, faults, clock) = (service.clone(), faults.clone(), clock.clone());
             serve(
                 &runtime,
                 listener,
+                None,
                 Control {
                     service,
                     faults,
@@ -296,6 +321,7 @@ impl MockKmsBuilder {
         Ok(MockKms {
             endpoint: endpoint_address,
             control: control_address,
+            authority,
             account: self.account,
             region: self.region,
             service,
@@ -312,14 +338,9 @@ impl MockKmsBuilder {
         if self.account.len() != 12 || !self.account.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(StartError::Keys("an account has twelve digits".to_owned()));
         }
-        if self.region.is_empty()
-            || !self
-                .region
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        {
+        let Some(region) = Region::parse(&self.region) else {
             return Err(StartError::Keys("a region has letters, digits and hyphens".to_owned()));
-        }
+        };
         let unusable = |path: &Path, error: &dyn Display| StartError::Keys(format!("{}: {error}", path.display()));
         let seeds = match &self.seed_keys {
             None => Vec::new(),
@@ -337,7 +358,7 @@ impl MockKmsBuilder {
         };
         let service = Service::new(ServiceConfig {
             account: self.account.clone(),
-            region: self.region.clone(),
+            region,
             clock,
             audit: audit.keeping(EVENTS_KEPT),
             state: self.state.clone(),
@@ -381,9 +402,15 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-fn serve<H: Handler>(runtime: &Runtime, listener: TcpListener, handler: H, limits: Limits) -> Result<(), StartError> {
+fn serve<H: Handler>(
+    runtime: &Runtime,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    handler: H,
+    limits: Limits,
+) -> Result<(), StartError> {
     let _inside = runtime.enter();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Thread)?;
-    runtime.spawn(http::serve(listener, Arc::new(handler), limits));
+    runtime.spawn(http::serve(listener, tls, Arc::new(handler), limits));
     Ok(())
 }

@@ -18,14 +18,17 @@ mod input;
 mod keys;
 mod lookup;
 mod output;
+mod policies;
+mod regions;
 mod rotation;
+mod tags;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use self::input::{Checks, Input};
@@ -35,10 +38,13 @@ use crate::call::Call;
 use crate::clock::Clock;
 use crate::error::KmsError;
 use crate::operation::Operation;
-use crate::store::{Seed, State, StateFile, StateFileError, Store};
+use crate::store::{AliasPlace, KeyId, Place, Region, Seed, StateFileError, Store};
 
 /// Access keys that begin so have no rights but those of grants.
 const GRANTEE_PREFIX: &str = "GRANTEE";
+
+/// As the real service allows of one key.
+pub(crate) const ON_DEMAND_ROTATIONS: u32 = 25;
 
 /// Bytes of parameters that the audit log keeps: more than any valid request has but for a policy.
 const MAX_LOGGED: usize = 32 * 1024;
@@ -47,8 +53,10 @@ const MAX_LOGGED: usize = 32 * 1024;
 #[derive(Debug)]
 pub(crate) struct Service {
     account: String,
-    region: String,
-    max_on_demand_rotations: usize,
+    /// Of keys that no call made.
+    region: Region,
+    /// How often one key may be rotated on demand.
+    max_on_demand_rotations: AtomicU32,
     max_context_bytes: usize,
     clock: Arc<Clock>,
     audit: AuditLog,
@@ -62,14 +70,13 @@ pub(crate) struct Service {
 pub(crate) struct ServiceConfig {
     /// 12 digits.
     pub(crate) account: String,
-    pub(crate) region: String,
+    /// Of keys that no call made.
+    pub(crate) region: Region,
     pub(crate) clock: Arc<Clock>,
     pub(crate) audit: AuditLog,
     /// A file that all changes are kept in.
     pub(crate) state: Option<PathBuf>,
     pub(crate) seeds: Vec<Seed>,
-    /// How often one key may be rotated on demand.
-    pub(crate) max_on_demand_rotations: usize,
     /// Bytes of all keys and values of an encryption context; more than 65,535 are never allowed.
     pub(crate) max_context_bytes: usize,
 }
@@ -78,12 +85,11 @@ impl Default for ServiceConfig {
     fn default() -> Self {
         Self {
             account: "000000000000".into(),
-            region: "us-east-1".into(),
+            region: Region::parse("us-east-1").expect("the letters are those of a region"),
             clock: Arc::default(),
             audit: AuditLog::default(),
             state: None,
             seeds: Vec::new(),
-            max_on_demand_rotations: 10,
             max_context_bytes: 8 * 1024,
         }
     }
@@ -104,26 +110,23 @@ impl Service {
     /// # Errors
     /// [`StartError`].
     pub(crate) fn new(config: ServiceConfig) -> Result<Self, StartError> {
-        let (file, state) = match &config.state {
-            None => (None, State::default()),
+        let store = match config.state {
+            None => Store::new(),
             Some(path) => {
-                let opened = StateFile::open(path, &config.account, &config.region);
-                let (file, state, time) = opened.map_err(|reason| StartError::State {
-                    path: path.clone(),
-                    reason,
-                })?;
+                let opened = Store::open(path.clone(), &config.account);
+                let (store, time) = opened.map_err(|reason| StartError::State { path, reason })?;
                 config.clock.advance(time.saturating_sub(config.clock.now()));
-                (Some(file), state)
+                store
             }
         };
         let service = Self {
             account: config.account,
             region: config.region,
-            max_on_demand_rotations: config.max_on_demand_rotations,
+            max_on_demand_rotations: AtomicU32::new(ON_DEMAND_ROTATIONS),
             max_context_bytes: config.max_context_bytes.min(usize::from(u16::MAX)),
             clock: config.clock,
             audit: config.audit,
-            store: Store::new(state, file),
+            store,
             propagation_delay: AtomicU64::new(0),
         };
         for seed in &config.seeds {
@@ -148,6 +151,11 @@ impl Service {
     pub(crate) fn set_propagation_delay(&self, delay: Duration) {
         let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self.propagation_delay.store(delay, Ordering::Relaxed);
+    }
+
+    /// From now on, so many rotations on demand of one key, those before among them.
+    pub(crate) fn set_on_demand_rotations(&self, limit: u32) {
+        self.max_on_demand_rotations.store(limit, Ordering::Relaxed);
     }
 
     /// Does what has become due, and keeps the time in the state file: a clock that was moved does not fall back.
@@ -183,7 +191,7 @@ impl Service {
     fn record(&self, exchange: &Exchange<'_>, error: Option<&KmsError>) -> Result<(), KmsError> {
         let setting = Setting {
             account: &self.account,
-            region: &self.region,
+            region: exchange.call.region,
             caller_arn: &exchange.caller,
             now: exchange.now,
         };
@@ -192,11 +200,8 @@ impl Service {
 
     fn answer(&self, exchange: &mut Exchange<'_>) -> Result<Vec<u8>, KmsError> {
         let operation = exchange.call.operation;
-        if exchange.call.region != self.region {
-            let message = format!(
-                "Credential should be scoped to a valid region: this is {}.",
-                self.region
-            );
+        if Region::parse(exchange.call.region).is_none() {
+            let message = "Credential should be scoped to a valid region.";
             return Err(KmsError::new("InvalidSignatureException", message));
         }
         if exchange.is_grantee() && !operation.is_grantable() {
@@ -218,18 +223,32 @@ impl Service {
             Operation::GenerateDataKey => json(&self.generate_data_key(exchange)?),
             Operation::GenerateDataKeyWithoutPlaintext => json(&self.generate_data_key_without_plaintext(exchange)?),
             Operation::GenerateRandom => json(&self.generate_random(exchange)?),
+            Operation::GetKeyPolicy => json(&self.get_key_policy(exchange)?),
             Operation::GetKeyRotationStatus => json(&self.get_key_rotation_status(exchange)?),
             Operation::ListAliases => json(&self.list_aliases(exchange)?),
             Operation::ListGrants => json(&self.list_grants(exchange)?),
+            Operation::ListKeyPolicies => json(&self.list_key_policies(exchange)?),
             Operation::ListKeyRotations => json(&self.list_key_rotations(exchange)?),
             Operation::ListKeys => json(&self.list_keys(exchange)?),
+            Operation::ListResourceTags => json(&self.list_resource_tags(exchange)?),
+            Operation::ListRetirableGrants => json(&self.list_retirable_grants(exchange)?),
+            Operation::PutKeyPolicy => nothing(self.put_key_policy(exchange)),
             Operation::ReEncrypt => json(&self.re_encrypt(exchange)?),
+            Operation::ReplicateKey => json(&self.replicate_key(exchange)?),
             Operation::RetireGrant => nothing(self.retire_grant(exchange)),
             Operation::RevokeGrant => nothing(self.revoke_grant(exchange)),
             Operation::RotateKeyOnDemand => json(&self.rotate_key_on_demand(exchange)?),
             Operation::ScheduleKeyDeletion => json(&self.schedule_key_deletion(exchange)?),
+            Operation::TagResource => nothing(self.tag_resource(exchange)),
+            Operation::UntagResource => nothing(self.untag_resource(exchange)),
             Operation::UpdateAlias => nothing(self.update_alias(exchange)),
+            Operation::UpdateKeyDescription => nothing(self.update_key_description(exchange)),
+            Operation::UpdatePrimaryRegion => nothing(self.update_primary_region(exchange)),
         }
+    }
+
+    fn max_on_demand_rotations(&self) -> u32 {
+        self.max_on_demand_rotations.load(Ordering::Relaxed)
     }
 
     fn propagation_delay(&self) -> Duration {
@@ -242,6 +261,8 @@ impl Service {
 struct Exchange<'a> {
     call: &'a Call<'a>,
     now: Duration,
+    /// That of the signature: each has keys of its own.
+    region: Region,
     /// Its ARN.
     caller: String,
     max_context_bytes: usize,
@@ -254,6 +275,7 @@ impl<'a> Exchange<'a> {
         Self {
             call,
             now: service.clock.now(),
+            region: Region::parse(call.region).unwrap_or_else(|| service.region.clone()),
             caller: format!("arn:aws:iam::{}:user/{}", service.account, call.access_key),
             max_context_bytes: service.max_context_bytes,
             logs: service.audit.is_on(),
@@ -273,6 +295,18 @@ impl<'a> Exchange<'a> {
         input.check(&mut checks);
         checks.finish()?;
         Ok(input)
+    }
+
+    fn place(&self, id: KeyId) -> Place {
+        let region = self.region.clone();
+        Place { region, id }
+    }
+
+    fn alias(&self, name: &str) -> AliasPlace {
+        AliasPlace {
+            region: self.region.clone(),
+            name: name.to_owned(),
+        }
     }
 
     fn is_grantee(&self) -> bool {

@@ -1,119 +1,81 @@
 //! All keys, aliases and grants, and the file that they may be kept in.
 //!
 //! ```text
-//! view:    the state as it is, an Arc: nobody waits, however long a change takes
-//! change:  a copy (of pointers) -> changed -> written to the file -> put in the place of the old one
+//! view:    the state as it is; readers do not wait for a change that is being written
+//! change:  what differs, beside the state -> a line of the file -> put into the state
 //! ```
 //!
-//! A change that fails, or cannot be written, leaves no trace. What time brings about (rotation, deletion) happens at
-//! the first access after its time.
+//! A change that fails, or cannot be written, leaves no trace. It costs what it touches, however many keys there are.
+//! What time brings about (rotation, deletion) happens at the first access after its time.
 
+mod change;
 mod grant;
 mod key;
 mod material;
+mod name;
 mod persist;
 mod seed;
+mod state;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
-
+pub(crate) use self::change::Transaction;
 pub(crate) use self::grant::{Constraints, Grant};
-pub(crate) use self::key::{Key, KeyManager, KeyStatus};
+pub(crate) use self::key::{Key, KeyManager, KeyStatus, MultiRegion, Rotation};
 pub(crate) use self::material::{Material, MaterialId, RotationType};
+pub(crate) use self::name::{KeyId, Place, Region};
 pub(crate) use self::persist::{StateFile, StateFileError};
 pub(crate) use self::seed::Seed;
+pub(crate) use self::state::{Alias, AliasPlace, GrantPlace, State};
 use crate::error::KmsError;
-
-/// All there is, at one moment.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct State {
-    pub(crate) keys: BTreeMap<Uuid, Arc<Key>>,
-    pub(crate) aliases: BTreeMap<String, Alias>,
-    /// When time alone changes something; `None`: never.
-    next_due: Option<Duration>,
-}
-
-/// A name of a key: `alias/...` in the map of them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Alias {
-    #[serde(with = "persist::text")]
-    pub(crate) target: Uuid,
-    #[serde(with = "persist::millis")]
-    pub(crate) created: Duration,
-    #[serde(with = "persist::millis")]
-    pub(crate) updated: Duration,
-}
-
-impl State {
-    /// The key of an alias.
-    pub(crate) fn aliased(&self, alias: &str) -> Option<&Arc<Key>> {
-        self.aliases.get(alias).and_then(|alias| self.keys.get(&alias.target))
-    }
-
-    /// The grant that a token was given for.
-    pub(crate) fn granted(&self, token: &str) -> Option<(&Arc<Key>, &Arc<Grant>)> {
-        let (key, grant) = grant::places_of_token(token)?;
-        let key = self.keys.get(&key)?;
-        let grant = key.grants.get(grant)?;
-        (grant.token == token).then_some((key, grant))
-    }
-
-    /// A key to be changed.
-    pub(crate) fn key_mut(&mut self, id: Uuid) -> Option<&mut Key> {
-        self.keys.get_mut(&id).map(Arc::make_mut)
-    }
-
-    /// Rotates and deletes what is due.
-    fn settle(&mut self, now: Duration) -> Result<(), KmsError> {
-        if self.next_due.is_none_or(|due| due > now) {
-            return Ok(());
-        }
-        self.keys.retain(|_, key| !key.is_gone(now));
-        self.aliases.retain(|_, alias| self.keys.contains_key(&alias.target));
-        for key in self.keys.values_mut().filter(|key| key.rotation_is_due(now)) {
-            Arc::make_mut(key).rotate_automatically(now)?;
-        }
-        Ok(())
-    }
-
-    fn find_next_due(&mut self) {
-        self.next_due = self.keys.values().filter_map(|key| key.next_due()).min();
-    }
-}
 
 /// The current state, and where it is kept.
 #[derive(Debug)]
 pub(crate) struct Store {
-    current: RwLock<Arc<State>>,
+    current: RwLock<State>,
     /// Held while a change is made: one at a time.
     file: Mutex<Option<StateFile>>,
 }
 
+/// The state at a moment. To be dropped before the next one is asked for, and before a change.
+pub(crate) type View<'s> = RwLockReadGuard<'s, State>;
+
 impl Store {
-    pub(crate) fn new(mut state: State, file: Option<StateFile>) -> Self {
-        state.find_next_due();
+    /// An empty one, in memory.
+    pub(crate) fn new() -> Self {
         Self {
-            current: RwLock::new(Arc::new(state)),
-            file: Mutex::new(file),
+            current: RwLock::default(),
+            file: Mutex::default(),
         }
+    }
+
+    /// The one that a file keeps, and the time of its last change.
+    ///
+    /// # Errors
+    /// Any [`StateFileError`].
+    pub(crate) fn open(path: PathBuf, account: &str) -> Result<(Self, Duration), StateFileError> {
+        let (file, state, time) = StateFile::open(path, account)?;
+        let store = Self {
+            current: RwLock::new(state),
+            file: Mutex::new(Some(file)),
+        };
+        Ok((store, time))
     }
 
     /// The state at `now`.
     ///
     /// # Errors
     /// `KMSInternalException` if time changed something that cannot be written.
-    pub(crate) fn view(&self, now: Duration) -> Result<Arc<State>, KmsError> {
-        let state = self.snapshot();
-        if state.next_due.is_none_or(|due| due > now) {
+    pub(crate) fn view(&self, now: Duration) -> Result<View<'_>, KmsError> {
+        let state = self.read();
+        if !state.is_due(now) {
             return Ok(state);
         }
+        drop(state);
         self.change(now, |_| Ok(()))?;
-        Ok(self.snapshot())
+        Ok(self.read())
     }
 
     /// Changes the state as a whole, or not at all.
@@ -123,25 +85,33 @@ impl Store {
     pub(crate) fn change<T>(
         &self,
         now: Duration,
-        change: impl FnOnce(&mut State) -> Result<T, KmsError>,
+        change: impl FnOnce(&mut Transaction<'_>) -> Result<T, KmsError>,
     ) -> Result<T, KmsError> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = State::clone(&self.snapshot());
-        state.settle(now)?;
-        let made = change(&mut state)?;
-        state.find_next_due();
-        if let Some(file) = &*file {
-            file.write(&state, now).map_err(|error| {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.read();
+        let mut transaction = Transaction::new(&state);
+        transaction.settle(now)?;
+        let made = change(&mut transaction)?;
+        let changes = transaction.into_changes();
+        if let Some(file) = &mut *file {
+            file.append(&state, &changes, now).map_err(|error| {
                 KmsError::internal(format!(
                     "The state was not changed, because it cannot be written: {error}"
                 ))
             })?;
         }
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        // Only the holder of the file changes the state: it stays the same between the two locks.
+        drop(state);
+        let mut state = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        state.apply(changes);
+        drop(state);
+        if let Some(file) = &mut *file {
+            file.compact_if_long(&self.read(), now);
+        }
         Ok(made)
     }
 
-    fn snapshot(&self) -> Arc<State> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    fn read(&self) -> View<'_> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,6 +18,7 @@ use crate::call::Call;
 use crate::error::KmsError;
 use crate::http::{Body, Refusal};
 use crate::operation::Operation;
+use crate::tls::Agreed;
 
 const JSON: &str = "application/x-amz-json-1.1";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -34,6 +35,7 @@ pub(crate) fn parse<'a>(
     body: &'a [u8],
     request_id: &'a str,
     source_ip: &'a str,
+    tls: Option<&'a Agreed>,
 ) -> Result<Call<'a>, KmsError> {
     if parts.uri.path() != "/" {
         return Err(refusal(
@@ -62,6 +64,7 @@ pub(crate) fn parse<'a>(
         source_ip,
         user_agent: text(&parts.headers, &USER_AGENT),
         host: text(&parts.headers, &HOST),
+        tls,
     })
 }
 
@@ -110,7 +113,12 @@ pub(crate) fn answer(request_id: &str, json: Vec<u8>) -> Response<Body> {
 
 /// The answer to a call that failed.
 pub(crate) fn failure(request_id: &str, error: &KmsError) -> Response<Body> {
-    let json = serde_json::json!({"__type": error.kind, "message": error.message}).to_string();
+    let json = match error.message.as_str() {
+        // The service leaves the member out where it has nothing to say.
+        "" => serde_json::json!({ "__type": error.kind }),
+        message => serde_json::json!({ "__type": error.kind, "message": message }),
+    };
+    let json = json.to_string();
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = response(request_id, status, Bytes::from(json));
     if status == StatusCode::METHOD_NOT_ALLOWED {

@@ -70,14 +70,9 @@ fn it_says_where_it_is_and_what_it_is_and_ends_when_told() {
     for signal in ["-INT", "-TERM"] {
         let mock = Running::start(&["--region", "eu-west-1"]);
         let mut client = Client::new(&mock.url);
-        // The client signs for another region.
-        let refused = client.call("ListKeys", "{}");
-        assert!(
-            refused.kind() == "InvalidSignatureException"
-                && refused.json()["message"].to_string().contains("eu-west-1"),
-            "{:?}",
-            refused.body
-        );
+        // The client signs for another region, which has keys of its own.
+        let made = client.call("CreateKey", "{}").json()["KeyMetadata"]["Arn"].to_string();
+        assert!(made.starts_with("\"arn:aws:kms:us-east-1:"), "{made}");
         let url = mock.url.clone();
         let (status, out, err) = mock.end(signal);
         assert_eq!(status.code(), Some(0), "{signal}");
@@ -91,6 +86,62 @@ fn it_says_where_it_is_and_what_it_is_and_ends_when_told() {
         assert!(err.contains("NOT a real KMS"), "{err}");
         assert!(!err.contains("WARNING"), "{err}");
     }
+}
+
+/// `.ci/interop/kms/mongodb.py` has real clients verify it.
+#[test]
+fn with_tls_it_prints_the_certificate_that_clients_have_to_trust() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("authority.pem");
+    let arguments = ["--tls", "--tls-certificate", file.to_str().unwrap()];
+    let mut mock = Running::start(&arguments);
+    let address = mock.url.strip_prefix("https://").unwrap().to_owned();
+    let lines: Vec<_> = (0..5).map(|_| mock.line()).collect();
+    assert_eq!(lines[0], format!("export AWS_ENDPOINT_URL_KMS=https://{address}"));
+    assert_eq!(lines[4], format!("export AWS_CA_BUNDLE={}", file.display()));
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert!(written.starts_with("-----BEGIN CERTIFICATE-----"), "{written}");
+    drop(mock);
+
+    let mock = Running::start(&["--tls"]);
+    let (_, out, _) = mock.end("-TERM");
+    assert!(
+        out.contains("-----BEGIN CERTIFICATE-----") && out.ends_with("-----END CERTIFICATE-----\n"),
+        "{out}"
+    );
+    assert!(!out.contains(&written), "another one each time");
+}
+
+/// What was answered is there after a kill at any moment, and nothing with key material lies beside the file.
+#[test]
+fn kills_lose_nothing_and_leave_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let mut made = Vec::new();
+    for round in 0..12_u64 {
+        let mock = Running::start(&["--state", state.to_str().unwrap()]);
+        let mut names: Vec<_> = std::fs::read_dir(&dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["state", "state.lock"]);
+        let mut client = Client::new(&mock.url);
+        for key in &made {
+            let body = format!("{{\"KeyId\":{key}}}");
+            assert_eq!(client.call("DescribeKey", &body).status, 200, "{key}");
+        }
+        let pid = mock.child.id().to_string();
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(3 + 5 * round));
+            Command::new("kill").args(["-KILL", &pid]).status().unwrap();
+        });
+        while let Some(answer) = client.try_call("CreateKey", "{}") {
+            made.push(answer.json()["KeyMetadata"]["KeyId"].to_string());
+        }
+        killer.join().unwrap();
+    }
+    assert!(made.len() > 12, "{}", made.len());
 }
 
 #[test]
@@ -186,7 +237,12 @@ fn audit_events_go_to_a_file_or_to_standard_output() {
 fn what_cannot_be_done_is_said() {
     let mock = Running::start(&[]);
     let taken = mock.url.strip_prefix("http://").unwrap();
-    let cases: [(&[&str], i32, &str); 6] = [
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["--state", empty.to_str().unwrap()], 1, "empty"),
+        (&["--tls-certificate", "x"], 2, "--tls"),
         (&["--control", taken], 1, "cannot listen on"),
         (&["--key", "no alias"], 1, "alias"),
         (&["--seed-keys", "/no/such/file"], 1, "/no/such/file"),

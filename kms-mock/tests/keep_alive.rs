@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::Client;
+use common::{Client, request};
 use sealstone_kms_mock::MockKms;
 
 #[test]
@@ -33,6 +33,27 @@ fn every_answer_says_that_it_is_a_mock() {
         let answer = client.call(operation, "{}");
         assert_eq!(answer.header("x-kms-mock"), Some("not a real key service"));
         assert!(answer.header("server").unwrap().starts_with("kms-mock/"));
+    }
+}
+
+/// Some clients compare names by case.
+#[test]
+fn header_names_are_in_title_case() {
+    let kms = MockKms::start().unwrap();
+    let mut client = Client::new(&kms.endpoint());
+    for operation in ["ListKeys", "Conjure"] {
+        client.send(&request(operation, b"{}"));
+        let head = client.head();
+        assert!(
+            head.contains("\r\nContent-Length: ") && head.contains("\r\nContent-Type: "),
+            "{head}"
+        );
+        let names = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        for (name, _) in names {
+            let words = name.split('-');
+            let is_title = |word: &str| word.starts_with(|first: char| first.is_ascii_uppercase());
+            assert!(words.clone().all(is_title), "{name}");
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
 use common::{Client, head};
-use sealstone_kms_mock::MockKms;
+use sealstone_kms_mock::{MockKms, Settings};
 use serde_json::{Value, json};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -284,9 +284,16 @@ fn rotation_changes_the_material_and_old_blobs_open() {
     assert_eq!(types, ["ON_DEMAND", "AUTOMATIC"]);
     kms.call("DisableKeyRotation", &id);
     assert_eq!(kms.call("GetKeyRotationStatus", &id)["KeyRotationEnabled"], false);
-    for _ in 1..10 {
+    for _ in 1..25 {
         kms.call("RotateKeyOnDemand", &id);
     }
+    kms.fails("RotateKeyOnDemand", &id, "LimitExceededException");
+    let settings = Settings {
+        on_demand_rotations: 26,
+        ..Settings::default()
+    };
+    kms.mock.faults().set_settings(settings).unwrap();
+    kms.call("RotateKeyOnDemand", &id);
     kms.fails("RotateKeyOnDemand", &id, "LimitExceededException");
     material(&mut kms, &first);
 }
@@ -429,11 +436,10 @@ fn the_audit_log_shows_contexts_as_they_were_sent_and_no_secret() {
 #[test]
 fn a_request_of_many_errors_gets_a_short_answer() {
     let mut kms = Kms::new();
-    let operations = vec![""; 80_000];
-    let body = json!({ "KeyId": "k", "GranteePrincipal": "arn:aws:iam::1:user/x", "Operations": operations });
-    let message = kms.fails("CreateGrant", &body, "ValidationException");
+    let tags = vec![json!({ "TagKey": "" }); 15_000];
+    let message = kms.fails("CreateKey", &json!({ "Tags": tags }), "ValidationException");
     assert!(
-        message.starts_with("80000 validation errors") && message.len() < 8 * 1024,
+        message.starts_with("30000 validation errors") && message.len() < 8 * 1024,
         "{}",
         message.len()
     );

@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::rule::{InvalidFault, Latency};
+use crate::service::ON_DEMAND_ROTATIONS;
 
 const DELAY_LIMIT: u64 = 3_600_000;
 
 /// What holds for all calls; nothing is wrong by default.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// At most so many cryptographic operations; more are answered with `ThrottlingException`.
@@ -20,6 +21,21 @@ pub struct Settings {
     pub seed: u64,
     /// Every answer waits.
     pub latency_ms: Option<Latency>,
+    /// How often one key may be rotated on demand: 25 times, as AWS allows it. Then `LimitExceededException`.
+    pub on_demand_rotations: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            rate: None,
+            outage: None,
+            propagation_delay_ms: 0,
+            seed: 0,
+            latency_ms: None,
+            on_demand_rotations: ON_DEMAND_ROTATIONS,
+        }
+    }
 }
 
 impl Settings {

@@ -1,4 +1,4 @@
-//! A socket that the handler can reach while hyper reads and writes it.
+//! A socket that the handler can reach while hyper, or TLS below it, reads and writes it.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -6,42 +6,40 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// All of its users run on one task: the lock is never waited for.
 #[derive(Debug, Clone)]
-pub(super) struct Socket(Arc<Mutex<TokioIo<TcpStream>>>);
+pub(super) struct Socket(Arc<Mutex<TcpStream>>);
 
 impl Socket {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(Mutex::new(TokioIo::new(stream))))
+        Self(Arc::new(Mutex::new(stream)))
     }
 
     /// It shall end with a RST, not a FIN.
     pub(super) fn reset(&self) {
-        let _ = self.lock().inner().set_zero_linger();
+        let _ = self.lock().set_zero_linger();
     }
 
     /// Waits until the other end has closed, or has sent what nobody reads.
     pub(super) async fn closed(&self) {
-        let _ = poll_fn(|context| self.lock().inner().poll_peek(context, &mut ReadBuf::new(&mut [0]))).await;
+        let _ = poll_fn(|context| self.lock().poll_peek(context, &mut ReadBuf::new(&mut [0]))).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, TokioIo<TcpStream>> {
+    fn lock(&self) -> MutexGuard<'_, TcpStream> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Read for Socket {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.lock()).poll_read(context, buffer)
     }
 }
 
-impl Write for Socket {
+impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut *self.lock()).poll_write(context, bytes)
     }

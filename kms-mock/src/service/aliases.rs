@@ -1,15 +1,16 @@
 //! Aliases: names of keys that can be turned to other keys.
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::input::{Checks, Input};
 use super::lookup::require_customer;
 use super::output::{Page, begin, seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
-use crate::store::{Alias, State};
+use crate::store::{Alias, AliasPlace, Place, Transaction};
 
+/// Every alias begins so.
+pub(super) const PREFIX: &str = "alias/";
 /// Aliases of AWS's own keys begin so.
 const RESERVED: &str = "alias/aws/";
 
@@ -84,20 +85,18 @@ impl Service {
     pub(super) fn create_alias(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
         let (alias, target) = self.alias_and_target(exchange)?;
         let now = exchange.now;
-        self.store.change(now, |state| {
-            if state.aliases.contains_key(&alias) {
+        self.store.change(now, |transaction| {
+            if transaction.alias(&alias).is_some() {
                 let message = format!("An alias with the name {} already exists", self.alias_arn(&alias));
                 return Err(KmsError::new("AlreadyExistsException", message));
             }
-            let key = state.key_mut(target).ok_or_else(|| self.no_such_key(target))?;
-            require_customer(exchange, key)?;
-            key.require_kept()?;
+            self.require_target(exchange, transaction, &target)?;
             let entry = Alias {
-                target,
+                target: target.id,
                 created: now,
                 updated: now,
             };
-            state.aliases.insert(alias.clone(), entry);
+            transaction.put_alias(alias.clone(), entry);
             Ok(())
         })
     }
@@ -105,23 +104,41 @@ impl Service {
     pub(super) fn update_alias(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
         let (alias, target) = self.alias_and_target(exchange)?;
         let now = exchange.now;
-        self.store.change(now, |state| {
-            let key = state.key_mut(target).ok_or_else(|| self.no_such_key(target))?;
-            require_customer(exchange, key)?;
-            key.require_kept()?;
-            let entry = self.alias_mut(state, &alias)?;
-            entry.target = target;
-            entry.updated = now;
+        self.store.change(now, |transaction| {
+            self.require_target(exchange, transaction, &target)?;
+            let entry = transaction.alias(&alias).ok_or_else(|| self.no_such_alias(&alias))?;
+            let entry = Alias {
+                target: target.id,
+                created: entry.created,
+                updated: now,
+            };
+            transaction.put_alias(alias.clone(), entry);
             Ok(())
         })
     }
 
+    fn require_target(
+        &self,
+        exchange: &Exchange<'_>,
+        transaction: &Transaction<'_>,
+        target: &Place,
+    ) -> Result<(), KmsError> {
+        let key = transaction.key(target).ok_or_else(|| self.no_such_key(target))?;
+        require_customer(exchange, key)?;
+        key.require_kept()
+    }
+
     /// The alias that is to be made or turned, and the key that it is to name.
-    fn alias_and_target(&self, exchange: &mut Exchange<'_>) -> Result<(String, Uuid), KmsError> {
+    fn alias_and_target(&self, exchange: &mut Exchange<'_>) -> Result<(AliasPlace, Place), KmsError> {
         let input: NameAndTarget = exchange.input()?;
         let alias = input.alias_name.unwrap_or_default();
         check_own(&alias)?;
-        let target = self.id_of(exchange, &input.target_key_id.unwrap_or_default())?;
+        let target = input.target_key_id.unwrap_or_default();
+        if is_alias(&target) {
+            return Err(KmsError::validation("Aliases must refer to keys. Not aliases"));
+        }
+        let target = self.find_by_id(exchange, &target)?.place.clone();
+        let alias = exchange.alias(&alias);
         exchange.findings.resources.push(self.alias_arn(&alias));
         Ok((alias, target))
     }
@@ -130,34 +147,32 @@ impl Service {
         let input: NameOnly = exchange.input()?;
         let alias = input.alias_name.unwrap_or_default();
         check_own(&alias)?;
-        let target = self.store.change(exchange.now, |state| {
-            let target = self.alias_mut(state, &alias)?.target;
-            state.aliases.remove(&alias);
+        let alias = exchange.alias(&alias);
+        let target = self.store.change(exchange.now, |transaction| {
+            let entry = transaction.alias(&alias).ok_or_else(|| self.no_such_alias(&alias))?;
+            let target = exchange.place(entry.target);
+            transaction.remove_alias(&alias);
             Ok(target)
         })?;
-        let arns = [self.key_arn(target), self.alias_arn(&alias)];
+        let arns = [target.arn(&self.account), self.alias_arn(&alias)];
         exchange.findings.resources.extend(arns);
         Ok(())
     }
 
     pub(super) fn list_aliases(&self, exchange: &mut Exchange<'_>) -> Result<AliasList, KmsError> {
         let input: ListAliases = exchange.input()?;
-        let (state, only) = match &input.key_id {
-            None => (self.store.view(exchange.now)?, None),
-            Some(key_id) => {
-                let (state, key) = self.find_by_id(exchange, key_id)?;
-                (state, Some(key.id))
-            }
+        let only = match &input.key_id {
+            None => None,
+            Some(key_id) => Some(self.find_by_id(exchange, key_id)?.place.id),
         };
         let after = begin(input.marker, |marker| marker.starts_with("alias/"))?;
-        let fitting = state
-            .aliases
-            .iter()
-            .filter(|(name, alias)| **name > after && only.is_none_or(|id| id == alias.target));
-        let page = Page::of(fitting, input.limit.or(Some(50)), |(name, _)| (*name).clone());
+        let state = self.store.view(exchange.now)?;
+        let aliases = state.aliases_of(&exchange.region, &after);
+        let fitting = aliases.filter(|(_, alias)| only.is_none_or(|id| id == alias.target));
+        let page = Page::of(fitting, input.limit.or(Some(50)), |(name, _)| (*name).to_owned());
         let aliases = page.items.into_iter().map(|(name, alias)| AliasEntry {
-            alias_arn: self.alias_arn(name),
-            alias_name: name.clone(),
+            alias_arn: self.alias_arn(&exchange.alias(name)),
+            alias_name: name.to_owned(),
             creation_date: alias.created,
             last_updated_date: alias.updated,
             target_key_id: alias.target.to_string(),
@@ -168,26 +183,40 @@ impl Service {
             next_marker: page.next_marker,
         })
     }
-
-    fn alias_mut<'s>(&self, state: &'s mut State, alias: &str) -> Result<&'s mut Alias, KmsError> {
-        state.aliases.get_mut(alias).ok_or_else(|| self.no_such_alias(alias))
-    }
 }
 
 /// A name that customers may give.
 ///
 /// # Errors
-/// `NotAuthorizedException` for AWS's own, `InvalidAliasNameException` for what is none.
+/// `ValidationException` and `InvalidAliasNameException` for what is no alias, `NotAuthorizedException` for AWS's own.
 pub(super) fn check_own(alias: &str) -> Result<(), KmsError> {
+    let Some(name) = alias.strip_prefix(PREFIX) else {
+        return Err(KmsError::validation(
+            "Alias must start with the prefix \"alias/\". Please see \
+             https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html",
+        ));
+    };
     if alias.starts_with(RESERVED) {
-        let message = "Alias names that begin with alias/aws/ are those of AWS's own keys.";
-        return Err(KmsError::new("NotAuthorizedException", message));
+        return Err(KmsError::new("NotAuthorizedException", ""));
     }
-    match alias.strip_prefix("alias/") {
-        Some(name) if !name.is_empty() => Ok(()),
-        _ => Err(KmsError::new(
+    if name.contains(':') {
+        let message = format!("{alias} contains invalid characters for an alias");
+        return Err(KmsError::validation(message));
+    }
+    if name.is_empty() {
+        return Err(KmsError::new(
             "InvalidAliasNameException",
-            "An alias begins with alias/, and something follows.",
-        )),
+            "An alias has a name after alias/.",
+        ));
     }
+    Ok(())
+}
+
+/// Whether a `KeyId` is an alias or the ARN of one.
+fn is_alias(key_id: &str) -> bool {
+    let local = match key_id.strip_prefix("arn:") {
+        Some(rest) => rest.splitn(5, ':').nth(4).unwrap_or_default(),
+        None => key_id,
+    };
+    local.starts_with(PREFIX)
 }

@@ -20,7 +20,7 @@ use super::input::{Bytes, Context};
 use super::{Exchange, Service};
 use crate::blob::{self, Blob, Secret};
 use crate::error::KmsError;
-use crate::store::{Key, Material, State};
+use crate::store::{Key, Material};
 
 /// What an unwrap found.
 struct Unwrapped {
@@ -44,12 +44,12 @@ impl Service {
         let input: GenerateDataKey = exchange.input()?;
         refuse_recipient(input.recipient.is_some())?;
         let len = input.key_len()?;
-        let named = self.find(exchange, &input.key_id.unwrap_or_default())?;
+        let key = self.find(exchange, &input.key_id.unwrap_or_default())?;
         let context = &input.encryption_context;
-        let key = self.usable(exchange, &named, permission, context, &input.grant_tokens)?;
+        self.require_usable(exchange, &key, permission, context, &input.grant_tokens)?;
         stop_if_dry(input.dry_run)?;
         let plaintext = random(len)?;
-        let ciphertext_blob = wrap(key, context, &plaintext)?;
+        let ciphertext_blob = wrap(&key, context, &plaintext)?;
         let key_material_id = key.current().id.to_string();
         exchange.findings.additional.key_material_id = Some(key_material_id.clone());
         Ok(DataKey {
@@ -66,23 +66,22 @@ impl Service {
         if input.custom_key_store_id.is_some() {
             return Err(KmsError::unsupported("This mock of AWS KMS has no custom key stores."));
         }
-        let len = input.number_of_bytes.and_then(|len| usize::try_from(len).ok());
         Ok(Random {
-            plaintext: random(len.unwrap_or_default())?,
+            plaintext: random(input.len()?)?,
         })
     }
 
     pub(super) fn encrypt(&self, exchange: &mut Exchange<'_>) -> Result<Encrypted, KmsError> {
         let input: Encrypt = exchange.input()?;
         require_symmetric(input.encryption_algorithm.as_deref())?;
-        let named = self.find(exchange, &input.key_id.unwrap_or_default())?;
+        let key = self.find(exchange, &input.key_id.unwrap_or_default())?;
         let context = &input.encryption_context;
-        let key = self.usable(exchange, &named, "Encrypt", context, &input.grant_tokens)?;
+        self.require_usable(exchange, &key, "Encrypt", context, &input.grant_tokens)?;
         stop_if_dry(input.dry_run)?;
         let plaintext = input.plaintext.as_ref().map(|plaintext| plaintext.0.as_slice());
         exchange.findings.additional.key_material_id = Some(key.current().id.to_string());
         Ok(Encrypted {
-            ciphertext_blob: wrap(key, context, plaintext.unwrap_or_default())?,
+            ciphertext_blob: wrap(&key, context, plaintext.unwrap_or_default())?,
             key_id: key.arn.clone(),
             encryption_algorithm: SYMMETRIC,
         })
@@ -117,9 +116,9 @@ impl Service {
         require_symmetric(input.source_encryption_algorithm.as_deref())?;
         require_symmetric(input.destination_encryption_algorithm.as_deref())?;
         // Before anything is unwrapped: whoever may not wrap has no use for it.
-        let named = self.find(exchange, &input.destination_key_id.unwrap_or_default())?;
+        let destination = self.find(exchange, &input.destination_key_id.unwrap_or_default())?;
         let context = &input.destination_encryption_context;
-        let destination = self.usable(exchange, &named, "ReEncryptTo", context, &input.grant_tokens)?;
+        self.require_usable(exchange, &destination, "ReEncryptTo", context, &input.grant_tokens)?;
         let source = self.unwrap(
             exchange,
             input.ciphertext_blob.as_ref(),
@@ -133,7 +132,7 @@ impl Service {
         exchange.findings.additional.source_key_material_id = Some(source.material_id.clone());
         exchange.findings.additional.destination_key_material_id = Some(destination_key_material_id.clone());
         Ok(ReEncrypted {
-            ciphertext_blob: wrap(destination, context, source.secret.expose())?,
+            ciphertext_blob: wrap(&destination, context, source.secret.expose())?,
             source_key_id: source.key.arn.clone(),
             key_id: destination.arn.clone(),
             source_encryption_algorithm: SYMMETRIC,
@@ -157,18 +156,18 @@ impl Service {
         let blob = blob
             .and_then(|blob| Blob::parse(&blob.0))
             .ok_or_else(KmsError::invalid_ciphertext)?;
-        let of_blob = match named {
-            Some((_, key)) if key.id != blob.key_id() => return Err(incorrect_key()),
-            Some(named) => named,
+        let key = match named {
+            Some(key) if key.place.id != blob.key_id() => return Err(incorrect_key()),
+            Some(key) => key,
             None => {
                 let state = self.store.view(exchange.now)?;
-                let key = state.keys.get(&blob.key_id()).map(Arc::clone).ok_or_else(unknown_key)?;
+                let key = state.key(&exchange.place(blob.key_id()));
+                let key = key.map(Arc::clone).ok_or_else(unknown_key)?;
                 exchange.findings.resources.push(key.arn.clone());
-                (state, key)
+                key
             }
         };
-        self.usable(exchange, &of_blob, permission, context, tokens)?;
-        let key = of_blob.1;
+        self.require_usable(exchange, &key, permission, context, tokens)?;
         let material = key
             .materials()
             .iter()
@@ -186,20 +185,20 @@ impl Service {
         })
     }
 
-    /// The key, if the caller may use it for this, and its state allows it.
-    fn usable<'k>(
+    /// # Errors
+    /// Unless the caller may use the key for this, and its state allows it.
+    fn require_usable(
         &self,
         exchange: &Exchange<'_>,
-        (state, key): &'k (Arc<State>, Arc<Key>),
+        key: &Key,
         permission: &str,
         context: &Context,
         tokens: &[String],
-    ) -> Result<&'k Key, KmsError> {
+    ) -> Result<(), KmsError> {
         // Others need no grant, so that nobody asks whether a context fits one.
         let pairs: Option<BTreeMap<_, _>> = exchange.is_grantee().then(|| context.to_map());
-        self.authorize(exchange, (state, key), permission, pairs.as_ref(), tokens)?;
-        key.require_enabled(key.seen_status(exchange.now))?;
-        Ok(key)
+        self.authorize(exchange, key, permission, pairs.as_ref(), tokens)?;
+        key.require_enabled(key.seen_status(exchange.now))
     }
 }
 

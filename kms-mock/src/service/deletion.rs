@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::input::{Checks, Input};
 use super::keys::KeyOnly;
-use super::output::{as_logged, seconds};
+use super::output::{as_logged, maybe_seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
 use crate::store::KeyStatus;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Days.
 const DEFAULT_WINDOW: u32 = 30;
 
@@ -35,8 +34,8 @@ impl Input for ScheduleKeyDeletion {
 pub(super) struct Scheduled {
     /// The ARN.
     key_id: String,
-    #[serde(serialize_with = "seconds")]
-    deletion_date: Duration,
+    #[serde(serialize_with = "maybe_seconds", skip_serializing_if = "Option::is_none")]
+    deletion_date: Option<Duration>,
     key_state: &'static str,
     pending_window_in_days: u32,
 }
@@ -55,16 +54,17 @@ impl Service {
         let window = input.pending_window_in_days.and_then(|days| u32::try_from(days).ok());
         let window_days = window.unwrap_or(DEFAULT_WINDOW);
         let (now, delay) = (exchange.now, self.propagation_delay());
-        let status = KeyStatus::PendingDeletion {
-            at: now.saturating_add(DAY.saturating_mul(window_days)),
-            window_days,
-        };
         let scheduled = self.change_key(exchange, &input.key_id.unwrap_or_default(), |key| {
             key.require_kept()?;
+            let status = match key.require_primary() {
+                // Its days begin when the last replica is gone.
+                Ok(config) if !config.replicas.is_empty() => KeyStatus::PendingReplicaDeletion { window_days },
+                _ => KeyStatus::pending(window_days, now),
+            };
             key.set_status(status, now, delay);
             Ok(Scheduled {
                 key_id: key.arn.clone(),
-                deletion_date: now.saturating_add(DAY.saturating_mul(window_days)),
+                deletion_date: status.deletion_date(),
                 key_state: status.name(),
                 pending_window_in_days: window_days,
             })
@@ -78,7 +78,7 @@ impl Service {
         let input: KeyOnly = exchange.input()?;
         let (now, delay) = (exchange.now, self.propagation_delay());
         self.change_key(exchange, &input.into_key_id(), |key| {
-            if !matches!(key.status(), KeyStatus::PendingDeletion { .. }) {
+            if key.require_kept().is_ok() {
                 let message = format!("{} is not pending deletion.", key.arn);
                 return Err(KmsError::new("KMSInvalidStateException", message));
             }

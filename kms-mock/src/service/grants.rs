@@ -10,19 +10,20 @@ use super::lookup::{invalid_grant_token, require_customer};
 use super::output::{Page, begin, seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
-use crate::store::{Constraints, Grant};
+use crate::store::{Constraints, Grant, GrantPlace, Key, Place};
 
-/// What grants can permit here.
+/// What grants can permit.
+#[rustfmt::skip]
 const OPERATIONS: &[&str] = &[
-    "Decrypt",
-    "Encrypt",
-    "GenerateDataKey",
-    "GenerateDataKeyWithoutPlaintext",
-    "ReEncryptFrom",
-    "ReEncryptTo",
-    "CreateGrant",
-    "RetireGrant",
-    "DescribeKey",
+    "Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo", "Sign",
+    "Verify", "GetPublicKey", "CreateGrant", "RetireGrant", "DescribeKey", "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext", "GenerateMac", "VerifyMac", "DeriveSharedSecret", "Encapsulate",
+    "Decapsulate",
+];
+/// Of these, what no symmetric encryption key can do.
+#[rustfmt::skip]
+const OF_OTHER_KEYS: &[&str] = &[
+    "Sign", "Verify", "GetPublicKey", "GenerateMac", "VerifyMac", "DeriveSharedSecret", "Encapsulate", "Decapsulate",
 ];
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,9 +60,7 @@ impl Input for CreateGrant {
         checks.principal("granteePrincipal", self.grantee_principal.as_deref());
         checks.principal("retiringPrincipal", self.retiring_principal.as_deref());
         checks.required("operations", self.operations.first());
-        for operation in &self.operations {
-            checks.one_of("operations", Some(operation), OPERATIONS);
-        }
+        checks.each_one_of("operations", &self.operations, OPERATIONS);
         checks.grant_tokens(&self.grant_tokens);
         checks.name("name", self.name.as_deref());
         for pairs in self.constraints.iter().flat_map(Constraints::pairs) {
@@ -104,6 +103,24 @@ impl Input for ListGrants {
         checks.principal("granteePrincipal", self.grantee_principal.as_deref());
         checks.range("limit", self.limit, 1, 100);
         checks.text("marker", self.marker.as_deref(), 1024);
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
+struct ListRetirableGrants {
+    retiring_principal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marker: Option<String>,
+}
+
+impl Input for ListRetirableGrants {
+    fn check(&self, checks: &mut Checks) {
+        checks.required("retiringPrincipal", self.retiring_principal.as_ref());
+        checks.principal("retiringPrincipal", self.retiring_principal.as_deref());
+        checks.page(self.limit, 100, self.marker.as_deref());
     }
 }
 
@@ -183,9 +200,10 @@ impl Service {
     /// A grantee can pass on what it was granted, and no more.
     pub(super) fn create_grant(&self, exchange: &mut Exchange<'_>) -> Result<Granted, KmsError> {
         let input: CreateGrant = exchange.input()?;
-        let (state, key) = self.find_by_id(exchange, &input.key_id.clone().unwrap_or_default())?;
-        self.authorize(exchange, (&state, &key), "CreateGrant", None, &input.grant_tokens)?;
+        let key = self.find_by_id(exchange, &input.key_id.clone().unwrap_or_default())?;
+        self.authorize(exchange, &key, "CreateGrant", None, &input.grant_tokens)?;
         require_customer(exchange, &key)?;
+        check_operations(&input.operations)?;
         if input.grantee_service_principal.is_some() || input.retiring_service_principal.is_some() {
             return Err(KmsError::unsupported("This mock of AWS KMS has no service principals."));
         }
@@ -193,7 +211,7 @@ impl Service {
             check_arn(principal)?;
         }
         let constraints = input.constraints.clone().unwrap_or_default();
-        if exchange.is_grantee() && !may_pass_on(exchange, &key.grants, &input.operations, &constraints) {
+        if exchange.is_grantee() && !self.may_pass_on(exchange, &key, &input.operations, &constraints)? {
             return Err(exchange.denied("CreateGrant", &key.arn));
         }
         let (now, delay) = (exchange.now, self.propagation_delay());
@@ -201,20 +219,22 @@ impl Service {
             key.require_enabled(key.status())?;
             return Err(KmsError::dry_run());
         }
-        let (id, token) = Grant::new_names(key.id)?;
-        let granted = self.store.change(now, |state| {
-            let key = state.key_mut(key.id).ok_or_else(|| self.no_such_key(key.id))?;
+        let (id, token) = Grant::new_names(key.place.id)?;
+        let place = &key.place;
+        let granted = self.store.change(now, |transaction| {
+            let key = transaction.key(place).ok_or_else(|| self.no_such_key(place))?;
             key.require_enabled(key.status())?;
             // Asked for again with a name, a grant is the one that is there.
             let same = |grant: &&Arc<Grant>| {
-                grant.name.is_some()
-                    && grant.name == input.name
+                grant.name == input.name
                     && Some(&grant.grantee) == input.grantee_principal.as_ref()
                     && grant.retiring == input.retiring_principal
                     && grant.operations == input.operations
                     && grant.constraints == constraints
             };
-            if let Some(grant) = key.grants.values().find(same) {
+            if input.name.is_some()
+                && let Some(grant) = transaction.grants_on(place).find(same)
+            {
                 return Ok(Granted {
                     grant_token: grant.token.clone(),
                     grant_id: grant.id.clone(),
@@ -231,7 +251,7 @@ impl Service {
                 operations: input.operations.clone(),
                 constraints: constraints.clone(),
             };
-            key.grants.insert(id.clone(), Arc::new(grant));
+            transaction.put_grant(place.clone(), grant);
             Ok(Granted {
                 grant_token: token.clone(),
                 grant_id: id.clone(),
@@ -243,19 +263,38 @@ impl Service {
 
     pub(super) fn list_grants(&self, exchange: &mut Exchange<'_>) -> Result<GrantList, KmsError> {
         let input: ListGrants = exchange.input()?;
-        let (_, key) = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
+        let key = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
         let after = begin(input.marker, is_grant_id)?;
-        let fitting = key.grants.values().filter(|grant| {
-            grant.id > after
-                && input.grant_id.as_ref().is_none_or(|id| *id == grant.id)
+        let state = self.store.view(exchange.now)?;
+        let fitting = state.grants_on(&key.place, &after).filter(|grant| {
+            input.grant_id.as_ref().is_none_or(|id| *id == grant.id)
                 && input
                     .grantee_principal
                     .as_ref()
                     .is_none_or(|grantee| *grantee == grant.grantee)
         });
-        let page = Page::of(fitting, input.limit.or(Some(50)), |grant| grant.id.clone());
-        let grants = page.items.into_iter().map(|grant| GrantEntry {
-            key_id: key.arn.clone(),
+        Ok(self.grant_page(fitting.map(|grant| (&key.place, &**grant)), input.limit))
+    }
+
+    pub(super) fn list_retirable_grants(&self, exchange: &mut Exchange<'_>) -> Result<GrantList, KmsError> {
+        let input: ListRetirableGrants = exchange.input()?;
+        let principal = input.retiring_principal.unwrap_or_default();
+        check_arn(&principal)?;
+        let after = begin(input.marker, is_grant_id)?;
+        let state = self.store.view(exchange.now)?;
+        let mut fitting: Vec<_> = state
+            .grants_of(&exchange.region)
+            .map(|(key, grant)| (key, &**grant))
+            .filter(|(_, grant)| grant.retiring.as_ref() == Some(&principal) && grant.id > after)
+            .collect();
+        fitting.sort_unstable_by(|(_, one), (_, other)| one.id.cmp(&other.id));
+        Ok(self.grant_page(fitting.into_iter(), input.limit))
+    }
+
+    fn grant_page<'g>(&self, grants: impl Iterator<Item = (&'g Place, &'g Grant)>, limit: Option<i64>) -> GrantList {
+        let page = Page::of(grants, limit.or(Some(50)), |(_, grant)| grant.id.clone());
+        let grants = page.items.into_iter().map(|(key, grant)| GrantEntry {
+            key_id: key.arn(&self.account),
             grant_id: grant.id.clone(),
             name: grant.name.clone().unwrap_or_default(),
             creation_date: grant.created,
@@ -265,35 +304,43 @@ impl Service {
             operations: grant.operations.clone(),
             constraints: grant.constraints.clone(),
         });
-        Ok(GrantList {
+        GrantList {
             grants: grants.collect(),
             truncated: page.next_marker.is_some(),
             next_marker: page.next_marker,
-        })
+        }
     }
 
     pub(super) fn revoke_grant(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
         let input: RevokeGrant = exchange.input()?;
-        let id = self.id_of(exchange, &input.key_id.unwrap_or_default())?;
-        let grant_id = input.grant_id.unwrap_or_default();
-        self.remove_grant(exchange, id, &grant_id, input.dry_run)
+        let key = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
+        let place = GrantPlace {
+            key: key.place.clone(),
+            id: input.grant_id.unwrap_or_default(),
+        };
+        self.remove_grant(exchange, place, input.dry_run)
     }
 
     /// By its token, or by its key and id: by whoever may retire it.
     pub(super) fn retire_grant(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
         let input: RetireGrant = exchange.input()?;
-        let (key_id, grant) = match (&input.grant_token, &input.key_id, &input.grant_id) {
+        let (key, grant) = match (&input.grant_token, &input.key_id, &input.grant_id) {
             (Some(token), None, None) => {
                 let state = self.store.view(exchange.now)?;
-                let (key, grant) = state.granted(token).ok_or_else(invalid_grant_token)?;
-                exchange.findings.resources.push(key.arn.clone());
-                (key.id, Arc::clone(grant))
+                let granted = state.granted(&exchange.region, token);
+                let (key, grant) = granted.ok_or_else(invalid_grant_token)?;
+                exchange.findings.resources.push(key.arn(&self.account));
+                (key.clone(), Arc::clone(grant))
             }
             (None, Some(key_id), Some(grant_id)) => {
-                let id = self.id_of(exchange, key_id)?;
+                let key = self.find_by_id(exchange, key_id)?.place.clone();
+                let place = GrantPlace {
+                    key,
+                    id: grant_id.clone(),
+                };
                 let state = self.store.view(exchange.now)?;
-                let grant = state.keys.get(&id).and_then(|key| key.grants.get(grant_id));
-                (id, Arc::clone(grant.ok_or_else(|| no_such_grant(grant_id))?))
+                let grant = state.grant(&place).map(Arc::clone);
+                (place.key, grant.ok_or_else(|| no_such_grant(grant_id))?)
             }
             _ => {
                 let message = "Please specify either a grant token, or a key ARN and a grant ID.";
@@ -303,21 +350,21 @@ impl Service {
         let is_retiring = grant.retiring.as_ref() == Some(&exchange.caller);
         let is_grantee = grant.grantee == exchange.caller && grant.permits("RetireGrant", None);
         if exchange.is_grantee() && !is_retiring && !is_grantee {
-            return Err(exchange.denied("RetireGrant", &self.key_arn(key_id)));
+            return Err(exchange.denied("RetireGrant", &key.arn(&self.account)));
         }
-        self.remove_grant(exchange, key_id, &grant.id, input.dry_run)
+        let place = GrantPlace {
+            key,
+            id: grant.id.clone(),
+        };
+        self.remove_grant(exchange, place, input.dry_run)
     }
 
-    fn remove_grant(
-        &self,
-        exchange: &Exchange<'_>,
-        key_id: uuid::Uuid,
-        grant_id: &str,
-        dry_run: Option<bool>,
-    ) -> Result<(), KmsError> {
-        self.store.change(exchange.now, |state| {
-            let key = state.key_mut(key_id).ok_or_else(|| self.no_such_key(key_id))?;
-            key.grants.remove(grant_id).ok_or_else(|| no_such_grant(grant_id))?;
+    fn remove_grant(&self, exchange: &Exchange<'_>, place: GrantPlace, dry_run: Option<bool>) -> Result<(), KmsError> {
+        self.store.change(exchange.now, |transaction| {
+            let missing = no_such_grant(&place.id);
+            if !transaction.remove_grant(place) {
+                return Err(missing);
+            }
             match dry_run {
                 // The change is dropped with the error.
                 Some(true) => Err(KmsError::dry_run()),
@@ -325,26 +372,47 @@ impl Service {
             }
         })
     }
-}
 
-/// Whether one of the caller's grants allows all that the new one would.
-fn may_pass_on(
-    exchange: &Exchange<'_>,
-    grants: &std::collections::BTreeMap<String, Arc<Grant>>,
-    operations: &[String],
-    constraints: &Constraints,
-) -> bool {
-    grants.values().any(|grant| {
-        grant.grantee == exchange.caller
-            && grant.permits("CreateGrant", None)
-            && operations.iter().all(|operation| grant.operations.contains(operation))
-            && constraints.imply(&grant.constraints)
-    })
+    /// Whether one of the caller's grants allows all that the new one would.
+    fn may_pass_on(
+        &self,
+        exchange: &Exchange<'_>,
+        key: &Key,
+        operations: &[String],
+        constraints: &Constraints,
+    ) -> Result<bool, KmsError> {
+        let state = self.store.view(exchange.now)?;
+        let mut grants = state.grants_on(&key.place, "");
+        Ok(grants.any(|grant| {
+            grant.grantee == exchange.caller
+                && grant.permits("CreateGrant", None)
+                && operations.iter().all(|operation| grant.operations.contains(operation))
+                && constraints.imply(&grant.constraints)
+        }))
+    }
 }
 
 /// The grant itself may be gone: whoever revokes page by page goes on behind it.
 fn is_grant_id(marker: &str) -> bool {
     marker.len() == 64 && marker.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// # Errors
+/// `ValidationException` for operations that make no grant on a symmetric encryption key.
+fn check_operations(operations: &[String]) -> Result<(), KmsError> {
+    if operations.iter().all(|operation| operation == "CreateGrant") {
+        let message = "Grants must not contain only the CreateGrant operation.";
+        return Err(KmsError::validation(message));
+    }
+    let impossible = operations
+        .iter()
+        .find(|operation| OF_OTHER_KEYS.contains(&operation.as_str()));
+    match impossible {
+        None => Ok(()),
+        Some(operation) => Err(KmsError::validation(format!(
+            "{operation} is not valid for a KMS key of key spec SYMMETRIC_DEFAULT."
+        ))),
+    }
 }
 
 fn check_arn(principal: &str) -> Result<(), KmsError> {

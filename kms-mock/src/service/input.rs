@@ -115,6 +115,40 @@ impl Checks {
         self.pattern(member, value, of_name, "^[a-zA-Z0-9:/_-]+$");
     }
 
+    /// The text of a key policy, in Latin-1.
+    pub(super) fn policy(&mut self, value: Option<&str>) {
+        let Some(value) = value else { return };
+        let of_policy = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{ff}');
+        let pattern = "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+";
+        self.text("policy", Some(value), 131_072);
+        self.pattern("policy", Some(value), of_policy, pattern);
+    }
+
+    pub(super) fn policy_name(&mut self, value: Option<&str>) {
+        self.text("policyName", value, 128);
+        let of_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        self.pattern("policyName", value, of_word, "[\\w]+");
+    }
+
+    /// A region that must be there.
+    pub(super) fn region(&mut self, member: &str, value: Option<&str>) {
+        self.required(member, value.as_ref());
+        self.text(member, value, 32);
+        let Some(value) = value else { return };
+        let words: Vec<&str> = value.split('-').collect();
+        let (last, first) = words.split_last().unwrap_or((&"", &[]));
+        let is_region = matches!(first.len(), 2 | 3)
+            && first
+                .iter()
+                .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
+            && !last.is_empty()
+            && last.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_region {
+            let rule = "Member must satisfy regular expression pattern: ^([a-z]+-){2,3}\\d+$";
+            self.add_value(value, member, rule);
+        }
+    }
+
     /// An ARN of IAM.
     pub(super) fn principal(&mut self, member: &str, value: Option<&str>) {
         self.text(member, value, 256);
@@ -141,6 +175,16 @@ impl Checks {
         if let Some(value) = value.filter(|value| !words.contains(value)) {
             let rule = format_args!("Member must satisfy enum value set: [{}]", words.join(", "));
             self.add_value(value, member, rule);
+        }
+    }
+
+    /// A list of them.
+    pub(super) fn each_one_of(&mut self, member: &str, values: &[String], words: &[&str]) {
+        if values.iter().any(|value| !words.contains(&value.as_str())) {
+            let shown = format!("[{}]", values.join(", "));
+            let words = words.join(", ");
+            let rule = format_args!("Member must satisfy constraint: [Member must satisfy enum value set: [{words}]]");
+            self.add_value(shown, member, rule);
         }
     }
 
@@ -206,7 +250,7 @@ impl Checks {
 
     fn add_value(&mut self, value: impl Display, member: &str, rule: impl Display) {
         // A caller gets back what it sent, but not megabytes of it.
-        let shown: String = value.to_string().chars().take(256).collect();
+        let shown: String = value.to_string().chars().take(512).collect();
         self.add(&format!("'{shown}' "), member, rule);
     }
 

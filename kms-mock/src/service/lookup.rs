@@ -7,11 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::{Exchange, Service};
 use crate::error::KmsError;
-use crate::store::{Key, KeyManager, State};
+use crate::store::{AliasPlace, Key, KeyId, KeyManager, Place, State, Transaction};
 
 /// Services whose AWS-managed keys are made at their first use, as `alias/aws/NAME`.
 const AWS_SERVICES: &[&str] = &[
@@ -27,12 +25,12 @@ const AWS_SERVICES: &[&str] = &[
     "ssm",
 ];
 
-/// What a `KeyId` names.
-#[derive(Debug, Clone, Copy)]
-enum Name<'a> {
-    Key(Uuid),
+/// What a `KeyId` names, in the region of the call.
+#[derive(Debug, Clone)]
+enum Name {
+    Key(Place),
     /// `alias/...`
-    Alias(&'a str),
+    Alias(AliasPlace),
 }
 
 impl Service {
@@ -40,48 +38,42 @@ impl Service {
     ///
     /// # Errors
     /// `NotFoundException`, `InvalidArnException`, `AccessDeniedException`.
-    pub(super) fn find(&self, exchange: &mut Exchange<'_>, key_id: &str) -> Result<(Arc<State>, Arc<Key>), KmsError> {
+    pub(super) fn find(&self, exchange: &mut Exchange<'_>, key_id: &str) -> Result<Arc<Key>, KmsError> {
         let name = self.name_of(exchange, key_id)?;
-        let mut state = self.store.view(exchange.now)?;
-        if let Name::Alias(alias) = name
-            && !state.aliases.contains_key(alias)
-            && is_aws_managed(alias)
+        if let Name::Alias(alias) = &name
+            && is_aws_managed(&alias.name)
         {
-            self.create_aws_managed_key(exchange.now, alias)?;
-            state = self.store.view(exchange.now)?;
+            self.ensure_aws_managed_key(exchange.now, alias)?;
         }
-        let key = Arc::clone(self.key_named(&state, name)?);
+        let key = self.named(exchange, &name)?;
         exchange.findings.resources.push(key.arn.clone());
-        Ok((state, key))
+        Ok(key)
     }
 
-    /// The id of a key that is given by its id or ARN: operations that manage a key take no alias.
+    /// The key that is given by its id or ARN: operations that manage a key take no alias.
     ///
     /// # Errors
     /// As [`Self::find`].
-    pub(super) fn id_of(&self, exchange: &mut Exchange<'_>, key_id: &str) -> Result<Uuid, KmsError> {
-        let Name::Key(id) = self.name_of(exchange, key_id)? else {
+    pub(super) fn find_by_id(&self, exchange: &mut Exchange<'_>, key_id: &str) -> Result<Arc<Key>, KmsError> {
+        let name = self.name_of(exchange, key_id)?;
+        if let Name::Alias(_) = name {
             return Err(invalid_key_id(key_id));
-        };
-        let state = self.store.view(exchange.now)?;
-        let key = self.key_named(&state, Name::Key(id))?;
+        }
+        let key = self.named(exchange, &name)?;
         exchange.findings.resources.push(key.arn.clone());
-        Ok(id)
+        Ok(key)
     }
 
-    /// The key that is given by its id or ARN.
-    ///
-    /// # Errors
-    /// As [`Self::find`].
-    pub(super) fn find_by_id(
-        &self,
-        exchange: &mut Exchange<'_>,
-        key_id: &str,
-    ) -> Result<(Arc<State>, Arc<Key>), KmsError> {
-        let id = self.id_of(exchange, key_id)?;
+    fn named(&self, exchange: &Exchange<'_>, name: &Name) -> Result<Arc<Key>, KmsError> {
         let state = self.store.view(exchange.now)?;
-        let key = Arc::clone(state.keys.get(&id).ok_or_else(|| self.no_such_key(id))?);
-        Ok((state, key))
+        let key: Option<&Arc<Key>> = match name {
+            Name::Key(place) => state.key(place),
+            Name::Alias(alias) => state.aliased(alias),
+        };
+        key.map(Arc::clone).ok_or_else(|| match name {
+            Name::Key(place) => self.no_such_key(place),
+            Name::Alias(alias) => self.no_such_alias(alias),
+        })
     }
 
     /// Changes a customer's key, which is given by its id or ARN.
@@ -94,11 +86,27 @@ impl Service {
         key_id: &str,
         change: impl FnOnce(&mut Key) -> Result<T, KmsError>,
     ) -> Result<T, KmsError> {
-        let id = self.id_of(exchange, key_id)?;
-        self.store.change(exchange.now, |state| {
-            let key = state.key_mut(id).ok_or_else(|| self.no_such_key(id))?;
-            require_customer(exchange, key)?;
+        self.change_keys(exchange, key_id, |transaction, place| {
+            let key = transaction.key_mut(place).ok_or_else(|| self.no_such_key(place))?;
             change(key)
+        })
+    }
+
+    /// Changes a customer's key, which is given by its id or ARN, and its relatives.
+    ///
+    /// # Errors
+    /// As [`Self::find`], and that of `change`.
+    pub(super) fn change_keys<T>(
+        &self,
+        exchange: &mut Exchange<'_>,
+        key_id: &str,
+        change: impl FnOnce(&mut Transaction<'_>, &Place) -> Result<T, KmsError>,
+    ) -> Result<T, KmsError> {
+        let place = self.find_by_id(exchange, key_id)?.place.clone();
+        self.store.change(exchange.now, |transaction| {
+            let key = transaction.key(&place).ok_or_else(|| self.no_such_key(&place))?;
+            require_customer(exchange, key)?;
+            change(transaction, &place)
         })
     }
 
@@ -110,52 +118,44 @@ impl Service {
     pub(super) fn authorize(
         &self,
         exchange: &Exchange<'_>,
-        (state, key): (&State, &Key),
+        key: &Key,
         permission: &str,
         context: Option<&BTreeMap<String, String>>,
         tokens: &[String],
     ) -> Result<(), KmsError> {
+        if tokens.is_empty() && !exchange.is_grantee() {
+            return Ok(());
+        }
+        let state = self.store.view(exchange.now)?;
         let mut by_token = false;
         for token in tokens {
-            let (of, grant) = state.granted(token).ok_or_else(invalid_grant_token)?;
-            by_token |= of.id == key.id && grant.grantee == exchange.caller && grant.permits(permission, context);
+            let (of, grant) = state.granted(&exchange.region, token).ok_or_else(invalid_grant_token)?;
+            by_token |= *of == key.place && grant.grantee == exchange.caller && grant.permits(permission, context);
         }
-        let by_grant = || {
-            let mut grants = key.grants.values();
-            grants.any(|grant| {
+        let by_grant = |state: &State| {
+            state.grants_on(&key.place, "").any(|grant| {
                 grant.grantee == exchange.caller && grant.visible <= exchange.now && grant.permits(permission, context)
             })
         };
-        if exchange.is_grantee() && !by_token && !by_grant() {
+        if exchange.is_grantee() && !by_token && !by_grant(&state) {
             return Err(exchange.denied(permission, &key.arn));
         }
         Ok(())
     }
 
-    pub(super) fn key_arn(&self, id: Uuid) -> String {
-        format!("arn:aws:kms:{}:{}:key/{id}", self.region, self.account)
+    pub(super) fn alias_arn(&self, alias: &AliasPlace) -> String {
+        format!("arn:aws:kms:{}:{}:{}", alias.region, self.account, alias.name)
     }
 
-    pub(super) fn alias_arn(&self, alias: &str) -> String {
-        format!("arn:aws:kms:{}:{}:{alias}", self.region, self.account)
+    pub(super) fn no_such_key(&self, place: &Place) -> KmsError {
+        KmsError::not_found(format!("Key '{}' does not exist", place.arn(&self.account)))
     }
 
-    pub(super) fn no_such_key(&self, id: Uuid) -> KmsError {
-        KmsError::not_found(format!("Key '{}' does not exist", self.key_arn(id)))
-    }
-
-    pub(super) fn no_such_alias(&self, alias: &str) -> KmsError {
+    pub(super) fn no_such_alias(&self, alias: &AliasPlace) -> KmsError {
         KmsError::not_found(format!("Alias {} is not found.", self.alias_arn(alias)))
     }
 
-    fn key_named<'s>(&self, state: &'s State, name: Name<'_>) -> Result<&'s Arc<Key>, KmsError> {
-        match name {
-            Name::Key(id) => state.keys.get(&id).ok_or_else(|| self.no_such_key(id)),
-            Name::Alias(alias) => state.aliased(alias).ok_or_else(|| self.no_such_alias(alias)),
-        }
-    }
-
-    fn name_of<'k>(&self, exchange: &Exchange<'_>, key_id: &'k str) -> Result<Name<'k>, KmsError> {
+    fn name_of(&self, exchange: &Exchange<'_>, key_id: &str) -> Result<Name, KmsError> {
         let local = if key_id.starts_with("arn:") {
             let mut parts = key_id.splitn(6, ':').skip(1);
             let mut next = || parts.next().unwrap_or_default();
@@ -163,7 +163,7 @@ impl Service {
             if (partition, service) != ("aws", "kms") || local.is_empty() {
                 return Err(invalid_arn(key_id));
             }
-            if region != self.region {
+            if region != exchange.region.as_str() {
                 return Err(KmsError::not_found(format!("Invalid arn {}", shown(region))));
             }
             if account != self.account {
@@ -178,14 +178,12 @@ impl Service {
             key_id
         };
         if local.starts_with("alias/") {
-            return Ok(Name::Alias(local));
+            return Ok(Name::Alias(exchange.alias(local)));
         }
-        // Only this form: `Uuid` reads others too.
-        let id = Some(local).filter(|local| local.len() == 36);
-        let id = id
-            .and_then(|local| Uuid::try_parse(local).ok())
-            .ok_or_else(|| invalid_key_id(local))?;
-        Ok(Name::Key(id))
+        match local.parse::<KeyId>() {
+            Ok(id) => Ok(Name::Key(exchange.place(id))),
+            Err(_) => Err(invalid_key_id(local)),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::keys::KeyOnly;
 use super::output::{Page, begin, maybe_seconds, seconds};
 use super::{Exchange, Service};
 use crate::error::KmsError;
-use crate::store::{KeyStatus, Material, RotationType};
+use crate::store::{Key, Material, Place, Rotation, RotationType};
 
 const DEFAULT_PERIOD_DAYS: u32 = 365;
 
@@ -117,6 +117,7 @@ impl Service {
     fn set_rotation(&self, exchange: &mut Exchange<'_>, key_id: &str, days: Option<u32>) -> Result<(), KmsError> {
         let now = exchange.now;
         self.change_key(exchange, key_id, |key| {
+            key.require_not_replica()?;
             key.require_enabled(key.status())?;
             // Asked for again, the date that is set holds.
             if key.rotation().map(|rotation| rotation.period_days) != days {
@@ -128,11 +129,9 @@ impl Service {
 
     pub(super) fn get_key_rotation_status(&self, exchange: &mut Exchange<'_>) -> Result<RotationStatus, KmsError> {
         let input: KeyOnly = exchange.input()?;
-        let (_, key) = self.find_by_id(exchange, &input.into_key_id())?;
+        let key = self.find_by_id(exchange, &input.into_key_id())?;
         // A key that is on its way out is not rotated, as the service says it.
-        let rotation = key
-            .rotation()
-            .filter(|_| !matches!(key.status(), KeyStatus::PendingDeletion { .. }));
+        let rotation = self.rotation_of(exchange, &key)?.filter(|_| key.require_kept().is_ok());
         Ok(RotationStatus {
             key_rotation_enabled: rotation.is_some(),
             key_id: key.arn.clone(),
@@ -143,24 +142,42 @@ impl Service {
 
     pub(super) fn rotate_key_on_demand(&self, exchange: &mut Exchange<'_>) -> Result<Rotated, KmsError> {
         let input: KeyOnly = exchange.input()?;
-        let (now, limit) = (exchange.now, self.max_on_demand_rotations);
-        self.change_key(exchange, &input.into_key_id(), |key| {
+        let (now, limit) = (exchange.now, self.max_on_demand_rotations());
+        self.change_keys(exchange, &input.into_key_id(), |transaction, place| {
+            let key = transaction.key(place).ok_or_else(|| self.no_such_key(place))?;
+            key.require_not_replica()?;
             key.require_enabled(key.status())?;
             let on_demand = key.materials().iter().filter(|material| is_on_demand(material));
-            if on_demand.count() >= limit {
-                let message = format!("{} was rotated on demand {limit} times, which is the limit.", key.arn);
+            if on_demand.count() as u64 >= u64::from(limit) {
+                let message = format!(
+                    "The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations \
+                     can be performed for this key: {}",
+                    key.arn
+                );
                 return Err(KmsError::new("LimitExceededException", message));
             }
-            key.rotate(RotationType::OnDemand, now)?;
-            Ok(Rotated {
-                key_id: key.arn.clone(),
-            })
+            let key_id = key.arn.clone();
+            transaction.rotate(place, RotationType::OnDemand, now)?;
+            Ok(Rotated { key_id })
         })
+    }
+
+    /// Automatic rotation, which is the primary's where keys are related.
+    fn rotation_of(&self, exchange: &Exchange<'_>, key: &Key) -> Result<Option<Rotation>, KmsError> {
+        let Some(config) = &key.multi_region else {
+            return Ok(key.rotation());
+        };
+        let primary = Place {
+            region: config.primary.clone(),
+            id: key.place.id,
+        };
+        let state = self.store.view(exchange.now)?;
+        Ok(state.key(&primary).and_then(|key| key.rotation()))
     }
 
     pub(super) fn list_key_rotations(&self, exchange: &mut Exchange<'_>) -> Result<RotationList, KmsError> {
         let input: ListKeyRotations = exchange.input()?;
-        let (_, key) = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
+        let key = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
         let all = input.include_key_material.as_deref() == Some(ALL_MATERIALS);
         let current = key.current().id;
         let is_material = |marker: &str| key.materials().iter().any(|material| material.id.to_string() == marker);

@@ -4,6 +4,7 @@
 mod audit;
 mod grants;
 mod keys;
+mod regions;
 mod requests;
 mod state;
 mod states;
@@ -48,15 +49,20 @@ impl Kms {
     }
 
     fn send(&self, access_key: &str, operation: &str, body: &[u8]) -> Result<Value, KmsError> {
+        self.send_in("us-east-1", access_key, operation, body)
+    }
+
+    fn send_in(&self, region: &str, access_key: &str, operation: &str, body: &[u8]) -> Result<Value, KmsError> {
         let answer = self.service.call(&Call {
             operation: Operation::from_name(operation)?,
             body,
             access_key,
-            region: "us-east-1",
+            region,
             request_id: "the-request-id",
             source_ip: "192.0.2.1",
             user_agent: "a client",
             host: "localhost:8600",
+            tls: None,
         })?;
         Ok(match answer.as_slice() {
             [] => Value::Null,
@@ -66,6 +72,10 @@ impl Kms {
 
     fn call_as(&self, access_key: &str, operation: &str, body: &Value) -> Result<Value, KmsError> {
         self.send(access_key, operation, body.to_string().as_bytes())
+    }
+
+    fn call_in(&self, region: &str, operation: &str, body: &Value) -> Result<Value, KmsError> {
+        self.send_in(region, "AKID", operation, body.to_string().as_bytes())
     }
 
     fn try_call(&self, operation: &str, body: &Value) -> Result<Value, KmsError> {

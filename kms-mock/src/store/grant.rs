@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::persist;
+use super::{KeyId, persist};
 use crate::error::KmsError;
 
 const KEY_LEN: usize = 32;
@@ -92,11 +92,11 @@ impl Grant {
     ///
     /// # Errors
     /// `KMSInternalException` if the random generator fails.
-    pub(crate) fn new_names(key: Uuid) -> Result<(String, String), KmsError> {
+    pub(crate) fn new_names(key: KeyId) -> Result<(String, String), KmsError> {
         let mut random = [0; 64];
         getrandom::fill(&mut random).map_err(|_| KmsError::internal("The random generator failed."))?;
         let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let token = format!("{}{digits}", key.simple());
+        let token = format!("{}{digits}", key.uuid.simple());
         Ok((digits[..ID_LEN].to_owned(), token))
     }
 

@@ -1,14 +1,11 @@
-//! A key: its state, its materials, its grants.
+//! A key: its state, its materials, its relatives in other regions.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use super::material::MaterialRotation;
-use super::{Grant, Material, RotationType, persist};
+use super::{Material, Place, Region, persist};
 use crate::error::KmsError;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -17,13 +14,20 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Key {
-    #[serde(with = "persist::text")]
-    pub(crate) id: Uuid,
+    pub(crate) place: Place,
     pub(crate) arn: String,
     pub(crate) description: String,
+    /// `None`: the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tags: BTreeMap<String, String>,
     pub(crate) manager: KeyManager,
     #[serde(with = "persist::millis")]
     pub(crate) created: Duration,
+    /// `None`: a key of one region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) multi_region: Option<MultiRegion>,
     status: KeyStatus,
     /// What cryptographic operations see, and from when on: oldest first. Empty: the status.
     #[serde(skip)]
@@ -31,9 +35,20 @@ pub(crate) struct Key {
     rotation: Option<Rotation>,
     /// At least one; the last is the current one.
     materials: Vec<Material>,
-    /// By grant id.
-    #[serde(with = "persist::arcs")]
-    pub(crate) grants: BTreeMap<String, Arc<Grant>>,
+}
+
+/// Where the related keys of one id are: each of them has the same. Material and rotation are the primary's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MultiRegion {
+    pub(crate) primary: Region,
+    pub(crate) replicas: BTreeSet<Region>,
+}
+
+impl MultiRegion {
+    pub(crate) fn regions(&self) -> impl Iterator<Item = &Region> {
+        std::iter::once(&self.primary).chain(&self.replicas)
+    }
 }
 
 /// Who has the say over a key.
@@ -55,15 +70,34 @@ pub(crate) enum KeyStatus {
         at: Duration,
         window_days: u32,
     },
+    /// A primary key that is to be deleted after its replicas.
+    PendingReplicaDeletion {
+        window_days: u32,
+    },
 }
 
 impl KeyStatus {
+    /// Deleted when these days have passed since `now`.
+    pub(crate) fn pending(window_days: u32, now: Duration) -> Self {
+        let at = now.saturating_add(DAY.saturating_mul(window_days));
+        Self::PendingDeletion { at, window_days }
+    }
+
+    /// When a key in it is deleted.
+    pub(crate) fn deletion_date(self) -> Option<Duration> {
+        match self {
+            Self::PendingDeletion { at, .. } => Some(at),
+            Self::Enabled | Self::Disabled | Self::PendingReplicaDeletion { .. } => None,
+        }
+    }
+
     /// AWS's name of it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Enabled => "Enabled",
             Self::Disabled => "Disabled",
             Self::PendingDeletion { .. } => "PendingDeletion",
+            Self::PendingReplicaDeletion { .. } => "PendingReplicaDeletion",
         }
     }
 }
@@ -79,29 +113,67 @@ pub(crate) struct Rotation {
 
 impl Key {
     /// An enabled key with one material.
-    pub(crate) fn new(
-        arn: String,
-        manager: KeyManager,
-        description: String,
-        created: Duration,
-        first: Material,
-    ) -> Self {
-        let id = arn
-            .rsplit_once('/')
-            .and_then(|(_, id)| Uuid::parse_str(id).ok())
-            .unwrap_or_default();
+    pub(crate) fn new(place: Place, account: &str, manager: KeyManager, created: Duration, first: Material) -> Self {
         Self {
-            id,
-            arn,
-            description,
+            arn: place.arn(account),
+            multi_region: place.id.is_multi_region.then(|| MultiRegion {
+                primary: place.region.clone(),
+                replicas: BTreeSet::new(),
+            }),
+            place,
+            description: String::new(),
+            policy: None,
+            tags: BTreeMap::new(),
             manager,
             created,
             status: KeyStatus::Enabled,
             seen: Vec::new(),
             rotation: None,
             materials: vec![first],
-            grants: BTreeMap::new(),
         }
+    }
+
+    /// A key of the same id and materials in another region. All else is its own.
+    pub(crate) fn replica(&self, region: Region, account: &str, created: Duration) -> Self {
+        let place = Place {
+            region,
+            id: self.place.id,
+        };
+        Self {
+            materials: self.materials.clone(),
+            multi_region: self.multi_region.clone(),
+            ..Self::new(place, account, self.manager, created, self.current().clone())
+        }
+    }
+
+    /// Its relatives and itself; nothing for a key of one region.
+    pub(crate) fn related(&self) -> Vec<Place> {
+        let regions = self.multi_region.iter().flat_map(MultiRegion::regions);
+        let place = |region: &Region| Place {
+            region: region.clone(),
+            id: self.place.id,
+        };
+        regions.map(place).collect()
+    }
+
+    /// # Errors
+    /// `UnsupportedOperationException` if it is a replica: material and rotation are those of the primary key.
+    pub(crate) fn require_not_replica(&self) -> Result<(), KmsError> {
+        match &self.multi_region {
+            Some(config) if config.primary != self.place.region => Err(self.not_primary()),
+            _ => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// `UnsupportedOperationException` unless it is a primary key.
+    pub(crate) fn require_primary(&self) -> Result<&MultiRegion, KmsError> {
+        self.require_not_replica()?;
+        self.multi_region.as_ref().ok_or_else(|| self.not_primary())
+    }
+
+    fn not_primary(&self) -> KmsError {
+        KmsError::unsupported(format!("{} is not a multi-region primary key.", self.arn))
     }
 
     pub(crate) fn status(&self) -> KeyStatus {
@@ -131,7 +203,8 @@ impl Key {
         match status {
             KeyStatus::Enabled => Ok(()),
             KeyStatus::Disabled => Err(KmsError::new("DisabledException", format!("{} is disabled.", self.arn))),
-            KeyStatus::PendingDeletion { .. } => Err(self.pending_deletion()),
+            KeyStatus::PendingDeletion { .. } => Err(self.pending("deletion")),
+            KeyStatus::PendingReplicaDeletion { .. } => Err(self.pending("replica deletion")),
         }
     }
 
@@ -139,13 +212,13 @@ impl Key {
     /// `KMSInvalidStateException` if it is pending deletion.
     pub(crate) fn require_kept(&self) -> Result<(), KmsError> {
         match self.status {
-            KeyStatus::Enabled | KeyStatus::Disabled => Ok(()),
-            KeyStatus::PendingDeletion { .. } => Err(self.pending_deletion()),
+            KeyStatus::Disabled => Ok(()),
+            status => self.require_enabled(status),
         }
     }
 
-    fn pending_deletion(&self) -> KmsError {
-        KmsError::new("KMSInvalidStateException", format!("{} is pending deletion.", self.arn))
+    fn pending(&self, what: &str) -> KmsError {
+        KmsError::new("KMSInvalidStateException", format!("{} is pending {what}.", self.arn))
     }
 
     pub(crate) fn rotation(&self) -> Option<Rotation> {
@@ -173,28 +246,23 @@ impl Key {
     }
 
     /// Makes another material the current one.
-    ///
-    /// # Errors
-    /// `KMSInternalException` if the random generator fails.
-    pub(crate) fn rotate(&mut self, kind: RotationType, date: Duration) -> Result<(), KmsError> {
-        let material = Material::random(self.id, Some(MaterialRotation { kind, date }))?;
+    pub(super) fn add_material(&mut self, material: Material) {
         self.materials.push(material);
-        Ok(())
     }
 
-    /// One rotation, however many periods have passed since it was due.
-    pub(super) fn rotate_automatically(&mut self, now: Duration) -> Result<(), KmsError> {
-        let Some(rotation) = self.rotation else {
-            return Ok(());
-        };
-        self.rotate(RotationType::Automatic, now)?;
-        self.set_rotation(Some(rotation.period_days), now);
-        Ok(())
+    /// Takes its automatic rotation away, for another key.
+    pub(crate) fn take_rotation(&mut self) -> Option<Rotation> {
+        self.rotation.take()
+    }
+
+    pub(crate) fn give_rotation(&mut self, rotation: Option<Rotation>) {
+        self.rotation = rotation;
     }
 
     /// A key that cannot be used is not rotated; it is as soon as it can be again.
-    pub(super) fn rotation_is_due(&self, now: Duration) -> bool {
-        self.status == KeyStatus::Enabled && self.rotation.is_some_and(|rotation| rotation.next <= now)
+    pub(super) fn due_rotation(&self, now: Duration) -> Option<Rotation> {
+        let rotation = self.rotation.filter(|rotation| rotation.next <= now);
+        rotation.filter(|_| self.status == KeyStatus::Enabled)
     }
 
     pub(super) fn is_gone(&self, now: Duration) -> bool {
@@ -205,7 +273,7 @@ impl Key {
     pub(super) fn next_due(&self) -> Option<Duration> {
         match self.status {
             KeyStatus::Enabled => self.rotation.map(|rotation| rotation.next),
-            KeyStatus::Disabled => None,
+            KeyStatus::Disabled | KeyStatus::PendingReplicaDeletion { .. } => None,
             KeyStatus::PendingDeletion { at, .. } => Some(at),
         }
     }

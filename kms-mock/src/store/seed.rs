@@ -4,6 +4,7 @@
 //! {"keys": [
 //!     {"alias": "alias/demo"},
 //!     {"alias": "alias/fixed",
+//!      "region": "eu-west-1",
 //!      "keyId": "1234abcd-12ab-34cd-56ef-1234567890ab",
 //!      "description": "the same key after every start, so that it opens what was wrapped before",
 //!      "material": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
@@ -11,23 +12,25 @@
 //! ]}
 //! ```
 //!
-//! `material` is 32 bytes, in base64 or as 64 hex digits. An alias that the state file has already is left alone.
+//! `region` is the default one if there is none. `material` is 32 bytes, in base64 or as 64 hex digits. An alias that
+//! the state file has already is left alone.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::Deserialize;
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::persist::secret;
+use super::{KeyId, Region};
 
 /// A key and its alias.
 pub(crate) struct Seed {
     /// Begins with `alias/`.
     pub(crate) alias: String,
+    /// The default one, if none.
+    pub(crate) region: Option<Region>,
     /// Random, if none.
-    pub(crate) key_id: Option<Uuid>,
+    pub(crate) key_id: Option<KeyId>,
     pub(crate) description: String,
     /// Random, if none.
     pub(crate) material: Option<Zeroizing<[u8; 32]>>,
@@ -49,6 +52,7 @@ struct SeedFile {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Entry {
     alias: String,
+    region: Option<Region>,
     key_id: Option<String>,
     #[serde(default)]
     description: String,
@@ -62,6 +66,7 @@ impl Seed {
     pub(crate) fn of_alias(alias: &str) -> Self {
         Self {
             alias: alias.to_owned(),
+            region: None,
             key_id: None,
             description: String::new(),
             material: None,
@@ -98,11 +103,12 @@ impl Seed {
     fn of_entry(value: serde_json::Value) -> Result<Self, String> {
         // A message of serde's may show a value, and that be the material.
         let entry: Entry = serde_json::from_value(value).map_err(|_| {
-            "it must have an alias, may have keyId, description, material and rotation, and nothing else".to_owned()
+            "it must have an alias, may have region, keyId, description, material and rotation, and nothing else"
+                .to_owned()
         })?;
         let key_id = entry
             .key_id
-            .map(|id| Uuid::from_str(&id).map_err(|_| format!("{id} is no UUID")));
+            .map(|id| id.parse().map_err(|_| format!("{id} is no key id")));
         let material = entry.material.map(Zeroizing::new).map(|text| {
             secret::parse(&text)
                 .or_else(|| parse_hex(&text))
@@ -110,6 +116,7 @@ impl Seed {
         });
         Ok(Self {
             alias: entry.alias,
+            region: entry.region,
             key_id: key_id.transpose()?,
             description: entry.description,
             material: material.transpose()?,
@@ -178,7 +185,10 @@ mod tests {
                 r#"{"alias": "alias/b", "material": "c2VjcmV0"}"#,
                 "key 2 (alias/b): its material",
             ),
-            (r#"{"alias": "alias/b", "keyId": "x"}"#, "key 2 (alias/b): x is no UUID"),
+            (
+                r#"{"alias": "alias/b", "keyId": "x"}"#,
+                "key 2 (alias/b): x is no key id",
+            ),
             (r#"{"keyId": "x"}"#, "key 2 (no alias): it must have"),
             (
                 r#"{"alias": "alias/b", "materiel": "c2VjcmV0"}"#,

@@ -101,9 +101,31 @@ impl Client {
         Some(answer)
     }
 
+    /// The head of the next answer as it came, and its body is skipped.
+    pub fn head(&mut self) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(self.reader.read_line(&mut head).unwrap(), 0, "{head}");
+        }
+        let lower = head.to_ascii_lowercase();
+        let len = lower.split_once("content-length: ").unwrap().1;
+        let len = len.split_once("\r\n").unwrap().0.parse().unwrap();
+        self.reader.read_exact(&mut vec![0; len]).unwrap();
+        head
+    }
+
     pub fn call(&mut self, operation: &str, json: &str) -> Answer {
         self.send(&request(operation, json.as_bytes()));
         self.receive().unwrap()
+    }
+
+    /// The answer, unless the connection ends before it.
+    pub fn try_call(&mut self, operation: &str, json: &str) -> Option<Answer> {
+        self.reader
+            .get_mut()
+            .write_all(&request(operation, json.as_bytes()))
+            .ok()?;
+        self.receive()
     }
 
     /// What comes until the connection ends, and whether it ended with a RST.

@@ -9,6 +9,8 @@ use crate::service::input::{Bytes, Checks, Context, Input, list};
 use crate::service::output::base64;
 
 pub(super) const SYMMETRIC: &str = "SYMMETRIC_DEFAULT";
+/// The only one so far; here it is refused.
+const DRY_RUN_MODIFIERS: &[&str] = &["IGNORE_CIPHERTEXT"];
 const ALGORITHMS: &[&str] = &[SYMMETRIC, "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE"];
 const MAX_PLAINTEXT_LEN: usize = 4096;
 const MAX_BLOB_LEN: usize = 6144;
@@ -50,7 +52,7 @@ impl GenerateDataKey {
             (None, Some("AES_128")) => Ok(16),
             (None, Some(_)) => Ok(32),
             _ => Err(KmsError::validation(
-                "Please specify either number of bytes or key spec, and not both.",
+                "Please specify either number of bytes or key spec.",
             )),
         }
     }
@@ -118,6 +120,7 @@ impl Input for Decrypt {
         checks.context("encryptionContext", &self.encryption_context);
         checks.grant_tokens(&self.grant_tokens);
         checks.one_of("encryptionAlgorithm", self.encryption_algorithm.as_deref(), ALGORITHMS);
+        checks.each_one_of("dryRunModifiers", &self.dry_run_modifiers, DRY_RUN_MODIFIERS);
     }
 }
 
@@ -163,6 +166,7 @@ impl Input for ReEncrypt {
         ] {
             checks.one_of(member, algorithm.as_deref(), ALGORITHMS);
         }
+        checks.each_one_of("dryRunModifiers", &self.dry_run_modifiers, DRY_RUN_MODIFIERS);
     }
 }
 
@@ -178,8 +182,16 @@ pub(in crate::service) struct GenerateRandom {
 
 impl Input for GenerateRandom {
     fn check(&self, checks: &mut Checks) {
-        checks.required("numberOfBytes", self.number_of_bytes.as_ref());
         checks.range("numberOfBytes", self.number_of_bytes, 1, 1024);
+    }
+}
+
+impl GenerateRandom {
+    /// # Errors
+    /// `ValidationException` if it says none: the model does not require it, the service does.
+    pub(in crate::service) fn len(&self) -> Result<usize, KmsError> {
+        let len = self.number_of_bytes.and_then(|len| usize::try_from(len).ok());
+        len.ok_or_else(|| KmsError::validation("NumberOfBytes is required."))
     }
 }
 

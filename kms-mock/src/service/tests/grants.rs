@@ -63,11 +63,16 @@ fn a_grantee_does_what_its_grants_say_and_nothing_else() {
         ("Encrypt", "Encrypt", json!({ "KeyId": key, "Plaintext": "AAAA" })),
         ("Decrypt", "Decrypt", json!({ "CiphertextBlob": blob })),
         ("DescribeKey", "DescribeKey", json!({ "KeyId": key })),
-        ("CreateGrant", "CreateGrant", grant(&key, "GRANTEE9", &["CreateGrant"])),
+        (
+            "CreateGrant",
+            "CreateGrant",
+            grant(&key, "GRANTEE9", &["CreateGrant", "RetireGrant"]),
+        ),
     ];
     for (number, (permission, ..)) in calls.iter().enumerate() {
         let user = format!("GRANTEE{number}");
-        kms.call("CreateGrant", &grant(&key, &user, &[permission]));
+        // One of CreateGrant alone is refused.
+        kms.call("CreateGrant", &grant(&key, &user, &[permission, "RetireGrant"]));
         for (needed, operation, body) in &calls {
             let got = kms.call_as(&user, operation, body);
             assert_eq!(got.is_ok(), needed == permission, "{permission}: {operation}: {got:?}");
@@ -203,6 +208,8 @@ fn a_grant_that_could_not_be_kept_to_is_refused() {
         ("Operations", json!([]), Some("ValidationException")),
         ("Operations", json!(["Sign"]), Some("ValidationException")),
         ("Operations", json!(["decrypt"]), Some("ValidationException")),
+        ("Operations", json!(["CreateGrant"]), Some("ValidationException")),
+        ("Operations", json!(["GenerateDataKeyPair", "Decrypt"]), None),
         ("GranteePrincipal", json!(null), Some("ValidationException")),
         ("GranteePrincipal", json!("a b"), Some("ValidationException")),
         ("GranteePrincipal", json!("alice"), Some("InvalidArnException")),

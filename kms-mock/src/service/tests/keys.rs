@@ -84,7 +84,15 @@ fn a_name_of_no_key_says_what_is_wrong_with_it() {
         (
             "mrk-1234abcd12ab34cd56ef1234567890ab".to_owned(),
             "NotFoundException",
-            String::new(),
+            format!(
+                "Key '{}' does not exist",
+                arn(here, account, "key/mrk-1234abcd12ab34cd56ef1234567890ab")
+            ),
+        ),
+        (
+            "mrk-1234".to_owned(),
+            "NotFoundException",
+            "Invalid keyId 'mrk-1234'".to_owned(),
         ),
         (id.replace('-', ""), "NotFoundException", String::new()),
         (format!("{{{id}}}"), "NotFoundException", String::new()),
@@ -232,7 +240,6 @@ fn create_key_makes_symmetric_keys_and_says_no_to_others() {
             "UnsupportedOperationException",
         ),
         (json!({ "Origin": "EXTERNAL" }), "UnsupportedOperationException"),
-        (json!({ "MultiRegion": true }), "UnsupportedOperationException"),
         (json!({ "CustomKeyStoreId": "cks-1" }), "UnsupportedOperationException"),
         (json!({ "XksKeyId": "x" }), "UnsupportedOperationException"),
         (
@@ -244,6 +251,10 @@ fn create_key_makes_symmetric_keys_and_says_no_to_others() {
             json!({ "Tags": [{ "TagKey": "", "TagValue": "" }] }),
             "ValidationException",
         ),
+        (json!({ "KeySpec": "AES_256" }), "ValidationException"),
+        (json!({ "CustomerMasterKeySpec": "AES_256" }), "ValidationException"),
+        (json!({ "KeyUsage": "WRAP" }), "ValidationException"),
+        (json!({ "Origin": "AWS" }), "ValidationException"),
     ] {
         kms.fails("CreateKey", &body, kind);
     }
@@ -270,8 +281,9 @@ fn aliases_point_to_one_key_and_are_turned() {
     kms.call("DeleteAlias", &json!({ "AliasName": "alias/a" }));
     kms.fails("DeleteAlias", &json!({ "AliasName": "alias/a" }), "NotFoundException");
     for (name, kind) in [
-        ("a", "InvalidAliasNameException"),
+        ("a", "ValidationException"),
         ("alias/", "InvalidAliasNameException"),
+        ("alias/my:a", "ValidationException"),
         ("alias/ä", "ValidationException"),
         ("", "ValidationException"),
         ("alias/aws/s3", "NotAuthorizedException"),
@@ -283,7 +295,7 @@ fn aliases_point_to_one_key_and_are_turned() {
     kms.fails(
         "CreateAlias",
         &json!({ "AliasName": "alias/b", "TargetKeyId": "alias/a" }),
-        "NotFoundException",
+        "ValidationException",
     );
 }
 
