@@ -96,10 +96,20 @@ def check_event(event, call):
 def logged(parameters):
     """Parameters by the names that CloudTrail has for them."""
     return {
-        lower(name): logged(value) if name == "Constraints" else value
+        lower(name): logged_value(name, value)
         for name, value in parameters.items()
         if name not in NOT_LOGGED
     }
+
+
+def logged_value(name, value):
+    match name:
+        case "Constraints":
+            return logged(value)
+        case "Tags":
+            return [logged(tag) for tag in value]
+        case _:
+            return value
 
 
 def lower(name):

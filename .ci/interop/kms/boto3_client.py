@@ -115,6 +115,26 @@ def managed_key(session):
     return "alias/aws/s3 appears on first use"
 
 
+def administration(session):
+    kms = session.client()
+    tags = [{"TagKey": "Name", "TagValue": "photos"}, {"TagKey": "team", "TagValue": ""}]
+    policy = '{"Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}]}'
+    arn = new_key(kms, Tags=tags, Policy=policy, Description="first")
+    expect_equal(kms.list_resource_tags(KeyId=arn)["Tags"], tags, "the tags of a new key")
+    expect_equal(kms.get_key_policy(KeyId=arn)["Policy"], policy, "the policy of a new key")
+    kms.tag_resource(KeyId=arn, Tags=[{"TagKey": "team", "TagValue": "two"}])
+    kms.untag_resource(KeyId=arn, TagKeys=["Name"])
+    expect_equal(kms.list_resource_tags(KeyId=arn)["Tags"], [{"TagKey": "team", "TagValue": "two"}], "changed tags")
+    kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=policy.replace("Allow", "Deny"))
+    expect_equal(kms.get_key_policy(KeyId=arn)["Policy"], policy.replace("Allow", "Deny"), "a changed policy")
+    # It is kept, not enforced.
+    kms.update_key_description(KeyId=arn, Description="second")
+    expect_equal(kms.describe_key(KeyId=arn)["KeyMetadata"]["Description"], "second", "a changed description")
+    refused("TagException", kms.tag_resource, KeyId=arn, Tags=tags * 2)
+    refused("MalformedPolicyDocumentException", kms.put_key_policy, KeyId=arn, Policy="[]")
+    return "tags, policies and descriptions are kept and returned"
+
+
 def data_keys(session):
     kms = session.client()
     arn = new_key(kms)
@@ -504,8 +524,8 @@ def throttled(kms, blob):
 
 
 SECTIONS = [
-    *(keys_and_aliases, managed_key, data_keys, direct, contexts, wrong_ciphertexts, states, re_encryption),
-    *(rotation, grants, dry_runs, pages, unsupported, throttling),
+    *(keys_and_aliases, managed_key, administration, data_keys, direct, contexts, wrong_ciphertexts, states),
+    *(re_encryption, rotation, grants, dry_runs, pages, unsupported, throttling),
 ]
 
 

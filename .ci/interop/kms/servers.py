@@ -90,7 +90,7 @@ class Mock(Server):
         self.audit_directory = tempfile.TemporaryDirectory()
         self.audit = pathlib.Path(self.audit_directory.name) / "audit.jsonl"
         listen = ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--region", REGION, "--audit", self.audit]
-        super().__init__([binary, *listen, *options], r"^listening on (http://\S+)", r"^control on (http://\S+)")
+        super().__init__([binary, *listen, *options], r"^listening on (https?://\S+)", r"^control on (http://\S+)")
 
     def add_fault(self, **fault):
         self._control("POST", "/faults", fault)
