@@ -463,6 +463,34 @@ fn progress_says_that_it_waits_for_a_key_service() {
     assert_eq!(service.names(), ["in"]);
 }
 
+/// The terminal is the shell's then, and whoever types at it is not disturbed.
+#[test]
+fn progress_is_not_drawn_in_the_background() {
+    let place = Place::new();
+    place.write("in", vec![0; 4 * 1024 * 1024]);
+    place.ok(&["keys", "new", "default"]);
+    for (end, shown) in [("", true), (" & wait", false)] {
+        let terminal = Terminal::new();
+        let line = format!("set -m; {{ sleep 0.5; cat in; }} | {PROGRAM} encrypt - -qfo out --progress always{end}");
+        let mut command = place.any_command("setsid");
+        command.args(["--ctty", "--wait", "sh", "-c", &line]);
+        let mut child = command
+            .stdin(terminal.line())
+            .stdout(terminal.line())
+            .stderr(terminal.line())
+            .spawn()
+            .unwrap();
+        assert_eq!(wait(&mut child), Some(0));
+        assert!(place.path("out").exists());
+        std::fs::remove_file(place.path("out")).unwrap();
+        if shown {
+            terminal.wait_for("standard input");
+        }
+        let screen = terminal.screen();
+        assert_eq!(screen.contains("\x1b[2K"), shown, "{screen:?}");
+    }
+}
+
 /// The line is as wide as the terminal at most: one that wraps cannot be taken back.
 #[test]
 fn progress_fits_the_terminal() {
@@ -474,6 +502,7 @@ fn progress_fits_the_terminal() {
     ];
     let bytes = vec![0; 3 * 1024 * 1024];
     place.write("phrase", "correct horse");
+    place.ok(&["keys", "new", "default"]);
     for columns in [12_u16, 20, 40, 60, 80, 120] {
         for name in names {
             place.write(name, &bytes);
