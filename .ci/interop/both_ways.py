@@ -104,7 +104,7 @@ def passphrases(cli, version):
         cli.encrypt(plaintext, *options), {}, lambda _, key_id: objects.passphrase_key(passphrase, key_id)
     )
     require(opened == plaintext, "cryptography opens what the command line sealed with a passphrase")
-    key_id = f"argon2id,m=8192,t=2,p=1,salt={os.urandom(16).hex()}"
+    key_id = f"argon2id,m=19456,t=2,p=1,salt={os.urandom(16).hex()}"
     kek = objects.passphrase_key(passphrase, key_id)
     ours = seal_here(plaintext, version, {}, {}, kek, "passphrase", key_id)
     require(cli.decrypt(ours, *options) == plaintext, "the command line opens what was sealed here with a passphrase")

@@ -27,6 +27,8 @@ STANDARD_CORE = bytes([1, 14, 0])
 SUITES = {1: (AESGCM, b"AEAD_AES_256_GCM"), 2: (ChaCha20Poly1305, b"AEAD_CHACHA20_POLY1305")}
 PASSPHRASE_ID = re.compile(r"argon2id,m=([1-9]\d*),t=([1-9]\d*),p=([1-9]\d*),salt=([0-9a-f]{32})", re.ASCII)
 ARGON_CAPS = (256 * 1024, 10, 16)
+ARGON_FLOOR = (19 * 1024, 2, 1)
+NO_FLOOR = (0, 0, 0)
 
 
 class Refused(Exception):
@@ -50,7 +52,10 @@ class Header:
 
 @dataclass
 class Reader:
-    """Who opens: keys as ("raw", KEK), ("local", HEX32, KEK), ("passphrase", bytes), ("intermediate", KEK of raw)."""
+    """Who opens: keys as ("raw", KEK), ("local", HEX32, KEK), ("passphrase", bytes), ("intermediate", KEK of raw).
+
+    Behind the bytes of a passphrase may stand another floor, behind the key of intermediate ones the scope required.
+    """
 
     keys: list
     rule: str = "exact"
@@ -109,6 +114,7 @@ def parse_copy(copy):
     for _ in range(fields.number(2)):
         kind, key = fields.number(1), fields.text()
         require(kind < 2 and key, "a pair's kind or key")
+        require(key != "sealstone:key", "the reserved key")
         header.context.append((key, None if kind else fields.text()))
     keys = [key.encode() for key, _ in header.context]
     require(keys == sorted(set(keys)) and len(keys) <= 256, "the order or number of pairs")
@@ -219,8 +225,8 @@ def unwrap(kek, wrapped, provider, key_id, context):
     return open_wrap(kek, wrapped, wrap_aad(provider, key_id, context))
 
 
-def unwrap_intermediate(kek, wrapped, key_id, context):
-    """[W-11] to [W-13], with a raw key as the inner provider."""
+def unwrap_intermediate(kek, wrapped, key_id, context, required=()):
+    """[W-11] to [W-13], [W-18], with a raw key as the inner provider."""
     head, local = wrapped[:-72], wrapped[-72:]
     fields = Fields(head, "unwrap")
     scope = [fields.text() for _ in range(fields.number(1))]
@@ -228,6 +234,7 @@ def unwrap_intermediate(kek, wrapped, key_id, context):
     sound = scope == sorted(set(scope), key=str.encode) and "" not in scope and "sealstone:key" not in scope
     require(sound and fields.at == len(head), "the head of an intermediate slot", "unwrap")
     require(all(key in context for key in scope), "the context lacks a pair of the scope", "unwrap")
+    require(set(required) <= set(scope), "the scope lacks a key that is required", "unwrap")
     own = {**{key: context[key] for key in scope}, "sealstone:key": "intermediate@v1"}
     intermediate = unwrap(kek, inner, "raw", key_id.removeprefix("raw:"), own)
     return open_wrap(intermediate, local, wrap_aad("intermediate", key_id, context, b"sealstone/intermediate@v1", head))
@@ -237,12 +244,13 @@ def raw_key_id(kek):
     return hmac.new(kek, b"sealstone/raw-key-id@v1", "sha512").hexdigest()[:32]
 
 
-def passphrase_key(passphrase, key_id):
-    """[W-8] to [W-10]"""
+def passphrase_key(passphrase, key_id, floor=ARGON_FLOOR):
+    """[W-8] to [W-10], [W-16]"""
     match = PASSPHRASE_ID.fullmatch(key_id)
     require(match, f"no key id of a passphrase: {key_id}", "unwrap")
     cost = [int(number) for number in match.groups()[:3]]
     require(all(number <= cap for number, cap in zip(cost, ARGON_CAPS)), "over the caps", "unwrap")
+    require(all(number >= least for number, least in zip(cost, floor)), "below the floor", "unwrap")
     memory, passes, lanes = cost
     salt = bytes.fromhex(match[4])
     kdf = Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory)
@@ -250,18 +258,20 @@ def passphrase_key(passphrase, key_id):
 
 
 def data_keys(header, context, reader):
-    """The data key of each slot that one of the reader's keys fits, as a function that may refuse."""
+    """The data key of each slot that one of the reader's keys fits, as a function that may refuse, behind the kind of
+    refusal if it is another payload's: of a passphrase, that of a wrong one [W-17].
+    """
     for provider, key_id, wrapped in header.slots:
         for kind, *key in reader.keys:
             slot = (wrapped, provider, key_id, context)
             if (kind, provider) == ("raw", "raw") and key_id == raw_key_id(key[0]):
-                yield lambda kek=key[0], slot=slot: unwrap(kek, *slot)
+                yield "commitment", lambda kek=key[0], slot=slot: unwrap(kek, *slot)
             elif (kind, provider) == ("local", "local") and key_id.split("#")[-1] == key[0]:
-                yield lambda kek=key[1], slot=slot: unwrap(kek, *slot)
+                yield "commitment", lambda kek=key[1], slot=slot: unwrap(kek, *slot)
             elif (kind, provider) == ("passphrase", "passphrase"):
-                yield lambda word=key[0], slot=slot: unwrap(passphrase_key(word, slot[2]), *slot)
+                yield "unwrap", lambda key=key, slot=slot: unwrap(passphrase_key(key[0], slot[2], *key[1:]), *slot)
             elif (kind, provider) == ("intermediate", "intermediate") and key_id == "raw:" + raw_key_id(key[0]):
-                yield lambda kek=key[0], slot=slot: unwrap_intermediate(kek, slot[0], slot[2], slot[3])
+                yield "commitment", lambda key=key, slot=slot: unwrap_intermediate(key[0], slot[0], slot[2], slot[3], *key[1:])
 
 
 # Payloads, sections 3 and 7.
@@ -300,10 +310,10 @@ def seal_payload(plaintext, data_key, core, salt):
 def unlock(header, reader):
     """[O-1] to [O-3]"""
     context, refusal = accepted_context(header, reader), Refused("no-key", "no slot is of an offered key")
-    for data_key in list(data_keys(header, context, reader))[:2]:
+    for foreign, data_key in list(data_keys(header, context, reader))[:2]:
         try:
             keys = ChunkKeys(data_key(), header.core, header.salt)
-            require(keys.commitment == header.commitment, "another data key", "commitment")
+            require(keys.commitment == header.commitment, "another data key", foreign)
             return keys
         except Refused as refused:
             refusal = refused

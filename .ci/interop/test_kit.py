@@ -10,7 +10,7 @@ import hashlib
 import pathlib
 import sys
 
-from objects import ATTACHED, Reader, Refused, open_range, open_whole, parse_attached, parse_detached
+from objects import ATTACHED, NO_FLOOR, Reader, Refused, open_range, open_whole, parse_attached, parse_detached
 
 
 def main():
@@ -75,9 +75,11 @@ def key(line):
     if kind == "local":
         return "local", rest[1], bytes.fromhex(rest[2])
     if kind == "intermediate-raw":
-        return "intermediate", bytes.fromhex(rest[0])
+        return "intermediate", bytes.fromhex(rest[0]), rest[1].split(",")
     if kind == "passphrase":
-        return "passphrase", line.removeprefix("passphrase ").encode()
+        return "passphrase", line.removeprefix("passphrase ").encode(), NO_FLOOR
+    if kind == "passphrase-with-floor":
+        return "passphrase", line.removeprefix("passphrase-with-floor ").encode()
     raise SystemExit(f"no key {line}")
 
 

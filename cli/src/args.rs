@@ -104,6 +104,10 @@ pub(crate) struct Common {
     #[cfg(feature = "aws-kms")]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) kms_endpoint: Option<String>,
+    /// Allow AWS KMS at an http:// URL of another machine: whoever is on the way reads the keys
+    #[cfg(feature = "aws-kms")]
+    #[arg(long, global = true)]
+    pub(crate) kms_insecure_endpoint: bool,
     /// Print no result line
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,

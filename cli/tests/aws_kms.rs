@@ -84,6 +84,22 @@ fn every_form_of_a_key_reads() {
 }
 
 #[test]
+fn an_endpoint_without_tls_on_another_machine_has_to_be_allowed() {
+    let service = sealed_for(&[ONE]);
+    let verify = ["verify", "in.seal", "--accept-context", "--key", ONE];
+    let elsewhere = ["--kms-endpoint", "http://192.0.2.1:9"];
+    let run = service.run(&[&verify[..], &elsewhere].concat());
+    assert!(run.code != Some(0) && run.stdout.is_empty());
+    assert!(
+        run.stderr.contains("plain http://") && run.stderr.contains("--kms-insecure-endpoint"),
+        "{run:?}"
+    );
+    // This machine's own needs no word.
+    service.ok(&verify);
+    service.ok(&[&verify[..], &["--kms-insecure-endpoint"]].concat());
+}
+
+#[test]
 fn a_wrong_context_is_refused_by_us_before_any_call_or_by_the_service() {
     let service = Service::new();
     service.write("in", "secret");

@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
 use common::{Place, run_with};
 
@@ -185,6 +186,55 @@ fn a_raw_key_opens_and_another_is_the_wrong_key() {
     );
     place.fails(&["encrypt", "-f", "in", "--key", "raw:file:absent"], 4, &["absent"]);
     assert!(!place.ring().exists() && !place.path("out").exists());
+}
+
+/// An object whose passphrase slot unwraps, but to the key of another payload, could be made for many passphrases at once:
+/// neither words nor code tell whether this one is among them.
+#[test]
+fn a_passphrase_that_unwraps_another_key_is_a_wrong_one() {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/vectors");
+    let object = |name: &str| {
+        let vector = fs::read(vectors.join(name)).unwrap();
+        let start = vector.windows(2).position(|pair| pair == b"\n\n").unwrap() + 2;
+        vector[start..].to_vec()
+    };
+    let place = Place::new();
+    place.write("unwraps", "correct horse ß");
+    place.write("wrong", "correct horse s");
+    place.write("in.seal", object("unwrap-passphrase-other-data-key"));
+    for command in [
+        &["decrypt", "in.seal", "-o", "out"][..],
+        &["cat", "in.seal"],
+        &["cat", "in.seal", "--range", "0..5"],
+        &["verify", "in.seal"],
+        &["rewrap", "in.seal", "--remove", "local:gone"],
+        &["rekey", "in.seal", "-o", "out"],
+    ] {
+        let run = |file: &str| {
+            let run = place.run(&[command, &["--key", &format!("passphrase:file:{file}")]].concat());
+            run.failed(7, &["wrong passphrase"]);
+            (run.code, run.stdout, run.stderr)
+        };
+        assert_eq!(run("unwraps"), run("wrong"), "{command:?}");
+    }
+    // The same passphrase opens what is sound, at the lowest cost there may be; one of less is not tried.
+    let open = [
+        "cat",
+        "in.seal",
+        "-q",
+        "--accept-context",
+        "--key",
+        "passphrase:file:unwraps",
+    ];
+    place.write("in.seal", object("good-slot-passphrase-at-floor"));
+    place.ok(&open);
+    place.write("in.seal", object("passphrase-memory-below-floor"));
+    let below = place.run(&open);
+    assert!(below.code != Some(0) && below.stdout.is_empty());
+    assert!(
+        below.stderr.contains("19455 KiB") && below.stderr.contains("less than 19456 KiB"),
+        "{below:?}"
+    );
 }
 
 #[test]

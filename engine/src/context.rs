@@ -8,14 +8,19 @@
 //!
 //! Every string has its length before it, so that two different contexts never encode alike.
 //! Key services write the context into their audit logs: put nothing secret into it.
+//!
+//! No object's context has the key `sealstone:key`: it marks what a key service wraps that is no data key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{ContextMismatch, Error, Result};
-use crate::wire::{WireReader, put_prefixed};
+use crate::wire::{MAX_FIELD_LEN, WireReader, put_prefixed};
 
 /// The largest number of pairs.
 pub const MAX_CONTEXT_PAIRS: usize = 256;
+/// The key that the own contexts of intermediate keys have, and no object's: what a key service wrapped under the one
+/// is never unwrapped under the other.
+pub(crate) const RESERVED_KEY: &str = "sealstone:key";
 
 /// Pairs that an object's keys are bound to, given when sealing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,26 +72,32 @@ impl EncryptionContext {
     }
 
     /// The encoding that wraps are bound to; providers whose service takes bytes pass it as associated data.
-    #[must_use]
-    pub fn canonical_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        put_count(&mut out, self.pairs.len());
-        for (key, value) in &self.pairs {
-            put_prefixed(&mut out, key.as_bytes());
-            put_prefixed(&mut out, value.as_bytes());
-        }
-        out
-    }
-
-    /// Checks that a header can carry the pairs.
     ///
     /// # Errors
-    /// [`Error::InvalidContext`] for an empty key, a string of 64 KiB or more, or a pair too many.
+    /// [`Error::InvalidContext`] for a string of 64 KiB or more, or more than 65,535 pairs: there is no encoding.
+    pub fn canonical_bytes(&self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        put_count(&mut out, &self.pairs)?;
+        for (key, value) in &self.pairs {
+            put_string(&mut out, key, key)?;
+            put_string(&mut out, key, value)?;
+        }
+        Ok(out)
+    }
+
+    /// Checks that an object can have the pairs.
+    ///
+    /// # Errors
+    /// [`Error::InvalidContext`] for an empty key, a string of 64 KiB or more, a pair too many, or the reserved key
+    /// `sealstone:key`.
     pub fn validate(&self) -> Result<()> {
-        let invalid = |key: &str, reason| Error::InvalidContext {
-            key: key.chars().take(64).collect(),
-            reason,
-        };
+        if self.pairs.contains_key(RESERVED_KEY) {
+            return Err(invalid(RESERVED_KEY, "reserved for intermediate keys: use another key"));
+        }
+        self.check_limits()
+    }
+
+    fn check_limits(&self) -> Result<()> {
         if let Some((key, _)) = self.iter().nth(MAX_CONTEXT_PAIRS) {
             return Err(invalid(key, "more than 256 pairs"));
         }
@@ -94,8 +105,8 @@ impl EncryptionContext {
             if key.is_empty() {
                 return Err(invalid(key, "a key must not be empty"));
             }
-            if key.len() > usize::from(u16::MAX) || value.len() > usize::from(u16::MAX) {
-                return Err(invalid(key, "longer than 65,535 bytes"));
+            if key.len().max(value.len()) > MAX_FIELD_LEN {
+                return Err(invalid(key, TOO_LONG));
             }
         }
         Ok(())
@@ -138,15 +149,18 @@ impl StoredContext {
         self.pairs.is_empty()
     }
 
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        put_count(out, self.pairs.len());
+    /// # Errors
+    /// As [`EncryptionContext::canonical_bytes`].
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+        put_count(out, &self.pairs)?;
         for (key, value) in &self.pairs {
             out.push(u8::from(value.is_none()));
-            put_prefixed(out, key.as_bytes());
+            put_string(out, key, key)?;
             if let Some(value) = value {
-                put_prefixed(out, value.as_bytes());
+                put_string(out, key, value)?;
             }
         }
+        Ok(())
     }
 
     pub(crate) fn parse(reader: &mut WireReader<'_>) -> Result<Self> {
@@ -165,6 +179,9 @@ impl StoredContext {
             };
             if key.is_empty() {
                 return Err(reader.damaged("an empty context key"));
+            }
+            if key == RESERVED_KEY {
+                return Err(reader.damaged("the reserved context key sealstone:key"));
             }
             if pairs
                 .last_key_value()
@@ -202,7 +219,7 @@ impl ExpectedContext {
     /// Compares with what a header stores and gives the whole context, supplied values included.
     ///
     /// # Errors
-    /// [`Error::ContextMismatch`] naming the keys that differ.
+    /// [`Error::ContextMismatch`] naming the keys that differ; [`Error::InvalidContext`] for pairs that no object has.
     pub fn resolve(&self, stored: &StoredContext) -> Result<EncryptionContext> {
         let none = EncryptionContext::new();
         let (given, may_omit) = match self {
@@ -210,6 +227,7 @@ impl ExpectedContext {
             Self::Contains(given) => (given, true),
             Self::AcceptStored => (&none, true),
         };
+        given.validate()?;
         let mut mismatch = ContextMismatch::default();
         let mut whole = EncryptionContext::new();
         for (key, stored_value) in stored.iter() {
@@ -236,9 +254,25 @@ impl ExpectedContext {
     }
 }
 
-fn put_count(out: &mut Vec<u8>, count: usize) {
-    let count = u16::try_from(count).expect("at most 256 pairs: checked by validate and parse");
+fn invalid(key: &str, reason: &'static str) -> Error {
+    Error::InvalidContext {
+        key: key.chars().take(64).collect(),
+        reason,
+    }
+}
+
+const TOO_LONG: &str = "longer than 65,535 bytes";
+
+fn put_count<V>(out: &mut Vec<u8>, pairs: &BTreeMap<String, V>) -> Result<()> {
+    let last = pairs.last_key_value().map_or("", |(key, _)| key);
+    let count = u16::try_from(pairs.len()).map_err(|_| invalid(last, "more than 65,535 pairs"))?;
     out.extend_from_slice(&count.to_be_bytes());
+    Ok(())
+}
+
+/// Appends a string of the pair `key`.
+fn put_string(out: &mut Vec<u8>, key: &str, string: &str) -> Result<()> {
+    put_prefixed(out, string.as_bytes()).map_err(|_| invalid(key, TOO_LONG))
 }
 
 #[cfg(test)]
@@ -257,7 +291,7 @@ mod tests {
     fn pairs_that_concatenate_alike_encode_differently() {
         let left = EncryptionContext::new().with("a", "bc");
         let right = EncryptionContext::new().with("ab", "c");
-        assert_ne!(left.canonical_bytes(), right.canonical_bytes());
+        assert_ne!(left.canonical_bytes().unwrap(), right.canonical_bytes().unwrap());
     }
 
     #[test]
@@ -290,12 +324,12 @@ mod tests {
             .with("a", "1")
             .with_supplied("path", "/secret/place");
         let mut encoded = Vec::new();
-        object.to_stored().encode(&mut encoded);
+        object.to_stored().encode(&mut encoded).unwrap();
         assert!(!encoded.windows(13).any(|window| window == b"/secret/place"));
         assert_eq!(mismatch(&ExpectedContext::AcceptStored, &object).missing, ["path"]);
         let rule = ExpectedContext::Contains(EncryptionContext::new().with("path", "/secret/place"));
         let whole = rule.resolve(&object.to_stored()).unwrap();
-        assert_eq!(whole.canonical_bytes(), object.canonical_bytes());
+        assert_eq!(whole.canonical_bytes().unwrap(), object.canonical_bytes().unwrap());
     }
 
     #[test]
@@ -308,15 +342,59 @@ mod tests {
 
     #[test]
     fn what_no_header_can_carry_is_refused() {
-        assert!(EncryptionContext::new().with("", "x").validate().is_err());
-        assert!(
-            EncryptionContext::new()
-                .with("k", "x".repeat(65_536))
-                .validate()
-                .is_err()
-        );
-        let many: EncryptionContext = (0..257).map(|i| (format!("{i}"), "")).collect();
-        assert!(many.validate().is_err());
+        let none = EncryptionContext::new;
+        let many = |count: usize| (0..count).map(|i| (format!("{i}"), "")).collect::<EncryptionContext>();
+        for context in [
+            none().with("", "x"),
+            none().with("k", "x".repeat(65_536)),
+            none().with_supplied("k", "x".repeat(65_536)),
+            none().with("x".repeat(65_536), ""),
+            many(257),
+            many(65_536),
+        ] {
+            assert!(matches!(context.validate(), Err(Error::InvalidContext { .. })));
+            let encodable = context.value("").is_some() || context.iter().count() == 257;
+            assert_eq!(context.canonical_bytes().is_ok(), encodable);
+            // Not even where the object has the very same pairs, as its store claims.
+            for rule in [
+                ExpectedContext::Exact(context.clone()),
+                ExpectedContext::Contains(context.clone()),
+            ] {
+                let resolved = rule.resolve(&context.to_stored());
+                assert!(matches!(resolved, Err(Error::InvalidContext { .. })));
+            }
+        }
+        let longest = none().with("k", "x".repeat(65_535));
+        assert_eq!(longest.canonical_bytes().unwrap().len(), 2 + 2 + 1 + 2 + 65_535);
+        assert!(longest.validate().is_ok() && many(256).validate().is_ok());
+    }
+
+    /// The key marks what is wrapped and no data key: an object that had it could pass one off as the other.
+    #[test]
+    fn the_reserved_key_is_in_no_objects_context() {
+        let reserved = EncryptionContext::new().with(RESERVED_KEY, "intermediate@v1");
+        for context in [
+            reserved.clone(),
+            EncryptionContext::new().with_supplied(RESERVED_KEY, ""),
+        ] {
+            assert!(matches!(context.validate(), Err(Error::InvalidContext { key, .. }) if key == RESERVED_KEY));
+            let mut encoded = Vec::new();
+            context.to_stored().encode(&mut encoded).unwrap();
+            match StoredContext::parse(&mut WireReader::new(&encoded)) {
+                Err(Error::HeaderDamaged { reason, .. }) => assert!(reason.contains(RESERVED_KEY), "{reason}"),
+                other => panic!("{other:?}"),
+            }
+            for rule in [
+                ExpectedContext::Exact(context.clone()),
+                ExpectedContext::Contains(context),
+            ] {
+                let resolved = rule.resolve(&StoredContext::default());
+                assert!(matches!(resolved, Err(Error::InvalidContext { .. })), "{resolved:?}");
+            }
+        }
+        // Intermediate keys are bound to it, and so encode it. Others of the prefix are anybody's.
+        assert!(reserved.canonical_bytes().is_ok());
+        assert!(EncryptionContext::new().with("sealstone:keys", "").validate().is_ok());
     }
 
     #[test]
@@ -327,6 +405,7 @@ mod tests {
             (&[0, 2, 1, 0, 1, b'b', 1, 0, 1, b'a'], "not sorted"),
             (&[0, 2, 1, 0, 1, b'a', 1, 0, 1, b'a'], "not sorted"),
             (&[0, 1, 1, 0, 1, 0xFF], "not UTF-8"),
+            (b"\0\x01\x01\0\x0dsealstone:key", "reserved"),
             (&[0xFF, 0xFF], "too many"),
             (&[0, 1, 1, 0xFF, 0xFF, b'a'], "past the end"),
         ] {
@@ -358,14 +437,14 @@ mod tests {
         #[test]
         fn different_contexts_never_encode_alike(left in contexts(), right in contexts()) {
             let same = left.iter().eq(right.iter());
-            prop_assert_eq!(left.canonical_bytes() == right.canonical_bytes(), same);
+            prop_assert_eq!(left.canonical_bytes().unwrap() == right.canonical_bytes().unwrap(), same);
         }
 
         #[test]
         fn stored_encoding_is_canonical(context in contexts()) {
             let stored = context.to_stored();
             let mut encoded = Vec::new();
-            stored.encode(&mut encoded);
+            stored.encode(&mut encoded).unwrap();
             let mut reader = WireReader::new(&encoded);
             prop_assert_eq!(StoredContext::parse(&mut reader).unwrap(), stored);
             prop_assert!(reader.rest().is_empty());

@@ -81,7 +81,8 @@ pub enum Error {
     },
     /// A key provider failed.
     Provider(ProviderError),
-    /// The unwrapped key is not the one that this payload was sealed under.
+    /// The unwrapped key is not the one that this payload was sealed under. Of a passphrase's slot there is no such
+    /// error: it gets that of a wrong passphrase.
     CommitmentMismatch {
         /// The slot it came from, as `provider:key id`.
         slot: String,
@@ -137,6 +138,9 @@ pub enum Error {
     /// The process was forked after the object's key was made. Two processes that go on with one object would seal
     /// different chunks under one nonce: only the one that began it can. Seal another object here.
     Forked,
+    /// An earlier call of this reader or writer panicked, in its source, sink or elsewhere: what it did is not known, and
+    /// nothing can go on from there.
+    Poisoned,
     /// The payload ends before its final chunk.
     Truncated {
         /// Plaintext bytes in the whole chunks before the cut.
@@ -321,6 +325,7 @@ impl fmt::Display for Error {
                 "the object was begun in the process that this one was forked from, and only that one can go on with it: \
                  begin another one here",
             ),
+            Self::Poisoned => f.write_str("an earlier call panicked: what it was doing is incomplete; begin again"),
             Self::Truncated { after } => write!(
                 f,
                 "the object is truncated: it ends after {after} bytes of plaintext, without its final chunk"
@@ -400,7 +405,8 @@ impl From<Error> for io::Error {
             | Error::Random
             | Error::ObjectTooLarge
             | Error::SealedWrongly { .. }
-            | Error::Forked => io::ErrorKind::Other,
+            | Error::Forked
+            | Error::Poisoned => io::ErrorKind::Other,
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

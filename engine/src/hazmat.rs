@@ -135,8 +135,13 @@ pub fn open_payload(data_key: &DataKey, parameters: PayloadParameters<'_>, paylo
 /// hold: `key` is 32 uniformly random bytes; that a wrap is bound to what it belongs to is up to `aad`.
 ///
 /// # Errors
-/// [`Error::Random`].
+/// [`Error::Random`]; [`Error::ObjectTooLarge`] for a secret of nearly 64 GiB, which AES-GCM does not take.
 pub fn wrap_secret(key: &[u8; 32], aad: &[u8], secret: &[u8]) -> Result<Vec<u8>> {
+    /// Blocks that GCM's counter numbers, in bytes.
+    const LONGEST: u64 = (1 << 36) - 32;
+    if secret.len() as u64 > LONGEST {
+        return Err(Error::ObjectTooLarge);
+    }
     xaes::seal(&Secret::filled_by(|out| out.copy_from_slice(key)), aad, secret)
 }
 

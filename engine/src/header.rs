@@ -126,7 +126,7 @@ impl Header {
     /// # Errors
     /// [`Error::HeaderTooLarge`] over 64 KiB.
     pub fn to_detached(&self) -> Result<Vec<u8>> {
-        let mut bytes = self.fields();
+        let mut bytes = self.fields()?;
         check_fits(bytes.len(), MAX_DETACHED_LEN)?;
         append_checksum(&mut bytes);
         Ok(bytes)
@@ -137,7 +137,7 @@ impl Header {
     /// # Errors
     /// [`Error::HeaderTooLarge`] if one copy takes more than 4 KiB.
     pub fn to_attached(&self) -> Result<Vec<u8>> {
-        let mut bytes = self.fields();
+        let mut bytes = self.fields()?;
         check_fits(bytes.len(), COPY_LEN)?;
         bytes.resize(COPY_LEN - CHECKSUM_LEN, 0);
         append_checksum(&mut bytes);
@@ -167,7 +167,7 @@ impl Header {
         }
     }
 
-    fn fields(&self) -> Vec<u8> {
+    fn fields(&self) -> Result<Vec<u8>> {
         let mut out = Vec::with_capacity(COPY_LEN);
         out.extend_from_slice(&MAGIC);
         out.push(VERSION);
@@ -175,9 +175,9 @@ impl Header {
         out.extend_from_slice(&self.generation.to_be_bytes());
         out.extend_from_slice(&self.salt);
         out.extend_from_slice(&self.commitment);
-        self.context.encode(&mut out);
-        slot::encode_slots(&self.slots, &mut out);
-        out
+        self.context.encode(&mut out)?;
+        slot::encode_slots(&self.slots, &mut out)?;
+        Ok(out)
     }
 }
 

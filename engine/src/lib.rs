@@ -23,7 +23,8 @@
 //!
 //! - `aws-lc-rs` (default): the fast AEAD backend. It needs a C compiler; without it, everything is pure Rust.
 //! - `threads` (default): [`Executor::threads`] and [`Executor::pool`].
-//! - `mmap`: `MappedFile`, a local file as a source of ranged reads. The only unsafe code of this crate.
+//! - `mmap`: `MappedFile`, a local file as a source of ranged reads. It has unsafe code, as has the mark that tells a
+//!   fork from its parent, and nothing else in this crate.
 //! - `tokio`: adapters and streams for asynchronous programs: `Encryptor::async_writer`, `Encryptor::seal_stream`,
 //!   `Decryptor::async_reader`, `Decryptor::open_stream`.
 

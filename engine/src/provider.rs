@@ -26,9 +26,7 @@ pub use self::local::{KeyRing, KeyRingEntry, KeyVersion};
 pub use self::passphrase::{Argon2Limits, Passphrase};
 pub use self::raw::RawKey;
 pub(crate) use self::{
-    intermediate::{ID as INTERMEDIATE, MARK as INTERMEDIATE_MARK},
-    local::ID as LOCAL,
-    raw::ID as RAW,
+    intermediate::ID as INTERMEDIATE, local::ID as LOCAL, passphrase::wrong_passphrase, raw::ID as RAW,
 };
 
 use crate::context::EncryptionContext;

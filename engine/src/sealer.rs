@@ -8,7 +8,7 @@ use crate::batch::{BufferPool, PlainBatch, SealedBatch};
 use crate::cipher::ChunkCipher;
 use crate::error::{Error, Result};
 use crate::layout::{ChunkIndex, Layout, TAG_LEN};
-use crate::sys;
+use crate::sys::{Process, process};
 
 /// Seals the chunks of one payload.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Sealer {
     /// Opens each chunk again before it is released, if that is asked for.
     verifier: Option<ChunkCipher>,
     /// Where it was made. A fork makes another of it, which knows the same key and would give out the same indices.
-    process: u32,
+    process: Process,
     /// A chunk that is altered between sealing and verifying.
     #[cfg(test)]
     pub(crate) sabotaged: Option<u64>,
@@ -30,7 +30,7 @@ impl Sealer {
             cipher,
             layout,
             verifier: None,
-            process: sys::process(),
+            process: process(),
             #[cfg(test)]
             sabotaged: None,
         }
@@ -58,7 +58,7 @@ impl Sealer {
     /// # Errors
     /// [`Error::Forked`].
     pub(crate) fn check_process(&self) -> Result<()> {
-        if self.process == sys::process() {
+        if self.process == process() {
             Ok(())
         } else {
             Err(Error::Forked)

@@ -47,6 +47,7 @@
 mod customer;
 mod error;
 pub mod names;
+mod pairs;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,13 +56,14 @@ use base64ct::{Base64, Encoding};
 
 pub use self::customer::CustomerKey;
 pub use self::error::SseError;
+use self::pairs::DistinctPairs;
 
-use crate::context::{EncryptionContext, ExpectedContext};
+use crate::context::{EncryptionContext, ExpectedContext, RESERVED_KEY};
 use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::{Header, PASSPHRASE};
-use crate::provider::{INTERMEDIATE, INTERMEDIATE_MARK, IntermediateKeys, KeyProvider, KeyRing, LOCAL, RAW};
+use crate::provider::{INTERMEDIATE, IntermediateKeys, KeyProvider, KeyRing, LOCAL, RAW};
 use crate::rewrap::{Rewrap, SlotChoice};
 
 /// The context key that S3 binds every object by: its ARN, or with bucket keys that of its bucket.
@@ -215,7 +217,7 @@ impl ServerSide {
     /// # Errors
     /// [`SseError::Context`] if [`ARN_PAIR`], [`OBJECT_KEY_PAIR`] or the key that marks bucket keys is among them.
     pub fn with_context(mut self, context: EncryptionContext) -> Result<Self, SseError> {
-        if [ARN_PAIR, OBJECT_KEY_PAIR, INTERMEDIATE_MARK]
+        if [ARN_PAIR, OBJECT_KEY_PAIR, RESERVED_KEY]
             .iter()
             .any(|key| context.value(key).is_some())
         {
@@ -310,14 +312,15 @@ pub fn bucket_keys(kms: Arc<dyn KeyProvider>) -> Result<IntermediateKeys, Provid
 }
 
 /// The pairs in the request header [`names::CONTEXT`]: base64 of JSON, text to text. The pair that S3 would add itself
-/// may be among them, and is left out.
+/// may be among them, and is left out. A key that stands there twice is refused: one reader of the header would take
+/// the first value, another the last.
 ///
 /// # Errors
 /// [`SseError::Context`] if the header is anything else.
 pub fn context_from_header(value: &str, name: &ObjectName) -> Result<EncryptionContext, SseError> {
     let bytes = Base64::decode_vec(value).map_err(|_| SseError::Context("no base64"))?;
-    let mut pairs: BTreeMap<String, String> =
-        serde_json::from_slice(&bytes).map_err(|_| SseError::Context("no JSON object of text to text"))?;
+    let DistinctPairs(mut pairs) = serde_json::from_slice(&bytes)
+        .map_err(|_| SseError::Context("no JSON object of text to text, or one with a key twice"))?;
     if let Some(arn) = pairs.remove(ARN_PAIR)
         && arn != name.arn()
         && arn != name.bucket_arn()

@@ -1,6 +1,8 @@
 //! Where operating systems differ.
 
 mod attributes;
+mod clock;
+mod process;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -10,6 +12,8 @@ use tempfile::NamedTempFile;
 
 pub(crate) use self::attributes::Replaced;
 pub use self::attributes::{FileAttributes, NotKept};
+pub(crate) use self::clock::clock;
+pub(crate) use self::process::{Process, process};
 
 /// Reads at an offset without moving a cursor that other threads share.
 pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -32,14 +36,6 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usi
     }
     #[cfg(windows)]
     return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
-}
-
-/// Which process this is, where a process can become two.
-pub(crate) fn process() -> u32 {
-    #[cfg(unix)]
-    return std::process::id();
-    #[cfg(not(unix))]
-    0
 }
 
 /// Which file it is, whatever other names and descriptors it has: its device and its number there.
@@ -202,12 +198,17 @@ pub(crate) fn hindrance_to_replacing(_: &Path) -> Option<&'static str> {
     None
 }
 
-/// Opens a file for writing, creating it for its owner alone if it is missing.
+/// Opens a file for writing, creating it for its owner alone if it is missing. A symbolic link is refused: what it leads
+/// to is the choice of whoever put it there.
 pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
+        options.mode(0o600).custom_flags(no_follow);
+    }
     options.open(path)
 }
 
@@ -278,6 +279,18 @@ pub(crate) fn is_open_to_others(metadata: &fs::Metadata) -> bool {
 #[cfg(not(unix))]
 pub(crate) fn is_open_to_others(_metadata: &fs::Metadata) -> bool {
     false
+}
+
+/// The file's owner, if it is another user than the one that this process acts as.
+#[cfg(unix)]
+pub(crate) fn other_owner(metadata: &fs::Metadata) -> Option<u32> {
+    let owner = std::os::unix::fs::MetadataExt::uid(metadata);
+    (owner != rustix::process::geteuid().as_raw()).then_some(owner)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn other_owner(_metadata: &fs::Metadata) -> Option<u32> {
+    None
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use crate::cipher::{Backend, ChunkCipher};
 use crate::context::{EncryptionContext, ExpectedContext};
-use crate::error::{Error, Result};
-use crate::header::{Header, WrappedKey};
+use crate::error::{Error, ProviderErrorClass, Result};
+use crate::header::{Header, PASSPHRASE, WrappedKey};
 use crate::keys::{ContentKeys, DataKey};
-use crate::provider::{KeyMatch, KeyProvider};
+use crate::provider::{KeyMatch, KeyProvider, wrong_passphrase};
 
 /// What a caller offers and allows when opening an object.
 pub(crate) struct Offer<'a> {
@@ -113,6 +113,10 @@ pub(crate) fn no_usable_key(header: &Header, reasons: Vec<String>) -> Error {
 
 /// Opens one slot, and checks that its key is the payload's.
 ///
+/// A passphrase's slot can be made to unwrap under each of many passphrases, with a key of none of which the payload was
+/// sealed: to tell this from a slot that does not unwrap would tell which passphrase it is, many at a time. So there is
+/// one error for both, after the same work.
+///
 /// # Errors
 /// [`Error::Provider`], [`Error::CommitmentMismatch`].
 pub(crate) async fn try_slot(
@@ -121,7 +125,15 @@ pub(crate) async fn try_slot(
     slot: &WrappedKey,
     context: &EncryptionContext,
 ) -> Result<(DataKey, ContentKeys)> {
-    let data_key = provider.unwrap(slot, context).await?;
+    let is_passphrase = slot.provider == PASSPHRASE;
+    let (data_key, refused) = match provider.unwrap(slot, context).await {
+        Ok(data_key) => (data_key, None),
+        // Any key will do for the rest of the work.
+        Err(error) if is_passphrase && error.class == ProviderErrorClass::BadCiphertext => {
+            (DataKey::filled_by(|_| {}), Some(error))
+        }
+        Err(error) => return Err(error.into()),
+    };
     let keys = ContentKeys::derive(
         &data_key,
         header.suite,
@@ -129,8 +141,11 @@ pub(crate) async fn try_slot(
         &header.salt,
         &header.payload_context(),
     );
-    if !keys.commits_to(&header.commitment) {
-        return Err(Error::CommitmentMismatch { slot: slot.name() });
+    let commits = keys.commits_to(&header.commitment);
+    match refused {
+        Some(error) => Err(error.into()),
+        None if commits => Ok((data_key, keys)),
+        None if is_passphrase => Err(wrong_passphrase(slot).into()),
+        None => Err(Error::CommitmentMismatch { slot: slot.name() }),
     }
-    Ok((data_key, keys))
 }

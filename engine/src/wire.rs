@@ -66,12 +66,19 @@ impl<'a> WireReader<'a> {
     }
 }
 
+/// The longest field that [`put_prefixed`] encodes, in bytes.
+pub(crate) const MAX_FIELD_LEN: usize = u16::MAX as usize;
+
 /// Appends `bytes` behind their 16-bit length.
 ///
-/// # Panics
-/// If there are more than 65,535 of them: callers check lengths before they encode.
-pub(crate) fn put_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
-    let len = u16::try_from(bytes.len()).expect("lengths are checked before encoding");
+/// # Errors
+/// [`Error::HeaderTooLarge`] if there are more than [`MAX_FIELD_LEN`] of them.
+pub(crate) fn put_prefixed(out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
+    let len = u16::try_from(bytes.len()).map_err(|_| Error::HeaderTooLarge {
+        need: bytes.len(),
+        limit: MAX_FIELD_LEN,
+    })?;
     out.extend_from_slice(&len.to_be_bytes());
     out.extend_from_slice(bytes);
+    Ok(())
 }

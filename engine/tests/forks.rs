@@ -1,45 +1,19 @@
 //! Processes that become two: what one of them began, the other cannot go on with; what each begins is its own.
 #![cfg(unix)]
-#![allow(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "common/forking.rs"]
+#[allow(unreachable_pub, reason = "as `common`")]
+mod forking;
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::io::{self, Write};
 
 use common::campaign::cases;
 use common::{C, CHUNKS, decryptor, encryptor, plaintext, pool};
+use forking::in_a_child;
 use sealstone::{EncryptWriter, Error, Executor};
-
-/// Forks; gives what the child's `work` returns, or what it panicked with.
-fn in_a_child(work: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
-    let mut ends = [0; 2];
-    // SAFETY: the array has room for both descriptors, which are nobody's but ours from here on.
-    let [mut read, write] = unsafe {
-        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
-        ends.map(|end| File::from(OwnedFd::from_raw_fd(end)))
-    };
-    // SAFETY: the child is this thread alone. It takes no lock that another thread may have held (the allocator looks
-    // after its own), and leaves by `_exit`, so that nothing of the test harness runs twice.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        let told = (&write).write_all(&done.unwrap_or_else(|_| b"it panicked".to_vec()));
-        // SAFETY: it takes nothing but a number, and does not return.
-        unsafe { libc::_exit(i32::from(told.is_err())) };
-    }
-    drop(write);
-    let mut told = Vec::new();
-    read.read_to_end(&mut told).unwrap();
-    let mut status = 0;
-    // SAFETY: the status is written where the pointer says, and the child is ours.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert_eq!(status, 0);
-    told
-}
 
 fn message(result: &Result<(), Error>) -> Vec<u8> {
     format!("{result:?}").into_bytes()

@@ -162,7 +162,7 @@ fn an_independent_decoder_unwraps_an_intermediate_slot() {
 fn our_readers_open_what_the_oracle_wraps_and_encodes() {
     let ring = Ring::new();
     let plain = plaintext(3 * C + 5);
-    let phrase_id = "argon2id,m=1024,t=2,p=2,salt=000102030405060708090a0b0c0d0eff";
+    let phrase_id = "argon2id,m=19456,t=2,p=2,salt=000102030405060708090a0b0c0d0eff";
     let phrase_kek = oracle::passphrase_kek(phrase_id, PASSPHRASE).unwrap();
     let canonical = oracle::canonical(&pairs());
     let wrap = |kek, provider: &str, key_id: &str| oracle::wrap(kek, &[9; 24], provider, key_id, &canonical, &DATA_KEY);
@@ -273,7 +273,7 @@ fn our_parser_and_the_oracles_encoder_agree_on_every_fact() {
         wrapped: slot.ciphertext.clone(),
     });
     assert_eq!(slots.collect::<Vec<_>>(), facts.slots);
-    assert_eq!(context().canonical_bytes(), oracle::canonical(&pairs()));
+    assert_eq!(context().canonical_bytes().unwrap(), oracle::canonical(&pairs()));
 
     // Control characters end where Unicode says.
     for (key_id, accepted) in [("\u{7e}", true), ("\u{7f}", false), ("\u{9f}", false), ("\u{a0}", true)] {

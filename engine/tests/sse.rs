@@ -391,6 +391,11 @@ fn the_callers_own_pairs_are_kept_and_answered() {
         r#"{"a":1}"#,
         r#"{"":"b"}"#,
         r#"{"aws:s3:arn":"arn:aws:s3:::bucket/b"}"#,
+        r#"{"tenant":"blue","tenant":"red"}"#,
+        r#"{"tenant":"blue","tenant":"blue"}"#,
+        r#"{"tenant":"blue","ten\u0061nt":"red"}"#,
+        r#"{"aws:s3:arn":"arn:aws:s3:::bucket/b","aws:s3:arn":"arn:aws:s3:::bucket/a"}"#,
+        r#"{"a":"b"} {"a":"b"}"#,
     ] {
         assert!(matches!(refused(json), Err(SseError::Context(_))), "{json}");
     }

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/field.rs"]
+#[allow(unreachable_pub, reason = "as `common`")]
+mod field;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -13,6 +16,7 @@ use aes::cipher::BlockCipherEncrypt;
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Tag};
 use common::oracle::{self, ContentKeys, Header, Slot};
+use field::{ghash, invert, multiply, square};
 use sealstone::hazmat::{self, PayloadParameters};
 use sealstone::{Backend, ChunkSize, DataKey, Decryptor, Error, RawKey, Suite, VERSION};
 
@@ -161,7 +165,7 @@ fn tag(keys: &ContentKeys, ciphertext: &[[u8; 16]]) -> u128 {
     let h = hash_key(keys);
     let lengths = ciphertext.len() as u128 * 128;
     let blocks = ciphertext.iter().map(|block| u128::from_be_bytes(*block));
-    let hash = blocks.chain([lengths]).fold(0, |hash, block| multiply(hash ^ block, h));
+    let hash = ghash(h, blocks.chain([lengths]));
     let mut counter = [0; 16];
     counter[..12].copy_from_slice(&keys.base_nonce);
     counter[15] = 1;
@@ -175,34 +179,4 @@ fn hash_key(keys: &ContentKeys) -> u128 {
 fn encrypt(keys: &ContentKeys, mut block: [u8; 16]) -> u128 {
     Aes256::new((&keys.key).into()).encrypt_block((&mut block).into());
     u128::from_be_bytes(block)
-}
-
-/// The product in GF(2^128) as GCM writes its elements: the highest bit is the coefficient of x^0.
-fn multiply(left: u128, right: u128) -> u128 {
-    const REDUCTION: u128 = 0xE1 << 120;
-    let (mut product, mut power) = (0, right);
-    for bit in (0..128).rev() {
-        if left >> bit & 1 == 1 {
-            product ^= power;
-        }
-        power = power >> 1 ^ if power & 1 == 1 { REDUCTION } else { 0 };
-    }
-    product
-}
-
-fn square(element: u128) -> u128 {
-    multiply(element, element)
-}
-
-/// The inverse is the power 2^128 - 2: the product of the powers 2, 4, 8, ... 2^127.
-fn invert(element: u128) -> u128 {
-    assert_ne!(element, 0, "zero has no inverse");
-    let mut inverse = 1 << 127;
-    let mut power = element;
-    for _ in 1..128 {
-        power = square(power);
-        inverse = multiply(inverse, power);
-    }
-    assert_eq!(multiply(element, inverse), 1 << 127);
-    inverse
 }

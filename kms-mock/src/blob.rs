@@ -37,7 +37,7 @@ pub(crate) fn wrap(key: &Key, material: &Material, context: &EncryptionContext, 
 
     let mut padded = Zeroizing::new(vec![0; PADDING_LEN + secret.len()]);
     padded[PADDING_LEN..].copy_from_slice(secret);
-    let wrapped = hazmat::wrap_secret(&material.secret, &aad(&header, key, context), &padded).ok()?;
+    let wrapped = hazmat::wrap_secret(&material.secret, &aad(&header, key, context)?, &padded).ok()?;
     Some([&header[..], &wrapped].concat())
 }
 
@@ -72,7 +72,7 @@ impl<'a> Blob<'a> {
 
     /// Unwraps it; `None` if the key, the context or a byte of it differ.
     pub(crate) fn unwrap(&self, key: &Key, material: &Material, context: &EncryptionContext) -> Option<Secret> {
-        let padded = hazmat::unwrap_secret(&material.secret, &aad(self.header, key, context), self.wrapped)?;
+        let padded = hazmat::unwrap_secret(&material.secret, &aad(self.header, key, context)?, self.wrapped)?;
         (padded.len() >= PADDING_LEN).then_some(Secret { padded })
     }
 }
@@ -88,7 +88,8 @@ impl Secret {
     }
 }
 
-fn aad(header: &[u8; HEADER_LEN], key: &Key, context: &EncryptionContext) -> Vec<u8> {
+/// `None` for a context that has no encoding, which no request gets as far as here with.
+fn aad(header: &[u8; HEADER_LEN], key: &Key, context: &EncryptionContext) -> Option<Vec<u8>> {
     let arn = if key.place.id.is_multi_region {
         let local = key.arn.splitn(5, ':').nth(4).unwrap_or_default();
         &format!("arn:aws:kms::{local}")
@@ -96,12 +97,6 @@ fn aad(header: &[u8; HEADER_LEN], key: &Key, context: &EncryptionContext) -> Vec
         &key.arn
     };
     let arn_len = u16::try_from(arn.len()).unwrap_or(u16::MAX);
-    [
-        LABEL,
-        header,
-        &arn_len.to_be_bytes(),
-        arn.as_bytes(),
-        &context.canonical_bytes(),
-    ]
-    .concat()
+    let context = context.canonical_bytes().ok()?;
+    Some([LABEL, header, &arn_len.to_be_bytes(), arn.as_bytes(), &context].concat())
 }

@@ -34,6 +34,11 @@ pub(super) fn client(key: &KmsKey, from: &[KmsKey], common: &Common) -> Result<P
         Some(url) => builder.endpoint_url(url),
         None => builder,
     };
+    let builder = if common.kms_insecure_endpoint {
+        builder.allow_insecure_endpoint()
+    } else {
+        builder
+    };
     let client: Provider = Arc::new(builder.build()?);
     clients.push((key.clone(), from.to_vec(), client.clone()));
     Ok(client)

@@ -84,8 +84,9 @@ impl<R> AsyncDecryptReader<R> {
 
     /// Runs `step` unless the reader has failed; if it fails, the reader has.
     pub(super) fn poll_guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Poll<Result<T>>) -> Poll<Result<T>> {
-        self.machine.check()?;
-        step(self).map(|result| self.machine.settle(result))
+        self.machine.enter()?;
+        let polled = step(self);
+        self.machine.settle_poll(polled)
     }
 }
 

@@ -48,7 +48,7 @@ struct FinalChunk {
 
 impl<R: AsyncRead + AsyncSeek + Unpin> AsyncDecryptReader<R> {
     fn begin_seek(&mut self, target: SeekFrom) -> Result<()> {
-        self.machine.check()?;
+        self.machine.enter()?;
         let begun = match self.machine.verified_len() {
             Some(len) => self.begin_move(target, len),
             None => self.begin_step(Step::Length(target), SeekFrom::End(0)),

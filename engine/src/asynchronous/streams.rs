@@ -126,11 +126,14 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Stream for SealStream<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        let sealed = match this.machine.check() {
-            Ok(()) => ready!(this.poll_sealed(cx)),
+        let sealed = match this.machine.enter() {
+            Ok(()) => {
+                let polled = this.poll_sealed(cx);
+                ready!(this.machine.settle_poll(polled))
+            }
             Err(error) => Err(error),
         };
-        Poll::Ready(this.machine.settle(sealed).map_err(Into::into).transpose())
+        Poll::Ready(sealed.map_err(Into::into).transpose())
     }
 }
 

@@ -96,8 +96,9 @@ impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
 
     /// Runs `step` unless the writer has failed; if it fails, the writer has.
     fn poll_guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Poll<Result<T>>) -> Poll<Result<T>> {
-        self.machine.check()?;
-        step(self).map(|result| self.machine.settle(result))
+        self.machine.enter()?;
+        let polled = step(self);
+        self.machine.settle_poll(polled)
     }
 
     /// Takes bytes from `buf`'s front; gives their number.

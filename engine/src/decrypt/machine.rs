@@ -93,11 +93,33 @@ impl OpenMachine {
         self.failed.clone().map_or(Ok(()), Err)
     }
 
-    /// Keeps a step's error: the machine has failed, and [`OpenMachine::check`] says so for ever.
+    /// Begins a step, unless one has failed. Until [`OpenMachine::settle`] the machine counts as failed: a step that panics
+    /// stays so.
+    ///
+    /// # Errors
+    /// The error that an earlier step gave.
+    pub(crate) fn enter(&mut self) -> Result<()> {
+        self.check()?;
+        self.failed = Some(Error::Poisoned);
+        Ok(())
+    }
+
+    /// Ends a step. If it has failed, the machine has, and [`OpenMachine::check`] says so forever.
     pub(crate) fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
-        result.inspect_err(|error| {
-            self.failed.get_or_insert_with(|| error.clone());
-        })
+        self.failed = result.as_ref().err().cloned();
+        result
+    }
+
+    /// [`OpenMachine::settle`] for a step that may go on at the next poll.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn settle_poll<T>(&mut self, polled: Poll<Result<T>>) -> Poll<Result<T>> {
+        match polled {
+            Poll::Ready(result) => Poll::Ready(self.settle(result)),
+            Poll::Pending => {
+                self.failed = None;
+                Poll::Pending
+            }
+        }
     }
 
     pub(crate) const fn failure(&self) -> Option<&Error> {

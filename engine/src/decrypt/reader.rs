@@ -53,7 +53,7 @@ impl<R> DecryptReader<R> {
 
     /// Runs `step` unless the reader has failed; if it fails, the reader has.
     fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.machine.check()?;
+        self.machine.enter()?;
         let result = step(self);
         self.machine.settle(result)
     }

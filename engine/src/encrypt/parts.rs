@@ -243,8 +243,11 @@ impl PartWriter {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        self.try_take(plaintext)
-            .inspect_err(|error| self.failed = Some(error.clone()))
+        // A step that panics leaves it so.
+        self.failed = Some(Error::Poisoned);
+        let taken = self.try_take(plaintext);
+        self.failed = taken.as_ref().err().cloned();
+        taken
     }
 
     fn try_take(&mut self, mut plaintext: &[u8]) -> Result<()> {

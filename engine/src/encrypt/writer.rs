@@ -68,7 +68,7 @@ impl<W: Write> EncryptWriter<W> {
 
     /// Runs `step` unless the writer has failed; if it fails, the writer has.
     fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.machine.check()?;
+        self.machine.enter()?;
         let result = step(self);
         self.machine.settle(result)
     }

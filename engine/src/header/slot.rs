@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::error::{Error, ProviderError, ProviderErrorClass, Result};
-use crate::wire::{WireReader, put_prefixed};
+use crate::wire::{MAX_FIELD_LEN, WireReader, put_prefixed};
 
 /// The largest number of slots.
 pub const MAX_SLOTS: usize = 16;
@@ -61,10 +61,10 @@ pub(crate) fn check_slots(slots: &[WrappedKey]) -> Result<()> {
     if count_passphrases(slots) > 1 {
         return Err(too_many("passphrase slots", 1));
     }
-    let limit = usize::from(u16::MAX);
     for slot in slots {
         let need = slot.provider.len().max(slot.key_id.len()).max(slot.ciphertext.len());
-        if need > limit {
+        if need > MAX_FIELD_LEN {
+            let limit = MAX_FIELD_LEN;
             return Err(Error::HeaderTooLarge { need, limit });
         }
         if !is_provider_id(&slot.provider) || !is_key_id(&slot.key_id) {
@@ -78,14 +78,22 @@ pub(crate) fn check_slots(slots: &[WrappedKey]) -> Result<()> {
     Ok(())
 }
 
-/// Appends the slot table. The slots were checked.
-pub(super) fn encode_slots(slots: &[WrappedKey], out: &mut Vec<u8>) {
-    out.push(u8::try_from(slots.len()).expect("at most 16 slots: checked"));
+/// Appends the slot table.
+///
+/// # Errors
+/// [`Error::TooManySlots`], [`Error::HeaderTooLarge`] for what [`check_slots`] refuses.
+pub(super) fn encode_slots(slots: &[WrappedKey], out: &mut Vec<u8>) -> Result<()> {
+    let count = u8::try_from(slots.len()).map_err(|_| Error::TooManySlots {
+        kind: "slots",
+        limit: MAX_SLOTS,
+    })?;
+    out.push(count);
     for slot in slots {
-        put_prefixed(out, slot.provider.as_bytes());
-        put_prefixed(out, slot.key_id.as_bytes());
-        put_prefixed(out, &slot.ciphertext);
+        put_prefixed(out, slot.provider.as_bytes())?;
+        put_prefixed(out, slot.key_id.as_bytes())?;
+        put_prefixed(out, &slot.ciphertext)?;
     }
+    Ok(())
 }
 
 pub(super) fn parse_slots(reader: &mut WireReader<'_>) -> Result<Vec<WrappedKey>> {

@@ -19,13 +19,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use self::cache::{Cache, Key, Limits, Outcome};
-pub(crate) use self::slot::MARK;
 use self::slot::{Scope, Slot};
 use super::{BoxFuture, GeneratedKey, KeyMatch, KeyProvider, wrap};
 use crate::context::EncryptionContext;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::{PASSPHRASE, WrappedKey};
 use crate::keys::DataKey;
+use crate::sys;
 
 pub(crate) const ID: &str = "intermediate";
 
@@ -45,6 +45,8 @@ pub(crate) const ID: &str = "intermediate";
 pub struct IntermediateKeys {
     inner: Arc<dyn KeyProvider>,
     scope: Scope,
+    /// Which pairs the keys of slots have to be bound to.
+    required: Scope,
     age: Duration,
     wraps: u64,
     cached: usize,
@@ -67,7 +69,9 @@ impl IntermediateKeys {
     /// Has `inner` make a key for each set of values of these keys of the objects' context. Without keys one serves
     /// all objects.
     ///
-    /// To read, any scope will do: slots tell theirs.
+    /// To read, slots tell their scope, which must have all of these keys: a slot of an intermediate key that is bound to
+    /// less was made by someone whom the inner provider did not hold to the rest. For slots of an earlier, narrower
+    /// scope there is [`with_required_scope`](Self::with_required_scope).
     ///
     /// # Errors
     /// Class `Configuration` for a scope that no slot holds (over 255 keys, an empty or overlong one, or the reserved
@@ -87,15 +91,24 @@ impl IntermediateKeys {
         })?;
         Ok(Self {
             inner,
+            required: scope.clone(),
             scope,
             age: Self::DEFAULT_MAX_AGE,
             wraps: Self::DEFAULT_MAX_WRAPS,
             cached: Self::DEFAULT_MAX_CACHED,
-            now: Arc::new(Instant::now),
+            now: Arc::new(sys::clock()),
             sealing: Cache::default(),
             reading: Cache::default(),
             counters: Arc::default(),
         })
+    }
+
+    /// Takes slots whose scope has these keys of the objects' context, in the place of those given to
+    /// [`new`](Self::new), which still are the scope of new slots. Without keys, slots of every scope are taken.
+    #[must_use]
+    pub fn with_required_scope(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.required = Scope::required(keys.into_iter().map(Into::into).collect());
+        self
     }
 
     /// How old a key may be that is used without asking the inner provider again. With zero, only calls at the same
@@ -120,7 +133,8 @@ impl IntermediateKeys {
         self
     }
 
-    /// The clock that ages are measured by, for tests.
+    /// The clock that ages are measured by, for tests. By default one that goes on while the machine is suspended, on
+    /// Linux.
     #[must_use]
     pub fn with_clock(mut self, now: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
         self.now = Arc::new(now);
@@ -174,11 +188,9 @@ impl IntermediateKeys {
         })?;
         let key = self.sealing_key(&own).await?;
         let key_id = slot::key_id(&key.inner);
-        let head = slot::head(&self.scope, &key.inner).map_err(|error| {
-            let message = "the inner provider's key id or wrap is too long for a slot";
-            ProviderError::new(ProviderErrorClass::Configuration, ID, message).with_source(error)
-        })?;
-        let aad = slot::aad(ID, &key_id, &head, context);
+        let head = slot::head(&self.scope, &key.inner);
+        let head = head.map_err(|error| wrap::unbindable(ID, error))?;
+        let aad = slot::aad(ID, &key_id, &head, context).map_err(|error| wrap::unbindable(ID, error))?;
         let local = wrap::seal_data_key(key.secret.as_secret(), ID, &aad, data_key)?;
         Ok(slot::join(&key_id, head, &local))
     }
@@ -191,8 +203,9 @@ impl IntermediateKeys {
             let message = format!("its intermediate key is bound to a pair {missing:?}, which the context has not");
             wrap::refused(wrapped, &message)
         })?;
-        let key = self.reading_key(&slot.inner, &own).await?;
         let aad = slot::aad(&wrapped.provider, &wrapped.key_id, slot.head, context);
+        let aad = aad.map_err(|error| wrap::unbindable(ID, error))?;
+        let key = self.reading_key(&slot.inner, &own).await?;
         wrap::open_data_key(key.secret.as_secret(), &aad, slot.local)
             .ok_or_else(|| wrap::refused(wrapped, wrap::ALTERED_OR_OTHER_CONTEXT))
     }
@@ -205,6 +218,11 @@ impl IntermediateKeys {
                 "its intermediate key is one of the provider {}, not {}",
                 slot.inner.provider,
                 self.inner.id()
+            ));
+        }
+        if let Some(missing) = slot.scope.lacks(&self.required) {
+            return Err(format!(
+                "its intermediate key is not bound to a pair {missing:?}, which is required here"
             ));
         }
         Ok(slot)
@@ -221,7 +239,7 @@ impl IntermediateKeys {
             })
         };
         let limits = self.sealing_limits();
-        let id = own.canonical_bytes();
+        let id = own.canonical_bytes().map_err(|error| wrap::unbindable(ID, error))?;
         let found = self.sealing.get(&id, &limits, &*self.now, call);
         self.counted(found.await)
     }
@@ -237,7 +255,7 @@ impl IntermediateKeys {
             })
         };
         let limits = self.reading_limits();
-        let id = slot::reading_id(wrapped, own);
+        let id = slot::reading_id(wrapped, own).map_err(|error| wrap::unbindable(ID, error))?;
         let found = self.reading.get(&id, &limits, &*self.now, call);
         self.counted(found.await)
     }
@@ -294,6 +312,7 @@ impl fmt::Debug for IntermediateKeys {
         f.debug_struct("IntermediateKeys")
             .field("inner", &self.inner)
             .field("scope", &self.scope)
+            .field("required_scope", &self.required)
             .field("max_age", &self.age)
             .field("max_wraps", &self.wraps)
             .field("max_cached", &self.cached)

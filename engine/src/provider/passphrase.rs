@@ -29,8 +29,11 @@ const WRITTEN: Cost = Cost {
     lanes: 4,
 };
 
-/// How much work an object may ask of whoever opens it with a passphrase: its header says, and nobody has vouched
-/// for the header.
+/// How much work an object may ask of whoever opens it with a passphrase, and how little: its header says, and nobody
+/// has vouched for the header.
+///
+/// An object that asks for much keeps its reader busy. One that asks for little was made by no sealstone, and may be
+/// there to find the passphrase out: its author tries many passphrases at the price of what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Argon2Limits {
     /// The largest memory, in KiB.
@@ -39,15 +42,21 @@ pub struct Argon2Limits {
     pub passes: u32,
     /// The largest number of lanes.
     pub lanes: u32,
+    /// The smallest memory, in KiB.
+    pub least_memory_kib: u32,
+    /// The smallest number of passes over it.
+    pub least_passes: u32,
 }
 
-/// 256 MiB, 10 passes, 16 lanes.
+/// At most 256 MiB, 10 passes and 16 lanes; at least 19 MiB and 2 passes, the least that OWASP recommends.
 impl Default for Argon2Limits {
     fn default() -> Self {
         Self {
             memory_kib: 262_144,
             passes: 10,
             lanes: 16,
+            least_memory_kib: 19_456,
+            least_passes: 2,
         }
     }
 }
@@ -56,6 +65,10 @@ impl Default for Argon2Limits {
 ///
 /// Wrapping and unwrapping each take a run of Argon2id: 64 MiB and a good part of a second, on the thread that
 /// polls the future.
+///
+/// Programs that answer strangers use a [`Decryptor`](crate::Decryptor), not [`KeyProvider::unwrap`] itself: a slot can
+/// be made to unwrap under each of many passphrases, and to learn whether it did tells which of them is among those.
+/// A `Decryptor` gives one error, whether the slot does not unwrap or has the key of another payload.
 pub struct Passphrase {
     passphrase: Zeroizing<String>,
     limits: Argon2Limits,
@@ -99,6 +112,7 @@ impl Passphrase {
         };
         Self {
             written,
+            limits: NO_FLOOR,
             ..Self::new(passphrase.to_owned()).unwrap()
         }
     }
@@ -108,18 +122,24 @@ impl Passphrase {
             memory_kib,
             passes,
             lanes,
+            least_memory_kib,
+            least_passes,
         } = self.limits;
-        if cost.memory_kib <= memory_kib && cost.passes <= passes && cost.lanes <= lanes {
+        let message = if cost.memory_kib > memory_kib || cost.passes > passes || cost.lanes > lanes {
+            let limits = Cost {
+                memory_kib,
+                passes,
+                lanes,
+            };
+            format!("the object asks for Argon2id with {cost}, over the limit of {limits}; raise it to open the object")
+        } else if cost.memory_kib < least_memory_kib || cost.passes < least_passes {
+            format!(
+                "the object asks for Argon2id with {cost}, less than {least_memory_kib} KiB and {least_passes} passes: \
+                 it may have been made to find the passphrase out; lower the limit only if you know who made it"
+            )
+        } else {
             return Ok(());
-        }
-        let limits = Cost {
-            memory_kib,
-            passes,
-            lanes,
         };
-        let message = format!(
-            "the object asks for Argon2id with {cost}, over the limit of {limits}; raise it to open the object"
-        );
         Err(failed(ProviderErrorClass::Configuration, message))
     }
 
@@ -138,8 +158,7 @@ impl Passphrase {
             Recipe::parse(&wrapped.key_id).ok_or_else(|| failed(ProviderErrorClass::BadCiphertext, MALFORMED))?;
         self.check_limits(recipe.cost)?;
         let key = recipe.derive(&self.passphrase)?;
-        let wrong = "wrong passphrase (or a supplied context value that differs)";
-        wrap::unwrap_data_key(&key, wrapped, context, wrong)
+        wrap::unwrap_data_key(&key, wrapped, context, WRONG)
     }
 }
 
@@ -181,7 +200,18 @@ impl KeyProvider for Passphrase {
     }
 }
 
+const WRONG: &str = "wrong passphrase (or a supplied context value that differs)";
 const MALFORMED: &str = "the passphrase slot does not say how its key is made, or not in the one way it may";
+
+/// For tests, which have no time.
+#[cfg(test)]
+const NO_FLOOR: Argon2Limits = Argon2Limits {
+    memory_kib: 262_144,
+    passes: 10,
+    lanes: 16,
+    least_memory_kib: 0,
+    least_passes: 0,
+};
 
 /// What one run of Argon2id takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,6 +302,12 @@ fn blocks(count: usize) -> Result<Zeroizing<Vec<Block>>, ProviderError> {
     })?;
     blocks.resize(count, Block::new());
     Ok(Zeroizing::new(blocks))
+}
+
+/// What unwrapping with a wrong passphrase fails with, for a slot that unwraps to the key of another payload: whoever made
+/// the slot is not to learn the difference.
+pub(crate) fn wrong_passphrase(slot: &WrappedKey) -> ProviderError {
+    wrap::refused(slot, WRONG)
 }
 
 fn failed(class: ProviderErrorClass, message: impl Into<String>) -> ProviderError {
@@ -403,6 +439,28 @@ mod tests {
     }
 
     #[test]
+    fn cost_below_the_floor_is_refused_before_any_work() {
+        let passphrase = Passphrase::new("x".to_owned()).unwrap();
+        let class = |passphrase: &Passphrase, cost: &str| {
+            let slot = WrappedKey::new(PASSPHRASE, format!("argon2id,{cost},salt={SALT}"), [0; 72]);
+            let error = unwrap_error(passphrase, &slot);
+            let is_floor = error.message.contains("lower the limit only if");
+            assert_eq!(error.class == ProviderErrorClass::Configuration, is_floor, "{error}");
+            error.class
+        };
+        for below in ["m=19455,t=2,p=1", "m=19456,t=1,p=1", "m=262144,t=1,p=1", "m=8,t=10,p=1"] {
+            assert_eq!(class(&passphrase, below), ProviderErrorClass::Configuration, "{below}");
+        }
+        assert_eq!(class(&passphrase, "m=19456,t=2,p=1"), ProviderErrorClass::BadCiphertext);
+        let lowered = passphrase.with_limits(Argon2Limits {
+            least_memory_kib: 8,
+            least_passes: 1,
+            ..Argon2Limits::default()
+        });
+        assert_eq!(class(&lowered, "m=8,t=1,p=1"), ProviderErrorClass::BadCiphertext);
+    }
+
+    #[test]
     fn raised_limits_allow_more() {
         let passphrase = Passphrase::cheap("x");
         let slot = WrappedKey::new(PASSPHRASE, format!("argon2id,m=8,t=11,p=1,salt={SALT}"), [0; 72]);
@@ -410,10 +468,7 @@ mod tests {
             unwrap_error(&passphrase, &slot).class,
             ProviderErrorClass::Configuration
         );
-        let raised = passphrase.with_limits(Argon2Limits {
-            passes: 11,
-            ..Argon2Limits::default()
-        });
+        let raised = passphrase.with_limits(Argon2Limits { passes: 11, ..NO_FLOOR });
         assert_eq!(unwrap_error(&raised, &slot).class, ProviderErrorClass::BadCiphertext);
     }
 

@@ -7,7 +7,7 @@
 
 use crate::cipher::{KEY_LEN, xaes};
 use crate::context::EncryptionContext;
-use crate::error::{Error, ProviderError, ProviderErrorClass};
+use crate::error::{Error, ProviderError, ProviderErrorClass, Result};
 use crate::header::WrappedKey;
 use crate::keys::DataKey;
 use crate::secret::Secret;
@@ -25,7 +25,7 @@ pub(super) fn wrap_data_key(
     context: &EncryptionContext,
     data_key: &DataKey,
 ) -> Result<WrappedKey, ProviderError> {
-    let aad = aad(provider, key_id, context);
+    let aad = aad(provider, key_id, context).map_err(|error| unbindable(provider, error))?;
     let sealed = seal_data_key(key, provider, &aad, data_key)?;
     Ok(WrappedKey::new(provider, key_id, sealed))
 }
@@ -47,7 +47,7 @@ pub(super) fn unwrap_data_key(
     context: &EncryptionContext,
     failed: &str,
 ) -> Result<DataKey, ProviderError> {
-    let aad = aad(&wrapped.provider, &wrapped.key_id, context);
+    let aad = aad(&wrapped.provider, &wrapped.key_id, context).map_err(|error| unbindable(&wrapped.provider, error))?;
     open_data_key(key, &aad, &wrapped.ciphertext).ok_or_else(|| refused(wrapped, failed))
 }
 
@@ -63,6 +63,12 @@ pub(super) fn refused(slot: &WrappedKey, message: &str) -> ProviderError {
     ProviderError::new(ProviderErrorClass::BadCiphertext, &slot.provider, message).with_key_id(&slot.key_id)
 }
 
+/// The names or the context that a wrap is to be bound to cannot be encoded.
+pub(super) fn unbindable(provider: &str, error: Error) -> ProviderError {
+    let message = format!("no wrap can be bound to this key id and encryption context: {error}");
+    ProviderError::new(ProviderErrorClass::Configuration, provider, message).with_source(error)
+}
+
 pub(super) fn random_failed(provider: &str, error: Error) -> ProviderError {
     ProviderError::new(
         ProviderErrorClass::Unavailable,
@@ -72,10 +78,10 @@ pub(super) fn random_failed(provider: &str, error: Error) -> ProviderError {
     .with_source(error)
 }
 
-fn aad(provider: &str, key_id: &str, context: &EncryptionContext) -> Vec<u8> {
+fn aad(provider: &str, key_id: &str, context: &EncryptionContext) -> Result<Vec<u8>> {
     let mut aad = b"sealstone/wrap@v1".to_vec();
-    put_prefixed(&mut aad, provider.as_bytes());
-    put_prefixed(&mut aad, key_id.as_bytes());
-    aad.extend_from_slice(&context.canonical_bytes());
-    aad
+    put_prefixed(&mut aad, provider.as_bytes())?;
+    put_prefixed(&mut aad, key_id.as_bytes())?;
+    aad.extend_from_slice(&context.canonical_bytes()?);
+    Ok(aad)
 }

@@ -10,11 +10,13 @@ use crate::provider::KeyProvider;
 
 /// The contexts that the object may have, in the order to be tried; there is one at least.
 pub(super) fn contexts(rewrap: &Rewrap, header: &Header) -> Result<Vec<EncryptionContext>> {
+    if let Some(to) = &rewrap.context {
+        to.validate()?;
+    }
     let expected = rewrap.decryptor.context.resolve(header.context());
     let Some(to) = rewrap.context.as_ref().filter(|_| !rewrap.only_expected) else {
         return expected.map(|context| vec![context]);
     };
-    to.validate()?;
     match (expected, to.to_stored() == *header.context()) {
         (Err(error), false) => Err(error),
         (Err(_), true) => Ok(vec![to.clone()]),

@@ -227,7 +227,7 @@ pub fn unwrap(kek: &[u8; 32], slot: &Slot, context: &[u8]) -> Option<[u8; 32]> {
     open(1, &key, &gcm_nonce, &aad, sealed)?.try_into().ok()
 }
 
-fn wrap_aad(provider: &str, key_id: &str, context: &[u8]) -> Vec<u8> {
+pub fn wrap_aad(provider: &str, key_id: &str, context: &[u8]) -> Vec<u8> {
     let names = [string(provider.as_bytes()), string(key_id.as_bytes())].concat();
     [b"sealstone/wrap@v1".as_slice(), &names, context].concat()
 }
@@ -303,7 +303,7 @@ pub fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// c2sp.org/XAES-256-GCM: the key is the CMAC of one block for each of its halves; GCM gets the nonce's second half.
-fn xaes_derive(key: &[u8; 32], nonce: &[u8; 24]) -> ([u8; 32], [u8; 12]) {
+pub fn xaes_derive(key: &[u8; 32], nonce: &[u8; 24]) -> ([u8; 32], [u8; 12]) {
     let aes = Aes256::new(key.into());
     let encrypt = |block: u128| {
         let mut block = block.to_be_bytes();

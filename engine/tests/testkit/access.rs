@@ -1,7 +1,7 @@
 //! Sound headers that this reader must not open: another context, another key, a wrap or a commitment that fails.
 
 use crate::common::oracle::{self, Slot};
-use crate::good::{intermediate_slot, local_key};
+use crate::good::{FLOOR_ID, intermediate_slot, local_key};
 use crate::object::{KEK, OTHER_KEK, Object, PASSPHRASE, PREFIX, raw_key};
 use crate::vector::{Vector, hex};
 
@@ -243,7 +243,29 @@ fn passphrases() -> Vec<Vector> {
             key_id,
         )
     };
+    // Of a slot that would open.
+    let below = |name: &str, cost: &str| {
+        let slot = object.passphrase_slot(&format!("argon2id,{cost},salt={salt}"));
+        Vector::good(
+            name,
+            "below a reader's floor: refused before Argon2id runs",
+            &object.clone().with_slots([slot]),
+        )
+        .refused("unwrap no-key")
+        .keys(&[format!("passphrase-with-floor {PASSPHRASE}")])
+    };
+    let of_another = object.clone().with_data_key(9).passphrase_slot(FLOOR_ID);
     vec![
+        below("passphrase-memory-below-floor", "m=19455,t=2,p=1"),
+        below("passphrase-passes-below-floor", "m=19456,t=1,p=1"),
+        below("passphrase-far-below-floor", "m=8,t=1,p=1"),
+        Vector::good(
+            "unwrap-passphrase-other-data-key",
+            "another payload's key: nothing tells it from a wrong passphrase",
+            &object.clone().with_slots([of_another]),
+        )
+        .refused("unwrap")
+        .keys(&[format!("passphrase-with-floor {PASSPHRASE}")]),
         Vector::good(
             "unwrap-passphrase-wrong",
             "another passphrase",
@@ -342,6 +364,11 @@ fn intermediates() -> Vec<Vector> {
             "intermediate-scope-empty-key",
             "a key must not be empty",
             intermediate_slot(&object, &[""]),
+        ),
+        of_slot(
+            "intermediate-scope-too-small",
+            "bound to no pair, and the reader's scope has one",
+            intermediate_slot(&object, &[]),
         ),
         of_slot(
             "intermediate-scope-own-key",

@@ -65,6 +65,9 @@ fn contexts() -> Vec<Vector> {
     ]
 }
 
+/// The least that a passphrase's slot may cost [W-16].
+pub const FLOOR_ID: &str = "argon2id,m=19456,t=2,p=1,salt=000102030405060708090a0b0c0d0e0f";
+
 fn slots() -> Vec<Vector> {
     let plain = Object::new(50).with_pairs(&[("bucket", "b")]);
     let local_id = "archive#000102030405060708090a0b0c0d0e0f";
@@ -98,6 +101,12 @@ fn slots() -> Vec<Vector> {
             vec![plain.passphrase_slot(passphrase_id)],
         )
         .keys(&[format!("passphrase {PASSPHRASE}")]),
+        good(
+            "good-slot-passphrase-at-floor",
+            "no cost is lower than a reader has to take",
+            vec![plain.passphrase_slot(FLOOR_ID)],
+        )
+        .keys(&[format!("passphrase-with-floor {PASSPHRASE}")]),
         good(
             "good-slot-intermediate",
             "an intermediate key of the pair `bucket`, by a raw key",

@@ -108,6 +108,18 @@ fn contexts() -> Vec<Vector> {
             &[pair(b"", b"1")],
         ),
         with_context(
+            "header-context-reserved-key",
+            "the key that marks intermediate keys",
+            1,
+            &[pair(b"sealstone:key", b"intermediate@v1")],
+        ),
+        with_context(
+            "header-context-reserved-key-supplied",
+            "the same, of another value, supplied",
+            1,
+            &[supplied(b"sealstone:key")],
+        ),
+        with_context(
             "header-context-key-not-utf8",
             "a lone continuation byte",
             1,

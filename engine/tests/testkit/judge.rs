@@ -4,8 +4,8 @@ use std::io::Read;
 use std::sync::Arc;
 
 use sealstone::{
-    Backend, Decryptor, EncryptionContext, Error, Executor, ExpectedContext, Header, IntermediateKeys, KeyProvider,
-    KeyRing, Passphrase, RawKey,
+    Argon2Limits, Backend, Decryptor, EncryptionContext, Error, Executor, ExpectedContext, Header, IntermediateKeys,
+    KeyProvider, KeyRing, Passphrase, RawKey,
 };
 
 use crate::common::{oracle, pool};
@@ -179,9 +179,23 @@ fn provider(key: &str) -> Arc<dyn KeyProvider> {
         ["intermediate-raw", digits, scope] => {
             Arc::new(IntermediateKeys::new(Arc::new(raw(digits)), scope.split(',')).unwrap())
         }
-        ["passphrase", ..] => Arc::new(Passphrase::new(key["passphrase ".len()..].to_owned()).unwrap()),
+        ["passphrase-with-floor", ..] => Arc::new(passphrase(&key["passphrase-with-floor ".len()..])),
+        ["passphrase", ..] => Arc::new(passphrase(&key["passphrase ".len()..]).with_limits(NO_FLOOR)),
         _ => panic!("no key {key}"),
     }
+}
+
+/// For objects that were made to be opened quickly.
+const NO_FLOOR: Argon2Limits = Argon2Limits {
+    memory_kib: 262_144,
+    passes: 10,
+    lanes: 16,
+    least_memory_kib: 0,
+    least_passes: 0,
+};
+
+fn passphrase(text: &str) -> Passphrase {
+    Passphrase::new(text.to_owned()).unwrap()
 }
 
 fn ring(name: &str, id: &str, digits: &str) -> KeyRing {

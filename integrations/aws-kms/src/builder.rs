@@ -6,6 +6,7 @@ use aws_config::SdkConfig;
 use sealstone::{ProviderError, ProviderErrorClass};
 
 use crate::KmsKey;
+use crate::endpoint::{EXPOSED, is_exposed};
 use crate::errors::failure;
 use crate::limit::Limit;
 use crate::provider::AwsKms;
@@ -40,6 +41,7 @@ impl AwsKmsBuilder {
                 timeout: Duration::from_secs(30),
                 config: None,
                 endpoint_url: None,
+                insecure_endpoint: false,
                 profile: None,
                 attempt_timeout: Duration::from_secs(5),
                 connect_timeout: Duration::from_secs(3),
@@ -62,6 +64,13 @@ impl AwsKmsBuilder {
     /// region, or what `AWS_ENDPOINT_URL_KMS` or the profile says.
     pub fn endpoint_url(mut self, url: impl Into<String>) -> Self {
         self.settings.endpoint_url = Some(url.into());
+        self
+    }
+
+    /// Allows an endpoint of plain `http://` on another machine, wherever it is configured: whoever is on the way reads
+    /// the data keys in its answers. Without this, only an endpoint of this machine may be without TLS.
+    pub const fn allow_insecure_endpoint(mut self) -> Self {
+        self.settings.insecure_endpoint = true;
         self
     }
 
@@ -136,7 +145,8 @@ impl AwsKmsBuilder {
     /// The provider. It calls nothing yet: credentials and configuration are looked for at the first call.
     ///
     /// # Errors
-    /// Class `Configuration` for settings that contradict each other; class `Unavailable` if its thread cannot be
+    /// Class `Configuration` for settings that contradict each other, and an endpoint that is no URL or an insecure one;
+    /// class `Unavailable` if its thread cannot be
     /// started.
     pub fn build(self) -> Result<AwsKms, ProviderError> {
         let mut settings = self.settings;
@@ -161,6 +171,12 @@ impl AwsKmsBuilder {
             return refused(format!(
                 "its endpoint {url:?} is not a URL that begins with http:// or https://"
             ));
+        }
+        if let Some(url) = &settings.endpoint_url
+            && !settings.insecure_endpoint
+            && is_exposed(url)
+        {
+            return refused(EXPOSED.to_owned());
         }
         settings.region = key.region().map(str::to_owned).or(self.region);
         AwsKms::new(settings, Limit::new(self.max_concurrent, self.max_per_second))

@@ -11,6 +11,7 @@ use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::operation::RequestId;
 use sealstone::{ProviderError, ProviderErrorClass};
 
+use crate::endpoint::{EXPOSED, Exposed};
 use crate::{ID, KmsKey};
 
 /// What is asked of KMS.
@@ -83,6 +84,9 @@ fn not_sent(
         .as_ref()
         .map(|source| -> &(dyn Error + 'static) { source.as_ref() });
     let underneath = || first.into_iter().flat_map(causes);
+    if underneath().any(|cause| cause.is::<Exposed>()) {
+        return failure(Configuration, key, format!("{}: {EXPOSED}", operation.name()));
+    }
     let credentials: Option<&CredentialsError> = underneath().find_map(|cause| cause.downcast_ref());
     let says = |text: &str| underneath().any(|cause| cause.to_string().starts_with(text));
     let late = "the AWS credentials did not come in time";

@@ -23,6 +23,7 @@
 
 mod builder;
 mod calls;
+mod endpoint;
 mod environment;
 mod errors;
 mod key;

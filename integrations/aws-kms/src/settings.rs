@@ -10,6 +10,7 @@ use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
 use sealstone::{ProviderError, ProviderErrorClass};
 
+use crate::endpoint::RefuseExposed;
 use crate::errors::failure;
 use crate::{KmsKey, environment};
 
@@ -26,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     pub(crate) config: Option<SdkConfig>,
     pub(crate) endpoint_url: Option<String>,
+    /// Whether plain HTTP to another machine will do.
+    pub(crate) insecure_endpoint: bool,
     pub(crate) profile: Option<String>,
     pub(crate) attempt_timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -76,6 +79,9 @@ impl Settings {
             config = config.region(Region::new(region.clone()));
         }
         config.set_endpoint_url(endpoint);
+        if !self.insecure_endpoint {
+            config = config.interceptor(RefuseExposed);
+        }
         Ok(Client::from_conf(config.build()))
     }
 
@@ -124,6 +130,7 @@ impl fmt::Debug for Settings {
             .field("sources", &self.sources)
             .field("region", &self.region)
             .field("endpoint_url", &self.endpoint_url)
+            .field("insecure_endpoint", &self.insecure_endpoint)
             .field("profile", &self.profile)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()

@@ -540,11 +540,65 @@ fn settings_that_contradict_each_other_are_refused_and_debug_shows_no_credential
     );
 }
 
+/// Data keys come in the answers: whoever is on the way could read them.
+#[test]
+fn plain_http_to_another_machine_is_refused_unless_it_is_insisted_on() {
+    let told = |error: &ProviderError| {
+        assert_eq!(error.class, ProviderErrorClass::Configuration, "{error}");
+        assert!(error.message.contains("allow_insecure_endpoint"), "{error}");
+    };
+    let builder = || AwsKms::builder(ARN.parse().unwrap()).config(config());
+    // Documentation's own addresses: nobody answers there, and nobody is asked.
+    told(&builder().endpoint_url("http://192.0.2.1:4599").build().unwrap_err());
+    // By the configuration of a program, it is found before the request is signed.
+    let elsewhere = config().into_builder().endpoint_url("http://192.0.2.1:4599").build();
+    let provider = AwsKms::builder(ARN.parse().unwrap()).config(elsewhere).build().unwrap();
+    told(&pollster::block_on(provider.generate(&context())).unwrap_err());
+
+    // What is insisted on is sent: a name that resolves to this machine, and is not taken for it.
+    let fake = Fake::start([key(ARN, KEY)]);
+    let insisting = builder()
+        .endpoint_url("http://192.0.2.1:4599")
+        .allow_insecure_endpoint()
+        .connect_timeout(Duration::from_millis(200))
+        .max_attempts(1);
+    let error = pollster::block_on(insisting.build().unwrap().generate(&context())).unwrap_err();
+    assert_eq!(error.class, ProviderErrorClass::Unavailable, "{error}");
+    unwrap(&fake.builder(ARN).build().unwrap(), &slot(ARN)).unwrap();
+}
+
+/// The client puts a region into a host name and a signature, and panics where that cannot be done.
+#[test]
+fn a_region_that_is_none_is_an_error_and_no_panic() {
+    for region in [
+        "",
+        " ",
+        "eu west 1",
+        "eu-west-1\r\nx: y",
+        "../..",
+        "\u{0}",
+        "é",
+        &"x".repeat(64),
+    ] {
+        let builder = AwsKms::builder("alias/x".parse().unwrap())
+            .config(config())
+            .region(region);
+        let provider = builder
+            .endpoint_url("http://127.0.0.1:9")
+            .max_attempts(1)
+            .build()
+            .unwrap();
+        let error = pollster::block_on(provider.generate(&context())).unwrap_err();
+        assert_eq!(error.class, ProviderErrorClass::Configuration, "{region:?}: {error}");
+        assert!(error.message.contains("AWS_REGION"), "{region:?}: {error}");
+    }
+}
+
 /// The client's own error quotes the request.
 #[test]
 fn a_request_that_cannot_be_sent_is_not_shown() {
     let data_key = DataKey::from_slice(&[7; 32]).unwrap();
-    for url in ["http://[::1", "http://a:b:c"] {
+    for url in ["https://[::1", "https://a:b:c"] {
         let builder = AwsKms::builder(ARN.parse().unwrap()).config(config()).endpoint_url(url);
         let provider = builder.build().unwrap();
         let error = pollster::block_on(provider.wrap(&data_key, &context())).unwrap_err();

@@ -74,6 +74,30 @@ fn request(environment: &[(&str, &str)]) -> String {
     server.join().unwrap()
 }
 
+/// Whatever names the endpoint.
+#[test]
+fn plain_http_to_another_machine_is_refused_wherever_it_is_configured() {
+    let keys = [
+        (KEY, "alias/x@eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config");
+    fs::write(&file, "[default]\nendpoint_url = http://192.0.2.1:4599\n").unwrap();
+    for named in [
+        ("AWS_ENDPOINT_URL_KMS", "http://192.0.2.1:4599"),
+        ("AWS_ENDPOINT_URL", "http://kms.example"),
+        ("AWS_CONFIG_FILE", file.to_str().unwrap()),
+    ] {
+        let told = ask(&[&keys[..], &[named]].concat());
+        assert!(
+            told.contains("class Configuration") && told.contains("plain http://"),
+            "{named:?}: {told}"
+        );
+    }
+}
+
 #[test]
 fn what_is_missing_is_named_with_what_to_do() {
     let no_region = ask(&[

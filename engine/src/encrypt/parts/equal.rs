@@ -96,7 +96,11 @@ impl EqualParts {
         let start = number * self.part_len;
         let ends = self.object_len.is_some_and(|len| len <= start + self.part_len);
         let need = match self.object_len {
-            Some(len) if ends => len - start,
+            // Parts of another object can lie behind the end of this one.
+            Some(len) if ends => len.checked_sub(start).ok_or(PartError::BehindLast {
+                part: number,
+                last: len / self.part_len,
+            })?,
             _ => self.part_len,
         };
         let waiting = self.waiting.entry(number).or_default();

@@ -13,18 +13,17 @@
 use super::ID;
 use crate::cipher::KEY_LEN;
 use crate::cipher::xaes::OVERHEAD;
-use crate::context::EncryptionContext;
+use crate::context::{EncryptionContext, RESERVED_KEY};
 use crate::error::{Error, Result};
 use crate::header::WrappedKey;
-use crate::wire::{WireReader, put_prefixed};
+use crate::wire::{MAX_FIELD_LEN, WireReader, put_prefixed};
 
 /// Bytes of the data key as the intermediate key wraps it.
 const LOCAL_LEN: usize = OVERHEAD + KEY_LEN;
 
 /// The pair that every intermediate key's own context has: a key service's policies and logs tell by it that this
-/// is no object's data key, and no object whose context lacks it can have the key unwrapped as one.
-const OWN_PAIR: (&str, &str) = (MARK, "intermediate@v1");
-pub(crate) const MARK: &str = "sealstone:key";
+/// is no object's data key, and no object can have the key unwrapped as one, because none has that pair.
+const OWN_PAIR: (&str, &str) = (RESERVED_KEY, "intermediate@v1");
 
 /// Which pairs of an object's context an intermediate key is bound to: their keys, ascending and distinct.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +35,17 @@ impl Scope {
         keys.sort_unstable();
         keys.dedup();
         (keys.len() <= u8::MAX.into() && keys.iter().all(|key| is_scope_key(key))).then_some(Self(keys))
+    }
+
+    /// The same without the limits of a slot: keys that none has are those of no slot.
+    pub(super) const fn required(keys: Vec<String>) -> Self {
+        Self(keys)
+    }
+
+    /// The first key of `required` that this scope lacks.
+    pub(super) fn lacks<'a>(&self, required: &'a Self) -> Option<&'a str> {
+        let missing = required.0.iter().find(|key| !self.0.contains(key));
+        missing.map(String::as_str)
     }
 
     /// The intermediate key's own context, or the key of the pair that the object's context lacks.
@@ -50,7 +60,7 @@ impl Scope {
 }
 
 fn is_scope_key(key: &str) -> bool {
-    !key.is_empty() && key.len() <= u16::MAX.into() && key != OWN_PAIR.0
+    !key.is_empty() && key.len() <= MAX_FIELD_LEN && key != OWN_PAIR.0
 }
 
 /// A slot taken apart.
@@ -73,7 +83,7 @@ impl<'a> Slot<'a> {
         let names = slot
             .key_id
             .split_once(':')
-            .filter(|_| slot.key_id.len() <= u16::MAX.into());
+            .filter(|_| slot.key_id.len() <= MAX_FIELD_LEN);
         let (provider, key_id) = names.ok_or_else(|| reader.damaged("a key id that names no provider's key"))?;
         let mut keys: Vec<String> = Vec::new();
         for _ in 0..reader.u8()? {
@@ -106,39 +116,44 @@ pub(super) fn key_id(inner: &WrappedKey) -> String {
 /// The wrapped key's bytes before the local wrap.
 ///
 /// # Errors
-/// [`Error::HeaderTooLarge`] if the inner provider's names or wrap are of 64 KiB or more.
+/// [`Error::HeaderTooLarge`] if the inner provider's wrap is of 64 KiB or more.
 pub(super) fn head(scope: &Scope, inner: &WrappedKey) -> Result<Vec<u8>> {
-    let names_len = inner.provider.len() + 1 + inner.key_id.len();
-    let (need, limit) = (inner.ciphertext.len().max(names_len), u16::MAX.into());
-    if need > limit {
-        return Err(Error::HeaderTooLarge { need, limit });
-    }
-    let mut head = vec![u8::try_from(scope.0.len()).expect("a scope has at most 255 keys: checked")];
+    let count = u8::try_from(scope.0.len()).map_err(|_| Error::HeaderTooLarge {
+        need: scope.0.len(),
+        limit: u8::MAX.into(),
+    })?;
+    let mut head = vec![count];
     for key in &scope.0 {
-        put_prefixed(&mut head, key.as_bytes());
+        put_prefixed(&mut head, key.as_bytes())?;
     }
-    put_prefixed(&mut head, &inner.ciphertext);
+    put_prefixed(&mut head, &inner.ciphertext)?;
     head.reserve_exact(LOCAL_LEN);
     Ok(head)
 }
 
 /// What the local wrap is bound to: the slot's names, all of its other bytes, and the object's whole context.
-pub(super) fn aad(provider: &str, key_id: &str, head: &[u8], context: &EncryptionContext) -> Vec<u8> {
+///
+/// # Errors
+/// [`Error::HeaderTooLarge`] for names of 64 KiB or more; [`Error::InvalidContext`].
+pub(super) fn aad(provider: &str, key_id: &str, head: &[u8], context: &EncryptionContext) -> Result<Vec<u8>> {
     let mut aad = b"sealstone/intermediate@v1".to_vec();
-    put_prefixed(&mut aad, provider.as_bytes());
-    put_prefixed(&mut aad, key_id.as_bytes());
+    put_prefixed(&mut aad, provider.as_bytes())?;
+    put_prefixed(&mut aad, key_id.as_bytes())?;
     aad.extend_from_slice(head);
-    aad.extend_from_slice(&context.canonical_bytes());
-    aad
+    aad.extend_from_slice(&context.canonical_bytes()?);
+    Ok(aad)
 }
 
 /// What an intermediate key is cached by for reading: all that the inner provider is given to unwrap it.
-pub(super) fn reading_id(inner: &WrappedKey, own: &EncryptionContext) -> Vec<u8> {
+///
+/// # Errors
+/// As [`aad`].
+pub(super) fn reading_id(inner: &WrappedKey, own: &EncryptionContext) -> Result<Vec<u8>> {
     let mut id = Vec::with_capacity(inner.ciphertext.len() + inner.key_id.len() + 128);
-    put_prefixed(&mut id, inner.key_id.as_bytes());
-    put_prefixed(&mut id, &inner.ciphertext);
-    id.extend_from_slice(&own.canonical_bytes());
-    id
+    put_prefixed(&mut id, inner.key_id.as_bytes())?;
+    put_prefixed(&mut id, &inner.ciphertext)?;
+    id.extend_from_slice(&own.canonical_bytes()?);
+    Ok(id)
 }
 
 /// Puts a slot together.
@@ -178,7 +193,7 @@ mod tests {
         let parsed = Slot::parse(&slot).unwrap();
         assert_eq!(parsed.inner, WrappedKey::new("kms", "arn:aws:kms:1", [9; 5]));
         assert_eq!(parsed.scope, scope(&["tenant", "bucket", "tenant"]));
-        let aad = aad(ID, "k:i", parsed.head, &EncryptionContext::new());
+        let aad = aad(ID, "k:i", parsed.head, &EncryptionContext::new()).unwrap();
         let expected = [
             b"sealstone/intermediate@v1\x00\x0cintermediate\x00\x03k:i",
             parsed.head,

@@ -154,14 +154,14 @@ fn intermediate_slots_round_trip_bound_to_names_and_context() {
 }
 
 #[test]
-fn an_object_round_trips_and_any_scope_reads() {
+fn an_object_round_trips_and_a_scope_with_less_reads_it() {
     let service = Arc::new(Service::new(1));
     let context = of("b", "p");
     let object = Encryptor::new(Arc::new(over(&service)))
         .with_context(context.clone())
         .seal(b"small")
         .unwrap();
-    let reader = Arc::new(IntermediateKeys::new(service, ["other"]).unwrap());
+    let reader = Arc::new(IntermediateKeys::new(service, ["bucket"; 0]).unwrap());
     let decryptor = Decryptor::new(reader).with_context(ExpectedContext::Exact(context));
     assert_eq!(decryptor.open(&object).unwrap(), b"small");
     let other = Arc::new(over(&Arc::new(Service::new(2))));
@@ -170,6 +170,55 @@ fn an_object_round_trips_and_any_scope_reads() {
         panic!("another inner key does not match");
     };
     assert!(slots[0].starts_with("intermediate:raw:") && reasons[0].contains("wrong key"));
+}
+
+/// Who may use the inner key for no pair in particular makes slots for every tenant's objects: readers of one tenant's
+/// do not take them, unless they are told to.
+#[test]
+fn a_slot_whose_scope_lacks_a_required_key_is_refused_by_name() {
+    let service = Arc::new(Service::new(1));
+    let of_scope = |scope: &[&str]| IntermediateKeys::new(service.clone(), scope.iter().copied()).unwrap();
+    let context = of("b", "p");
+    let slots = [&[][..], &["path"], &["bucket"], &["bucket", "path"]].map(|scope| {
+        let keys = of_scope(scope);
+        (scope.len(), wrap_in(&keys, &context).unwrap())
+    });
+    let takes = |keys: &IntermediateKeys| {
+        slots.each_ref().map(|(_, slot)| {
+            let unwrapped = unwrap_in(keys, slot, &context);
+            match keys.matches(slot) {
+                KeyMatch::Yes => unwrapped.unwrap(),
+                KeyMatch::No(Some(reason)) => {
+                    let names_it = ["bucket", "path", "more"]
+                        .iter()
+                        .any(|key| reason.contains(&format!("{key:?}")));
+                    assert!(names_it && reason.ends_with("required here"), "{reason}");
+                    let error = unwrapped.unwrap_err();
+                    assert_eq!(
+                        (error.class, error.message),
+                        (ProviderErrorClass::BadCiphertext, reason)
+                    );
+                    return false;
+                }
+                other => panic!("{other:?}"),
+            }
+            true
+        })
+    };
+    assert_eq!(takes(&of_scope(&[])), [true; 4]);
+    assert_eq!(takes(&of_scope(&["bucket"])), [false, false, true, true]);
+    assert_eq!(takes(&of_scope(&["bucket", "path"])), [false, false, false, true]);
+    // Nothing was asked of the service for those that are refused, and what is required can be chosen.
+    let calls = service.calls();
+    assert!(!takes(&of_scope(&["bucket", "path", "more"])).contains(&true));
+    assert_eq!(service.calls(), calls);
+    let none: [&str; 0] = [];
+    assert_eq!(takes(&of_scope(&["bucket"]).with_required_scope(none)), [true; 4]);
+    let path = of_scope(&["bucket"]).with_required_scope(["path"]);
+    assert_eq!(takes(&path), [false, true, false, true]);
+    // New slots are of the provider's own scope all the same.
+    let made = wrap_in(&path, &context).unwrap();
+    assert!(unwrap_in(&path, &made, &context).is_err() && unwrap_in(&of_scope(&["bucket"]), &made, &context).is_ok());
 }
 
 #[test]

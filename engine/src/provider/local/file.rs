@@ -35,6 +35,13 @@ pub(super) fn read(path: &Path) -> Result<Option<Ring>, ProviderError> {
     };
     // Of the open file, so that what is checked is what is read.
     let metadata = file.metadata().map_err(failed("read the key ring", path))?;
+    // Its owner can change it at any time, and so say what we seal with. Whoever is root may read it all the same, and
+    // would leave a ring of root's if it were changed.
+    if let Some(owner) = sys::other_owner(&metadata) {
+        let path = path.display();
+        let message = format!("the key ring {path} belongs to another user (uid {owner}): run this as that user");
+        return Err(configuration(message));
+    }
     if sys::is_open_to_others(&metadata) {
         let path = path.display();
         let message = format!("the key ring {path} is open to other users: chmod 600 {path}");
@@ -104,7 +111,17 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
 fn lock(target: &Path) -> io::Result<File> {
     let mut path = target.as_os_str().to_owned();
     path.push(".lock");
-    let file = sys::open_private(Path::new(&path))?;
+    let path = Path::new(&path);
+    let file = sys::open_private(path).map_err(|error| {
+        if path.is_symlink() {
+            io::Error::other(format!(
+                "{} is a symbolic link, and not followed: remove it",
+                path.display()
+            ))
+        } else {
+            error
+        }
+    })?;
     // If root made it, it would lock out the owner of the ring.
     sys::give_to_owner_of(target, &file);
     sys::uninterrupted(|| file.lock())?;

@@ -368,7 +368,8 @@ fn debug_shows_nothing_of_the_secrets() {
 
 #[cfg(unix)]
 mod unix {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::io::{self, Write};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
     use super::*;
 
@@ -411,6 +412,56 @@ mod unix {
         }
         set_mode(&path, 0o400);
         assert!(KeyRing::open(&path).is_ok());
+    }
+
+    /// Only root can give files away, and only root meets this: nobody else can open another's.
+    #[test]
+    fn a_ring_of_another_user_is_refused_and_stays_theirs() {
+        if !rustix::process::geteuid().is_root() {
+            let _ = writeln!(
+                io::stderr(),
+                "NOT RUN: a ring of another user (root is needed to make one)"
+            );
+            return;
+        }
+        let (_dir, path) = dir_and_path();
+        new_ring(&path);
+        chown(&path, Some(1000), Some(1000)).unwrap();
+        let before = fs::read(&path).unwrap();
+        let link = path.with_file_name("link");
+        symlink(&path, &link).unwrap();
+        for path in [&path, &link] {
+            for error in [
+                KeyRing::open(path).unwrap_err(),
+                KeyRing::rotate(path, "default").unwrap_err(),
+                KeyRing::add(path, "another").unwrap_err(),
+                KeyRing::create_or_open(path, "default").unwrap_err(),
+            ] {
+                assert_eq!(error.class, ProviderErrorClass::Configuration);
+                assert!(error.message.contains("another user (uid 1000)"), "{error}");
+            }
+        }
+        assert_eq!(fs::read(&path).unwrap(), before);
+        assert_eq!(fs::metadata(&path).unwrap().uid(), 1000);
+        chown(&path, Some(0), None).unwrap();
+        assert!(KeyRing::rotate(&path, "default").is_ok());
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_is_refused_and_not_followed() {
+        let (dir, path) = dir_and_path();
+        new_ring(&path);
+        let (lock, elsewhere) = (path.with_file_name("ring.json.lock"), dir.path().join("elsewhere"));
+        fs::remove_file(&lock).unwrap();
+        symlink(&elsewhere, &lock).unwrap();
+        let error = KeyRing::rotate(&path, "default").unwrap_err();
+        assert!(error.message.contains("ring.json.lock is a symbolic link"), "{error}");
+        assert!(!elsewhere.exists());
+        // Nor is one to a file that is there.
+        fs::write(&elsewhere, "").unwrap();
+        assert!(KeyRing::rotate(&path, "default").is_err());
+        fs::remove_file(&lock).unwrap();
+        assert!(KeyRing::rotate(&path, "default").is_ok());
     }
 
     #[test]
