@@ -201,6 +201,7 @@ fn a_passphrase_that_unwraps_another_key_is_a_wrong_one() {
     let place = Place::new();
     place.write("unwraps", "correct horse ß");
     place.write("wrong", "correct horse s");
+    place.write("raw", [1; 32]);
     place.write("in.seal", object("unwrap-passphrase-other-data-key"));
     for command in [
         &["decrypt", "in.seal", "-o", "out"][..],
@@ -208,7 +209,7 @@ fn a_passphrase_that_unwraps_another_key_is_a_wrong_one() {
         &["cat", "in.seal", "--range", "0..5"],
         &["verify", "in.seal"],
         &["rewrap", "in.seal", "--remove", "local:gone"],
-        &["rekey", "in.seal", "-o", "out"],
+        &["rekey", "in.seal", "-o", "out", "--to", "raw:file:raw"],
     ] {
         let run = |file: &str| {
             let run = place.run(&[command, &["--key", &format!("passphrase:file:{file}")]].concat());

@@ -109,7 +109,7 @@ fn a_passphrase_takes_another_ones_place() {
         place
             .ok(&change)
             .stderr
-            .contains("rewrapped in.seal: sealed for passphrase:")
+            .contains("rewrapped in.seal: sealed for a passphrase")
     );
     assert!(place.ok(&change).stderr.contains("unchanged (already)"));
     assert!(!opens(&place, "in.seal", old) && opens(&place, "in.seal", new));

@@ -124,6 +124,7 @@ impl Decryptor {
             providers: &self.providers,
             context: &self.context,
             max_provider_calls: self.max_provider_calls,
+            passphrases: true,
             backend: self.backend,
         };
         let cipher = unlock(header, &offer).await?;

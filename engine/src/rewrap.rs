@@ -141,6 +141,9 @@ impl Rewrap {
     /// Binds the object to `context` instead of the context it has: every slot is wrapped again, each by a key that is
     /// offered and that unwraps this object's data key from it. A slot that holds another data key was put there by
     /// someone who may write the header; it is an error, and is never bound.
+    ///
+    /// Asked for again, where the contexts differ in supplied values only, the object is tried under the old context and
+    /// then under this one. A passphrase is tried under the old one alone.
     pub fn with_context(mut self, context: EncryptionContext) -> Self {
         self.context = Some(context);
         self

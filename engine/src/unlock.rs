@@ -19,6 +19,8 @@ pub(crate) struct Offer<'a> {
     pub(crate) providers: &'a [Arc<dyn KeyProvider>],
     pub(crate) context: &'a ExpectedContext,
     pub(crate) max_provider_calls: usize,
+    /// Whether passphrases are among what is tried: not again after they were, under another context.
+    pub(crate) passphrases: bool,
     pub(crate) backend: Backend,
 }
 
@@ -48,7 +50,7 @@ pub(crate) async fn unlock(header: &Header, offer: &Offer<'_>) -> Result<ChunkCi
 /// slots were tried, one that may pass by itself, else that of the first.
 pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<Unlocked> {
     let context = offer.context.resolve(header.context())?;
-    let candidates = candidates(header, offer.providers)?;
+    let candidates = candidates(header, offer)?;
     let mut failed: Option<Error> = None;
     // A service that does not answer is not waited for again.
     let mut away = Vec::new();
@@ -85,9 +87,12 @@ pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<Un
 }
 
 /// The slots worth a call, each with the provider to ask: those that surely match first.
-fn candidates(header: &Header, providers: &[Arc<dyn KeyProvider>]) -> Result<Vec<(usize, usize)>> {
+fn candidates(header: &Header, offer: &Offer<'_>) -> Result<Vec<(usize, usize)>> {
     let (mut sure, mut possible, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, provider) in providers.iter().enumerate() {
+    for (number, provider) in offer.providers.iter().enumerate() {
+        if provider.id() == PASSPHRASE && !offer.passphrases {
+            continue;
+        }
         let slots = header.slots().iter().enumerate();
         for (index, slot) in slots.filter(|(_, slot)| slot.provider == provider.id()) {
             match provider.matches(slot) {

@@ -98,7 +98,7 @@ fn providers() -> Vec<Arc<dyn KeyProvider>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn contexts_are_sealed_under_expected_and_rewrapped_to(
@@ -222,7 +222,7 @@ proptest! {
         }
         for layout in ChunkSize::ALL.map(Layout::new) {
             let _ = (layout.payload_len(size), layout.plaintext_len(size), layout.chunk_at(start));
-            let _ = (layout.ciphertext_range(start..end, size), layout.ciphertext_ranges([start..end], size, gap));
+            let _ = (layout.ciphertext_range(start..end, size), layout.ciphertext_ranges([start..end, end..other], size, gap));
             if let Ok(chunk) = layout.chunk_at(start) {
                 let _ = (layout.plaintext_offset(chunk), layout.sealed_offset(chunk), chunk.advance(end));
             }

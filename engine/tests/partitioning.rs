@@ -20,7 +20,8 @@ use common::Counting;
 use common::oracle::{self, Header, Slot};
 use field::{ghash, multiply, solve, square};
 use sealstone::{
-    Decryptor, EncryptionContext, Error, KeyProvider, Passphrase, ProviderErrorClass, RawKey, Rewrap, WrappedKey,
+    Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyProvider, Passphrase, ProviderErrorClass,
+    RawKey, Rewrap, SlotChoice, WrappedKey,
 };
 
 const CORE: [u8; 3] = [1, 14, 0];
@@ -48,13 +49,9 @@ fn a_slot_that_unwraps_under_many_passphrases_does_not_tell_which() {
         assert!(unwrapped.is_ok());
     }
 
-    for slots in [
-        vec![slot.clone()],
-        vec![slot.clone(), raw_slot()],
-        vec![raw_slot(), slot],
-    ] {
+    for slots in [vec![slot.clone()], vec![slot, raw_slot()]] {
         let object = object(&slots);
-        let answers = [&MANY[..], &OTHERS].concat();
+        let answers = [&MANY[1..], &OTHERS[1..]].concat();
         let answers: Vec<_> = answers.into_iter().map(|phrase| answers_to(phrase, &object)).collect();
         for answer in &answers {
             assert_eq!(answer, &answers[0]);
@@ -97,8 +94,21 @@ fn answers_to(phrase: &str, object: &[u8]) -> Vec<String> {
     let header = Decryptor::read_header(object).unwrap();
     let new: Arc<dyn KeyProvider> = Arc::new(RawKey::from_slice(&[12; 32]).unwrap());
     for rewrap in [
-        Rewrap::new(alone.clone()).add_key(new),
+        Rewrap::new(alone.clone()).add_key(new.clone()),
         Rewrap::new(alone).with_context(EncryptionContext::new().with("a", "b")),
+        Rewrap::new(with_raw.clone()).remove(SlotChoice::Key(offered.clone())),
+        Rewrap::new(with_raw.clone()).with_context(EncryptionContext::new().with("a", "b")),
+        Rewrap::new(with_raw)
+            .with_context(EncryptionContext::new().with("a", "b"))
+            .without_opening(),
+        Rewrap::new(raw_only.clone()).remove(SlotChoice::Key(offered.clone())),
+        Rewrap::new(raw_only.clone()).replace(SlotChoice::Key(offered.clone()), new.clone()),
+        Rewrap::new(raw_only.clone())
+            .replace(SlotChoice::Key(offered.clone()), new)
+            .without_opening(),
+        Rewrap::new(raw_only.clone())
+            .replace(SlotChoice::Named(vec![format!("passphrase:{KEY_ID}")]), offered.clone())
+            .without_opening(),
         Rewrap::new(raw_only).add_key(offered),
     ] {
         // New wraps differ by their nonces, and a passphrase's name by its salt: how many slots there are, does not.
@@ -107,6 +117,37 @@ fn answers_to(phrase: &str, object: &[u8]) -> Vec<String> {
     }
     answers.push(format!("{} calls", raw.calls()));
     answers
+}
+
+/// A supplied value is not in the header, which so fits two contexts: the old one, and the new one of a rewrap that was
+/// done already.
+#[test]
+fn a_passphrase_is_tried_once_under_one_context() {
+    let of = |path: &str| EncryptionContext::new().with_supplied("path", path);
+    let object = Encryptor::new(passphrase("right"))
+        .with_context(of("a"))
+        .begin()
+        .unwrap();
+    let wrong = Arc::new(Counting::new(Passphrase::new("wrong".to_owned()).unwrap()));
+    let decryptor = Decryptor::new(wrong.clone()).with_context(ExpectedContext::Exact(of("b")));
+    let rewrap = Rewrap::new(decryptor).with_context(of("c"));
+    assert!(matches!(rewrap.header(object.header()), Err(Error::Provider(_))));
+    assert_eq!(wrong.calls(), 1);
+    // Of other keys, whose wraps tell nothing, both are tried.
+    let object = Encryptor::new(Arc::new(RawKey::from_slice(&RAW).unwrap()))
+        .with_context(of("a"))
+        .begin()
+        .unwrap();
+    let right = Arc::new(Counting::new(RawKey::from_slice(&RAW).unwrap()));
+    let decryptor = Decryptor::new(right.clone()).with_context(ExpectedContext::Exact(of("b")));
+    assert!(
+        Rewrap::new(decryptor)
+            .with_context(of("a"))
+            .header(object.header())
+            .unwrap()
+            .is_none()
+    );
+    assert_eq!(right.calls(), 2);
 }
 
 /// The work is the same: Argon2id, and what comes after it. A difference of a hundredth would show here; what is left
@@ -183,7 +224,7 @@ fn slot_of_many(phrases: &[&str; 3]) -> Slot {
         let mut padded = aad.clone();
         padded.resize(aad.len().next_multiple_of(16), 0);
         let blocks = padded.as_chunks().0.iter().map(|block| u128::from_be_bytes(*block));
-        let lengths = (aad.len() as u128 * 8) << 64 | 32 * 8;
+        let lengths = ((aad.len() as u128 * 8) << 64) | (32 * 8);
         let constant = mask ^ ghash(h, blocks.chain([0, 0, lengths]));
         ([multiply(square(h), h), square(h), field::ONE], constant)
     });

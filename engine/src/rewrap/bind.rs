@@ -11,7 +11,7 @@
 use super::plan::{Plan, Slot, State};
 use super::trials::Verdict;
 use crate::error::{Error, ProviderError, Result};
-use crate::header::WrappedKey;
+use crate::header::{PASSPHRASE, WrappedKey};
 use crate::provider::KeyMatch;
 
 /// What was found out about a slot that has to be bound.
@@ -122,8 +122,9 @@ impl Plan<'_> {
             if matches!(fit, KeyMatch::No(_)) {
                 continue;
             }
-            // Without the data key nothing can be compared: the caller has chosen to trust the header.
-            let verdict = if self.is_open() {
+            // Without the data key nothing can be compared: the caller has chosen to trust the header. A passphrase's
+            // slot is unwrapped here, and so is compared.
+            let verdict = if self.is_open() || slot.provider == PASSPHRASE {
                 self.trials.ask(key, &slot, &self.from).await?
             } else {
                 self.trials.count()?;

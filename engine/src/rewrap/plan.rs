@@ -130,11 +130,13 @@ impl<'a> Plan<'a> {
     /// Finds the data key, and with it which context the object has.
     pub(super) async fn open(&mut self) -> Result<()> {
         let mut first_error = None;
-        for context in &self.contexts {
+        for (number, context) in self.contexts.iter().enumerate() {
             let offer = Offer {
                 providers: &self.keys,
                 context: &ExpectedContext::Exact(context.clone()),
                 max_provider_calls: self.rewrap.decryptor.max_provider_calls,
+                // Each run of Argon2id costs, and one slot could be made for both contexts.
+                passphrases: number == 0,
                 backend: self.rewrap.decryptor.backend,
             };
             match unlock_slot(self.header, &offer).await {
@@ -251,7 +253,8 @@ impl<'a> Plan<'a> {
         let Some(source) = source.map(|index| &self.slots[index].wrapped) else {
             return Ok(Anew::ByUs(None));
         };
-        if source.provider != new.id() || !new.can_rewrap(source) {
+        // A passphrase's provider is no service: it would unwrap the slot, and not compare what comes out.
+        if source.provider == PASSPHRASE || source.provider != new.id() || !new.can_rewrap(source) {
             return Ok(Anew::ByUs(None));
         }
         match new.rewrap(source, &self.from, &self.to).await {

@@ -570,16 +570,7 @@ fn plain_http_to_another_machine_is_refused_unless_it_is_insisted_on() {
 /// The client puts a region into a host name and a signature, and panics where that cannot be done.
 #[test]
 fn a_region_that_is_none_is_an_error_and_no_panic() {
-    for region in [
-        "",
-        " ",
-        "eu west 1",
-        "eu-west-1\r\nx: y",
-        "../..",
-        "\u{0}",
-        "é",
-        &"x".repeat(64),
-    ] {
+    for region in ["", " ", "eu west 1", "eu-west-1\r\nx: y", "../..", "\u{0}", "é"] {
         let builder = AwsKms::builder("alias/x".parse().unwrap())
             .config(config())
             .region(region);
@@ -598,10 +589,13 @@ fn a_region_that_is_none_is_an_error_and_no_panic() {
 #[test]
 fn a_request_that_cannot_be_sent_is_not_shown() {
     let data_key = DataKey::from_slice(&[7; 32]).unwrap();
-    for url in ["https://[::1", "https://a:b:c"] {
+    for url in ["http://[::1", "http://a:b:c", "https://[::1", "https://a:b:c"] {
         let builder = AwsKms::builder(ARN.parse().unwrap()).config(config()).endpoint_url(url);
-        let provider = builder.build().unwrap();
-        let error = pollster::block_on(provider.wrap(&data_key, &context())).unwrap_err();
+        // What is plainly no URL is found before that.
+        let error = match builder.build() {
+            Ok(provider) => pollster::block_on(provider.wrap(&data_key, &context())).unwrap_err(),
+            Err(error) => error,
+        };
         assert_eq!(error.class, ProviderErrorClass::Configuration, "{error}");
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains("BwcHBw") && error.source.is_none(), "{shown}");
