@@ -20,7 +20,7 @@ use std::path::Path;
 
 pub(crate) use self::access::{Keep, access};
 pub(crate) use self::descriptor::Descriptor;
-pub(crate) use self::extent::Extent;
+pub(crate) use self::extent::{Extent, is_block_device};
 pub(crate) use self::input::Input;
 pub(crate) use self::object::{Body, Object, check_header, check_object_length, read_detached};
 pub(crate) use self::output::{Destination, Place, Sink};

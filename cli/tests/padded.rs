@@ -213,6 +213,19 @@ fn a_device_holds_an_object_and_says_how_long_it_is() {
     assert_eq!(range.stdout, plain[70_000..70_010]);
     let end = place.ok(&[&["cat", "-q", device.name(), "--range=-5"][..], &with_length].concat());
     assert_eq!(end.stdout, plain[plain.len() - 5..]);
+    // Whose key opens it can be changed there, too.
+    place.write("key", [7; 32]);
+    place.ok(&[
+        "rewrap",
+        device.name(),
+        "--key",
+        "local:default",
+        "--to",
+        "raw:file:key",
+    ]);
+    let with_key = |args: &[&str], key| place.run(&[args, &["--key", key], &with_length].concat());
+    assert!(with_key(&["cat", "-q", device.name()], "raw:file:key").stdout == plain);
+    assert_eq!(with_key(&["verify", device.name()], "local:default").code, Some(7));
     let facts = json(
         &place
             .ok(&[&["inspect", "--json", device.name()][..], &with_length].concat())

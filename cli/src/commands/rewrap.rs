@@ -9,7 +9,7 @@ use sealstone::{
 
 use crate::args::{Common, RewrapArgs};
 use crate::exit::{Code, Failure};
-use crate::io::{self, Input, Roles, is_standard};
+use crate::io::{self, Input, Roles, is_block_device, is_standard};
 use crate::key_spec::SlotSpec;
 use crate::providers::{Provider, ReadingKeys, SealingKeys, add_keys, slots_of};
 use crate::report::{HeaderOutcome, InputName, Report, named_faults};
@@ -181,7 +181,12 @@ fn roles(args: &RewrapArgs, common: &Common) -> Roles {
 /// Opens the file for reading and writing, once: what is read and what is written are one file.
 fn open_in_place(input: &Path) -> Result<File, Failure> {
     // Names what is wrong with a directory, or with a name that leads nowhere.
-    if Input::open(input)?.file().is_none() {
+    let read = Input::open(input)?;
+    let is_device = read
+        .opened()
+        .metadata()
+        .is_ok_and(|metadata| is_block_device(&metadata));
+    if read.file().is_none() && !is_device {
         return Err(Failure::usage("it is no file, and cannot be changed in place"));
     }
     let opened = File::options().read(true).write(true).open(input);
