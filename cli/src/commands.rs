@@ -6,6 +6,7 @@ pub(crate) mod decrypt;
 pub(crate) mod encrypt;
 pub(crate) mod inspect;
 pub(crate) mod keys;
+pub(crate) mod man;
 pub(crate) mod rekey;
 pub(crate) mod rewrap;
 pub(crate) mod verify;

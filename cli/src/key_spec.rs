@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use sealstone::KeyRing;
+
 use crate::kms::{self, KmsKey};
 
 /// Where a key is.
@@ -49,12 +51,13 @@ impl FromStr for KeySpec {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "passphrase" => Ok(Self::Passphrase(PassphraseFrom::Terminal)),
-            Some(("local", name)) if !name.is_empty() => Ok(Self::Local(name.to_owned())),
+            Some(("local", name)) if KeyRing::is_key_name(name) => Ok(Self::Local(name.to_owned())),
             Some(("raw", rest)) => parse_path(rest).map(Self::RawFile).ok_or_else(|| {
                 "a raw key comes from a file: raw:file:PATH; on the command line every user could see it".to_owned()
             }),
             Some(("passphrase", rest)) => parse_passphrase(rest).map(Self::Passphrase),
             Some((kms::ID, key)) => kms::parse(key).map(Self::AwsKms),
+            Some(("local", _)) => Err("a key name is 1 to 64 letters, digits, '.', '_' and '-'".to_owned()),
             _ => Err(
                 "a key is local:NAME, raw:file:PATH, passphrase, passphrase:file:PATH, passphrase:fd:N or \
                       aws-kms:KEY[@REGION], where KEY is an ARN, an id or alias/NAME"
@@ -100,8 +103,6 @@ impl FromStr for SlotSpec {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
-            // The version of a key, as a slot names it.
-            Ok(KeySpec::Local(name)) if name.contains('#') => Ok(Self::Named(text.to_owned())),
             Ok(spec) => Ok(Self::Of(spec)),
             Err(_) if text.contains(':') => Ok(Self::Named(text.to_owned())),
             Err(error) => Err(format!(

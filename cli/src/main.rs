@@ -6,6 +6,7 @@
 
 mod args;
 mod commands;
+mod complete;
 mod exit;
 mod io;
 mod key_spec;
@@ -34,6 +35,7 @@ fn run() -> u8 {
     panics::report_in_one_sentence();
     sys::forbid_core_dumps();
     signals::watch();
+    complete::answer();
     let Args { common, command } = args::parse();
     let report = Report::new(&common);
     if let Err(failure) = commands::check_stdout(&command, &common) {
@@ -50,5 +52,6 @@ fn run() -> u8 {
         Command::Rekey(args) => commands::rekey::run(&args, &common, &report),
         Command::Keys(args) => commands::keys::run(&args, &common, &report),
         Command::Completions(args) => commands::completions::run(&args, &report),
+        Command::Man(args) => commands::man::run(&args, &report),
     }
 }

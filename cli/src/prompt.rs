@@ -1,11 +1,11 @@
 //! Passphrases from the terminal, without echo. Standard input and output are left alone: they may carry data.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, BufRead, ErrorKind, Write};
 
 use zeroize::Zeroizing;
 
 use crate::exit::{Code, Failure};
-use crate::signals;
+use crate::{signals, sys};
 
 /// Asks for the passphrase to seal with, twice: a slip would lock the data for ever.
 pub(crate) fn new_passphrase() -> Result<Zeroizing<String>, Failure> {
@@ -28,6 +28,22 @@ pub(crate) fn passphrase_of(object: &str) -> Result<Zeroizing<String>, Failure> 
         return Err(Failure::new(Code::NoAccess, "no passphrase was given"));
     }
     Ok(passphrase)
+}
+
+/// Asks for a line that is no secret.
+pub(crate) fn line(question: &str) -> Result<String, Failure> {
+    let asked = || {
+        let mut terminal = sys::terminal()?;
+        terminal.write_all(question.as_bytes())?;
+        let mut line = String::new();
+        io::BufReader::new(terminal).read_line(&mut line)?;
+        Ok(line)
+    };
+    let line = asked().map_err(|error: io::Error| {
+        let message = format!("there is no terminal to ask on ({error}); --yes does not ask");
+        Failure::usage(message)
+    })?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn ask(question: &str) -> Result<Zeroizing<String>, Failure> {

@@ -5,6 +5,7 @@ mod passphrase;
 mod raw;
 mod watched;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,13 +29,20 @@ pub(crate) type Provider = Arc<dyn KeyProvider>;
 
 /// The key ring file: the option, the environment, the user's configuration directory.
 pub(crate) fn ring_path(common: &Common) -> Result<PathBuf, Failure> {
+    let found = common.keyring.clone().or_else(usual_ring);
+    found.ok_or_else(|| Failure::usage("no home directory is set: say where the key ring is with --keyring FILE"))
+}
+
+/// The same of arguments that were not, or could not be, understood.
+pub(crate) fn named_ring(args: impl Iterator<Item = OsString>) -> Option<PathBuf> {
+    let mut args = args.skip_while(|arg| arg != "--keyring");
+    args.nth(1).map(PathBuf::from).or_else(usual_ring)
+}
+
+fn usual_ring() -> Option<PathBuf> {
     let set = std::env::var_os("SEALSTONE_KEYRING").filter(|path| !path.is_empty());
-    common
-        .keyring
-        .clone()
-        .or_else(|| set.map(PathBuf::from))
-        .or_else(|| sys::config_dir().map(|dir| dir.join("sealstone").join("keyring.json")))
-        .ok_or_else(|| Failure::usage("no home directory is set: say where the key ring is with --keyring FILE"))
+    let usual = || sys::config_dir().map(|dir| dir.join("sealstone").join("keyring.json"));
+    set.map(PathBuf::from).or_else(usual)
 }
 
 /// Adds what the keys that `specs` name are read from to the roles: the key ring if there are none.

@@ -128,6 +128,12 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
     ignored().unwrap_or(false)
 }
 
+/// The process's terminal, whatever its streams are.
+pub(crate) fn terminal() -> std::io::Result<File> {
+    let name = if cfg!(windows) { "CON" } else { "/dev/tty" };
+    File::options().read(true).write(true).open(name)
+}
+
 /// A terminal's settings, to be put back if the process ends while they are changed.
 #[derive(Debug)]
 pub(crate) struct TerminalSettings {
@@ -142,7 +148,7 @@ impl TerminalSettings {
     pub(crate) fn current() -> Option<Self> {
         #[cfg(unix)]
         {
-            let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
+            let terminal = terminal().ok()?;
             let settings = rustix::termios::tcgetattr(&terminal).ok()?;
             Some(Self { terminal, settings })
         }

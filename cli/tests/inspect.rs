@@ -57,6 +57,16 @@ fn every_fact_is_there() {
     assert_eq!(facts["slots"][1]["provider"], "raw");
 
     let text = place.ok(&["inspect", "in.seal"]);
+    let lines: Vec<_> = text.text().lines().collect();
+    assert!(
+        lines[0].starts_with("in.seal: opens with local:default, the raw key "),
+        "{text:?}"
+    );
+    assert_eq!(
+        lines[1],
+        "  plaintext          195.31 KiB (200000 bytes), as the object's length claims"
+    );
+    assert_eq!(lines[2], "  bound to           a=1, b (its value must be supplied)");
     for words in [
         "nothing here is verified",
         "AEAD_CHACHA20_POLY1305",

@@ -113,3 +113,42 @@ fn of_a_stream_only_a_short_end_can_be_kept() {
         10
     );
 }
+
+#[test]
+fn several_objects_become_one_output_or_none() {
+    let place = Place::new();
+    let (a, b) = (place.seal("a", 2 * C + 5), place.seal("b", 7));
+    let both = [a.as_slice(), &b, &a].concat();
+    let args = ["cat", "-q", "a.seal", "b.seal", "a.seal"];
+    assert_eq!(place.ok(&args).stdout, both);
+    place.ok(&[&args[..], &["-o", "out"]].concat());
+    assert_eq!(place.read("out"), both);
+    place.fails(
+        &["cat", "a.seal", "b.seal", "--range", "1..2"],
+        2,
+        &["--range is for one object"],
+    );
+    place.fails(
+        &["cat", "a.seal", "absent", "b.seal", "-o", "none"],
+        4,
+        &["absent: ", "1 more not begun"],
+    );
+    assert!(!place.path("none").exists());
+    let run = place.run(&["cat", "a.seal", "absent", "b.seal"]);
+    assert_eq!((run.code, run.stdout), (Some(4), a));
+}
+
+#[test]
+fn a_range_in_units() {
+    let place = Place::new();
+    let plain = place.seal("in", 3 * 1024 * 1024);
+    for (range, bytes) in [
+        ("1K..2K", 1024..2048),
+        ("1MiB..1025k", 1_048_576..1_049_600),
+        ("2M..", 2_097_152..3_145_728),
+    ] {
+        assert!(place.ok(&["cat", "-q", "in.seal", "--range", range]).stdout == plain[bytes]);
+    }
+    assert!(place.ok(&["cat", "-q", "in.seal", "--range=-1K"]).stdout == plain[plain.len() - 1024..]);
+    assert_eq!(place.run(&["cat", "in.seal", "--range", "1KB..2KB"]).code, Some(2));
+}

@@ -29,7 +29,12 @@ fn what_is_no_object_is_told_from_one_that_was_mangled() {
         3,
         &["not a sealstone object; check the name"],
     );
-    refused(|object| object.clear(), 3, &["not a sealstone object"]);
+    refused(|object| object.clear(), 3, &["not a sealstone object: it is empty"]);
+    refused(
+        |object| *object = b"\x1f\x8b\x08 and so on".to_vec(),
+        3,
+        &["not a sealstone object: it is gzip data", "gzip -d"],
+    );
     refused(|object| assert_eq!(object.remove(4), b'\r'), 3, &["line ends"]);
     refused(|object| *object = b"iVNTVA0KGgoAAQ4A".to_vec(), 3, &["base64"]);
     refused(
@@ -37,6 +42,23 @@ fn what_is_no_object_is_told_from_one_that_was_mangled() {
         3,
         &["UTF-16"],
     );
+}
+
+#[test]
+fn an_object_that_is_sealed_again_is_noted() {
+    let place = Place::new();
+    let plain = place.seal("in", 10);
+    let run = place.ok(&["encrypt", "-q", "in.seal"]);
+    assert!(
+        run.stderr.contains("in.seal: it is a sealstone object already"),
+        "{run:?}"
+    );
+    place.ok(&["decrypt", "-qf", "in.seal.seal"]);
+    place.ok(&["decrypt", "-qf", "in.seal"]);
+    assert_eq!(place.read("in"), plain);
+    place.write("NOTE.SEAL", place.read("in.seal"));
+    place.ok(&["decrypt", "-q", "NOTE.SEAL"]);
+    assert_eq!(place.read("NOTE"), plain);
 }
 
 #[test]
@@ -165,7 +187,32 @@ fn what_is_missing_or_a_directory_is_refused() {
     );
     place.fails(&["decrypt", "dir", "-o", "out"], 2, &["directory"]);
     place.write("in", "1");
-    place.fails(&["encrypt", "in", "-o", "no/such/dir"], 4, &["output"]);
+    // Each names what is not there.
+    for args in [
+        &["encrypt", "in", "-o", "no/such"][..],
+        &["encrypt", "in", "-k", "raw:file:no/such"],
+        &["encrypt", "in", "-k", "passphrase:file:no/such"],
+        &["encrypt", "in", "-k", "local:work", "--keyring", "no/such"],
+        &["encrypt", "in", "--header", "no/such"],
+        &["decrypt", "in", "-o", "out", "--header", "no/such"],
+        &["inspect", "no/such"],
+        &["inspect", "--header", "no/such"],
+        &["cat", "no/such"],
+        &["rewrap", "no/such"],
+        &["rekey", "no/such", "-o", "out", "--to", "local:default"],
+        &["keys", "list", "--keyring", "no/such"],
+        &["keys", "import", "no/such"],
+        &["verify", "in", "--passphrase-command", "no/such"],
+    ] {
+        let run = place.run(args);
+        assert!(
+            !run.stderr.contains("No such file") || run.stderr.contains("no/such"),
+            "{args:?}: {run:?}"
+        );
+        if args != ["verify", "in", "--passphrase-command", "no/such"] {
+            run.failed(4, &["no/such"]);
+        }
+    }
     assert_eq!(place.names(), ["dir", "in"]);
     for args in [
         &["encrypt"][..],

@@ -171,7 +171,7 @@ fn completions_are_printed_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let run = place.ok(&["completions", shell]);
         assert!(
-            run.text().contains("sealstone") && run.text().contains("encrypt"),
+            run.text().contains("sealstone") && run.text().contains("SEALSTONE_COMPLETE"),
             "{shell}"
         );
     }

@@ -539,3 +539,38 @@ fn progress_fits_the_terminal() {
         }
     }
 }
+
+/// The name is typed again, in plain sight; secrets of keys are not shown.
+#[test]
+fn keys_are_deleted_by_their_name_and_not_exported_to_a_terminal() {
+    let place = Place::new();
+    place.ok(&["keys", "new", "default"]);
+    place.ok(&["keys", "new", "work"]);
+    for (answer, code) in [("wrk", 2), ("", 2), ("work", 0)] {
+        let mut terminal = Terminal::new();
+        let mut child = terminal
+            .command(&place, &["keys", "delete", "work", "--all"])
+            .stderr(terminal.line())
+            .spawn()
+            .unwrap();
+        terminal.wait_for("Type the name of the key to delete it: ");
+        assert!(
+            terminal.screen().contains("can never be decrypted again"),
+            "{}",
+            terminal.screen()
+        );
+        terminal.keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
+        assert_eq!(wait(&mut child), Some(code));
+        assert_eq!(
+            place.run(&["keys", "rotate", "work"]).code,
+            Some(if code == 0 { 4 } else { 0 })
+        );
+    }
+    let terminal = Terminal::new();
+    let export = |args: &[&str]| terminal.command(&place, args).stdout(terminal.line()).output().unwrap();
+    let run = common::Run::from(export(&["keys", "export", "default"]));
+    run.failed(2, &["would be shown on the terminal", "-o -"]);
+    assert!(!terminal.screen().contains("secret"));
+    assert!(export(&["keys", "export", "default", "-o", "-"]).status.success());
+    terminal.wait_for("\"secret\"");
+}

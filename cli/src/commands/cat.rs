@@ -1,8 +1,8 @@
-//! `sealstone cat`: a range of an object's plaintext.
+//! `sealstone cat`: objects' plaintext, one after another, or a range of one.
 
 use std::io::{Read, Write};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use super::Reading;
 use super::decrypt::with_released;
 use crate::args::{ByteRange, CatArgs, Common};
 use crate::exit::Failure;
-use crate::io::{self, Body, Destination, Extent, Input, Keep, Place, Sink};
+use crate::io::{self, Body, Destination, Extent, Input, Keep, Place, Roles, Sink};
 use crate::progress::Bar;
 use crate::providers::explain;
 use crate::report::{Outcome, Report};
@@ -23,53 +23,134 @@ const PIECE: usize = 1024 * 1024;
 /// The longest end that is kept of a stream, whose length nobody knows before.
 const MAX_LAST: u64 = 16 * 1024 * 1024;
 
-/// Writes the range; gives the exit code.
+/// Writes the objects' plaintext, or the range of one; gives the exit code.
 pub(crate) fn run(args: &CatArgs, common: &Common, report: &Report) -> u8 {
     let place = match args.output.output.as_deref() {
         Some(output) => Place::named(output),
         None => Place::Stdout { by_name: true },
     };
-    let work = |_| cat(args, common, report, &place);
-    let inputs = vec![args.input.clone()];
-    io::try_all(report, COMMAND, place.is_stdout(), inputs, PathBuf::as_path, work)
+    let told = |input: Option<&PathBuf>, failure: &Failure| {
+        report.failure(COMMAND, input.map(PathBuf::as_path), place.is_stdout(), failure);
+        failure.code as u8
+    };
+    let only = (args.inputs.len() == 1).then(|| &args.inputs[0]);
+    let mut cat = match Cat::new(args, common, report, &place) {
+        Ok(cat) => cat,
+        Err(failure) => return told(only, &failure),
+    };
+    for (index, input) in args.inputs.iter().enumerate() {
+        if let Err(failure) = cat.append(input) {
+            let code = told(Some(input), &failure);
+            // What came after it would be taken for what comes next.
+            let left = args.inputs.len() - index - 1;
+            if left > 0 && !failure.is_quiet() {
+                report.note(&format!("{left} more not begun, so that no part is missing in between"));
+            }
+            return code;
+        }
+    }
+    cat.finish().map_or_else(|failure| told(only, &failure), |()| 0)
 }
 
-fn cat(args: &CatArgs, common: &Common, report: &Report, place: &Place) -> Result<(), Failure> {
-    let inputs = std::slice::from_ref(&args.input);
-    let roles = super::roles(inputs, &args.read, common);
-    roles.check(report.is_json())?;
-    let mut reading = Reading::new(inputs, &args.read, common, report)?;
-    let destination = Destination::check(place, args.output.force, false, &roles)?;
-    let input = Input::open(&args.input)?;
-    let destination = destination.with_access(io::access(&input, Keep::Privacy)?);
-    let name = io::display(&args.input);
-    let object = reading.object(input)?;
-    let (decryptor, threads) = reading.decryptor(&object, &name)?;
-    let range = args.range.unwrap_or(ByteRange::From(0, None));
-    let sink = destination.open(&roles)?;
+/// Objects whose plaintext becomes one output.
+struct Cat<'a> {
+    report: &'a Report,
+    reading: Reading<'a>,
+    roles: Roles,
+    place: &'a Place,
+    range: ByteRange,
+    /// Opened with the first object: if that cannot be had, nothing is begun.
+    destination: Option<Destination>,
+    sink: Option<Sink>,
+    /// Of several inputs, the one that the fewest may read: the output is no less private.
+    most_private: Option<&'a Path>,
+}
 
-    let start = Instant::now();
-    let written = sink.written();
-    let total = range_len(range, object.claimed_len());
-    let when = report.progress(sink.is_terminal());
-    let bar = Bar::show(when, &name, total, move || written.load(Ordering::Relaxed));
-    let header = object.header.clone();
-    let done =
-        write_range(&decryptor, object.body, range, sink, report).map_err(|failure| explain(failure, header.header()));
-    drop(bar);
-    let bytes = done?;
-    report.copy_faults(&name, &header);
-    report.outcome(&Outcome {
-        command: COMMAND,
-        done: "read",
-        input: &args.input,
-        output: Some(place),
-        on_stdout: place.is_stdout(),
-        bytes,
-        object_length: None,
-        elapsed: start.elapsed(),
-        threads,
-    })
+impl<'a> Cat<'a> {
+    fn new(args: &'a CatArgs, common: &'a Common, report: &'a Report, place: &'a Place) -> Result<Self, Failure> {
+        if args.range.is_some() && args.inputs.len() > 1 {
+            return Err(Failure::usage("--range is for one object"));
+        }
+        let roles = super::roles(&args.inputs, &args.read, common);
+        roles.check(report.is_json())?;
+        let reading = Reading::new(&args.inputs, &args.read, common, report)?;
+        let destination = Destination::check(place, args.output.force, false, &roles)?;
+        Ok(Self {
+            report,
+            reading,
+            roles,
+            place,
+            range: args.range.unwrap_or(ByteRange::From(0, None)),
+            destination: Some(destination),
+            sink: None,
+            most_private: most_private(&args.inputs),
+        })
+    }
+
+    fn append(&mut self, input: &Path) -> Result<(), Failure> {
+        let name = io::display(input);
+        let opened = Input::open(input)?;
+        let access = match self.most_private {
+            Some(other) => io::access(&Input::open(other)?, Keep::Privacy)?,
+            None => io::access(&opened, Keep::Privacy)?,
+        };
+        let object = self.reading.object(opened)?;
+        let (decryptor, threads) = self.reading.decryptor(&object, &name)?;
+        if let Some(destination) = self.destination.take() {
+            self.sink = Some(destination.with_access(access).open(&self.roles)?);
+        }
+        let Some(sink) = &mut self.sink else {
+            return Err(Failure::usage("the output is closed"));
+        };
+
+        let start = Instant::now();
+        let written = sink.written();
+        let before = written.load(Ordering::Relaxed);
+        let total = range_len(self.range, object.claimed_len());
+        let when = self.report.progress(sink.is_terminal());
+        let bar = Bar::show(when, &name, total, move || written.load(Ordering::Relaxed) - before);
+        let header = object.header.clone();
+        let done = write_range(&decryptor, object.body, self.range, sink);
+        drop(bar);
+        let bytes = done.map_err(|failure| explain(failure, header.header()));
+        let bytes = bytes.inspect_err(|failure| self.reading.keys.forget_if_wrong(failure))?;
+        self.report.copy_faults(&name, &header);
+        self.report.outcome(&Outcome {
+            command: COMMAND,
+            done: "read",
+            input,
+            output: Some(self.place),
+            on_stdout: self.place.is_stdout(),
+            bytes,
+            object_length: None,
+            elapsed: start.elapsed(),
+            threads,
+        })
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        self.sink.map_or(Ok(()), |sink| sink.commit(self.report))
+    }
+}
+
+fn most_private(inputs: &[PathBuf]) -> Option<&Path> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let readers = |input: &&Path| {
+            let metadata = input.metadata().ok().filter(std::fs::Metadata::is_file);
+            metadata.map(|metadata| (metadata.mode() & 0o077).count_ones())
+        };
+        let inputs = inputs.iter().map(PathBuf::as_path);
+        let stored: Vec<_> = inputs.filter_map(|input| Some((readers(&input)?, input))).collect();
+        let most = stored.iter().min_by_key(|(readers, _)| *readers);
+        most.filter(|_| stored.len() > 1).map(|(_, input)| *input)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = inputs;
+        None
+    }
 }
 
 /// How long the range is, if the plaintext is as long as claimed.
@@ -82,32 +163,23 @@ fn range_len(range: ByteRange, claimed_len: Option<u64>) -> Option<u64> {
     }
 }
 
-fn write_range(
-    decryptor: &Decryptor,
-    body: Body,
-    range: ByteRange,
-    mut sink: Sink,
-    report: &Report,
-) -> Result<u64, Failure> {
+fn write_range(decryptor: &Decryptor, body: Body, range: ByteRange, sink: &mut Sink) -> Result<u64, Failure> {
     let written = match body {
         Body::File(extent) => decryptor
             .range_reader(&extent)
-            .and_then(|reader| from_file(&reader, range, &mut sink))
+            .and_then(|reader| from_file(&reader, range, sink))
             .map_err(|error| explain_end(decryptor, &extent, error)),
         Body::Stream(stream) => {
             refuse_long_end(range)?;
             decryptor
                 .reader(stream)
-                .and_then(|mut reader| from_stream(&mut reader, range, &mut sink))
+                .and_then(|mut reader| from_stream(&mut reader, range, sink))
         }
     };
     match written {
-        Ok(len) => {
-            sink.commit(report)?;
-            Ok(len)
-        }
+        Ok(len) => Ok(len),
         Err(error @ Error::RangeOutOfBounds { .. }) => Err(error.into()),
-        Err(error) => Err(with_released(error, &sink)),
+        Err(error) => Err(with_released(error, sink)),
     }
 }
 

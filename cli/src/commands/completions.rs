@@ -1,14 +1,16 @@
 //! `sealstone completions`.
 
-use clap::CommandFactory;
+use clap::ValueEnum;
 
-use crate::args::{Args, CompletionsArgs};
+use crate::args::CompletionsArgs;
+use crate::complete;
+use crate::exit::Failure;
 use crate::report::Report;
 
 /// Prints the script; gives the exit code.
 pub(crate) fn run(args: &CompletionsArgs, report: &Report) -> u8 {
-    // By way of memory: clap_complete panics if it cannot write.
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Args::command(), "sealstone", &mut script);
-    super::finish(report, "completions", report.print(&script))
+    let shell = args.shell.to_possible_value();
+    let script = complete::script(shell.as_ref().map_or("", |shell| shell.get_name()));
+    let script = script.map_err(|error| Failure::io("writing the script", &error));
+    super::finish(report, "completions", script.and_then(|script| report.print(&script)))
 }

@@ -43,7 +43,7 @@ fn jobs(args: &DecryptArgs) -> Result<Vec<Job>, Failure> {
 fn opened_name(input: &Path) -> Result<PathBuf, Failure> {
     let stem = input
         .file_stem()
-        .filter(|_| input.extension().is_some_and(|end| end == "seal"));
+        .filter(|_| input.extension().is_some_and(|end| end.eq_ignore_ascii_case("seal")));
     stem.map(|stem| input.with_file_name(stem))
         .ok_or_else(|| Failure::usage("its name does not end in .seal; name the output with -o"))
 }
@@ -164,7 +164,9 @@ mod tests {
     #[test]
     fn only_a_name_that_ends_in_seal_names_its_output() {
         assert_eq!(opened_name(Path::new("d/a.txt.seal")).unwrap(), Path::new("d/a.txt"));
-        for other in ["a", "a.sealed", ".seal", "a.seal.txt", "a.SEAL"] {
+        // Some file systems know capitals only.
+        assert_eq!(opened_name(Path::new("NOTE.SEAL")).unwrap(), Path::new("NOTE"));
+        for other in ["a", "a.sealed", ".seal", "a.seal.txt"] {
             assert!(opened_name(Path::new(other)).is_err(), "{other}");
         }
     }

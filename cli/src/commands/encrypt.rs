@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use sealstone::{ATTACHED_LEN, EncryptionContext, Encryptor, Progress};
+use sealstone::{ATTACHED_LEN, Decryptor, EncryptionContext, Encryptor, Progress};
 
 use crate::args::{Common, EncryptArgs};
 use crate::exit::{Code, Failure};
@@ -79,6 +79,13 @@ impl<'a> Sealing<'a> {
         let sidecar = self.args.header.as_deref().map(|path| self.sidecar(path, &destination));
         let sidecar = sidecar.transpose()?;
         let input = Input::open(&job.input)?;
+        if input.file().is_some_and(|file| Decryptor::read_header(file).is_ok()) {
+            self.report.note(&format!(
+                "{}: it is a sealstone object already, and is encrypted once more; `sealstone rewrap` changes who may \
+                 decrypt it",
+                io::display(&job.input)
+            ));
+        }
         let keep = if self.args.no_preserve {
             Keep::Nothing
         } else {

@@ -10,9 +10,11 @@ use crate::args::InspectArgs;
 use crate::exit::Failure;
 use crate::io::{self, Input, Object, Roles, check_header, check_object_length, read_detached};
 use crate::report::{InputName, Report, describe};
-use crate::text::one_line;
+use crate::text::{self, one_line};
 
 const COMMAND: &str = "inspect";
+/// Keys that the first line names at most; all are further down.
+const MOST_KEYS: usize = 4;
 
 /// Shows the headers of the inputs; gives the exit code.
 pub(crate) fn run(args: &InspectArgs, report: &Report) -> u8 {
@@ -146,13 +148,6 @@ impl Facts {
     }
 
     fn to_text(&self) -> String {
-        let len = match self.payload.claimed_plaintext_len {
-            Some(len) => format!("{len} bytes, as the object's length claims"),
-            None if self.payload.padded => {
-                "unknown: padding follows the object, and `sealstone verify` finds its end".to_owned()
-            }
-            None => "unknown".to_owned(),
-        };
         let offset = self.payload.claimed_final_chunk_offset.map_or_else(
             || "unknown".to_owned(),
             |offset| format!("at offset {offset}, as the object's length claims"),
@@ -160,8 +155,7 @@ impl Facts {
         let mut lines = vec![
             ("format version", self.version.to_string()),
             ("suite", self.suite.to_owned()),
-            ("chunk size", format!("{} bytes", self.chunk_size)),
-            ("plaintext", len),
+            ("chunk size", text::size(self.chunk_size as u64).to_string()),
             ("generation", self.generation.to_string()),
         ];
         lines.extend(match self.header_copies.as_slice() {
@@ -184,11 +178,65 @@ impl Facts {
             ("salt", self.salt.clone()),
             ("commitment", self.commitment.clone()),
         ]);
-        let mut text = format!("{} (nothing here is verified)\n", one_line(&self.input.input));
+        let mut text = self.summary();
         for (name, value) in lines {
             text.push_str(&format!("  {name:<19}{}\n", one_line(&value)));
         }
         text
+    }
+}
+
+impl Facts {
+    /// Who can open it, how large it is, what it is bound to: a line for each.
+    fn summary(&self) -> String {
+        let mut keys: Vec<_> = self.slots.iter().map(Slot::for_people).collect();
+        let more = keys.len().saturating_sub(MOST_KEYS);
+        keys.truncate(MOST_KEYS);
+        if more > 0 {
+            keys.push(format!("{more} more"));
+        }
+        let size = match self.payload.claimed_plaintext_len {
+            Some(len) => format!("{} ({len} bytes), as the object's length claims", text::size(len)),
+            None if self.payload.padded => {
+                "unknown: padding follows the object, and `sealstone verify` finds its end".to_owned()
+            }
+            None => "unknown: its length is not known, or is not that of an object".to_owned(),
+        };
+        let pairs = self.context.iter().map(|pair| match &pair.value {
+            Some(value) => format!("{}={value}", pair.key),
+            None => format!("{} (its value must be supplied)", pair.key),
+        });
+        let pairs: Vec<_> = pairs.collect();
+        let bound = if pairs.is_empty() {
+            "nothing".to_owned()
+        } else {
+            pairs.join(", ")
+        };
+        format!(
+            "{}: opens with {}\n  plaintext          {size}\n  bound to           {}\n  verified           no: nothing here is \
+             verified\n",
+            one_line(&self.input.input),
+            one_line(&keys.join(", ")),
+            one_line(&bound)
+        )
+    }
+}
+
+impl Slot {
+    /// The key without what tells versions and recipes apart.
+    fn for_people(&self) -> String {
+        match self.provider.as_str() {
+            "local" => {
+                let name = self
+                    .key_id
+                    .rsplit_once('#')
+                    .map_or(self.key_id.as_str(), |(name, _)| name);
+                format!("local:{name}")
+            }
+            "passphrase" => "a passphrase".to_owned(),
+            "raw" => format!("the raw key {}", self.key_id),
+            provider => format!("{provider}:{}", self.key_id),
+        }
     }
 }
 

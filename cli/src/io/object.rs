@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sealstone::{ATTACHED_LEN, AttachedHeader, Decryptor, Header, MAX_DETACHED_LEN};
 
-use super::{Extent, Input, Source, display, is_standard};
+use super::{Extent, Input, Source, display, is_standard, kind};
 use crate::exit::{Code, Failure};
 
 /// An object whose header was read. No key was needed for it, and nothing in it is proved.
@@ -75,7 +75,11 @@ impl Object {
             });
         }
         let (header, body) = match body {
-            Body::File(extent) => (Decryptor::read_header(&extent)?, Body::File(extent)),
+            Body::File(extent) => {
+                let header = Decryptor::read_header(&extent);
+                let header = header.map_err(|error| kind::explain(error, kind::start_of(&extent)))?;
+                (header, Body::File(extent))
+            }
             Body::Stream(stream) => read_from_stream(stream)?,
         };
         Ok(Self {
@@ -147,6 +151,12 @@ fn read_from_stream(mut stream: Box<dyn Read>) -> Result<(AttachedHeader, Body),
     let mut start = Vec::with_capacity(ATTACHED_LEN);
     let taken = stream.by_ref().take(ATTACHED_LEN as u64).read_to_end(&mut start);
     taken.map_err(|error| Failure::io("reading the input", &error))?;
-    let header = AttachedHeader::parse(&start)?;
+    let header = AttachedHeader::parse(&start).map_err(|error| {
+        kind::explain(error, |bytes| {
+            let len = start.len().min(bytes.len());
+            bytes[..len].copy_from_slice(&start[..len]);
+            len
+        })
+    })?;
     Ok((header, Body::Stream(Box::new(Cursor::new(start).chain(stream)))))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sealstone::{AtomicFile, Existing, FileAccess, NamedFile, NotKept};
+use sealstone::{AtomicFile, Error, Existing, FileAccess, NamedFile, NotKept};
 
 use super::descriptor::{MAX_LINKS, is_of_any_process};
 use super::extent::is_block_device;
@@ -133,7 +133,7 @@ impl Destination {
             }
             Kind::File(path, existing) => {
                 roles.check_output(FileId::of_path(&path).as_ref())?;
-                let file = AtomicFile::create_with(&path, existing, self.access)?;
+                let file = create_file(&path, existing, self.access)?;
                 let registered = file
                     .temporary_path()
                     .map(ToOwned::to_owned)
@@ -199,7 +199,14 @@ fn check_path(path: &Path, force: bool, roles: &Roles) -> Result<Kind, Failure> 
     }
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kind::File(path, Existing::Keep)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if !parent(&path).is_dir() {
+                let directory = display(parent(&path));
+                let message = format!("there is no directory {directory} for the output {}", display(&path));
+                return Err(Failure::new(Code::NotFound, message));
+            }
+            return Ok(Kind::File(path, Existing::Keep));
+        }
         Err(error) => return Err(failed(error)),
     };
     roles.check_output(FileId::of_path(&path).as_ref())?;
@@ -212,6 +219,14 @@ fn check_path(path: &Path, force: bool, roles: &Roles) -> Result<Kind, Failure> 
     }
     AtomicFile::check(&path, Existing::Replace)?;
     Ok(Kind::File(path, Existing::Replace))
+}
+
+/// Makes a file that has no name yet. The engine does not say which one could not be made.
+pub(crate) fn create_file(path: &Path, existing: Existing, access: FileAccess) -> Result<AtomicFile, Failure> {
+    AtomicFile::create_with(path, existing, access).map_err(|error| match error {
+        Error::Io { action, source } => Failure::io(format_args!("{action} {}", display(path)), &source),
+        other => other.into(),
+    })
 }
 
 /// Whether `path` is where the kernel shows devices and itself. A file there takes memory, is gone when the machine is

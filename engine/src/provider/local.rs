@@ -8,6 +8,7 @@
 //! every version of every name unwraps.
 
 mod file;
+mod manage;
 mod stored;
 #[cfg(test)]
 mod tests;

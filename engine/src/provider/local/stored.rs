@@ -22,6 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{ID, KeyVersion};
@@ -131,6 +132,102 @@ impl Ring {
         Ok(())
     }
 
+    /// The keys of these names, with their secrets; the name that there is none of.
+    pub(super) fn subset<'a>(&self, names: &[&'a str]) -> Result<Self, &'a str> {
+        if let Some(absent) = names.iter().find(|name| self.newest(name).is_none()) {
+            return Err(absent);
+        }
+        let wanted = self.keys.iter().filter(|key| names.contains(&key.name.as_str()));
+        Ok(Self {
+            format: FORMAT,
+            keys: wanted.map(NamedKey::copy).collect(),
+        })
+    }
+
+    /// Takes in the versions of `other` that are not here yet, by their age, all or none; gives the names of the keys
+    /// that they are of. The error completes "the key ring ... ".
+    pub(super) fn merge(&mut self, other: &Self) -> Result<Vec<String>, String> {
+        for key in &other.keys {
+            self.check_merge(key)?;
+        }
+        let mut changed = Vec::new();
+        for key in &other.keys {
+            let new: Vec<_> = key
+                .versions
+                .iter()
+                .filter(|new| self.version(&new.id).is_none())
+                .collect();
+            let new: Vec<_> = new.into_iter().map(Version::copy).collect();
+            if new.is_empty() {
+                continue;
+            }
+            changed.push(key.name.clone());
+            match self.keys.binary_search_by(|known| known.name.cmp(&key.name)) {
+                Ok(index) => new.into_iter().for_each(|version| self.keys[index].insert(version)),
+                Err(index) => {
+                    let (name, versions) = (key.name.clone(), new);
+                    self.keys.insert(index, NamedKey { name, versions });
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// A version is known by its id, and a key by its name and any of its versions: what is another one is not mixed in.
+    fn check_merge(&self, key: &NamedKey) -> Result<(), String> {
+        for new in &key.versions {
+            let holder = |known: &&NamedKey| known.versions.iter().any(|version| version.id == new.id);
+            let (Some(known), Some(version)) = (self.keys.iter().find(holder), self.version(&new.id)) else {
+                continue;
+            };
+            if known.name != key.name {
+                return Err(format!(
+                    "has the version {} of {} as one of {}",
+                    new.id, key.name, known.name
+                ));
+            }
+            if !bool::from(version.secret.expose().ct_eq(new.secret.expose())) {
+                return Err(format!("has another secret for the version {} of {}", new.id, key.name));
+            }
+        }
+        let of_name = self.keys.iter().find(|known| known.name == key.name);
+        let is_shared = |known: &NamedKey| {
+            known
+                .versions
+                .iter()
+                .any(|old| key.versions.iter().any(|new| new.id == old.id))
+        };
+        match of_name {
+            Some(known) if !is_shared(known) => Err(format!("has another key named {}", key.name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a key, or one version of it. The error completes "the key ring ... ".
+    pub(super) fn remove(&mut self, name: &str, version: Option<&str>) -> Result<(), String> {
+        let only_key = self.keys.len() == 1;
+        let Ok(index) = self.keys.binary_search_by(|key| key.name.as_str().cmp(name)) else {
+            return Err(format!("has no key named {name}"));
+        };
+        let versions = &mut self.keys[index].versions;
+        match version {
+            Some(id) if !versions.iter().any(|version| version.id == id) => {
+                Err(format!("has no version {id} of the key {name}"))
+            }
+            Some(_) if versions.len() == 1 => Err(format!("has no other version of the key {name}; delete the key")),
+            Some(id) => {
+                versions.retain(|version| version.id != id);
+                Ok(())
+            }
+            // A ring without a key would not be told from one that lost them.
+            None if only_key => Err(format!("has no key but {name}; remove the file instead")),
+            None => {
+                self.keys.remove(index);
+                Ok(())
+            }
+        }
+    }
+
     fn versions(&self) -> impl Iterator<Item = &Version> {
         self.keys.iter().flat_map(|key| &key.versions)
     }
@@ -155,7 +252,31 @@ impl Ring {
     }
 }
 
+impl NamedKey {
+    fn copy(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            versions: self.versions.iter().map(Version::copy).collect(),
+        }
+    }
+
+    /// Puts a version where its age has it: the newest one seals.
+    fn insert(&mut self, version: Version) {
+        let is_newer = |known: &Version| known.created > version.created;
+        let index = self.versions.iter().position(is_newer);
+        self.versions.insert(index.unwrap_or(self.versions.len()), version);
+    }
+}
+
 impl Version {
+    fn copy(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            created: self.created,
+            secret: Secret::filled_by(|secret| secret.copy_from_slice(self.secret.expose())),
+        }
+    }
+
     fn random() -> Result<Self, ProviderError> {
         let failed = |error| random_failed(ID, error);
         let id: [u8; ID_DIGITS / 2] = random_array().map_err(failed)?;
