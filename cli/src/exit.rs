@@ -118,6 +118,10 @@ impl From<ProviderError> for Failure {
 fn fact(error: &Error) -> String {
     match error {
         Error::Provider(error) if error.provider == PASSPHRASE => error.message.clone(),
+        // Of its file the key ring says all there is to say.
+        Error::Provider(error) if error.provider == "local" && error.class != ProviderErrorClass::BadCiphertext => {
+            error.message.clone()
+        }
         _ => shorten_slots(&error.to_string()),
     }
 }
