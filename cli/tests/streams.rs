@@ -142,6 +142,11 @@ fn a_stream_that_is_open_the_wrong_way_is_refused() {
     );
     refused(
         &place,
+        "sealstone rewrap /dev/fd/5 --set-context a=1 5<in.seal",
+        &["descriptor 5 is not open for writing"],
+    );
+    refused(
+        &place,
         "sealstone encrypt in -o b -k passphrase:fd:5 5>/dev/null",
         &["descriptor 5 is not open for reading"],
     );

@@ -9,7 +9,7 @@ use sealstone::{
 
 use crate::args::{Common, RewrapArgs};
 use crate::exit::{Code, Failure};
-use crate::io::{self, Input, Roles, is_block_device, is_standard};
+use crate::io::{self, Descriptor, Input, Roles, is_block_device, is_standard};
 use crate::key_spec::SlotSpec;
 use crate::providers::{Provider, ReadingKeys, SealingKeys, add_keys, slots_of};
 use crate::report::{HeaderOutcome, InputName, Report, named_faults};
@@ -54,6 +54,10 @@ impl<'a> Rewrapping<'a> {
             return Err(Failure::usage("standard input cannot be changed in place; name files"));
         }
         roles(args, common).check(report.is_json())?;
+        // By its name, the file could be opened for more than the descriptor was.
+        for descriptor in args.inputs.iter().filter_map(|input| Descriptor::named(input)) {
+            drop(descriptor.writing()?);
+        }
         let made = |specs: &[_]| -> Result<Vec<Provider>, Failure> {
             // No specs would mean the default key.
             if specs.is_empty() {
