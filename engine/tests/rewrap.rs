@@ -12,8 +12,8 @@ use std::time::Duration;
 use common::{C, Counting, encryptor, key, plaintext};
 use sealstone::{
     AttachedHeader, BoxFuture, COPY_LEN, DataKey, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext,
-    Header, KeyMatch, KeyProvider, KeyRing, LockedObject, Passphrase, ProviderError, ProviderErrorClass, RawKey,
-    Rewrap, Rewrapped, SlotChoice, WrappedKey,
+    Header, IntermediateKeys, KeyMatch, KeyProvider, KeyRing, LockedObject, Passphrase, ProviderError,
+    ProviderErrorClass, RawKey, Rewrap, Rewrapped, SlotChoice, WrappedKey,
 };
 
 type Key = Arc<dyn KeyProvider>;
@@ -215,6 +215,34 @@ fn a_rotated_key_ring_moves_slots_to_its_newest_version() {
     object.changes(&with(ring("other")).with_context(no_context().with("a", "1")));
     let again: Vec<_> = object.header().slots().iter().map(WrappedKey::name).collect();
     assert_eq!(again, names);
+}
+
+/// A change of the context changes nobody's access, also where a provider of several keys wraps intermediate keys.
+#[test]
+fn an_intermediate_keys_slot_stays_with_the_inner_key_that_it_is_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ring");
+    let keys = |name| -> Key {
+        let ring = Arc::new(KeyRing::create_or_open(&path, name).unwrap().0);
+        Arc::new(IntermediateKeys::new(ring, ["bucket"]).unwrap())
+    };
+    let bucket = |name: &str| no_context().with("bucket", name);
+    let encryptor = Encryptor::new(keys("work")).with_context(bucket("a"));
+    let object = Object::of(&encryptor.seal(&plaintext(C + 9)).unwrap());
+    let to_b = |key: Key| {
+        let decryptor = Decryptor::new(key).with_context(ExpectedContext::Exact(bucket("a")));
+        Rewrap::new(decryptor).with_context(bucket("b"))
+    };
+    // It could unwrap the slot, and would wrap it for another key of the ring.
+    let error = object.refuses(&to_b(keys("other")));
+    assert!(
+        matches!(&error, Error::Provider(error) if error.message.contains("local:work#")),
+        "{error}"
+    );
+    KeyRing::rotate(&path, "work").unwrap();
+    assert!(object.rewrap(&to_b(keys("work"))).unwrap().changed);
+    assert!(object.header().slots()[0].key_id.starts_with("local:work#"));
+    assert!(opens(&object.bytes(), keys("other")));
 }
 
 #[test]

@@ -196,6 +196,52 @@ impl IntermediateKeys {
     }
 
     async fn unwrap_now(&self, wrapped: &WrappedKey, context: &EncryptionContext) -> Result<DataKey, ProviderError> {
+        let (slot, own) = self.slot_and_own_context(wrapped, context)?;
+        let aad = slot::aad(&wrapped.provider, &wrapped.key_id, slot.head, context);
+        let aad = aad.map_err(|error| wrap::unbindable(ID, error))?;
+        let key = self.reading_key(&slot.inner, &own).await?;
+        wrap::open_data_key(key.secret.as_secret(), &aad, slot.local)
+            .ok_or_else(|| wrap::refused(wrapped, wrap::ALTERED_OR_OTHER_CONTEXT))
+    }
+
+    /// The inner provider may have several keys, and makes new intermediate keys under one of them: that has to be the
+    /// slot's, or a newer version of it.
+    async fn rebind_now(
+        &self,
+        wrapped: &WrappedKey,
+        from: &EncryptionContext,
+        to: &EncryptionContext,
+    ) -> Result<WrappedKey, ProviderError> {
+        let data_key = self.unwrap_now(wrapped, from).await?;
+        let made = self.wrap_now(&data_key, to).await?;
+        if made.key_id != wrapped.key_id && made.key_id != self.name_when_rebound(wrapped, from).await? {
+            let message = format!(
+                "its intermediate key is one of {}, and new ones are of {}: bind it by the former",
+                wrapped.key_id, made.key_id
+            );
+            let error = ProviderError::new(ProviderErrorClass::Configuration, ID, message);
+            return Err(error.with_key_id(&wrapped.key_id));
+        }
+        Ok(made)
+    }
+
+    /// The key id of a slot whose intermediate key the inner provider binds again.
+    async fn name_when_rebound(
+        &self,
+        wrapped: &WrappedKey,
+        context: &EncryptionContext,
+    ) -> Result<String, ProviderError> {
+        let (slot, own) = self.slot_and_own_context(wrapped, context)?;
+        let rebound = self.inner.rebind(&slot.inner, &own, &own).await?;
+        Ok(slot::key_id(&rebound))
+    }
+
+    /// Takes a slot of an object with this context apart, and makes the context that its intermediate key is bound to.
+    fn slot_and_own_context<'a>(
+        &self,
+        wrapped: &'a WrappedKey,
+        context: &EncryptionContext,
+    ) -> Result<(Slot<'a>, EncryptionContext), ProviderError> {
         let slot = self
             .parse(wrapped)
             .map_err(|message| wrap::refused(wrapped, &message))?;
@@ -203,11 +249,7 @@ impl IntermediateKeys {
             let message = format!("its intermediate key is bound to a pair {missing:?}, which the context has not");
             wrap::refused(wrapped, &message)
         })?;
-        let aad = slot::aad(&wrapped.provider, &wrapped.key_id, slot.head, context);
-        let aad = aad.map_err(|error| wrap::unbindable(ID, error))?;
-        let key = self.reading_key(&slot.inner, &own).await?;
-        wrap::open_data_key(key.secret.as_secret(), &aad, slot.local)
-            .ok_or_else(|| wrap::refused(wrapped, wrap::ALTERED_OR_OTHER_CONTEXT))
+        Ok((slot, own))
     }
 
     /// Takes a slot apart; the error is what to tell a person.
@@ -304,6 +346,15 @@ impl KeyProvider for IntermediateKeys {
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
         Box::pin(self.unwrap_now(wrapped, context))
+    }
+
+    fn rebind<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        from: &'a EncryptionContext,
+        to: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        Box::pin(self.rebind_now(wrapped, from, to))
     }
 }
 
