@@ -239,8 +239,8 @@ SABOTAGES = [
     Sabotage(
         "a rewrap does not sync what it found",
         "engine/src/rewrap/in_place.rs",
-        "    sync(file)?;\n    let found = read(file)?;\n",
-        "    let found = read(file)?;\n",
+        "    sync(file)?;\n    read(file)\n",
+        "    read(file)\n",
         LIB,
         "a_loss_of_power_after_a_kill_leaves_an_object_that_opens",
     ),
@@ -255,8 +255,8 @@ SABOTAGES = [
     Sabotage(
         "a rewrap binds slots that it did not open",
         "engine/src/rewrap/bind.rs",
-        "let verdict = if self.is_open() {",
-        "let verdict = if self.is_open() && slot.provider.is_empty() {",
+        "let verdict = if self.is_open() || slot.provider == PASSPHRASE {",
+        "let verdict = if slot.provider == PASSPHRASE {",
         of("foreign_slots"),
         "another_objects_slot_is_named_and_nothing_is_written",
     ),

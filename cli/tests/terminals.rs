@@ -192,6 +192,43 @@ fn reading_asks_if_nothing_else_fits() {
     );
 }
 
+/// The object with the context and slots of another one, in both copies of its header.
+fn with_slots_of(object: &[u8], other: &[u8]) -> Vec<u8> {
+    use sha2::Digest;
+    let mut object = object.to_vec();
+    for copy in [0, 4096] {
+        object[copy + 76..copy + 4064].copy_from_slice(&other[copy + 76..copy + 4064]);
+        let checksum = sha2::Sha256::digest(&object[copy..copy + 4064]);
+        object[copy + 4064..copy + 4096].copy_from_slice(&checksum);
+    }
+    object
+}
+
+/// A slot can be made to unwrap under many passphrases. Whether one is among them must not be seen in what is asked.
+#[test]
+fn a_passphrase_that_unwraps_a_slot_of_another_object_is_wrong() {
+    let place = Place::new();
+    place.write("in", "secret");
+    place.write("phrase", "correct horse");
+    let objects = ["a.seal", "b.seal"].map(|name| {
+        place.ok(&["encrypt", "-q", "in", "-o", name, "--key", "passphrase:file:phrase"]);
+        place.read(name)
+    });
+    place.write("in.seal", with_slots_of(&objects[0], &objects[1]));
+    let seen = ["correct horse", "wrong"].map(|answer| {
+        let mut terminal = Terminal::new();
+        let mut child = terminal.command(&place, &["cat", "-q", "in.seal"]).spawn().unwrap();
+        for number in 1..=3 {
+            terminal.answer_number(number, "Passphrase of in.seal: ", answer);
+        }
+        let code = wait(&mut child);
+        let questions = terminal.screen().matches("Passphrase of").count();
+        (code, stderr(&mut child), questions)
+    });
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!((seen[0].0, seen[0].1.matches("wrong passphrase").count()), (Some(7), 3));
+}
+
 #[test]
 fn without_a_terminal_there_is_another_way_to_give_a_passphrase() {
     let place = Place::new();

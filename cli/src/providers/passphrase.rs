@@ -3,11 +3,11 @@
 
 use std::io::{self, Read};
 use std::process::{ChildStdout, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sealstone::{
-    BoxFuture, DataKey, EncryptionContext, Header, KeyMatch, KeyProvider, Passphrase, ProviderError,
-    ProviderErrorClass, WrappedKey,
+    BoxFuture, DataKey, Decryptor, EncryptionContext, Error, ExpectedContext, FetchedApart, Header, KeyMatch,
+    KeyProvider, Passphrase, ProviderError, ProviderErrorClass, WrappedKey,
 };
 use zeroize::{Zeroize, Zeroizing};
 
@@ -197,7 +197,6 @@ impl Asked {
         name: &str,
         report: &Report,
     ) -> Result<(Self, super::Provider), Failure> {
-        let slot = header.slots().iter().find(|slot| slot.provider == "passphrase");
         let mut left = TRIES;
         let mut earlier = earlier.cloned();
         loop {
@@ -206,21 +205,14 @@ impl Asked {
                 Some(asked) => asked,
                 None => Self(Arc::new(provider(prompt::passphrase_of(name)?)?)),
             };
-            let (Some(slot), Some(context)) = (slot, context) else {
+            let Some(context) = context else {
                 return Ok((asked.clone(), asked.0));
             };
             left -= usize::from(typed);
-            match pollster::block_on(asked.0.unwrap(slot, context)) {
-                Ok(data_key) => {
-                    let tried = Tried {
-                        passphrase: asked.0.clone(),
-                        slot: slot.clone(),
-                        context: context.clone(),
-                        data_key,
-                    };
-                    return Ok((asked, Arc::new(tried)));
-                }
-                Err(error) if error.class == ProviderErrorClass::BadCiphertext && left > 0 => {
+            let tried = Arc::new(Tried::new(asked.0.clone()));
+            match opens(tried.clone(), header, context) {
+                Ok(()) => return Ok((asked, tried)),
+                Err(Error::Provider(error)) if error.class == ProviderErrorClass::BadCiphertext && left > 0 => {
                     if typed {
                         report.note(&format!("{}; try again", error.message));
                     }
@@ -231,13 +223,39 @@ impl Asked {
     }
 }
 
-/// A passphrase that opened a slot. What that took, a good part of a second, is not done again.
+/// Whether the passphrase opens the object. Not whether it unwraps the slot: a slot can be made that unwraps under many
+/// passphrases, and whoever sees after which of them there is no further question would know which is the right one.
+fn opens(passphrase: Arc<Tried>, header: &Header, context: &EncryptionContext) -> Result<(), Error> {
+    let no_plaintext = header.layout().payload_len(0)?;
+    Decryptor::new(passphrase)
+        .with_context(ExpectedContext::Exact(context.clone()))
+        .with_detached_header(header.clone())
+        // It opens the slot, and reads nothing yet.
+        .range_reader(FetchedApart { size: no_plaintext })
+        .map(drop)
+}
+
+/// A passphrase that was tried. What that took, a good part of a second, is not done again.
 #[derive(Debug)]
 struct Tried {
     passphrase: Arc<Passphrase>,
+    unwrapped: OnceLock<Unwrapped>,
+}
+
+#[derive(Debug)]
+struct Unwrapped {
     slot: WrappedKey,
     context: EncryptionContext,
     data_key: DataKey,
+}
+
+impl Tried {
+    fn new(passphrase: Arc<Passphrase>) -> Self {
+        Self {
+            passphrase,
+            unwrapped: OnceLock::new(),
+        }
+    }
 }
 
 impl KeyProvider for Tried {
@@ -262,12 +280,24 @@ impl KeyProvider for Tried {
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
-        if *wrapped == self.slot && *context == self.context {
-            let copy = DataKey::filled_by(|key| key.copy_from_slice(self.data_key.expose()));
-            return Box::pin(std::future::ready(Ok(copy)));
+        let is_this = |known: &&Unwrapped| known.slot == *wrapped && known.context == *context;
+        if let Some(known) = self.unwrapped.get().filter(is_this) {
+            return Box::pin(std::future::ready(Ok(copy_of(&known.data_key))));
         }
-        self.passphrase.unwrap(wrapped, context)
+        Box::pin(async move {
+            let data_key = self.passphrase.unwrap(wrapped, context).await?;
+            self.unwrapped.get_or_init(|| Unwrapped {
+                slot: wrapped.clone(),
+                context: context.clone(),
+                data_key: copy_of(&data_key),
+            });
+            Ok(data_key)
+        })
     }
+}
+
+fn copy_of(data_key: &DataKey) -> DataKey {
+    DataKey::filled_by(|copy| copy.copy_from_slice(data_key.expose()))
 }
 
 #[cfg(test)]
