@@ -12,9 +12,9 @@
 //! A checksum is over the one before it and its own line: a line that is missing or moved is damage too.
 //!
 //! A change is in the file, and on the disk, before it is answered. What a kill or a loss of power left of a line at the
-//! end was never answered, and is dropped; a line that is wrong anywhere else is damage. When half of the log
-//! is obsolete, and whenever it is opened, it is rewritten beside itself, under one name (`.new`) that the next start
-//! removes if a kill left it, and renamed into place.
+//! end was never answered, and is dropped; a line that is wrong anywhere else is damage. When half of the log is obsolete,
+//! and whenever it is opened, it is rewritten beside itself, under one name (`.new`) that the next start removes if a kill
+//! left it, and renamed into place.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
