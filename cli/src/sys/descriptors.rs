@@ -90,7 +90,10 @@ mod start {
     /// is closed. Later, that could not be told from a /dev/null that was meant: Python's `DEVNULL` and daemons open
     /// it as std does.
     #[used]
+    // SAFETY: the loader calls each pointer in this section as a C function; this one takes no arguments and returns
+    // nothing, as `look` does.
     #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+    // SAFETY: the same of ELF's section.
     #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
     static LOOK: extern "C" fn() = look;
 
