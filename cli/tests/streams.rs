@@ -656,3 +656,29 @@ fn process_substitution_is_read_and_written() {
     let run = shell(&place, "bash", "sealstone encrypt <(cat in)");
     run.failed(2, &["name the output with -o"]);
 }
+
+#[test]
+fn keys_are_moved_through_the_descriptors_that_are_named() {
+    let (place, _) = place();
+    let ring = place.path("copy.json");
+    place.ok(&["keys", "new", "work"]);
+    let run = sh(&place, "sealstone keys export work -o /dev/fd/3 3>copy.json");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(
+        std::fs::read(&ring).unwrap(),
+        place.ok(&["keys", "export", "-q", "work"]).stdout
+    );
+    for line in [
+        "sealstone keys export work -o /dev/fd/3 3<copy.json",
+        "sealstone keys import - <&-",
+        "sealstone keys import /dev/fd/3 3>>other.json",
+    ] {
+        let run = sh(&place, line);
+        assert_eq!(run.code, Some(2), "{line}: {run:?}");
+    }
+    let run = sh(&place, "sealstone keys import /dev/fd/3 3<copy.json");
+    assert!(
+        run.code == Some(0) && run.stderr.contains("has all of them already"),
+        "{run:?}"
+    );
+}

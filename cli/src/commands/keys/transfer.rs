@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{count, show_json};
 use crate::exit::{Code, Failure};
-use crate::io::{create_file, display, is_standard};
+use crate::io::{Descriptor, Source, Stream, create_file, display, is_standard};
 use crate::report::Report;
 use crate::signals;
 
@@ -21,10 +21,17 @@ pub(super) fn export(path: &Path, names: &[String], output: Option<&Path>, repor
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let content = KeyRing::open(path)?.export(&names)?;
     let place = match output {
-        Some(output) if !is_standard(output) => {
-            write_private(output, &content)?;
-            display(output)
-        }
+        Some(output) if !is_standard(output) => match Descriptor::named(output) {
+            Some(descriptor) => {
+                let written = Stream::new(descriptor.writing()?).write_all(&content);
+                written.map_err(|error| Failure::io(format_args!("writing to {descriptor}"), &error))?;
+                descriptor.to_string()
+            }
+            None => {
+                write_private(output, &content)?;
+                display(output)
+            }
+        },
         None if io::stdout().is_terminal() => {
             return Err(Failure::usage(
                 "the keys' secrets would be shown on the terminal; name a file with -o, or insist with -o -",
@@ -74,10 +81,9 @@ fn make_private(file: &File) -> io::Result<()> {
 
 /// Takes in what the ring does not have yet.
 pub(super) fn import(path: &Path, input: &Path, rename: Option<&str>, report: &Report) -> Result<(), Failure> {
-    let other = if is_standard(input) {
-        read_standard()?
-    } else {
-        KeyRing::open(input)?
+    let other = match Source::of_input(input) {
+        Source::Path(path) => KeyRing::open(&path)?,
+        descriptor => read_once(&descriptor)?,
     };
     let other = match rename {
         Some(name) => other.with_only_key_named(name)?,
@@ -111,10 +117,12 @@ pub(super) fn import(path: &Path, input: &Path, rename: Option<&str>, report: &R
     Ok(())
 }
 
-fn read_standard() -> Result<KeyRing, Failure> {
+/// A ring that comes through a descriptor, and can be read once only.
+fn read_once(source: &Source) -> Result<KeyRing, Failure> {
     // The room is there from the start, so that no copy is left where a buffer grew.
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_LEN + 1));
-    let read = io::stdin().lock().take(MAX_LEN as u64 + 1).read_to_end(&mut content);
-    read.map_err(|error| Failure::io("reading standard input", &error))?;
+    let action = format!("reading {source}");
+    let read = source.open(&action)?.take(MAX_LEN as u64 + 1).read_to_end(&mut content);
+    read.map_err(|error| Failure::io(&action, &error))?;
     Ok(KeyRing::from_content(&content)?)
 }
