@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 use crate::context::EncryptionContext;
 use crate::decrypt::Decryptor;
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::header::{CopyFault, Header};
 use crate::provider::KeyProvider;
