@@ -63,6 +63,12 @@ impl Settings {
                  AWS_ENDPOINT_URL and the profile"
             ));
         }
+        if let Some(region) = region.filter(|region| endpoint.is_none() && !is_region_of_aws(region)) {
+            return refused(format!(
+                "{region:?} is not the name of a region of AWS, such as eu-central-1; check AWS_REGION and the profile, or \
+                 name the endpoint of another service"
+            ));
+        }
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(self.connect_timeout)
             .operation_attempt_timeout(self.attempt_timeout)
@@ -95,6 +101,13 @@ impl Settings {
 /// Whether it can be part of a host's name: with another one no exchange would come about, and look like an outage.
 fn is_region(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// Whether it is made as the names of AWS's regions are, of words and a number. Another one has no host, and its failed
+/// look-up could not be told from an outage.
+fn is_region_of_aws(name: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    name.split('-').count() >= 3 && name.split('-').any(is_number)
 }
 
 /// What is plainly none is found before the first call; the rest is the client's, which takes a port that is not one for

@@ -247,7 +247,7 @@ fn what_is_configured_wrongly_is_never_an_outage() {
             assert!(told.contains("class Configuration"), "{variable}={url}: {told}");
         }
     }
-    for region in ["eu west", "eu/west", "eu.west", "é"] {
+    for region in ["eu west", "eu/west", "eu.west", "é", "nowhere", "eu-west"] {
         let told = ask(&[&base[..], &[("AWS_REGION", region)]].concat());
         assert!(
             told.contains("class Configuration") && told.contains("region"),
