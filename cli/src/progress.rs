@@ -175,7 +175,7 @@ fn write_lines(stopped: &Receiver<()>, name: &str, total: Option<u64>, done: &im
 }
 
 fn write_line(name: &str, text: &str) {
-    // With standard error gone, nobody is left to read it.
+    // With standard error gone, no one is left to read it.
     let _ = writeln!(io::stderr(), "sealstone: {name}: {text}");
 }
 

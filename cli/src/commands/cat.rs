@@ -23,7 +23,7 @@ const PIECE: usize = 1024 * 1024;
 /// The longest end that is kept of a stream, whose length nobody knows before.
 const MAX_LAST: u64 = 16 * 1024 * 1024;
 
-/// Writes the objects' plaintext, or the range of one; gives the exit code.
+/// Writes the objects' plaintext, or the range of one; returns the exit code.
 pub(crate) fn run(args: &CatArgs, common: &Common, report: &Report) -> u8 {
     let place = match args.output.output.as_deref() {
         Some(output) => Place::named(output),

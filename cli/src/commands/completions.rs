@@ -7,7 +7,7 @@ use crate::complete;
 use crate::exit::Failure;
 use crate::report::Report;
 
-/// Prints the script; gives the exit code.
+/// Prints the script; returns the exit code.
 pub(crate) fn run(args: &CompletionsArgs, report: &Report) -> u8 {
     let shell = args.shell.to_possible_value();
     let script = complete::script(shell.as_ref().map_or("", |shell| shell.get_name()));

@@ -16,7 +16,7 @@ use crate::report::{Outcome, Report};
 
 const COMMAND: &str = "decrypt";
 
-/// Decrypts the inputs; gives the exit code.
+/// Decrypts the inputs; returns the exit code.
 pub(crate) fn run(args: &DecryptArgs, common: &Common, report: &Report) -> u8 {
     match Opening::new(args, common, report).and_then(|opening| Ok((opening, jobs(args)?))) {
         Ok((mut opening, jobs)) => {
@@ -110,7 +110,7 @@ impl<'a> Opening<'a> {
         })
     }
 
-    /// Opens all of an object into `sink`; gives the plaintext's length in bytes.
+    /// Opens all of an object into `sink`; returns the length of the plaintext in bytes.
     fn open_into(&self, decryptor: &Decryptor, body: Body, mut sink: Sink) -> Result<u64, Failure> {
         match pour(decryptor, body, &mut sink, self.args.sparse != Sparse::Never) {
             Ok(opened) => {

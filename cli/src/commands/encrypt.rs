@@ -16,7 +16,7 @@ use crate::workers::Workers;
 
 const COMMAND: &str = "encrypt";
 
-/// Encrypts the inputs; gives the exit code.
+/// Encrypts the inputs; returns the exit code.
 pub(crate) fn run(args: &EncryptArgs, common: &Common, report: &Report) -> u8 {
     match Sealing::new(args, common, report).and_then(|sealing| Ok((sealing, jobs(args)?))) {
         Ok((mut sealing, jobs)) => {
@@ -198,7 +198,7 @@ impl<'a> Sealing<'a> {
     }
 }
 
-/// Seals all of `input` into `sink`; gives the plaintext's length in bytes.
+/// Seals all of `input` into `sink`; returns the length of the plaintext in bytes.
 fn seal_into(encryptor: &Encryptor, input: Input, mut sink: Sink, report: &Report) -> Result<u64, Failure> {
     let len = match (input.file(), sink.file()) {
         (Some(source), Some(target)) => encryptor.seal_file(source, target)?,

@@ -16,7 +16,7 @@ const COMMAND: &str = "inspect";
 /// Keys that the first line names at most; all are further down.
 const MOST_KEYS: usize = 4;
 
-/// Shows the headers of the inputs; gives the exit code.
+/// Shows the headers of the inputs; returns the exit code.
 pub(crate) fn run(args: &InspectArgs, report: &Report) -> u8 {
     let checked = check_header(args.header.as_deref(), args.inputs.len());
     let checked = checked.and_then(|()| check_object_length(args.object_length, args.inputs.len()));

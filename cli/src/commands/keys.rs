@@ -15,7 +15,7 @@ use crate::providers::{announce_key, ring_path};
 use crate::report::Report;
 use crate::{prompt, text};
 
-/// Does what is asked with the ring; gives the exit code.
+/// Does what is asked with the ring; returns the exit code.
 pub(crate) fn run(args: &KeysArgs, common: &Common, report: &Report) -> u8 {
     let done = ring_path(common).and_then(|path| match &args.action {
         KeysAction::New { name } => new(&path, name, report),

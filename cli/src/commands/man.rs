@@ -10,7 +10,7 @@ use crate::exit::Failure;
 use crate::io::display;
 use crate::report::Report;
 
-/// Writes the pages; gives the exit code.
+/// Writes the pages; returns the exit code.
 pub(crate) fn run(args: &ManArgs, report: &Report) -> u8 {
     super::finish(report, "man", write(&args.directory, report))
 }

@@ -15,7 +15,7 @@ use crate::report::{Outcome, Report};
 
 const COMMAND: &str = "rekey";
 
-/// Rekeys the object; gives the exit code.
+/// Rekeys the object; returns the exit code.
 pub(crate) fn run(args: &RekeyArgs, common: &Common, report: &Report) -> u8 {
     let place = Place::named(&args.output);
     let work = |_| rekey(args, common, report, &place);

@@ -19,7 +19,7 @@ const COMMAND: &str = "rewrap";
 /// How often the file of a name is opened again because another one has taken the name.
 const MOST_TRIES: usize = 5;
 
-/// Rewraps the objects; gives the exit code.
+/// Rewraps the objects; returns the exit code.
 pub(crate) fn run(args: &RewrapArgs, common: &Common, report: &Report) -> u8 {
     match Rewrapping::new(args, common, report) {
         Ok(mut rewrapping) => {

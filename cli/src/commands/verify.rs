@@ -16,7 +16,7 @@ use crate::report::{Outcome, Report, copy_faults};
 
 const COMMAND: &str = "verify";
 
-/// Verifies the inputs; gives the exit code.
+/// Verifies the inputs; returns the exit code.
 pub(crate) fn run(args: &VerifyArgs, common: &Common, report: &Report) -> u8 {
     let checked = super::roles(&args.inputs, &args.read, common).check(report.is_json());
     match checked.and_then(|()| Reading::new(&args.inputs, &args.read, common, report)) {

@@ -70,7 +70,7 @@ fn in_directory(directory: &Path, input: &Path, naming: Naming) -> Result<Place,
     }
 }
 
-/// Does `work` on every item, whatever becomes of the others; gives the exit code: the first failure's.
+/// Does `work` on every item, whatever becomes of the others; returns the exit code: the first failure's.
 ///
 /// When nobody reads our output any more, or a key service does not answer, the rest is not begun: each would wait as
 /// long, for nothing.

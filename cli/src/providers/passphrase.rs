@@ -25,7 +25,7 @@ const TRIES: usize = 3;
 /// What some editors put before UTF-8 text.
 const BYTE_ORDER_MARK: char = '\u{FEFF}';
 
-/// The program that gives passphrases in the place of the terminal: the option's, or the environment's.
+/// The program that provides passphrases instead of the terminal: the option's, or the environment's.
 fn command(common: &Common) -> Option<String> {
     let set = || std::env::var("SEALSTONE_PASSPHRASE_COMMAND").ok();
     let command = common.passphrase_command.clone().or_else(set);

@@ -49,7 +49,7 @@ pub(super) fn export(path: &Path, names: &[String], output: Option<&Path>, repor
     Ok(())
 }
 
-/// Nothing is replaced, and nobody else may read it at any moment.
+/// Nothing is replaced, and no one else may read it at any moment.
 fn write_private(path: &Path, content: &[u8]) -> Result<(), Failure> {
     if path.symlink_metadata().is_ok() {
         return Err(Failure::new(
