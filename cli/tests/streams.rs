@@ -665,7 +665,7 @@ fn keys_are_moved_through_the_descriptors_that_are_named() {
     let run = sh(&place, "sealstone keys export work -o /dev/fd/3 3>copy.json");
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(
-        std::fs::read(&ring).unwrap(),
+        fs::read(&ring).unwrap(),
         place.ok(&["keys", "export", "-q", "work"]).stdout
     );
     for line in [
