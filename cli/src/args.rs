@@ -13,7 +13,8 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 use sealstone::KeyRing;
 
-pub(crate) use self::values::{ByteRange, Chunk, Cipher, Pair, S3Object};
+pub use self::values::{ByteRange, Pair, S3Object};
+pub(crate) use self::values::{Chunk, Cipher};
 
 use crate::complete;
 use crate::exit::Failure;

@@ -10,7 +10,7 @@ use crate::kms::{self, KmsKey};
 
 /// Where a key is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum KeySpec {
+pub enum KeySpec {
     /// A named key of the key ring.
     Local(String),
     /// A raw 32-byte key in a file.
@@ -23,7 +23,7 @@ pub(crate) enum KeySpec {
 
 /// Where a passphrase comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PassphraseFrom {
+pub enum PassphraseFrom {
     /// The terminal.
     Terminal,
     /// A file.
@@ -81,7 +81,7 @@ fn strip_prefix<'a>(_: &'a OsStr, _: &str) -> Option<&'a OsStr> {
 
 /// Which slots of an object are meant: by their key, or one by the name that `inspect` shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SlotSpec {
+pub enum SlotSpec {
     /// Those of a key.
     Of(KeySpec),
     /// The one of this name, `PROVIDER:KEY ID`; its key need not be there.

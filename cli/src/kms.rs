@@ -9,7 +9,7 @@ pub(crate) const ID: &str = "aws-kms";
 /// There is none.
 #[cfg(not(feature = "aws-kms"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum KmsKey {}
+pub enum KmsKey {}
 
 /// Takes what `--key aws-kms:` is followed by.
 #[cfg(feature = "aws-kms")]

@@ -1,31 +1,8 @@
-//! What stands on the command line is taken or refused: keys, slots, ranges, pairs, objects of S3.
+//! Any text is parsed or refused as a key, a slot, a range, a pair or an object of S3.
 #![no_main]
-#![allow(dead_code, reason = "the modules are the program's own, and it uses more of them")]
 
 use libfuzzer_sys::fuzz_target;
-
-#[path = "../../integrations/aws-kms/src/key.rs"]
-mod key;
-#[path = "../../cli/src/key_spec.rs"]
-mod key_spec;
-#[path = "../../cli/src/args/values.rs"]
-mod values;
-
-use key_spec::{KeySpec, SlotSpec};
-use values::{ByteRange, Pair, S3Object};
-
-/// As in the provider.
-const ID: &str = "aws-kms";
-
-/// As in a program that has the provider.
-mod kms {
-    pub(crate) use crate::ID;
-    pub(crate) use crate::key::KmsKey;
-
-    pub(crate) fn parse(text: &str) -> Result<KmsKey, String> {
-        text.parse::<KmsKey>().map_err(|error| error.message)
-    }
-}
+use sealstone_cli::arguments::{ByteRange, KeySpec, Pair, S3Object, SlotSpec};
 
 fuzz_target!(|text: &str| {
     let key = text.parse::<KeySpec>();

@@ -54,7 +54,7 @@ impl From<Cipher> for sealstone::Suite {
 
 /// The pair that SSE-KMS binds an object of S3 by: `aws:s3:arn` and its ARN.
 #[derive(Debug, Clone)]
-pub(crate) struct S3Object(pub(crate) Pair);
+pub struct S3Object(pub Pair);
 
 impl FromStr for S3Object {
     type Err = String;
@@ -73,11 +73,11 @@ impl FromStr for S3Object {
 
 /// One pair of the encryption context.
 #[derive(Debug, Clone)]
-pub(crate) struct Pair {
+pub struct Pair {
     /// Before the first `=`.
-    pub(crate) key: String,
+    pub key: String,
     /// After it.
-    pub(crate) value: String,
+    pub value: String,
 }
 
 impl FromStr for Pair {
@@ -97,7 +97,7 @@ impl FromStr for Pair {
 
 /// Which bytes of the plaintext.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ByteRange {
+pub enum ByteRange {
     /// From the first number to before the second, or to the end.
     From(u64, Option<u64>),
     /// The last bytes.
