@@ -54,10 +54,8 @@ def tested(machine, linker, runner, cargo):
     env |= {"CARGO_TARGET_DIR": str(target() / "machines"), f"{variables}_LINKER": linker}
     env |= {f"{variables}_RUNNER": runner} if runner else {}
     command = [*cargo, "--locked", "--target", machine, "-p", "sealstone", "--no-default-features", "--no-fail-fast"]
-    command += ["--lib", *(word for name in TESTS for word in ("--test", name))]
-    if runner:
-        command += ["--", *(word for name in NOT_EMULATED for word in ("--skip", name))]
-    counted.run(machine.split("-")[0], command, env)
+    skipped = [word for name in NOT_EMULATED for word in ("--skip", name)] if runner else []
+    counted.run(machine.split("-")[0], [[*each, *skipped] for each in counted.commands(command, TESTS)], env)
 
 
 main()

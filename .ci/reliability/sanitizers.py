@@ -58,23 +58,10 @@ def told(command):
 def sanitized(kind, cargo, options):
     control(kind, cargo[1])
     host = re.search("host: (.*)", told(["rustc", cargo[1], "-vV"]))[1]
-    tests = [word for name in TESTS[kind].split() for word in ("--test", name)]
-    command = [
-        *cargo,
-        "test",
-        *options,
-        "--locked",
-        "--target",
-        host,
-        "-p",
-        "sealstone",
-        "--no-fail-fast",
-        "--lib",
-        *tests,
-    ]
+    command = [*cargo, "test", *options, "--locked", "--target", host, "-p", "sealstone", "--no-fail-fast"]
     # Of its own, so that nothing else is built again.
     env = dict(os.environ, RUSTFLAGS=f"-Zsanitizer={kind}", CARGO_TARGET_DIR=str(target() / f"sanitizer-{kind}"))
-    counted.run(f"{kind}_sanitizer", command, env)
+    counted.run(f"{kind}_sanitizer", counted.commands(command, TESTS[kind].split()), env)
 
 
 def control(kind, toolchain):
@@ -92,7 +79,7 @@ def control(kind, toolchain):
 def miri(cargo):
     command = [*cargo, "miri", "test", "--locked", "-p", "sealstone", "--no-default-features", "--lib", *PURE]
     # Random cases by the thousand are for machines, not for interpreters.
-    counted.run("miri", command, dict(os.environ, MIRIFLAGS="-Zmiri-disable-isolation", PROPTEST_CASES="4"))
+    counted.run("miri", [command], dict(os.environ, MIRIFLAGS="-Zmiri-disable-isolation", PROPTEST_CASES="4"))
 
 
 main()

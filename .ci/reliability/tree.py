@@ -7,6 +7,8 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 OTHERS = {".git", "target", "artifacts", "__pycache__"}
+# The test files that are programs of their own. All others are modules of the program `suite`.
+PROGRAMS = {"aws_kms", "forks", "hostile", "key_memory", "memory", "namespaces", "testkit"}
 
 
 def files():
@@ -22,6 +24,11 @@ def target():
     metadata = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
     told = subprocess.run(metadata, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return pathlib.Path(json.loads(told)["target_directory"])
+
+
+def program(test):
+    """The test program that has the test file of this name."""
+    return test if test in PROGRAMS else "suite"
 
 
 def copy_to(copy):

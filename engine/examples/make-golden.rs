@@ -1,7 +1,7 @@
 //! Makes the golden objects of the format version that this build writes: `engine/tests/golden/v<version>/`.
 //!
 //! To be run once, when the format gains something: objects that are there are never made again, because every
-//! later release must open them as they are. `tests/golden.rs` opens them.
+//! later release must open them as they are. `tests/suite/golden.rs` opens them.
 
 use std::error::Error;
 use std::fs;

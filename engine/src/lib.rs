@@ -28,7 +28,7 @@
 //! - `tokio`: adapters and streams for asynchronous programs: `Encryptor::async_writer`, `Encryptor::seal_stream`,
 //!   `Decryptor::async_reader`, `Decryptor::open_stream`.
 
-// Layer by layer, lowest first; `tests/layers.rs` holds the modules to it.
+// Layer by layer, lowest first; `tests/suite/layers.rs` holds the modules to it.
 mod context;
 mod error;
 mod hex;

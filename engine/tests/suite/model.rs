@@ -1,0 +1,203 @@
+//! Random sequences of operations against a `Vec<u8>`: whatever is done, the object is that vector's.
+
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use crate::common::campaign::{Counted, cases};
+use crate::common::{C, decryptor, encryptor, plaintext, pool};
+use proptest::prelude::*;
+use sealstone::{Decryptor, Encryptor, Error, Executor, Header, RawKey, Rewrap, SealedPart, SlotChoice};
+
+/// What is done to a writer.
+#[derive(Debug, Clone)]
+enum Writing {
+    Write(usize),
+    Flush,
+}
+
+/// What is done to an object that was written.
+#[derive(Debug, Clone)]
+enum Reading {
+    Read(usize),
+    Seek(u64),
+    SeekFromEnd(u64),
+    Range(u64, usize),
+    Suffix(u64),
+    Bytes,
+}
+
+fn writing() -> impl Strategy<Value = Writing> {
+    prop_oneof![
+        4 => (0..2 * C).prop_map(Writing::Write),
+        1 => Just(Writing::Write(C)),
+        1 => Just(Writing::Write(20 * C)),
+        1 => Just(Writing::Flush),
+    ]
+}
+
+fn reading() -> impl Strategy<Value = Reading> {
+    let far = 30 * C as u64;
+    prop_oneof![
+        (0..2 * C).prop_map(Reading::Read),
+        (0..far).prop_map(Reading::Seek),
+        (0..far).prop_map(Reading::SeekFromEnd),
+        ((0..far), (0..3 * C)).prop_map(|(start, len)| Reading::Range(start, len)),
+        (0..far).prop_map(Reading::Suffix),
+        Just(Reading::Bytes),
+    ]
+}
+
+fn executor(threads: usize) -> Executor {
+    if threads == 0 {
+        Executor::serial()
+    } else {
+        pool(threads)
+    }
+}
+
+/// Writes as told; gives the object and what it must hold.
+fn written(encryptor: &Encryptor, steps: &[Writing]) -> (Vec<u8>, Vec<u8>) {
+    let mut writer = encryptor.writer(Vec::new()).unwrap();
+    let mut model = Vec::new();
+    for step in steps {
+        match step {
+            Writing::Write(len) => {
+                let bytes = plaintext(model.len() % 7 + len);
+                writer.write_all(&bytes).unwrap();
+                model.extend_from_slice(&bytes);
+            }
+            Writing::Flush => writer.flush().unwrap(),
+        }
+    }
+    (writer.finish().unwrap(), model)
+}
+
+/// Reads as told and compares with the model at each step.
+fn check_reading(decryptor: &Decryptor, object: &[u8], model: &[u8], steps: &[Reading]) {
+    let mut reader = decryptor.reader(Cursor::new(object)).unwrap();
+    let ranges = decryptor.range_reader(object).unwrap();
+    let len = model.len() as u64;
+    let slice =
+        |from: u64, to: u64| &model[usize::try_from(from.min(len)).unwrap()..usize::try_from(to.min(len)).unwrap()];
+    for step in steps {
+        let position = reader.position();
+        match *step {
+            Reading::Read(count) => {
+                let mut buffer = vec![0; count];
+                let mut read = 0;
+                while read < count {
+                    match reader.read(&mut buffer[read..]).unwrap() {
+                        0 => break,
+                        more => read += more,
+                    }
+                }
+                assert!(buffer[..read] == *slice(position, position + count as u64));
+            }
+            Reading::Bytes => {
+                let bytes = reader.next_bytes().unwrap().unwrap_or_default();
+                assert!(bytes == *slice(position, position + bytes.len() as u64));
+                assert!(!bytes.is_empty() || position >= len);
+            }
+            Reading::Seek(to) => assert_eq!(reader.seek(SeekFrom::Start(to)).unwrap(), to),
+            Reading::SeekFromEnd(back) => {
+                let sought = reader.seek(SeekFrom::End(-i64::try_from(back).unwrap()));
+                assert_eq!(sought.ok(), len.checked_sub(back));
+            }
+            Reading::Range(start, count) => {
+                let end = start + count as u64;
+                match ranges.read_range(start..end) {
+                    Ok(bytes) => assert!(end <= len && bytes == *slice(start, end)),
+                    Err(Error::RangeOutOfBounds { len: told, .. }) => assert!(told == len && end > len),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            Reading::Suffix(count) => {
+                assert!(ranges.read_suffix(count).unwrap() == *slice(len.saturating_sub(count), len));
+            }
+        }
+    }
+}
+
+/// Cases of each property in the quick form.
+const QUICK: usize = 300;
+
+static WRITTEN: Counted = Counted::new("model_of_writes_and_reads");
+static REWRAPPED: Counted = Counted::new("model_of_rewraps");
+static IN_PARTS: Counted = Counted::new("model_of_parts");
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(u32::try_from(cases(QUICK)).unwrap()))]
+
+    #[test]
+    fn written_in_any_way_and_read_in_any_way(
+        steps in proptest::collection::vec(writing(), 0..8),
+        reads in proptest::collection::vec(reading(), 0..12),
+        threads in 0usize..3,
+    ) {
+        let (object, model) = written(&encryptor().with_executor(executor(threads)), &steps);
+        check_reading(&decryptor().with_executor(executor(threads)), &object, &model, &reads);
+        WRITTEN.case_of(cases(QUICK));
+    }
+
+    /// A rewrap between two readings changes who can read, and not what is read.
+    #[test]
+    fn rewrapped_in_between(
+        steps in proptest::collection::vec(writing(), 0..4),
+        reads in proptest::collection::vec(reading(), 0..6),
+        rewraps in proptest::collection::vec(1u8..4, 1..5),
+    ) {
+        let (object, model) = written(&encryptor(), &steps);
+        let mut header = Decryptor::read_header(object.as_slice()).unwrap().header().clone();
+        let mut holder: u8 = 7;
+        for next in rewraps {
+            let (old, new) = (raw(holder), raw(next));
+            let rewrap = Rewrap::new(Decryptor::new(old.clone())).replace(SlotChoice::Key(old), new);
+            header = rewrap.header(&header).unwrap().unwrap_or(header);
+            holder = next;
+        }
+        let rewrapped = [header.to_attached().unwrap().as_slice(), &object[8192..]].concat();
+        check_reading(&Decryptor::new(raw(holder)), &rewrapped, &model, &reads);
+        if holder != 7 {
+            prop_assert!(decryptor().open(&rewrapped).is_err());
+        }
+        REWRAPPED.case_of(cases(QUICK));
+    }
+
+    /// Parts in any order, some given up and the whole begun anew, join to what one writer makes.
+    #[test]
+    fn sealed_in_parts_in_any_order(
+        len in 0..12 * C,
+        chunks in 1usize..4,
+        order in proptest::collection::vec(any::<u32>(), 16),
+        given_up in any::<bool>(),
+        reads in proptest::collection::vec(reading(), 0..6),
+    ) {
+        let model = plaintext(len);
+        if given_up {
+            let upload = encryptor().begin().unwrap().payload_parts(C as u64).unwrap();
+            drop(upload.part(3).unwrap());
+            prop_assert!(upload.part(3).is_err(), "a part that was lost is not given out again");
+        }
+        let upload = encryptor().begin().unwrap().payload_parts((chunks * C) as u64).unwrap();
+        let header: Header = upload.header().clone();
+        let mut pieces: Vec<(usize, &[u8])> = model.chunks(chunks * C).enumerate().collect();
+        if pieces.is_empty() {
+            pieces.push((0, &[]));
+        }
+        let last = pieces.len() - 1;
+        pieces.sort_by_key(|(number, _)| order[number % 16]);
+        let mut sealed: Vec<SealedPart> = pieces.iter().map(|&(number, piece)| {
+            let part = upload.part(number as u64).unwrap();
+            if number == last { part.seal_last(piece) } else { part.seal(piece) }.unwrap()
+        }).collect();
+        prop_assert_eq!(upload.finish().unwrap(), len as u64);
+        sealed.sort_by_key(SealedPart::number);
+        let payload: Vec<u8> = sealed.iter().flat_map(|part| part.bytes().to_vec()).collect();
+        check_reading(&decryptor().with_detached_header(header), &payload, &model, &reads);
+        IN_PARTS.case_of(cases(QUICK));
+    }
+}
+
+fn raw(byte: u8) -> Arc<RawKey> {
+    Arc::new(RawKey::from_slice(&[byte; 32]).unwrap())
+}
