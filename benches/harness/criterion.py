@@ -13,6 +13,8 @@ from .measure import Failed
 from .settings import ROOT
 
 BENCHES = ("primitive", "throughput", "range", "small_objects", "rewrap")
+# Of the feature `kms`, a default one: compiling AWS's client takes longer than a quick run.
+KMS_BENCHES = ("key_service",)
 # Tool: what it authenticates. Versions are those of the lock file.
 CRATES = {
     "aws-lc-rs": ("aws-lc-rs", "AEAD"),
@@ -36,7 +38,12 @@ def measure(settings):
     if settings.quick:
         variables["SEALSTONE_BENCH_QUICK"] = "1"
     command = ["cargo", "bench", "--locked", "-p", "sealstone-benches"]
-    for bench in BENCHES:
+    benches = BENCHES if settings.quick else BENCHES + KMS_BENCHES
+    if settings.quick:
+        command.append("--no-default-features")
+        for bench in KMS_BENCHES:
+            settings.leave_out(bench, "not in a quick run")
+    for bench in benches:
         command += ["--bench", bench]
     before = {path: path.stat().st_mtime_ns for path in kept.glob("**/new/sample.json")}
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)

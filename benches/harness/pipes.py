@@ -36,10 +36,10 @@ def sealstone_measurements(settings, place, plain):
     found = []
     for form, drain in FORMS.items():
         sides = [
-            ("cat before encrypt", lambda: run_through(plain, ["cat"], drain)),
-            ("encrypt", lambda: run_through(plain, encrypt, drain)),
-            ("cat before decrypt", lambda: run_through(plain, ["cat"], drain)),
-            ("decrypt", lambda: run_through(sealed, decrypt, drain)),
+            ("cat before encrypt", lambda drain=drain: run_through(plain, ["cat"], drain)),
+            ("encrypt", lambda drain=drain: run_through(plain, encrypt, drain)),
+            ("cat before decrypt", lambda drain=drain: run_through(plain, ["cat"], drain)),
+            ("decrypt", lambda drain=drain: run_through(sealed, decrypt, drain)),
         ]
         runs = interleaved(settings.turns, sides)
         floor = {"bytes": settings.bytes, "form": form}
@@ -59,7 +59,7 @@ def peer_measurements(settings, place, plain):
         if peer.filter is not None:
             sides = [
                 ("cat", lambda: run_through(plain, ["cat"], FORMS["two pipes"])),
-                ("encrypt", lambda: run_through(plain, peer.filter, FORMS["two pipes"], peer.environment)),
+                ("encrypt", lambda peer=peer: run_through(plain, peer.filter, FORMS["two pipes"], peer.environment)),
             ]
             runs = interleaved(settings.peer_turns, sides)
             parameters = {"bytes": settings.peer_bytes, "form": "two pipes"}

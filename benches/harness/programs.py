@@ -20,12 +20,19 @@ class Programs:
 
 @functools.cache
 def build():
-    packages = ["-p", "sealstone-cli", "-p", "sealstone-benches"]
-    command = ["cargo", "build", "--release", "--bins", "--message-format=json-render-diagnostics", *packages]
+    # As the README builds it, and as CI and `instructions` build the benches: each set of features is compiled once.
+    paths = executables("--bin", "sealstone") | executables(
+        "-p", "sealstone-benches", "--no-default-features", "--bins"
+    )
+    return Programs(paths["sealstone"], paths["crypto-free-twin"], paths["memory-ratio"])
+
+
+def executables(*options):
+    """Builds what the options say, and returns the programs by name."""
+    command = ["cargo", "build", "--locked", "--release", "--message-format=json-render-diagnostics", *options]
     built = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     messages = (json.loads(line) for line in built.stdout.splitlines())
-    paths = {m["target"]["name"]: pathlib.Path(m["executable"]) for m in messages if m.get("executable")}
-    return Programs(paths["sealstone"], paths["crypto-free-twin"], paths["memory-ratio"])
+    return {m["target"]["name"]: pathlib.Path(m["executable"]) for m in messages if m.get("executable")}
 
 
 class Sealstone:

@@ -1,4 +1,4 @@
-"""The report of a record: one HTML file that needs nothing else, and the part of the README that shows figures."""
+"""The report of a record: one HTML file that needs nothing else, and the part of docs/performance.md that shows figures."""
 
 import html
 
@@ -164,23 +164,23 @@ def left_out_table(record):
 
 
 BEGIN, END = "<!-- benches:table -->", "<!-- /benches:table -->"
-README_PLOTS = ("throughput", "scaling")
+PAGE_PLOTS = ("throughput", "scaling")
 
 
-def with_table(readme, record):
-    """The README with the table of a record between its marks."""
-    start, end = readme.index(BEGIN) + len(BEGIN), readme.index(END)
+def with_table(page, record):
+    """The page with the table of a record between its marks."""
+    start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
     lines = ["| What | Aim | Measured |", "|---|---|---|"]
     for target, value, met in targets.results(record):
         mark = "" if met or value is None else ": not reached"
         lines.append(f"| {target.what} | {target.aim} | {targets.shown(target, value)}{mark} |")
-    return readme[:start] + "\n" + "\n".join(lines) + "\n" + readme[end:]
+    return page[:start] + "\n" + "\n".join(lines) + "\n" + page[end:]
 
 
-def readme_plots(record):
-    """File name and SVG of the plots that the README shows."""
+def page_plots(record):
+    """File name and SVG of the plots that docs/performance.md shows."""
     namespace = 'xmlns="http://www.w3.org/2000/svg"'
-    made = {name: svg for name, _, _, svg in plots.all_plots(record) if name in README_PLOTS}
+    made = {name: svg for name, _, _, svg in plots.all_plots(record) if name in PAGE_PLOTS}
     for svg in made.values():
         assert namespace in svg, "a file of its own needs its namespace"
     return {f"{name}.svg": svg for name, svg in made.items()}

@@ -1,7 +1,7 @@
 """The project's targets, computed from a record: ratios within one run wherever there is something to compare with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 from .record import select
 from .settings import GIB, KIB, MIB

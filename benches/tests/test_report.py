@@ -1,4 +1,4 @@
-"""The report and the README's part. Needs matplotlib."""
+"""The report and the page's part. Needs matplotlib."""
 
 import pathlib
 import sys
@@ -41,9 +41,9 @@ class Report(unittest.TestCase):
         self.assertEqual(plots.all_plots(made.record()), [])
         self.assertEqual([name for name, *_ in plots.all_plots(made.record(*files()))], ["throughput", "scaling"])
 
-    def test_the_readme_gets_its_table_and_keeps_the_rest(self):
-        readme = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-        new = report.with_table(readme, made.record(*files()))
+    def test_the_page_gets_its_table_and_keeps_the_rest(self):
+        page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
+        new = report.with_table(page, made.record(*files()))
         self.assertTrue(new.startswith("before\n") and new.endswith("\nafter\n"))
         self.assertNotIn("old", new)
         self.assertIn("| ≤ 0.6 | 0.50 |", new)

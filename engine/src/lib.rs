@@ -103,3 +103,8 @@ pub use error::{ContextMismatch, Error, Mangled, PartError, ProviderError, Provi
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The same of the page that the package ships.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct CrateReadme;

@@ -88,7 +88,7 @@ fn it_says_where_it_is_and_what_it_is_and_ends_when_told() {
     }
 }
 
-/// `.ci/interop/kms/mongodb.py` has real clients verify it.
+/// `tools/kms/mongodb.py` has real clients verify it.
 #[test]
 fn with_tls_it_prints_the_certificate_that_clients_have_to_trust() {
     let dir = tempfile::tempdir().unwrap();

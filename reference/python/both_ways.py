@@ -11,11 +11,10 @@ import pathlib
 import sys
 import tempfile
 
-from cryptography.exceptions import InvalidTag
-
 import objects
 import standard
 from command_line import CommandLine, context_options, require
+from cryptography.exceptions import InvalidTag
 from objects import CHUNK
 
 LENGTHS = [

@@ -271,7 +271,10 @@ def data_keys(header, context, reader):
             elif (kind, provider) == ("passphrase", "passphrase"):
                 yield "unwrap", lambda key=key, slot=slot: unwrap(passphrase_key(key[0], slot[2], *key[1:]), *slot)
             elif (kind, provider) == ("intermediate", "intermediate") and key_id == "raw:" + raw_key_id(key[0]):
-                yield "commitment", lambda key=key, slot=slot: unwrap_intermediate(key[0], slot[0], slot[2], slot[3], *key[1:])
+                yield (
+                    "commitment",
+                    lambda key=key, slot=slot: unwrap_intermediate(key[0], slot[0], slot[2], slot[3], *key[1:]),
+                )
 
 
 # Payloads, sections 3 and 7.

@@ -16,10 +16,9 @@ import json
 import pathlib
 import sys
 
-from cryptography.exceptions import InvalidTag
-
 import objects
 import standard
+from cryptography.exceptions import InvalidTag
 
 
 def main():

@@ -95,11 +95,7 @@ def check_event(event, call):
 
 def logged(parameters):
     """Parameters by the names that CloudTrail has for them."""
-    return {
-        lower(name): logged_value(name, value)
-        for name, value in parameters.items()
-        if name not in NOT_LOGGED
-    }
+    return {lower(name): logged_value(name, value) for name, value in parameters.items() if name not in NOT_LOGGED}
 
 
 def logged_value(name, value):

@@ -12,10 +12,9 @@ import sys
 import uuid
 
 import boto3
+from audit import check_log
 from botocore.config import Config
 from botocore.exceptions import ClientError
-
-from audit import check_log
 from expect import expect, expect_equal, refused
 from recorder import Recorder
 from servers import REGION, Mock

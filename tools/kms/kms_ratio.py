@@ -13,7 +13,6 @@ import statistics
 import subprocess
 
 import boto3
-
 from expect import expect, expect_equal
 from servers import Moto
 

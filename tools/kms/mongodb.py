@@ -17,12 +17,11 @@ import tempfile
 import boto3
 import bson
 from bson.binary import UUID_SUBTYPE, Binary
+from expect import expect, expect_equal
 from pymongocrypt.errors import MongoCryptError
 from pymongocrypt.mongocrypt import MongoCryptOptions
 from pymongocrypt.synchronous.explicit_encrypter import ExplicitEncrypter
 from pymongocrypt.synchronous.state_machine import MongoCryptCallback
-
-from expect import expect, expect_equal
 from servers import ACCOUNT_CREDENTIALS, REGION, Mock
 
 ALGORITHM = "AEAD_AES_256_CBC_HMAC_SHA_512-Random"

@@ -14,7 +14,6 @@ import uuid
 
 import boto3
 from botocore.config import Config
-
 from expect import expect, expect_equal, refused
 from servers import REGION, Mock
 

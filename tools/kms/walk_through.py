@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""What the README says about AWS KMS, typed as it stands there: the mock, the aws command, and sealstone.
+"""Runs the commands of the page about AWS KMS as they stand there: the mock, the aws command, and sealstone.
 
-    walk_through.py README SEALSTONE
+    walk_through.py PAGE PROGRAMS
 
-SEALSTONE is the binary. A line of the README that ends in `# exit code N` must end so, every other one with 0.
+PROGRAMS is the directory of the programs sealstone and kms-mock. A line of the page that ends in `# exit code N` must
+exit with that code, every other line with 0.
 """
 
 import json
@@ -22,10 +23,10 @@ PORT = "8600"
 CONTEXT = {"bucket": "photos"}
 
 
-def block(readme, mark):
-    """The fenced block behind `<!-- ci:MARK -->`."""
-    found = re.search(rf"^<!-- ci:{mark} -->\n```\w+\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
-    expect(found, f"the README has a block marked ci:{mark}")
+def block(page, mark):
+    """The fenced block after `<!-- ci:MARK -->`."""
+    found = re.search(rf"^<!-- ci:{mark} -->\n```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    expect(found, f"the page has a block marked ci:{mark}")
     return found[1]
 
 
@@ -51,22 +52,23 @@ def events(mock):
     return [json.loads(line) for line in list(mock.said) if line.startswith("{")]
 
 
-def main(readme, sealstone):
-    readme = pathlib.Path(readme).read_text()
-    start, commands = block(readme, "kms-mock").strip(), block(readme, "kms")
+def main(page, programs):
+    page = pathlib.Path(page).read_text()
+    start, commands = block(page, "kms-mock").strip(), block(page, "kms")
     for text in (start, commands):
         expect(f"127.0.0.1:{PORT}" in text, f"port {PORT} is in {text!r}")
     # The port is somebody else's on a shared machine; nothing else is changed.
     port = free_port()
     start, commands = start.replace(f":{PORT}", f":{port}"), commands.replace(f":{PORT}", f":{port}")
 
+    # First what was built here, then this interpreter's aws command.
+    paths = [str(pathlib.Path(programs).resolve()), str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]
+    os.environ["PATH"] = ":".join(paths)
     print(f"$ {start}")
     # `exec`: what is ended later is the mock, and not a shell around it.
     with Server(["bash", "-c", f"exec {start}"], r"^listening on (http://\S+)") as mock:
-        # What the README exports itself must not be there already.
-        settings = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        programs = [str(pathlib.Path(sealstone).resolve().parent), str(pathlib.Path(sys.executable).parent)]
-        environment = {**settings, "PATH": ":".join([*programs, os.environ["PATH"]])}
+        # What the page exports itself must not be there already.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         environment.pop("SEALSTONE_KEYRING", None)
         environment.pop("XDG_CONFIG_HOME", None)
 

@@ -19,7 +19,6 @@ from tree import copy_to, program, target
 
 HERE = pathlib.Path(__file__).resolve().parent
 LIB = ("--lib",)
-ASYNC = ("--features", "tokio,mmap", "--lib")
 # Not tests of cargo: the command line that was built of the copy, on a disk that loses its power.
 POWER = ("power.py",)
 
@@ -354,7 +353,7 @@ SABOTAGES = [
         "engine/src/executor/results.rs",
         "        drop(waiting);\n        while let Ok((number, result)) = self.receiver.try_recv() {\n            take(number, result);\n        }\n",
         "        drop(waiting);\n",
-        ASYNC,
+        LIB,
         "no_interleaving_of_jobs_and_task_leaves_the_task_asleep",
         also=(
             (
@@ -431,7 +430,7 @@ def green(copy, chosen):
 
 
 def pairs(words):
-    """`--lib`, or `--test` and its name, or features."""
+    """`--lib`, or `--test` and its name."""
     words, found = list(words), []
     while words:
         take = 1 if words[0] == "--lib" else 2

@@ -5,7 +5,7 @@ import pathlib
 import shutil
 import subprocess
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 OTHERS = {".git", "target", "artifacts", "__pycache__"}
 # The test files that are programs of their own. All others are modules of the program `suite`.
 PROGRAMS = {"aws_kms", "forks", "hostile", "key_memory", "memory", "namespaces", "testkit"}
