@@ -31,10 +31,10 @@ pub fn context(number: usize) -> EncryptionContext {
 /// # Errors
 /// As sealing has them.
 pub fn seal(encryptor: &Encryptor, number: usize, plaintext: &[u8]) -> Result<SmallObject> {
-    let object = encryptor.clone().with_context(context(number)).begin()?;
-    let header = object.header().to_detached()?;
+    let (header, object) = encryptor.clone().with_context(context(number)).begin()?.detach();
+    let header = header.to_detached()?;
     let mut payload = vec![0; plaintext.len() + 56 + 16 * (plaintext.len() / (16 * 1024) + 1)];
-    let written = object.seal_payload_into(plaintext, &mut payload)?;
+    let written = object.seal_into(plaintext, &mut payload)?;
     payload.truncate(written);
     Ok((header, payload))
 }
@@ -48,11 +48,11 @@ pub fn seal(encryptor: &Encryptor, number: usize, plaintext: &[u8]) -> Result<Sm
 /// If it is shorter.
 pub fn open(decryptor: &Decryptor, number: usize, object: &SmallObject, plaintext: &mut [u8]) -> Result<()> {
     let (header, payload) = object;
-    let decryptor = decryptor
+    let unlocked = decryptor
         .clone()
         .with_context(ExpectedContext::Exact(context(number)))
-        .with_detached_header(Header::from_detached(header)?);
-    let len = decryptor.open_into(payload, plaintext)?;
+        .unlock(Header::from_detached(header)?)?;
+    let len = unlocked.open_into(payload, plaintext)?;
     assert_eq!(len, plaintext.len(), "the object's length");
     Ok(())
 }

@@ -13,12 +13,12 @@ pub(crate) mod verify;
 
 use std::path::{Path, PathBuf};
 
-use sealstone::{Decryptor, EncryptionContext, ExpectedContext};
+use sealstone::{Decryptor, EncryptionContext, ExpectedContext, Progress, Unlocked};
 
 use crate::args::{Command, Common, KeysAction, NewContextArgs, OfferArgs, Pair, ReadArgs, S3Object};
 use crate::exit::Failure;
 use crate::io::{Descriptor, Input, Object, Roles, check_header, check_object_length};
-use crate::providers::{Provider, ReadingKeys, add_keys, watched};
+use crate::providers::{Provider, ReadingKeys, add_keys, explain, watched};
 use crate::report::Report;
 use crate::workers::Workers;
 
@@ -53,7 +53,16 @@ impl<'a> Reading<'a> {
         Object::read(input, self.header, self.object_length)
     }
 
-    /// What opens `object`, and on how many threads it does. Warns of a damaged header copy.
+    /// Finds the key of `object`; returns what opens it, and on how many threads it does.
+    fn unlock(&mut self, object: &Object, name: &str, progress: Progress) -> Result<(Unlocked, usize), Failure> {
+        let (decryptor, threads) = self.decryptor(object, name)?;
+        let unlocked = decryptor.with_progress(progress).unlock(object.header.clone());
+        let unlocked = unlocked.map_err(|error| explain(error.into(), object.header.header()));
+        let unlocked = unlocked.inspect_err(|failure| self.keys.forget_if_wrong(failure))?;
+        Ok((unlocked, threads))
+    }
+
+    /// What may open `object`, and on how many threads it would.
     fn decryptor(&mut self, object: &Object, name: &str) -> Result<(Decryptor, usize), Failure> {
         let header = object.header.header();
         // Before a person is asked for a passphrase that would be of no use.
@@ -63,16 +72,11 @@ impl<'a> Reading<'a> {
         let mut providers = providers.into_iter().map(watched);
         let first = providers.next().ok_or_else(|| Failure::usage("no key was given"))?;
         let executor = self.workers.executor(object.len)?;
-        let threads = executor.width();
+        let threads = executor.thread_count();
         let decryptor = Decryptor::new(first)
             .with_context(self.context.clone())
             .with_max_provider_calls(calls)
             .with_executor(executor);
-        let decryptor = if object.detached {
-            decryptor.with_detached_header(header.clone())
-        } else {
-            decryptor
-        };
         self.report.detail(|| {
             let slots: Vec<_> = header.slots().iter().map(sealstone::WrappedKey::name).collect();
             format!("{name}: {}, sealed for {}", header.suite().name(), slots.join(", "))

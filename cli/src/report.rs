@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use sealstone::{AttachedHeader, Backend, CopyFault};
+use sealstone::{Backend, CopyFault, ObjectHeader};
 use serde::Serialize;
 
 use crate::args::{Common, When};
@@ -258,7 +258,7 @@ impl Report {
     }
 
     /// Warns of header copies that others may need one day.
-    pub(crate) fn copy_faults(&self, input: &str, header: &AttachedHeader) {
+    pub(crate) fn copy_faults(&self, input: &str, header: &ObjectHeader) {
         for fault in copy_faults(header) {
             self.note(&format!(
                 "warning: {input}: {fault}; the other copy is whole: `sealstone rewrap` repairs it"
@@ -302,7 +302,7 @@ fn write(descriptor: Descriptor, text: &[u8]) -> Result<(), Failure> {
 }
 
 /// What is wrong with the copies of a header, each fault naming its copy.
-pub(crate) fn copy_faults(header: &AttachedHeader) -> Vec<String> {
+pub(crate) fn copy_faults(header: &ObjectHeader) -> Vec<String> {
     named_faults(header.faults())
 }
 

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{C, COPY, PAYLOAD, Place, plaintext};
-use sealstone::{AttachedHeader, Decryptor, KeyRing, LockedObject, Rewrap};
+use sealstone::{Decryptor, KeyRing, LockedObject, ObjectHeader, Rewrap};
 use sha2::{Digest, Sha256};
 
 /// A place with two raw keys and an object for the default key of the ring.
@@ -316,7 +316,7 @@ fn slots_are_chosen_by_the_header_that_is_there_when_the_lock_is_had() {
     let run = common::Run::from(child.wait_with_output().unwrap());
     assert_eq!(run.code, Some(0), "{run:?}");
     // Any key of the ring would open it by the slot that is left: the header tells whose that is.
-    let header = AttachedHeader::parse(&place.read("in.seal")).unwrap();
+    let header = ObjectHeader::parse(&place.read("in.seal")).unwrap();
     let names: Vec<_> = header.header().slots().iter().map(|slot| &slot.key_id).collect();
     assert!(names.len() == 1 && names[0].starts_with("default#"), "{names:?}");
 }
@@ -346,7 +346,7 @@ fn another_objects_slot_is_named_and_dropped_only_on_request() {
         place.ok(&[&["encrypt", "-q", name], &context[..]].concat());
     }
     let header = |name: &str| {
-        AttachedHeader::parse(&place.read(name))
+        ObjectHeader::parse(&place.read(name))
             .unwrap()
             .header()
             .to_detached()

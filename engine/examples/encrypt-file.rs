@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 
 use sealstone::{
-    Decryptor, EncryptionContext, Encryptor, Error as SealError, Executor, Existing, ExpectedContext, KeyRing,
+    Decryptor, EncryptionContext, Encryptor, Error as SealError, Executor, ExpectedContext, IfExists, KeyRing,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -24,26 +24,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let encryptor = Encryptor::new(ring.clone())
         .with_context(context.clone())
         .with_executor(Executor::threads(2)?);
-    let len = encryptor.encrypt_file(path("report"), path("report.seal"), Existing::Keep)?;
+    let len = encryptor.seal_path(path("report"), path("report.seal"), IfExists::Fail)?;
     assert_eq!(len, 3_000_000);
 
     // The target appears when the last chunk has verified, or not at all.
     let decryptor = Decryptor::new(ring.clone()).with_context(ExpectedContext::Exact(context));
-    let opened = decryptor.decrypt_file(path("report.seal"), path("again"), Existing::Keep)?;
+    let opened = decryptor.open_path(path("report.seal"), path("again"), IfExists::Fail)?;
     assert_eq!(opened.plaintext_len, len);
     assert!(fs::read(path("again"))? == plaintext);
 
     // Another place than the one it was sealed for.
     let elsewhere = EncryptionContext::new().with("path", "reports/2023");
     let misplaced = Decryptor::new(ring).with_context(ExpectedContext::Exact(elsewhere));
-    let refused = misplaced.decrypt_file(path("report.seal"), path("misplaced"), Existing::Keep);
+    let refused = misplaced.open_path(path("report.seal"), path("misplaced"), IfExists::Fail);
     assert!(matches!(refused, Err(SealError::ContextMismatch(_))));
 
     // One bit, somewhere in the middle.
     let mut object = fs::read(path("report.seal"))?;
     object[1_000_000] ^= 1;
     fs::write(path("altered.seal"), object)?;
-    let refused = decryptor.decrypt_file(path("altered.seal"), path("altered"), Existing::Keep);
+    let refused = decryptor.open_path(path("altered.seal"), path("altered"), IfExists::Fail);
     assert!(matches!(refused, Err(SealError::ChunkAltered { .. })));
     assert!(!path("misplaced").exists() && !path("altered").exists());
     println!("{len} bytes encrypted and decrypted; what was altered or misplaced was refused");

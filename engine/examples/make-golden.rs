@@ -143,7 +143,7 @@ fn write_object(
     let header = path.with_extension("header");
     let mut writer = if detached {
         fs::write(&header, object.header().to_detached()?)?;
-        object.payload_writer(sink)?
+        object.detach().1.writer(sink)?
     } else {
         object.writer(sink)?
     };

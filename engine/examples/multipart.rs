@@ -13,8 +13,9 @@ fn main() -> Result<()> {
         .collect();
     let ring = Arc::new(KeyRing::in_memory("uploads")?);
 
-    let upload = Encryptor::new(ring.clone()).begin()?.payload_parts(PART as u64)?;
-    let metadata = upload.header().to_metadata()?;
+    let (header, object) = Encryptor::new(ring.clone()).begin()?.detach();
+    let metadata = header.to_metadata()?;
+    let upload = object.parts(PART as u64)?;
     let pieces: Vec<&[u8]> = file.chunks(PART).collect();
     let next = AtomicU64::new(0);
 
@@ -52,9 +53,9 @@ fn main() -> Result<()> {
     stored.sort_by_key(SealedPart::number);
     let payload: Vec<u8> = stored.iter().flat_map(|part| part.bytes().iter().copied()).collect();
 
-    let decryptor = Decryptor::new(ring).with_detached_header(Header::from_metadata(&metadata)?);
-    assert!(decryptor.open(&payload)? == file);
-    let range = decryptor
+    let unlocked = Decryptor::new(ring).unlock(Header::from_metadata(&metadata)?)?;
+    assert!(unlocked.open(&payload)? == file);
+    let range = unlocked
         .range_reader(payload.as_slice())?
         .read_range(5_000_000..5_000_010)?;
     assert_eq!(range, file[5_000_000..5_000_010]);

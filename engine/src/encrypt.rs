@@ -14,17 +14,16 @@ mod parts;
 mod tests;
 mod writer;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
-
-use bytes::Bytes;
 
 pub(crate) use self::parts::Shared;
 pub use self::parts::{EqualParts, PartSealer, PartWriter, SealedPart};
 pub use self::writer::EncryptWriter;
 
+use crate::buffer::{buffer_len, new_buffer};
 use crate::chunker::{Span, Spans};
-use crate::cipher::{Backend, ChunkCipher, Suite};
+use crate::cipher::{Backend, ChunkCipher};
 use crate::context::EncryptionContext;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
@@ -35,6 +34,7 @@ use crate::progress::Progress;
 use crate::provider::{GeneratedKey, KeyProvider};
 use crate::sealer::Sealer;
 use crate::secret::random_array;
+use crate::suite::Suite;
 
 /// How objects are to be sealed. One value seals any number of objects, each under its own data key.
 #[derive(Debug, Clone)]
@@ -93,7 +93,7 @@ impl Encryptor {
         self
     }
 
-    /// Who computes the AEAD.
+    /// The implementation of the AEAD.
     #[must_use]
     pub const fn with_backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
@@ -115,15 +115,23 @@ impl Encryptor {
     }
 
     /// Opens each chunk again, and compares it with its plaintext, before it is released: a fault of memory or
-    /// processor gives [`Error::SealedWrongly`], and not an object that nobody can open. It takes about as long
-    /// again as sealing. It says nothing of what becomes of the bytes behind the sink.
+    /// processor returns [`Error::SealedWrongly`] instead of an object that no one can open. It takes about as long
+    /// again as sealing. It says nothing of what becomes of the bytes after the sink.
     #[must_use]
     pub const fn with_verify_writes(mut self, verify: bool) -> Self {
         self.verify_writes = verify;
         self
     }
 
-    /// Has a data key made and wrapped for a new object.
+    /// Begins a new object: has a data key made and wrapped. This form waits on the caller's thread.
+    ///
+    /// # Errors
+    /// As [`Encryptor::begin_async`].
+    pub fn begin(&self) -> Result<NewObject> {
+        pollster::block_on(self.begin_async())
+    }
+
+    /// Begins a new object: has a data key made and wrapped.
     ///
     /// # Errors
     /// [`Error::InvalidContext`], [`Error::Provider`], [`Error::TooManySlots`], [`Error::Random`].
@@ -138,14 +146,6 @@ impl Encryptor {
         let mut object = self.object(&data_key, random_array()?);
         object.header.slots = slots;
         Ok(object)
-    }
-
-    /// [`Encryptor::begin_async`], waiting on the caller's thread.
-    ///
-    /// # Errors
-    /// As [`Encryptor::begin_async`].
-    pub fn begin(&self) -> Result<NewObject> {
-        pollster::block_on(self.begin_async())
     }
 
     /// The same under a data key and salt of the caller's, which must never meet again: see `hazmat`.
@@ -181,12 +181,13 @@ impl Encryptor {
             } else {
                 sealer
             },
+            attached: true,
             executor: self.executor.clone(),
             progress: self.progress.clone(),
         }
     }
 
-    /// Seals `plaintext`; gives the object, header attached.
+    /// Seals `plaintext`; returns the object, header attached.
     ///
     /// # Errors
     /// As [`Encryptor::begin`] and [`NewObject::seal_into`].
@@ -194,18 +195,6 @@ impl Encryptor {
         let mut object = new_buffer(self.object_len(plaintext.len() as u64)?)?;
         self.begin()?.seal_into(plaintext, &mut object)?;
         Ok(object)
-    }
-
-    /// [`Encryptor::seal`] for shared buffers: the plaintext is sealed straight into the object, without a copy.
-    ///
-    /// # Errors
-    /// As [`Encryptor::seal`].
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a shared buffer is handed over by value everywhere"
-    )]
-    pub fn seal_bytes(&self, plaintext: Bytes) -> Result<Bytes> {
-        self.seal(&plaintext).map(Bytes::from)
     }
 
     /// A writer that seals what is written to it into `sink`, header first.
@@ -225,80 +214,73 @@ impl Encryptor {
     }
 }
 
-/// An object whose key is there and whose chunks are not: sealed by the one method that consumes it, in the process that
-/// began it. A fork of that process gets [`Error::Forked`], whatever it seals with.
+/// An object that has a key and no chunks yet: the one method that consumes it seals it, in the process that began it. In
+/// a fork of that process, whatever seals returns [`Error::Forked`].
+///
+/// The header goes first, unless [`NewObject::detach`] took it away.
 #[derive(Debug)]
 #[must_use = "nothing is sealed yet"]
 pub struct NewObject {
     pub(crate) header: Header,
+    /// Whether the header goes before the payload.
+    attached: bool,
     pub(crate) sealer: Sealer,
     pub(crate) executor: Executor,
     pub(crate) progress: Progress,
 }
 
 impl NewObject {
-    /// The header, to be stored detached if the payload is sealed alone.
+    /// The header.
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
     }
 
-    /// A writer that seals what is written to it into `sink`, header first.
+    /// Takes the header away, to be stored apart from the payload: in an object's metadata, in a file beside it, in a
+    /// database. What is sealed then is the payload alone.
+    #[must_use = "without its header the payload cannot be opened"]
+    pub fn detach(mut self) -> (Header, Self) {
+        self.attached = false;
+        (self.header.clone(), self)
+    }
+
+    /// A writer that seals what is written to it into `sink`.
     ///
     /// # Errors
-    /// [`Error::HeaderTooLarge`]; [`Error::Io`] if the header cannot be written.
+    /// [`Error::HeaderTooLarge`]; [`Error::Io`] if the first bytes cannot be written.
     pub fn writer<W: Write>(self, sink: W) -> Result<EncryptWriter<W>> {
-        let start = self.start()?;
-        EncryptWriter::new(self, sink, &start)
+        EncryptWriter::new(self, sink)
     }
 
-    /// A writer that seals what is written to it into `sink`, without the header: store that detached.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the payload's first bytes cannot be written.
-    pub fn payload_writer<W: Write>(self, sink: W) -> Result<EncryptWriter<W>> {
-        let prefix = self.header.payload_prefix();
-        EncryptWriter::new(self, sink, &prefix)
+    /// What goes before the first chunk: the header, if it is attached, and the payload's prefix.
+    pub(crate) fn start(&self) -> Result<Vec<u8>> {
+        let mut start = if self.attached {
+            self.header.to_attached()?
+        } else {
+            Vec::new()
+        };
+        start.extend_from_slice(&self.header.payload_prefix());
+        Ok(start)
     }
 
-    /// Seals `plaintext` into `object`, header attached; gives the object's length in bytes.
+    /// Seals `plaintext` into `object`; returns the length of what was sealed, in bytes.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`], [`Error::HeaderTooLarge`], [`Error::ObjectTooLarge`], [`Error::SealedWrongly`].
     pub fn seal_into(self, plaintext: &[u8], object: &mut [u8]) -> Result<usize> {
         let start = self.start()?;
-        self.seal_behind(&start, plaintext, object)
-    }
-
-    /// Seals `plaintext` into `payload`, without the header; gives the payload's length in bytes.
-    ///
-    /// # Errors
-    /// [`Error::BufferTooSmall`], [`Error::ObjectTooLarge`], [`Error::SealedWrongly`].
-    pub fn seal_payload_into(self, plaintext: &[u8], payload: &mut [u8]) -> Result<usize> {
-        let prefix = self.header.payload_prefix();
-        self.seal_behind(&prefix, plaintext, payload)
-    }
-
-    /// An attached header and the payload's first bytes.
-    pub(crate) fn start(&self) -> Result<Vec<u8>> {
-        let mut start = self.header.to_attached()?;
-        start.extend_from_slice(&self.header.payload_prefix());
-        Ok(start)
-    }
-
-    fn seal_behind(self, start: &[u8], plaintext: &[u8], out: &mut [u8]) -> Result<usize> {
         let layout = self.sealer.layout();
         let payload_len = layout.payload_len(plaintext.len() as u64)?;
         let need = (start.len() - PREFIX_LEN) as u64 + payload_len;
-        if (out.len() as u64) < need {
+        if (object.len() as u64) < need {
             return Err(Error::BufferTooSmall {
                 need,
-                have: out.len() as u64,
+                have: object.len() as u64,
             });
         }
         let len = buffer_len(need)?;
-        let (head, chunks) = out[..len].split_at_mut(start.len());
-        head.copy_from_slice(start);
+        let (head, chunks) = object[..len].split_at_mut(start.len());
+        head.copy_from_slice(&start);
         let tasks = Spans::all(layout, plaintext.len() as u64)?.share(plaintext, chunks, Span::seal_lens);
         self.executor.try_for_each(tasks, |(span, plain, sealed)| {
             self.sealer.seal(span.first, plain, span.ends, sealed)?;
@@ -306,19 +288,4 @@ impl NewObject {
         })?;
         Ok(len)
     }
-}
-
-/// A length as a buffer's: an address space may be smaller than an object.
-pub(crate) fn buffer_len(len: u64) -> Result<usize> {
-    usize::try_from(len).map_err(|_| Error::ObjectTooLarge)
-}
-
-/// A buffer of `len` zeros. An object's length is its author's word: a buffer that the memory does not hold is an error.
-///
-/// The zeros are the operating system's, which makes each page when a worker first writes to it. If they were written
-/// here, one thread would pay for all pages, and the workers would wait: half as long again for 64 MiB on two cores.
-pub(crate) fn new_buffer(len: u64) -> Result<Vec<u8>> {
-    bytemuck::try_zeroed_slice_box(buffer_len(len)?)
-        .map(Vec::from)
-        .map_err(|()| Error::from_io("making room for the result", io::ErrorKind::OutOfMemory.into()))
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::detail::{ContextMismatch, Mangled};
+pub use self::detail::{ContextMismatch, TransferDamage};
 pub use self::part::PartError;
 pub use self::provider::{ProviderError, ProviderErrorClass};
 
@@ -26,7 +26,7 @@ pub enum Error {
     /// The input does not begin as a sealstone object does.
     NotSealstone {
         /// What may have happened to it on the way, where its first bytes tell.
-        hint: Option<Mangled>,
+        hint: Option<TransferDamage>,
     },
     /// The object is of a format version this build does not read.
     UnsupportedVersion {

@@ -1,4 +1,4 @@
-//! Where work runs: the only module that names rayon. A serial twin of everything is always there.
+//! Where work runs: the only module that names rayon. Everything has a serial twin.
 //!
 //! ```text
 //! try_for_each     one task, all items          slices in memory
@@ -71,9 +71,9 @@ impl Executor {
         Self(Inner::Pool(pool))
     }
 
-    /// How many threads work.
+    /// The number of threads that chunks are sealed or opened on.
     #[must_use]
-    pub fn width(&self) -> usize {
+    pub fn thread_count(&self) -> usize {
         match &self.0 {
             Inner::Serial => 1,
             #[cfg(feature = "threads")]
@@ -89,7 +89,7 @@ impl Executor {
     /// Runs `task` on every item, and stops early after an error.
     ///
     /// # Errors
-    /// One of the errors that tasks gave.
+    /// One of the errors that tasks returned.
     pub(crate) fn try_for_each<T: Send>(
         &self,
         items: Vec<T>,
@@ -108,7 +108,7 @@ impl Executor {
     /// Runs `worker` once on each thread; workers share their work among themselves.
     ///
     /// # Errors
-    /// The first error that a worker gave.
+    /// The first error that a worker returned.
     pub(crate) fn on_each_worker(&self, worker: impl Fn() -> Result<()> + Sync) -> Result<()> {
         match &self.0 {
             Inner::Serial => worker(),
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_error_of_a_worker_is_given() {
+    fn the_first_error_of_a_worker_is_returned() {
         for executor in [Executor::serial(), Executor::threads(3).unwrap()] {
             let result = executor.on_each_worker(|| Err(Error::Cancelled));
             assert!(matches!(result, Err(Error::Cancelled)));

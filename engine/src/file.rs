@@ -13,123 +13,118 @@ use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use self::atomic::{AtomicFile, Existing, FileAccess, NamedFile};
+pub use self::atomic::{AtomicFile, FileAccess, IfExists, NamedFile};
 pub use self::sparse::SparseFile;
 pub use crate::sys::{FileAttributes, NotKept};
 
 use crate::batch::BufferPool;
 use crate::chunker::{Span, SpanCursor, Spans};
-use crate::decrypt::{DecryptReader, Decryptor, explain_end, plaintext_len};
-use crate::encrypt::{EncryptWriter, Encryptor, NewObject};
+use crate::decrypt::{DecryptReader, Decryptor, check_prefix, explain_end};
+use crate::encrypt::{Encryptor, NewObject};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::header::AttachedHeader;
+use crate::header::ObjectHeader;
 use crate::layout::PREFIX_LEN;
 use crate::opener::Opener;
 use crate::positioned::{PinnedVersion, ReadAt, WriteAt, read_full_at, write_all_at};
+use crate::unlocked::Unlocked;
 
-/// What was opened: how long it was, and the header it had.
-#[derive(Debug)]
-pub struct Opened {
+/// What was opened, and how long it was.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct OpenedObject {
     /// The verified plaintext's length, in bytes.
     pub plaintext_len: u64,
-    /// The header, with the faults of its copies; a detached one has none.
-    pub header: AttachedHeader,
+    /// The header, with the faults of its copies.
+    pub header: ObjectHeader,
+}
+
+impl OpenedObject {
+    fn new(unlocked: &Unlocked, plaintext_len: u64) -> Self {
+        let header = unlocked.object_header().clone();
+        Self { plaintext_len, header }
+    }
 }
 
 impl Encryptor {
-    /// Seals the file `source` into the file `target`, which is complete and synced to disk, or unchanged. Gives the
+    /// Seals the file `source` into the file `target`, which is complete and synced to disk, or unchanged. Returns the
     /// plaintext's length in bytes.
     ///
     /// # Errors
     /// [`Error::OutputExists`]; [`Error::SourceChanged`]; [`Error::Io`]; as [`Encryptor::begin`].
-    pub fn encrypt_file(&self, source: impl AsRef<Path>, target: impl AsRef<Path>, existing: Existing) -> Result<u64> {
+    pub fn seal_path(&self, source: impl AsRef<Path>, target: impl AsRef<Path>, if_exists: IfExists) -> Result<u64> {
         let source = File::open(source).map_err(Error::io("opening the input"))?;
-        let target = AtomicFile::create(target.as_ref(), existing)?;
+        let target = AtomicFile::create(target.as_ref(), if_exists)?;
         let len = self.seal_file(&source, target.file())?;
         target.commit()?;
         Ok(len)
     }
 
-    /// Seals the open file `source` into the empty file `target`. Gives the plaintext's length in bytes.
+    /// Seals the open file `source` into the empty file `target`. Returns the plaintext's length in bytes.
     ///
     /// # Errors
-    /// As [`Encryptor::encrypt_file`]; the target is incomplete then.
+    /// As [`Encryptor::seal_path`]; the target is incomplete then.
     pub fn seal_file(&self, source: &File, target: &File) -> Result<u64> {
-        if has_true_length(source)? {
-            self.begin()?.seal_at(source, target)
-        } else {
-            self.encrypt_stream(source, target)
-        }
+        self.begin()?.seal_file(source, target)
     }
 
-    /// Seals all that `source` gives into `sink`. Gives the plaintext's length in bytes.
+    /// Seals all that `source` returns into `sink`. Returns the plaintext's length in bytes.
     ///
     /// # Errors
     /// [`Error::Io`]; as [`Encryptor::begin`]. The object in `sink` is incomplete then.
-    pub fn encrypt_stream(&self, source: impl Read, sink: impl Write) -> Result<u64> {
-        write_all_of(source, self.writer(sink)?)
+    pub fn pipe(&self, source: impl Read, sink: impl Write) -> Result<u64> {
+        self.begin()?.pipe(source, sink)
     }
-}
-
-/// Seals all that `source` gives; gives its length in bytes.
-fn write_all_of(mut source: impl Read, mut writer: EncryptWriter<impl Write>) -> Result<u64> {
-    let mut buffer = vec![0; 256 * 1024];
-    let mut len = 0;
-    loop {
-        let count = match source.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Error::from_io("reading the input", error)),
-        };
-        writer
-            .write_all(&buffer[..count])
-            .map_err(Error::io("writing the output"))?;
-        len += count as u64;
-    }
-    writer.finish()?;
-    Ok(len)
 }
 
 impl NewObject {
-    /// Seals `source` into `target`, header first, from offset 0 on. Gives the plaintext's length in bytes.
+    /// Seals the open file `source` into the empty file `target`. Returns the plaintext's length in bytes.
     ///
     /// # Errors
-    /// [`Error::SourceChanged`], [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`].
+    /// As [`NewObject::seal_at`]; the target is incomplete then.
+    pub fn seal_file(self, source: &File, target: &File) -> Result<u64> {
+        if has_true_length(source)? {
+            self.seal_at(source, target)
+        } else {
+            self.pipe(source, target)
+        }
+    }
+
+    /// Seals all that `source` returns into `sink`. Returns the plaintext's length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::HeaderTooLarge`], [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`]. What `sink` has is
+    /// incomplete then.
+    pub fn pipe(self, mut source: impl Read, sink: impl Write) -> Result<u64> {
+        let mut writer = self.writer(sink)?;
+        let mut buffer = vec![0; 256 * 1024];
+        let mut len = 0;
+        loop {
+            let count = match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::from_io("reading the input", error)),
+            };
+            writer
+                .write_all(&buffer[..count])
+                .map_err(Error::io("writing the output"))?;
+            len += count as u64;
+        }
+        writer.finish()?;
+        Ok(len)
+    }
+
+    /// Seals `source` into `target` from offset 0 on. Returns the plaintext's length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::HeaderTooLarge`], [`Error::SourceChanged`], [`Error::Io`], [`Error::ObjectTooLarge`],
+    /// [`Error::Cancelled`].
     pub fn seal_at(self, source: &(impl ReadAt + ?Sized), target: &(impl WriteAt + ?Sized)) -> Result<u64> {
         let start = self.start()?;
-        self.seal_behind_at(&start, source, target)
-    }
-
-    /// Seals `source` into `target` from offset 0 on, without the header: store that detached. Gives the plaintext's
-    /// length in bytes.
-    ///
-    /// # Errors
-    /// As [`NewObject::seal_at`].
-    pub fn seal_payload_at(self, source: &(impl ReadAt + ?Sized), target: &(impl WriteAt + ?Sized)) -> Result<u64> {
-        let prefix = self.header.payload_prefix();
-        self.seal_behind_at(&prefix, source, target)
-    }
-
-    /// Seals all that `source` gives into `sink`, without the header: store that detached. Gives the plaintext's
-    /// length in bytes.
-    ///
-    /// # Errors
-    /// [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`]. The payload in `sink` is incomplete then.
-    pub fn encrypt_payload_stream(self, source: impl Read, sink: impl Write) -> Result<u64> {
-        write_all_of(source, self.payload_writer(sink)?)
-    }
-
-    fn seal_behind_at(
-        self,
-        start: &[u8],
-        source: &(impl ReadAt + ?Sized),
-        target: &(impl WriteAt + ?Sized),
-    ) -> Result<u64> {
         let len = source.size().map_err(Error::io("asking for the input's length"))?;
-        let chunks_start = (start.len() - PREFIX_LEN) as u64;
-        write_all_at(target, start, 0)?;
+        let payload_start = (start.len() - PREFIX_LEN) as u64;
+        write_all_at(target, &start, 0)?;
         let spans = Spans::all(self.sealer.layout(), len)?;
         for_each_span(&self.executor, spans, |span, buffers| {
             let mut plain = buffers.take(span.plain_len);
@@ -138,7 +133,7 @@ impl NewObject {
             }
             let mut sealed = buffers.take(span.sealed_len);
             self.sealer.seal(span.first, &plain, span.ends, &mut sealed)?;
-            write_all_at(target, &sealed, chunks_start + span.sealed_offset)?;
+            write_all_at(target, &sealed, payload_start + span.sealed_offset)?;
             buffers.give_back(plain);
             buffers.give_back(sealed);
             self.progress.advance(span.plain_len)
@@ -155,16 +150,16 @@ impl Decryptor {
     /// or unchanged. No user may access a new target who may not access the source.
     ///
     /// # Errors
-    /// [`Error::OutputExists`]; [`Error::Io`]; every error of a header, of a key, of a context, of a chunk.
-    pub fn decrypt_file(
+    /// [`Error::OutputExists`]; [`Error::Io`]; every error of a header; as [`Decryptor::unlock`] and [`Unlocked::open`].
+    pub fn open_path(
         &self,
         source: impl AsRef<Path>,
         target: impl AsRef<Path>,
-        existing: Existing,
-    ) -> Result<Opened> {
+        if_exists: IfExists,
+    ) -> Result<OpenedObject> {
         let source = File::open(source).map_err(Error::io("opening the input"))?;
         let access = FileAccess::AtMost(FileAttributes::of(&source)?);
-        let target = AtomicFile::create_with(target.as_ref(), existing, access)?;
+        let target = AtomicFile::create_with(target.as_ref(), if_exists, access)?;
         let opened = self.open_file(&source, target.file())?;
         target.commit()?;
         Ok(opened)
@@ -173,25 +168,35 @@ impl Decryptor {
     /// Opens the object in the open file `source` into the empty file `target`.
     ///
     /// # Errors
-    /// As [`Decryptor::decrypt_file`]; the target is incomplete then.
-    pub fn open_file(&self, source: &File, target: &File) -> Result<Opened> {
+    /// As [`Decryptor::open_path`]; the target is incomplete then.
+    pub fn open_file(&self, source: &File, target: &File) -> Result<OpenedObject> {
         if has_true_length(source)? {
-            self.open_at(source, target)
+            let unlocked = self.unlock_source(source)?;
+            let plaintext_len = unlocked.open_at(source, target)?;
+            Ok(OpenedObject::new(&unlocked, plaintext_len))
         } else {
-            self.decrypt_stream(source, target)
+            self.pipe(source, target)
         }
     }
 
-    /// Opens all that `source` gives into `sink`. On an error, what `sink` has is a verified beginning.
+    /// Opens the object that `source` returns into `sink`. After an error, what `sink` has is a verified beginning.
     ///
     /// # Errors
-    /// [`Error::Io`]; every error of a header, of a key, of a context, of a chunk.
-    pub fn decrypt_stream(&self, mut source: impl Read, mut sink: impl Write) -> Result<Opened> {
-        let (header, opener) = self.read_start(&mut source)?;
-        let reader = DecryptReader::new(source, opener, self, None);
-        let plaintext_len = pour(reader, &mut sink)?;
-        sink.flush().map_err(Error::io("writing the output"))?;
-        Ok(Opened { plaintext_len, header })
+    /// As [`Decryptor::open_path`].
+    pub fn pipe(&self, source: impl Read, sink: impl Write) -> Result<OpenedObject> {
+        let reader = self.reader(source)?;
+        let unlocked = reader.unlocked().clone();
+        Ok(OpenedObject::new(&unlocked, pour(reader, sink)?))
+    }
+
+    /// Opens every chunk of the object in `source` and keeps nothing.
+    ///
+    /// # Errors
+    /// As [`Decryptor::open_path`].
+    pub fn verify(&self, source: &(impl ReadAt + ?Sized)) -> Result<OpenedObject> {
+        let unlocked = self.unlock_source(source)?;
+        let plaintext_len = unlocked.verify(source)?;
+        Ok(OpenedObject::new(&unlocked, plaintext_len))
     }
 
     /// Rekeys the object in the file `source`: seals its plaintext as a new object, under a new data key, into the
@@ -202,91 +207,109 @@ impl Decryptor {
     /// open an object, [`Rewrap`](crate::Rewrap) is enough, and its cost does not depend on the object's size.
     ///
     /// # Errors
-    /// As [`Decryptor::decrypt_file`] and [`Encryptor::encrypt_file`].
-    pub fn rekey_file(
+    /// As [`Decryptor::open_path`] and [`Encryptor::seal_path`].
+    pub fn rekey_path(
         &self,
         source: impl AsRef<Path>,
         target: impl AsRef<Path>,
         encryptor: &Encryptor,
-        existing: Existing,
-    ) -> Result<Opened> {
+        if_exists: IfExists,
+    ) -> Result<OpenedObject> {
         let source = File::open(source).map_err(Error::io("opening the input"))?;
-        let target = AtomicFile::create(target.as_ref(), existing)?;
-        let opened = self.rekey_stream(source, encryptor, target.file())?;
+        let target = AtomicFile::create(target.as_ref(), if_exists)?;
+        let reader = self.reader(source)?;
+        let unlocked = reader.unlocked().clone();
+        let plaintext_len = reseal(reader, encryptor, target.file())?;
         target.commit()?;
-        Ok(opened)
+        Ok(OpenedObject::new(&unlocked, plaintext_len))
     }
+}
 
-    /// Rekeys the object that `source` gives into `sink`: see [`Decryptor::rekey_file`]. Chunks are opened by this
-    /// value's executor and sealed by the encryptor's; memory is bounded by theirs. Gives what was opened.
+impl Unlocked {
+    /// Opens the object in `source` into `target` from offset 0 on. Returns the plaintext's length in bytes.
     ///
     /// # Errors
-    /// As [`Decryptor::decrypt_stream`] and [`Encryptor::encrypt_stream`]. The object in `sink` is incomplete then.
-    pub fn rekey_stream(&self, mut source: impl Read, encryptor: &Encryptor, sink: impl Write) -> Result<Opened> {
-        let (header, opener) = self.read_start(&mut source)?;
-        let mut writer = encryptor.writer(sink)?;
-        let plaintext_len = pour(DecryptReader::new(source, opener, self, None), &mut writer)?;
-        writer.finish()?;
-        Ok(Opened { plaintext_len, header })
-    }
-
-    /// Opens the object in `source` into `target` from offset 0 on.
-    ///
-    /// # Errors
-    /// As [`Decryptor::decrypt_file`]; the target is incomplete then.
-    pub fn open_at(&self, source: &(impl ReadAt + ?Sized), target: &(impl WriteAt + ?Sized)) -> Result<Opened> {
+    /// As [`Unlocked::open`]; [`Error::SourceChanged`], [`Error::Io`]. The target is incomplete then.
+    pub fn open_at(&self, source: &(impl ReadAt + ?Sized), target: &(impl WriteAt + ?Sized)) -> Result<u64> {
         self.open_spans(source, |offset, plain| write_all_at(target, plain, offset))
     }
 
-    /// Opens every chunk of the object in `source` and keeps nothing.
+    /// Opens every chunk of the object in `source` and keeps nothing. Returns the plaintext's length in bytes.
     ///
     /// # Errors
-    /// As [`Decryptor::decrypt_file`].
-    pub fn verify(&self, source: &(impl ReadAt + ?Sized)) -> Result<Opened> {
+    /// As [`Unlocked::open_at`].
+    pub fn verify(&self, source: &(impl ReadAt + ?Sized)) -> Result<u64> {
         self.open_spans(source, |_, _| Ok(()))
     }
 
-    /// Opens every span and gives its plaintext's offset and bytes to `take`, from several threads and in no order.
+    /// Opens the payload that `payload` returns into `sink`: what follows an attached header. Returns the plaintext's length
+    /// in bytes. After an error, what `sink` has is a verified beginning.
+    ///
+    /// # Errors
+    /// As [`Unlocked::open`]; [`Error::Io`].
+    pub fn pipe(&self, payload: impl Read, sink: impl Write) -> Result<u64> {
+        pour(self.reader(payload)?, sink)
+    }
+
+    /// Rekeys the object whose payload `payload` returns into `sink`: see [`Decryptor::rekey_path`]. Chunks are opened by
+    /// this value's executor and sealed by the encryptor's. Returns the plaintext's length in bytes.
+    ///
+    /// # Errors
+    /// As [`Unlocked::pipe`] and [`Encryptor::pipe`]. The object in `sink` is incomplete then.
+    pub fn rekey(&self, payload: impl Read, encryptor: &Encryptor, sink: impl Write) -> Result<u64> {
+        reseal(self.reader(payload)?, encryptor, sink)
+    }
+
+    /// Opens every span and passes its plaintext's offset and bytes to `take`, from several threads and in no order.
     fn open_spans(
         &self,
         source: &(impl ReadAt + ?Sized),
         take: impl Fn(u64, &[u8]) -> Result<()> + Sync,
-    ) -> Result<Opened> {
-        let (header, opener) = self.open_source(source)?;
-        let opened = self.open_spans_with(source, &opener, take);
-        let plaintext_len = opened.map_err(|error| explain_end(source, &opener, error))?;
-        Ok(Opened { plaintext_len, header })
+    ) -> Result<u64> {
+        let opened = self.open_spans_with(source, take);
+        opened.map_err(|error| explain_end(source, self.opener(), error))
     }
 
-    /// Gives the plaintext's length.
     fn open_spans_with(
         &self,
         source: &(impl ReadAt + ?Sized),
-        opener: &Opener,
         take: impl Fn(u64, &[u8]) -> Result<()> + Sync,
     ) -> Result<u64> {
+        let opener = self.opener();
+        let mut prefix = [0; PREFIX_LEN];
+        let have = read_full_at(source, &mut prefix, opener.payload_start())?;
+        check_prefix(self.header(), &prefix[..have])?;
         let size = source.size().map_err(Error::io("asking for the input's length"))?;
-        let plaintext_len = plaintext_len(size, opener)?;
+        let plaintext_len = self.plaintext_len(size)?;
         let version = PinnedVersion::default();
         version.check(source)?;
         let spans = Spans::all(opener.layout(), plaintext_len)?;
-        for_each_span(&self.executor, spans, |span, buffers| {
+        for_each_span(self.executor(), spans, |span, buffers| {
             let mut plain = buffers.take(span.plain_len);
             open_span(source, opener, span, size, buffers, &mut plain)?;
             version.check(source)?;
             take(span.plain_offset, &plain)?;
             buffers.give_back(plain);
-            self.progress.advance(span.plain_len)
+            self.progress().advance(span.plain_len)
         })?;
         Ok(plaintext_len)
     }
 }
 
-/// Writes all that the reader verifies into `sink`; gives its length in bytes.
-fn pour<R: Read>(mut reader: DecryptReader<R>, sink: &mut impl Write) -> Result<u64> {
+/// Seals all that the reader verifies as a new object; returns its length in bytes.
+fn reseal<R: Read>(reader: DecryptReader<R>, encryptor: &Encryptor, sink: impl Write) -> Result<u64> {
+    let mut writer = encryptor.writer(sink)?;
+    let len = pour(reader, &mut writer)?;
+    writer.finish()?;
+    Ok(len)
+}
+
+/// Writes all that the reader verifies into `sink`; returns its length in bytes.
+fn pour<R: Read>(mut reader: DecryptReader<R>, mut sink: impl Write) -> Result<u64> {
     loop {
         let plain = reader.fill_buf().map_err(Error::io("reading the input"))?;
         if plain.is_empty() {
+            sink.flush().map_err(Error::io("writing the output"))?;
             return Ok(reader.position());
         }
         sink.write_all(plain).map_err(Error::io("writing the output"))?;

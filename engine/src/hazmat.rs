@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::buffer::new_buffer;
 use crate::chunker::{PartClaims, Span, Spans};
-use crate::cipher::{Backend, ChunkCipher, Suite, xaes};
-use crate::encrypt::{Encryptor, NewObject, PartWriter, SealedPart, Shared, new_buffer};
+use crate::cipher::{Backend, ChunkCipher, xaes};
+use crate::encrypt::{Encryptor, NewObject, PartWriter, SealedPart, Shared};
 use crate::error::{Error, Result};
 use crate::keys::{ContentKeys, DataKey};
 use crate::layout::{ChunkSize, Layout, PREFIX_LEN, SALT_LEN};
@@ -19,6 +20,7 @@ use crate::opener::Opener;
 use crate::progress::Progress;
 use crate::sealer::Sealer;
 use crate::secret::Secret;
+use crate::suite::Suite;
 
 /// The parameters of a payload that stand in no payload.
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +127,7 @@ pub fn open_payload(data_key: &DataKey, parameters: PayloadParameters<'_>, paylo
     let mut plaintext = new_buffer(layout.plaintext_len(payload.len() as u64)?)?;
     let spans = Spans::all(layout, plaintext.len() as u64)?;
     for (span, sealed, plain) in spans.share(chunks, &mut plaintext, Span::open_lens) {
-        opener.open(span.first, sealed, span.ends, plain)?;
+        opener.open_explained(span.first, sealed, span.ends, plain)?;
     }
     Ok(plaintext)
 }

@@ -23,10 +23,10 @@ pub use self::metadata::{MAX_METADATA_LEN, METADATA_KEY};
 pub use self::slot::{MAX_SLOTS, WrappedKey};
 pub(crate) use self::slot::{PASSPHRASE, check_slots};
 
-use crate::cipher::Suite;
 use crate::context::StoredContext;
-use crate::error::{Error, Mangled, Result};
+use crate::error::{Error, Result, TransferDamage};
 use crate::layout::{COMMITMENT_LEN, ChunkSize, Layout, PREFIX_LEN, SALT_LEN};
+use crate::suite::Suite;
 use crate::wire::WireReader;
 
 /// The first bytes of every header.
@@ -194,28 +194,36 @@ pub enum CopyFault {
     DoesNotOpen(Error),
 }
 
-/// An attached header: the current one of its two copies, and what is wrong with the other.
+/// An object's header as it was stored: the current one of two attached copies, with what is wrong with the other, or a
+/// detached header.
 #[derive(Debug, Clone)]
-pub struct AttachedHeader {
+pub struct ObjectHeader {
     header: Header,
     faults: [Option<CopyFault>; 2],
     /// The copy that is [`CopyFault::Stale`].
     stale: Option<Header>,
+    /// Where the payload begins in the object, in bytes.
+    payload_start: u64,
+    /// The payload's first bytes, if they were parsed with the header.
+    prefix: Option<[u8; PREFIX_LEN]>,
 }
 
-/// A header that was stored apart has no copies that could have a fault.
-impl From<Header> for AttachedHeader {
+/// A detached header: it has no copies that could have a fault.
+impl From<Header> for ObjectHeader {
     fn from(header: Header) -> Self {
         Self {
             header,
             faults: [None, None],
             stale: None,
+            payload_start: 0,
+            prefix: None,
         }
     }
 }
 
-impl AttachedHeader {
-    /// Parses the first 8 KiB of an object; `bytes` is shorter only if the object is.
+impl ObjectHeader {
+    /// Parses an attached header: the first 8 KiB of an object. `bytes` is shorter only if the object is. If it has the 56
+    /// bytes after the header too, they help to choose between copies that differ.
     ///
     /// The valid copy of the highest generation counts.
     ///
@@ -231,40 +239,21 @@ impl AttachedHeader {
             });
         }
         let (first, second) = (&bytes[..COPY_LEN], &bytes[COPY_LEN..ATTACHED_LEN]);
-        match (parse(first), parse(second)) {
-            (Ok((first, _)), Ok((second, _))) => Ok(Self::from_both(first, second)),
-            (Ok((header, _)), Err(error)) => Ok(Self {
-                header,
-                faults: [None, Some(CopyFault::Damaged(error))],
-                stale: None,
-            }),
-            (Err(error), Ok((header, _))) => Ok(Self {
-                header,
-                faults: [Some(CopyFault::Damaged(error)), None],
-                stale: None,
-            }),
+        let (header, faults, stale) = match (parse(first), parse(second)) {
+            (Ok((first, _)), Ok((second, _))) => choose(first, second),
+            (Ok((header, _)), Err(error)) => (header, [None, Some(CopyFault::Damaged(error))], None),
+            (Err(error), Ok((header, _))) => (header, [Some(CopyFault::Damaged(error)), None], None),
             // A damaged magic in the first copy does not make the object another program's.
-            (Err(Error::NotSealstone { .. }), Err(error)) if second.starts_with(&MAGIC) => Err(error),
-            (Err(error), Err(_)) => Err(error),
-        }
-    }
-
-    fn from_both(first: Header, second: Header) -> Self {
-        if first == second {
-            first.into()
-        } else if second.generation > first.generation {
-            Self {
-                header: second,
-                faults: [Some(CopyFault::Stale), None],
-                stale: Some(first),
-            }
-        } else {
-            Self {
-                header: first,
-                faults: [None, Some(CopyFault::Stale)],
-                stale: Some(second),
-            }
-        }
+            (Err(Error::NotSealstone { .. }), Err(error)) if second.starts_with(&MAGIC) => return Err(error),
+            (Err(error), Err(_)) => return Err(error),
+        };
+        Ok(Self {
+            header,
+            faults,
+            stale,
+            payload_start: ATTACHED_LEN as u64,
+            prefix: bytes[ATTACHED_LEN..].first_chunk().copied(),
+        })
     }
 
     /// The copy that parses and is not the current one.
@@ -283,7 +272,25 @@ impl AttachedHeader {
             header,
             faults,
             stale: None,
+            ..self
         }
+    }
+
+    /// The payload's first bytes, if they were parsed with the header.
+    pub(crate) const fn payload_prefix(&self) -> Option<&[u8; PREFIX_LEN]> {
+        self.prefix.as_ref()
+    }
+
+    /// # Errors
+    /// [`Error::Truncated`] if the payload's first bytes were not there to be parsed.
+    pub(crate) fn check_complete(&self) -> Result<()> {
+        self.prefix.map(drop).ok_or(Error::Truncated { after: 0 })
+    }
+
+    /// Where the payload begins in the object, in bytes: 8192 after an attached header, 0 if the header is detached.
+    #[must_use]
+    pub const fn payload_start(&self) -> u64 {
+        self.payload_start
     }
 
     /// The current header: the valid copy of the highest generation, or, once the object was opened, the copy that
@@ -297,6 +304,17 @@ impl AttachedHeader {
     #[must_use]
     pub const fn faults(&self) -> &[Option<CopyFault>; 2] {
         &self.faults
+    }
+}
+
+/// Of two copies that parse, the current one; with what is wrong with each, and the one that is stale.
+fn choose(first: Header, second: Header) -> (Header, [Option<CopyFault>; 2], Option<Header>) {
+    if first == second {
+        (first, [None, None], None)
+    } else if second.generation > first.generation {
+        (second, [Some(CopyFault::Stale), None], Some(first))
+    } else {
+        (first, [None, Some(CopyFault::Stale)], Some(second))
     }
 }
 
@@ -374,23 +392,23 @@ fn check_start(bytes: &[u8]) -> Result<()> {
 }
 
 /// Names what was done to an object, if its first bytes show that it was one.
-fn mangled(bytes: &[u8]) -> Option<Mangled> {
+fn mangled(bytes: &[u8]) -> Option<TransferDamage> {
     let name = &MAGIC[1..4];
     let text = bytes.trim_ascii_start();
     if text.starts_with(b"iVNTVA0KGg") {
-        Some(Mangled::Base64)
+        Some(TransferDamage::Base64)
     } else if bytes.starts_with(&[0xFF, 0xFE])
         || bytes.starts_with(&[0xFE, 0xFF])
         || bytes[..].starts_with(b"\x89\0S\0S\0T")
     {
-        Some(Mangled::Utf16)
+        Some(TransferDamage::Utf16)
     } else if bytes.starts_with(&MAGIC[..4]) {
-        Some(Mangled::LineEnds)
+        Some(TransferDamage::LineEnds)
     } else if [&b"\xC2\x89"[..], b"\x09", b"\xEF\xBF\xBD", b"?"]
         .iter()
         .any(|lead| bytes.strip_prefix(*lead).is_some_and(|rest| rest.starts_with(name)))
     {
-        Some(Mangled::Text)
+        Some(TransferDamage::Text)
     } else {
         None
     }

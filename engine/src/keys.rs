@@ -14,10 +14,10 @@ use sha2::Sha512;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::cipher::{KEY_LEN, NONCE_LEN, Suite};
 use crate::error::Result;
 use crate::layout::{COMMITMENT_LEN, ChunkSize, SALT_LEN};
 use crate::secret::Secret;
+use crate::suite::{KEY_LEN, NONCE_LEN, Suite};
 
 /// Bytes of a data key.
 pub const DATA_KEY_LEN: usize = 32;

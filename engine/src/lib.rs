@@ -25,16 +25,19 @@
 //! - `threads` (default): [`Executor::threads`] and [`Executor::pool`].
 //! - `mmap`: `MappedFile`, a local file as a source of ranged reads. It has unsafe code, as has the mark that tells a
 //!   fork from its parent, and nothing else in this crate.
-//! - `tokio`: adapters and streams for asynchronous programs: `Encryptor::async_writer`, `Encryptor::seal_stream`,
-//!   `Decryptor::async_reader`, `Decryptor::open_stream`.
+//! - `tokio`: adapters and streams for asynchronous programs: `Encryptor::writer_async`, `Encryptor::seal_stream`,
+//!   `Decryptor::reader_async`, `Decryptor::open_stream`.
 
 // Layer by layer, lowest first; `tests/suite/layers.rs` holds the modules to it.
+mod buffer;
 mod context;
 mod error;
 mod hex;
 mod layout;
 mod progress;
 mod secret;
+mod sticky;
+mod suite;
 mod sys;
 mod wire;
 
@@ -62,6 +65,7 @@ pub mod hazmat;
 mod range;
 mod rewrap;
 pub mod sse;
+mod unlocked;
 
 // Public API: sealing and opening,
 #[cfg(feature = "tokio")]
@@ -69,17 +73,19 @@ pub use asynchronous::{AsyncDecryptReader, AsyncEncryptWriter, OpenStream, SealS
 pub use decrypt::{DecryptReader, Decryptor};
 pub use encrypt::{EncryptWriter, Encryptor, EqualParts, NewObject, PartSealer, PartWriter, SealedPart};
 pub use file::{
-    AtomicFile, Existing, FileAccess, FileAttributes, NamedFile, NotKept, Opened, SparseFile, has_true_length,
+    AtomicFile, FileAccess, FileAttributes, IfExists, NamedFile, NotKept, OpenedObject, SparseFile, has_true_length,
 };
 #[cfg(feature = "mmap")]
 pub use mapped::MappedFile;
-pub use positioned::{FetchedApart, ReadAt, WriteAt};
-pub use range::RangeReader;
+pub use positioned::{ReadAt, SizeOnly, WriteAt};
+pub use range::{RangeOpener, RangeReader};
 pub use rewrap::{LockedObject, Rewrap, Rewrapped, SlotChoice};
+pub use unlocked::Unlocked;
 // how and where,
-pub use cipher::{Backend, Suite};
+pub use cipher::Backend;
 pub use executor::Executor;
 pub use progress::Progress;
+pub use suite::Suite;
 // keys,
 pub use keys::{DATA_KEY_LEN, DataKey};
 pub use provider::{
@@ -90,14 +96,14 @@ pub use provider::{
 pub use context::{EncryptionContext, ExpectedContext, MAX_CONTEXT_PAIRS, StoredContext};
 // the format,
 pub use header::{
-    ATTACHED_LEN, AttachedHeader, COPY_LEN, CopyFault, Header, MAGIC, MAX_DETACHED_LEN, MAX_METADATA_LEN, MAX_SLOTS,
-    METADATA_KEY, VERSION, WrappedKey,
+    ATTACHED_LEN, COPY_LEN, CopyFault, Header, MAGIC, MAX_DETACHED_LEN, MAX_METADATA_LEN, MAX_SLOTS, METADATA_KEY,
+    ObjectHeader, VERSION, WrappedKey,
 };
 pub use layout::{
     COMMITMENT_LEN, ChunkIndex, ChunkSize, Layout, MAX_CHUNKS, MAX_PLAINTEXT_LEN, PREFIX_LEN, SALT_LEN, TAG_LEN,
 };
 // and errors.
-pub use error::{ContextMismatch, Error, Mangled, PartError, ProviderError, ProviderErrorClass, Result};
+pub use error::{ContextMismatch, Error, PartError, ProviderError, ProviderErrorClass, Result, TransferDamage};
 
 /// The README's examples, run as tests.
 #[cfg(doctest)]

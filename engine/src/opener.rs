@@ -1,4 +1,4 @@
-//! Sealed chunks to plaintext: no byte of a chunk leaves before its tag verified.
+//! Sealed chunks to plaintext: no byte of a chunk is released before its tag has verified.
 
 use crate::batch::{BufferPool, OpenedBatch, SealedBatch};
 use crate::cipher::ChunkCipher;
@@ -12,8 +12,6 @@ pub(crate) struct Opener {
     layout: Layout,
     /// Where the payload begins in the object, in bytes: errors name offsets of the object.
     payload_start: u64,
-    /// Whether a chunk that does not open is searched for an earlier end of the object.
-    explains: bool,
 }
 
 impl Opener {
@@ -22,15 +20,7 @@ impl Opener {
             cipher,
             layout,
             payload_start,
-            explains: true,
         }
-    }
-
-    /// Reports every chunk that does not open as altered, without a search for the cause: for ranged reads, where the
-    /// search would let damaged storage cost a server hundreds of times what a good chunk does.
-    pub(crate) const fn without_explanations(mut self) -> Self {
-        self.explains = false;
-        self
     }
 
     pub(crate) const fn layout(&self) -> Layout {
@@ -49,17 +39,34 @@ impl Opener {
     /// Opens `sealed` as chunks `first`, `first` + 1, ... into `out`, whose length is [`Opener::plain_len`]. If
     /// `ends`, the last chunk is the final one, 16 bytes or more and shorter than a full one; if not, all are full.
     ///
+    /// Every chunk that does not open is reported as altered, without a search for an earlier end of the object: in ranged
+    /// reads the search would let damaged storage cost a server hundreds of times what a good chunk does.
+    ///
     /// # Errors
-    /// [`Error::ChunkAltered`] or [`Error::TrailingData`], with `out` cleared; [`Error::ObjectTooLarge`].
+    /// [`Error::ChunkAltered`], with `out` cleared; [`Error::ObjectTooLarge`].
     pub(crate) fn open(&self, first: ChunkIndex, sealed: &[u8], ends: bool, out: &mut [u8]) -> Result<()> {
-        self.open_prefix(first, sealed, ends, out).map_err(|failure| {
-            out.fill(0);
-            failure.error
-        })
+        let opened = self.open_prefix(first, sealed, ends, out, Self::altered);
+        opened.map_err(|failure| cleared(out, failure))
     }
 
-    /// As [`Opener::open`]; on a failure `out` keeps the plaintext of the chunks before the one that failed.
-    fn open_prefix(&self, first: ChunkIndex, sealed: &[u8], ends: bool, out: &mut [u8]) -> Result<(), Failure> {
+    /// As [`Opener::open`], and searches a chunk that does not open for an earlier end of the object.
+    ///
+    /// # Errors
+    /// As [`Opener::open`]; [`Error::TrailingData`].
+    pub(crate) fn open_explained(&self, first: ChunkIndex, sealed: &[u8], ends: bool, out: &mut [u8]) -> Result<()> {
+        let opened = self.open_prefix(first, sealed, ends, out, Self::explain);
+        opened.map_err(|failure| cleared(out, failure))
+    }
+
+    /// After a failure `out` keeps the plaintext of the chunks before the one that failed. `explain` says why that did.
+    fn open_prefix(
+        &self,
+        first: ChunkIndex,
+        sealed: &[u8],
+        ends: bool,
+        out: &mut [u8],
+        explain: fn(&Self, ChunkIndex, &[u8]) -> Error,
+    ) -> Result<(), Failure> {
         debug_assert_eq!(out.len(), self.plain_len(sealed.len()));
         debug_assert_eq!(ends, !sealed.len().is_multiple_of(self.layout.sealed_chunk_len()));
         let mut verified = 0;
@@ -68,17 +75,17 @@ impl Opener {
             let piece = &mut out[verified..verified + chunk.len() - TAG_LEN];
             self.cipher.open(index, chunk, piece).map_err(|_| Failure {
                 verified,
-                error: self.explain(index, chunk),
+                error: explain(self, index, chunk),
             })?;
             verified += piece.len();
         }
         Ok(())
     }
 
-    /// As [`Opener::open`], of full chunks; gives how many bytes of `out` are verified plaintext, and why the chunk behind
-    /// them does not open, if it does not.
+    /// Opens full chunks into `out`; returns how many bytes of `out` are verified plaintext, and why the chunk after them
+    /// does not open, if it does not. The rest of `out` is cleared.
     pub(crate) fn open_beginning(&self, first: ChunkIndex, sealed: &[u8], out: &mut [u8]) -> (usize, Option<Error>) {
-        match self.open_prefix(first, sealed, false, out) {
+        match self.open_prefix(first, sealed, false, out, Self::explain) {
             Ok(()) => (out.len(), None),
             Err(Failure { verified, error }) => {
                 out[verified..].fill(0);
@@ -87,10 +94,10 @@ impl Opener {
         }
     }
 
-    /// Opens a batch into a pooled buffer and gives the sealed bytes' buffer back to the pool.
+    /// Opens a batch into a pooled buffer and returns the sealed bytes' buffer to the pool.
     pub(crate) fn open_batch(&self, batch: SealedBatch, buffers: &BufferPool) -> OpenedBatch {
         let mut plain = buffers.take(self.plain_len(batch.sealed.len()));
-        let opened = self.open_prefix(batch.first, &batch.sealed, batch.ends, &mut plain);
+        let opened = self.open_prefix(batch.first, &batch.sealed, batch.ends, &mut plain, Self::explain);
         buffers.give_back(batch.sealed);
         match opened {
             Ok(()) => OpenedBatch { plain, failure: None },
@@ -105,19 +112,22 @@ impl Opener {
         }
     }
 
-    /// Says why a chunk does not open. If a beginning of it opens as a final chunk, the object is whole and
-    /// other bytes follow it. The search is for people only.
+    /// Says why a chunk does not open. If a beginning of it opens as a final chunk, the object is complete and other bytes
+    /// follow it. The search is for the person who reads the error, and decides nothing.
     fn explain(&self, index: ChunkIndex, sealed: &[u8]) -> Error {
         let longest = sealed.len().min(self.layout.chunk_len() + TAG_LEN - 1);
-        let end = self.explains.then(|| self.cipher.find_end(index, &sealed[..longest]));
-        match end.flatten() {
+        match self.cipher.find_end(index, &sealed[..longest]) {
             Some(end) if end < sealed.len() => Error::TrailingData {
                 offset: self.offset(index) + end as u64,
             },
-            _ => Error::ChunkAltered {
-                chunk: index.get(),
-                offset: self.offset(index),
-            },
+            _ => self.altered(index, sealed),
+        }
+    }
+
+    fn altered(&self, index: ChunkIndex, _: &[u8]) -> Error {
+        Error::ChunkAltered {
+            chunk: index.get(),
+            offset: self.offset(index),
         }
     }
 
@@ -134,10 +144,7 @@ impl Opener {
         let longest = piece.len().min(self.layout.chunk_len() + TAG_LEN - 1);
         let end = self.cipher.find_end(index, &piece[..longest]);
         end.map(|end| self.offset(index) + end as u64)
-            .ok_or(Error::ChunkAltered {
-                chunk: index.get(),
-                offset: self.offset(index),
-            })
+            .ok_or_else(|| self.altered(index, piece))
     }
 
     /// Whether `sealed` opens as chunk `index`; into `out`, whose length is that of `sealed` less 16 bytes.
@@ -149,6 +156,12 @@ impl Opener {
     fn offset(&self, index: ChunkIndex) -> u64 {
         self.payload_start + self.layout.sealed_offset(index)
     }
+}
+
+/// The error of an opening that released nothing.
+fn cleared(out: &mut [u8], failure: Failure) -> Error {
+    out.fill(0);
+    failure.error
 }
 
 /// Why a run of chunks does not open.

@@ -34,12 +34,12 @@ pub trait ReadAt: Send + Sync {
 /// A source that knows its length and nothing else, for callers that fetch bytes themselves and hand them to
 /// [`RangeReader::open_fetched`](crate::RangeReader::open_fetched).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FetchedApart {
+pub struct SizeOnly {
     /// The length of the object, or of the payload if its header is detached, in bytes.
     pub size: u64,
 }
 
-impl ReadAt for FetchedApart {
+impl ReadAt for SizeOnly {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let end = offset.saturating_add(buffer.len() as u64);
         Err(Error::NotFetched { start: offset, end }.into())

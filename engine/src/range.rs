@@ -3,7 +3,10 @@
 //! ```text
 //! ranges --ciphertext_ranges--> what to fetch --the caller's client--> bytes --open_fetched--> plaintext
 //! range  --read_range---------> fetched from a `ReadAt` -----------------------------------> plaintext
+//! range  --RangeOpener--------> what to fetch --the caller's client--> a stream -----------> a stream
 //! ```
+
+mod opener;
 
 use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
@@ -11,14 +14,16 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
+pub use self::opener::RangeOpener;
+
 use crate::batch::BufferPool;
+use crate::buffer::{buffer_len, new_buffer};
 use crate::chunker::{Span, Spans};
-use crate::decrypt::{Decryptor, plaintext_len};
-use crate::encrypt::{buffer_len, new_buffer};
+use crate::decrypt::Decryptor;
 use crate::error::{Error, Result};
-use crate::header::Header;
 use crate::opener::Opener;
 use crate::positioned::{PinnedVersion, ReadAt, read_full_at};
+use crate::unlocked::Unlocked;
 
 /// Reads any part of an object's plaintext, from any number of threads at once.
 ///
@@ -27,8 +32,7 @@ use crate::positioned::{PinnedVersion, ReadAt, read_full_at};
 /// and ranges that reach the claimed end open the final chunk.
 pub struct RangeReader<S> {
     source: S,
-    header: Header,
-    opener: Opener,
+    unlocked: Unlocked,
     /// As the source's length claims it.
     claimed_len: u64,
     verified_len: OnceLock<u64>,
@@ -37,41 +41,54 @@ pub struct RangeReader<S> {
 }
 
 impl Decryptor {
-    /// A reader of ranges of the object in `source`. If its header is detached, the payload's first 56 bytes are not
-    /// fetched: what they say is in the header.
+    /// A reader of ranges of the object in `source`, which has an attached header.
     ///
     /// # Errors
-    /// Every error of a header, of a key, of a context; [`Error::Truncated`] if no object has the source's length.
+    /// Every error of a header; as [`Decryptor::unlock`]; [`Error::Truncated`] if no object has the source's length.
     pub fn range_reader<S: ReadAt>(&self, source: S) -> Result<RangeReader<S>> {
-        if let Some(header) = self.detached_header() {
-            let opener = self.opener(header, 0)?;
-            return RangeReader::new(source, header.clone(), opener);
-        }
-        let (header, opener) = self.open_source(&source)?;
-        let reader = RangeReader::new(source, header.header().clone(), opener)?;
+        let reader = self.unlock_source(&source)?.range_reader(source)?;
         reader.version.check(&reader.source)?;
         Ok(reader)
     }
 }
 
-impl<S: ReadAt> RangeReader<S> {
-    fn new(source: S, header: Header, opener: Opener) -> Result<Self> {
+impl Unlocked {
+    /// A reader of ranges of the object in `source`. The payload's first 56 bytes are not fetched: what they say is in the
+    /// header.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if no object has the source's length; [`Error::Io`].
+    pub fn range_reader<S: ReadAt>(&self, source: S) -> Result<RangeReader<S>> {
         let size = source.size().map_err(Error::io("asking for the input's length"))?;
-        Ok(Self {
-            claimed_len: plaintext_len(size, &opener)?,
+        Ok(RangeReader {
+            claimed_len: self.plaintext_len(size)?,
             source,
-            header,
-            opener: opener.without_explanations(),
+            unlocked: self.clone(),
             verified_len: OnceLock::new(),
             version: PinnedVersion::default(),
             buffers: BufferPool::new(8),
         })
     }
+}
 
-    /// The object's header.
-    #[must_use]
-    pub const fn header(&self) -> &Header {
-        &self.header
+impl<S: ReadAt> RangeReader<S> {
+    /// The object that is read.
+    pub const fn unlocked(&self) -> &Unlocked {
+        &self.unlocked
+    }
+
+    /// The source.
+    pub const fn get_ref(&self) -> &S {
+        &self.source
+    }
+
+    /// The source.
+    pub fn into_inner(self) -> S {
+        self.source
+    }
+
+    fn opener(&self) -> &Opener {
+        self.unlocked.opener()
     }
 
     /// The plaintext's length as the source's length claims it: for planning, not for answers.
@@ -91,8 +108,8 @@ impl<S: ReadAt> RangeReader<S> {
         ranges: impl IntoIterator<Item = Range<u64>>,
         max_gap: u64,
     ) -> Result<Vec<Range<u64>>> {
-        let layout = self.opener.layout();
-        let start = self.opener.payload_start();
+        let layout = self.opener().layout();
+        let start = self.opener().payload_start();
         let fetches = match layout.ciphertext_ranges(ranges, self.claimed_len, max_gap) {
             // Of a cut object the range may lie before the end.
             Err(Error::RangeOutOfBounds { start, end, .. }) => Err(self.out_of_bounds(start, end)?),
@@ -138,13 +155,13 @@ impl<S: ReadAt> RangeReader<S> {
         if let Some(&len) = self.verified_len.get() {
             return Ok(len);
         }
-        for span in Spans::last(self.opener.layout(), self.claimed_len)? {
+        for span in Spans::last(self.opener().layout(), self.claimed_len)? {
             self.with_plaintext(span, |sealed, offset| self.fetch(sealed, offset), |_| ())?;
         }
         Ok(*self.verified_len.get_or_init(|| self.claimed_len))
     }
 
-    /// Reads plaintext from `offset` on into `buffer`; gives the number of bytes, which is less than `buffer` holds
+    /// Reads plaintext from `offset` on into `buffer`; returns the number of bytes, which is less than `buffer` holds
     /// only at the verified end.
     ///
     /// # Errors
@@ -201,20 +218,11 @@ impl<S: ReadAt> RangeReader<S> {
 
     /// [`RangeReader::resolve`] for a range that is opened next, and the final chunk with it if the range reaches the end.
     fn within(&self, range: impl RangeBounds<u64>) -> Result<Range<u64>> {
-        let start = match range.start_bound() {
-            Bound::Included(&start) => start,
-            Bound::Excluded(&start) => start.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(&end) => end.saturating_add(1),
-            Bound::Excluded(&end) => end,
-            Bound::Unbounded => self.verified_len()?,
-        };
-        if start > end || end > self.claimed_len {
-            return Err(self.out_of_bounds(start, end)?);
+        let range = bounds(&range, || self.verified_len())?;
+        if range.start > range.end || range.end > self.claimed_len {
+            return Err(self.out_of_bounds(range.start, range.end)?);
         }
-        Ok(start..end)
+        Ok(range)
     }
 
     /// The error of a range that is not within the plaintext; the end is verified first.
@@ -237,7 +245,7 @@ impl<S: ReadAt> RangeReader<S> {
     ) -> Result<()> {
         let reaches_end = range.end == self.claimed_len;
         let mut rest = buffer;
-        for span in Spans::covering(self.opener.layout(), self.claimed_len, range.clone())? {
+        for span in Spans::covering(self.opener().layout(), self.claimed_len, range.clone())? {
             let from = buffer_len(range.start.saturating_sub(span.plain_offset))?;
             let len = rest.len().min(span.plain_len - from);
             let (part, after) = rest.split_at_mut(len);
@@ -256,7 +264,7 @@ impl<S: ReadAt> RangeReader<S> {
         let have = read_full_at(&self.source, sealed, offset)?;
         self.version.check(&self.source)?;
         if have < sealed.len() {
-            let expected = self.opener.layout().payload_len(self.claimed_len)? + self.opener.payload_start();
+            let expected = self.opener().layout().payload_len(self.claimed_len)? + self.opener().payload_start();
             return Err(Error::SourceChanged { expected });
         }
         Ok(())
@@ -270,14 +278,29 @@ impl<S: ReadAt> RangeReader<S> {
         use_it: impl FnOnce(&[u8]),
     ) -> Result<()> {
         let mut sealed = self.buffers.take(span.sealed_len);
-        fetch(&mut sealed, self.opener.payload_start() + span.sealed_offset)?;
+        fetch(&mut sealed, self.opener().payload_start() + span.sealed_offset)?;
         let mut plain = self.buffers.take(span.plain_len);
-        self.opener.open(span.first, &sealed, span.ends, &mut plain)?;
+        self.opener().open(span.first, &sealed, span.ends, &mut plain)?;
         use_it(&plain);
         self.buffers.give_back(sealed);
         self.buffers.give_back(plain);
         Ok(())
     }
+}
+
+/// A range as start and end, which may be reversed; `len` returns the end of one that is open.
+fn bounds(range: &impl RangeBounds<u64>, len: impl FnOnce() -> Result<u64>) -> Result<Range<u64>> {
+    let start = match range.start_bound() {
+        Bound::Included(&start) => start,
+        Bound::Excluded(&start) => start.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(&end) => end.saturating_add(1),
+        Bound::Excluded(&end) => end,
+        Bound::Unbounded => len()?,
+    };
+    Ok(start..end)
 }
 
 impl<S> fmt::Debug for RangeReader<S> {

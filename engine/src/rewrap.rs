@@ -31,7 +31,7 @@ pub use self::locked::LockedObject;
 ///
 /// The payload stays as it is, so this is the way to rotate keys, to give access, and to follow an object to another
 /// place. It does not revoke what somebody has seen: whoever could unwrap a removed slot may have kept the data key,
-/// and old copies of the header may be about. Where that matters, use [`Decryptor::rekey_file`].
+/// and old copies of the header may be about. Where that matters, use [`Decryptor::rekey_path`].
 ///
 /// Asked for again, what is there already is left alone: a run over many objects that was interrupted is begun anew.
 ///
@@ -46,8 +46,8 @@ pub use self::locked::LockedObject;
 /// let rotate = Rewrap::new(Decryptor::new(old.clone())).replace(SlotChoice::Key(old.clone()), new.clone());
 /// let header = rotate.header(header.header())?.expect("it was not sealed for the new key yet");
 /// let payload = &object[sealstone::ATTACHED_LEN..];
-/// assert!(Decryptor::new(new).with_detached_header(header.clone()).open(payload).is_ok());
-/// let refused = Decryptor::new(old).with_detached_header(header).open(payload);
+/// assert!(Decryptor::new(new).unlock(header.clone())?.open(payload).is_ok());
+/// let refused = Decryptor::new(old).unlock(header);
 /// assert!(matches!(refused, Err(Error::NoUsableKey { .. })));
 /// # Ok::<(), Error>(())
 /// ```

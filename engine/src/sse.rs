@@ -26,9 +26,9 @@
 //! let name = ObjectName::new("photos", "2026/11/cat.jpg")?;
 //!
 //! // PUT without encryption headers: SSE-S3.
-//! let object = ServerSide::s3(ring.clone()).encryptor(&name).begin()?;
-//! let metadata = object.header().to_metadata()?;
-//! let payload = object.payload_writer(Vec::new())?.finish()?;
+//! let (header, object) = ServerSide::s3(ring.clone()).encryptor(&name).begin()?.detach();
+//! let metadata = header.to_metadata()?;
+//! let payload = object.writer(Vec::new())?.finish()?;
 //!
 //! // GET: the request's three customer headers, of which there are none here, and the object's metadata.
 //! let header = Header::from_metadata(&metadata)?;
@@ -39,7 +39,7 @@
 //!         mode => return Err(format!("this store has no key service: {mode:?}").into()),
 //!     },
 //! };
-//! assert_eq!(sse.decryptor(&name, &header)?.open(&payload)?, b"");
+//! assert_eq!(sse.decryptor(&name, &header)?.unlock(header.clone())?.open(&payload)?, b"");
 //! assert_eq!(sse.response_headers(&header)["x-amz-server-side-encryption"], "AES256");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -233,7 +233,7 @@ impl ServerSide {
         Encryptor::new(self.key.clone()).with_context(self.object_context(name))
     }
 
-    /// Opens the payload of the object `name`, whose header this is. No key was called yet.
+    /// Unlocks the object `name`, whose header this is. No key was called yet.
     ///
     /// # Errors
     /// [`SseError::CustomerKeyRequired`], [`SseError::CustomerKeyNotApplicable`], [`SseError::WrongCustomerKey`] for
@@ -250,8 +250,7 @@ impl ServerSide {
             (mode, _) => return Err(SseError::OtherMode(mode)),
         }
         let context = ExpectedContext::Contains(self.object_context(name));
-        let decryptor = Decryptor::new(self.key.clone()).with_context(context);
-        Ok(decryptor.with_detached_header(header.clone()))
+        Ok(Decryptor::new(self.key.clone()).with_context(context))
     }
 
     /// The header of a copy, in any mode and at any place, `to` and `at`: the payload is copied as it is. Copied onto

@@ -25,7 +25,7 @@ pub(crate) struct Offer<'a> {
 }
 
 /// A slot that was opened: its data key is the one that this payload was sealed under.
-pub(crate) struct Unlocked {
+pub(crate) struct OpenedSlot {
     pub(crate) data_key: DataKey,
     /// Which of the header's slots it was, and which of the offered providers opened it.
     pub(crate) slot: usize,
@@ -38,7 +38,7 @@ pub(crate) struct Unlocked {
 /// # Errors
 /// As [`unlock_slot`].
 pub(crate) async fn unlock(header: &Header, offer: &Offer<'_>) -> Result<ChunkCipher> {
-    let Unlocked { data_key, keys, .. } = unlock_slot(header, offer).await?;
+    let OpenedSlot { data_key, keys, .. } = unlock_slot(header, offer).await?;
     drop(data_key);
     Ok(ChunkCipher::new(offer.backend, header.suite, &keys))
 }
@@ -48,7 +48,7 @@ pub(crate) async fn unlock(header: &Header, offer: &Offer<'_>) -> Result<ChunkCi
 /// # Errors
 /// [`Error::ContextMismatch`], [`Error::NoUsableKey`], [`Error::Provider`], [`Error::CommitmentMismatch`]. If several
 /// slots were tried, one that may pass by itself, else that of the first.
-pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<Unlocked> {
+pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<OpenedSlot> {
     let context = offer.context.resolve(header.context())?;
     let candidates = candidates(header, offer)?;
     let mut failed: Option<Error> = None;
@@ -67,7 +67,7 @@ pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<Un
         .await
         {
             Ok((data_key, keys)) => {
-                return Ok(Unlocked {
+                return Ok(OpenedSlot {
                     data_key,
                     slot,
                     provider,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Counting, decryptor, encryptor, plaintext};
 use proptest::prelude::*;
-use sealstone::{AttachedHeader, Decryptor, Header, RawKey};
+use sealstone::{Decryptor, Header, ObjectHeader, RawKey};
 use sha2::Digest;
 
 /// Sums what is allocated.
@@ -98,8 +98,8 @@ fn no_header_allocates_over_1_mib_or_calls_a_provider_more_than_twice() {
     let parsed = Header::from_detached(&header).unwrap();
     let payload = parsed.payload_prefix();
     let result = Decryptor::new(counting.clone())
-        .with_detached_header(parsed)
-        .reader(payload.as_slice());
+        .unlock(parsed)
+        .and_then(|unlocked| unlocked.reader(payload.as_slice()));
     assert!(result.is_err());
     assert_eq!(counting.calls(), 2);
 
@@ -112,7 +112,7 @@ fn no_header_allocates_over_1_mib_or_calls_a_provider_more_than_twice() {
             let copy = resealed(attached);
             let both = [copy.as_slice(), &copy, &object[8192..]].concat();
             let cost = allocated_by(|| {
-                let _ = AttachedHeader::parse(&both);
+                let _ = ObjectHeader::parse(&both);
                 let _ = decryptor().open(&both);
             });
             prop_assert!(cost < LIMIT, "{} bytes allocated", cost);

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sealstone::{AttachedHeader, COPY_LEN, Header, METADATA_KEY};
+use sealstone::{ObjectHeader, COPY_LEN, Header, METADATA_KEY};
 use sealstone_fuzz::with_checksum;
 
 fuzz_target!(|input: (u8, &[u8])| {
@@ -26,7 +26,7 @@ fn attached(fields: &[u8]) {
     let mut fields = fields.to_vec();
     fields.resize(COPY_LEN - 32, 0);
     let both = with_checksum(&fields).repeat(2);
-    if let Ok(parsed) = AttachedHeader::parse(&both) {
+    if let Ok(parsed) = ObjectHeader::parse(&both) {
         assert!(parsed.faults().iter().all(Option::is_none));
         assert_eq!(parsed.header().to_attached().expect("it was one"), both);
     }

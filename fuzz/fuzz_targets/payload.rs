@@ -28,12 +28,13 @@ fuzz_target!(|input: (u8, u8, u16, Vec<Edit>)| {
         bytes: &payload,
         piece: usize::from(piece).max(1),
     };
-    let decryptor = decryptor()
-        .with_detached_header(object.header.clone())
+    let unlocked = decryptor()
+        .unlock(object.header.clone())
+        .expect("the object's own key")
         .with_executor(executor(setting % 8 == 0));
 
     let mut given = Vec::new();
-    let ended = decryptor.reader(source).map_or(false, |mut reader| {
+    let ended = unlocked.reader(source).map_or(false, |mut reader| {
         let ended = reader.read_to_end(&mut given).is_ok();
         assert!(ended || reader.read(&mut [0; 1]).is_err(), "the error stays");
         ended

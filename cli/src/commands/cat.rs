@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use sealstone::{DecryptReader, Decryptor, Error, RangeReader, ReadAt};
+use sealstone::{DecryptReader, Error, Progress, RangeReader, ReadAt, Unlocked};
 
 use super::Reading;
 use super::decrypt::with_released;
@@ -14,7 +14,6 @@ use crate::args::{ByteRange, CatArgs, Common};
 use crate::exit::Failure;
 use crate::io::{self, Body, Destination, Extent, Input, Keep, Place, Roles, Sink};
 use crate::progress::Bar;
-use crate::providers::explain;
 use crate::report::{Outcome, Report};
 
 const COMMAND: &str = "cat";
@@ -95,7 +94,7 @@ impl<'a> Cat<'a> {
             None => io::access(&opened, Keep::Privacy)?,
         };
         let object = self.reading.object(opened)?;
-        let (decryptor, threads) = self.reading.decryptor(&object, &name)?;
+        let (unlocked, threads) = self.reading.unlock(&object, &name, Progress::new())?;
         if let Some(destination) = self.destination.take() {
             self.sink = Some(destination.with_access(access).open(&self.roles)?);
         }
@@ -109,12 +108,10 @@ impl<'a> Cat<'a> {
         let total = range_len(self.range, object.claimed_len());
         let when = self.report.progress(sink.is_terminal());
         let bar = Bar::show(when, &name, total, move || written.load(Ordering::Relaxed) - before);
-        let header = object.header.clone();
-        let done = write_range(&decryptor, object.body, self.range, sink);
+        let done = write_range(&unlocked, object.body, self.range, sink);
         drop(bar);
-        let bytes = done.map_err(|failure| explain(failure, header.header()));
-        let bytes = bytes.inspect_err(|failure| self.reading.keys.forget_if_wrong(failure))?;
-        self.report.copy_faults(&name, &header);
+        let bytes = done?;
+        self.report.copy_faults(&name, unlocked.object_header());
         self.report.outcome(&Outcome {
             command: COMMAND,
             done: "read",
@@ -163,16 +160,16 @@ fn range_len(range: ByteRange, claimed_len: Option<u64>) -> Option<u64> {
     }
 }
 
-fn write_range(decryptor: &Decryptor, body: Body, range: ByteRange, sink: &mut Sink) -> Result<u64, Failure> {
+fn write_range(unlocked: &Unlocked, body: Body, range: ByteRange, sink: &mut Sink) -> Result<u64, Failure> {
     let written = match body {
-        Body::File(extent) => decryptor
+        Body::File(extent) => unlocked
             .range_reader(&extent)
             .and_then(|reader| from_file(&reader, range, sink))
-            .map_err(|error| explain_end(decryptor, &extent, error)),
-        Body::Stream(stream) => {
+            .map_err(|error| explain_end(unlocked, &extent, error)),
+        Body::Stream(payload) => {
             refuse_long_end(range)?;
-            decryptor
-                .reader(stream)
+            unlocked
+                .reader(payload)
                 .and_then(|mut reader| from_stream(&mut reader, range, sink))
         }
     };
@@ -228,11 +225,11 @@ fn from_stream<R: Read>(reader: &mut DecryptReader<R>, range: ByteRange, sink: &
 }
 
 /// A better error, if other bytes follow the object: ranged reads do not look for that.
-fn explain_end(decryptor: &Decryptor, extent: &Extent, error: Error) -> Error {
+fn explain_end(unlocked: &Unlocked, extent: &Extent, error: Error) -> Error {
     if !matches!(error, Error::ChunkAltered { .. } | Error::Truncated { .. }) {
         return error;
     }
-    match decryptor.find_end(extent) {
+    match unlocked.find_end(extent) {
         Ok(offset) if offset < extent.len() => Error::TrailingData { offset },
         _ => error,
     }

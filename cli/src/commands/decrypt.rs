@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use sealstone::{Decryptor, Error, Opened, Progress, SparseFile};
+use sealstone::{Error, Progress, SparseFile, Unlocked};
 
 use super::Reading;
 use crate::args::{Common, DecryptArgs, Sparse};
 use crate::exit::Failure;
 use crate::io::{self, Body, Destination, Input, Job, Keep, Roles, Sink};
 use crate::progress::Bar;
-use crate::providers::explain;
 use crate::report::{Outcome, Report};
 
 const COMMAND: &str = "decrypt";
@@ -81,8 +80,7 @@ impl<'a> Opening<'a> {
         let name = io::display(&job.input);
         let object = self.reading.object(input)?;
         let progress = Progress::new();
-        let (decryptor, threads) = self.reading.decryptor(&object, &name)?;
-        let decryptor = decryptor.with_progress(progress.clone());
+        let (unlocked, threads) = self.reading.unlock(&object, &name, progress.clone())?;
         let sink = destination.open(&self.roles)?;
         if self.args.sparse == Sparse::Always && sink.is_stream() {
             return Err(Failure::usage("--sparse=always is for outputs that are files"));
@@ -91,12 +89,10 @@ impl<'a> Opening<'a> {
         let start = Instant::now();
         let when = self.report.progress(sink.is_terminal());
         let bar = Bar::show(when, &name, object.claimed_len(), move || progress.bytes());
-        let header = object.header.clone();
-        let opened = self.open_into(&decryptor, object.body, sink);
-        let opened = opened.map_err(|failure| explain(failure, header.header()));
+        let opened = self.open_into(&unlocked, object.body, sink);
         drop(bar);
-        let bytes = opened.inspect_err(|failure| self.reading.keys.forget_if_wrong(failure))?;
-        self.report.copy_faults(&name, &header);
+        let bytes = opened?;
+        self.report.copy_faults(&name, unlocked.object_header());
         self.report.outcome(&Outcome {
             command: COMMAND,
             done: "decrypted",
@@ -111,11 +107,11 @@ impl<'a> Opening<'a> {
     }
 
     /// Opens all of an object into `sink`; returns the length of the plaintext in bytes.
-    fn open_into(&self, decryptor: &Decryptor, body: Body, mut sink: Sink) -> Result<u64, Failure> {
-        match pour(decryptor, body, &mut sink, self.args.sparse != Sparse::Never) {
-            Ok(opened) => {
+    fn open_into(&self, unlocked: &Unlocked, body: Body, mut sink: Sink) -> Result<u64, Failure> {
+        match pour(unlocked, body, &mut sink, self.args.sparse != Sparse::Never) {
+            Ok(bytes) => {
                 sink.commit(self.report)?;
-                Ok(opened.plaintext_len)
+                Ok(bytes)
             }
             Err(error) => Err(with_released(error, &sink)),
         }
@@ -123,20 +119,20 @@ impl<'a> Opening<'a> {
 }
 
 /// Opens all of an object into `sink`; if `sparse`, whole blocks of zeros become holes.
-fn pour(decryptor: &Decryptor, body: Body, sink: &mut Sink, sparse: bool) -> Result<Opened, Error> {
+fn pour(unlocked: &Unlocked, body: Body, sink: &mut Sink, sparse: bool) -> Result<u64, Error> {
     let Some(target) = sink.file() else {
-        return decryptor.decrypt_stream(body.into_reader(), sink);
+        return unlocked.pipe(body.into_payload_reader(unlocked.object_header())?, sink);
     };
     if !sparse {
         return match body {
-            Body::File(extent) => decryptor.open_at(&extent, target),
-            Body::Stream(stream) => decryptor.decrypt_stream(stream, target),
+            Body::File(extent) => unlocked.open_at(&extent, target),
+            Body::Stream(payload) => unlocked.pipe(payload, target),
         };
     }
     let mut target = SparseFile::new(target)?;
     let opened = match body {
-        Body::File(extent) => decryptor.open_at(&extent, &target)?,
-        Body::Stream(stream) => decryptor.decrypt_stream(stream, &mut target)?,
+        Body::File(extent) => unlocked.open_at(&extent, &target)?,
+        Body::Stream(payload) => unlocked.pipe(payload, &mut target)?,
     };
     target.finish()?;
     Ok(opened)

@@ -156,7 +156,7 @@ impl<'a> Sealing<'a> {
 
     fn encryptor(&mut self, len: Option<u64>, progress: Progress) -> Result<(Encryptor, usize), Failure> {
         let executor = self.workers.executor(len)?;
-        let threads = executor.width();
+        let threads = executor.thread_count();
         let (first, others) = self
             .keys
             .providers()?
@@ -184,11 +184,11 @@ impl<'a> Sealing<'a> {
         mut sink: Sink,
         sidecar: Destination,
     ) -> Result<u64, Failure> {
-        let object = encryptor.begin()?;
-        let header = object.header().to_detached()?;
+        let (header, payload) = encryptor.begin()?.detach();
+        let header = header.to_detached()?;
         let len = match (input.file(), sink.file()) {
-            (Some(source), Some(target)) => object.seal_payload_at(source, target)?,
-            _ => object.encrypt_payload_stream(input.into_reader(), &mut sink)?,
+            (Some(source), Some(target)) => payload.seal_at(source, target)?,
+            _ => payload.pipe(input.into_reader(), &mut sink)?,
         };
         let mut beside = sidecar.open(&self.roles)?;
         let written = beside.write_all(&header);
@@ -202,7 +202,7 @@ impl<'a> Sealing<'a> {
 fn seal_into(encryptor: &Encryptor, input: Input, mut sink: Sink, report: &Report) -> Result<u64, Failure> {
     let len = match (input.file(), sink.file()) {
         (Some(source), Some(target)) => encryptor.seal_file(source, target)?,
-        _ => encryptor.encrypt_stream(input.into_reader(), &mut sink)?,
+        _ => encryptor.pipe(input.into_reader(), &mut sink)?,
     };
     sink.commit(report)?;
     Ok(len)

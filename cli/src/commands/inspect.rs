@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use sealstone::{ATTACHED_LEN, AttachedHeader, CopyFault, PREFIX_LEN, SALT_LEN, VERSION};
+use sealstone::{CopyFault, ObjectHeader, PREFIX_LEN, SALT_LEN, VERSION};
 use serde::Serialize;
 
 use crate::args::InspectArgs;
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &InspectArgs, report: &Report) -> u8 {
         let alone = vec![header.clone()];
         return io::try_all(report, COMMAND, false, alone, PathBuf::as_path, |header| {
             show(
-                &Facts::of(&header, &read_detached(&header)?, true, Payload::default()),
+                &Facts::of(&header, &read_detached(&header)?, Payload::default()),
                 report,
             )
         });
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &InspectArgs, report: &Report) -> u8 {
 fn inspect(input: &Path, args: &InspectArgs, report: &Report) -> Result<(), Failure> {
     let object = Object::read(Input::open(input)?, args.header.as_deref(), args.object_length)?;
     let payload = Payload::of(&object);
-    show(&Facts::of(input, &object.header, object.detached, payload), report)
+    show(&Facts::of(input, &object.header, payload), report)
 }
 
 /// What the object's length, which anybody may have changed, says of its payload.
@@ -61,7 +61,7 @@ impl Payload {
         let padded = object.is_padded();
         let claimed_len = object.claimed_len().filter(|_| !padded);
         let layout = object.header.header().layout();
-        let start = if object.detached { 0 } else { ATTACHED_LEN as u64 };
+        let start = object.header.payload_start();
         let chunk = claimed_len.and_then(|len| layout.chunk_at(len).ok());
         Self {
             claimed_plaintext_len: claimed_len,
@@ -94,7 +94,7 @@ struct Facts {
     context: Vec<Pair>,
     slots: Vec<Slot>,
     /// Where the C2SP chunked encryption begins.
-    payload_offset: usize,
+    payload_offset: u64,
     payload_context: String,
     salt: String,
     commitment: String,
@@ -117,7 +117,8 @@ struct Slot {
 }
 
 impl Facts {
-    fn of(input: &Path, read: &AttachedHeader, detached: bool, payload: Payload) -> Self {
+    fn of(input: &Path, read: &ObjectHeader, payload: Payload) -> Self {
+        let detached = read.payload_start() == 0;
         let header = read.header();
         let copies = read.faults().iter().filter(|_| !detached);
         let prefix: [u8; PREFIX_LEN] = header.payload_prefix();
@@ -140,7 +141,7 @@ impl Facts {
             header_copies: copies.map(|fault| copy_state(fault.as_ref())).collect(),
             context: pairs.collect(),
             slots: slots.collect(),
-            payload_offset: if detached { 0 } else { ATTACHED_LEN },
+            payload_offset: read.payload_start(),
             payload_context: hex(&header.payload_context()),
             salt: hex(&prefix[..SALT_LEN]),
             commitment: hex(&prefix[SALT_LEN..]),

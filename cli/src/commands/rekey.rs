@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use sealstone::{Encryptor, Opened, Progress};
+use sealstone::{Encryptor, Progress};
 
 use super::Reading;
 use crate::args::{Common, RekeyArgs};
 use crate::exit::Failure;
 use crate::io::{self, Destination, Input, Keep, Object, Place};
 use crate::progress::Bar;
-use crate::providers::{SealingKeys, add_keys, explain, watched};
+use crate::providers::{SealingKeys, add_keys, watched};
 use crate::report::{Outcome, Report};
 
 const COMMAND: &str = "rekey";
@@ -35,8 +35,7 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     let name = io::display(&args.input);
     let object = reading.object(input)?;
     let progress = Progress::new();
-    let (decryptor, threads) = reading.decryptor(&object, &name)?;
-    let decryptor = decryptor.with_progress(progress.clone());
+    let (unlocked, threads) = reading.unlock(&object, &name, progress.clone())?;
     let mut keys = SealingKeys::new(&args.to, common, report);
     let encryptor = encryptor(args, &reading, &object, &mut keys)?;
     let mut sink = destination.open(&roles)?;
@@ -44,12 +43,12 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     let start = Instant::now();
     let when = report.progress(sink.is_terminal());
     let bar = Bar::show(when, &name, object.claimed_len(), move || progress.bytes());
-    let header = object.header;
-    let rekeyed = decryptor.rekey_stream(object.body.into_reader(), &encryptor, &mut sink);
+    let payload = object.body.into_payload_reader(unlocked.object_header())?;
+    let rekeyed = unlocked.rekey(payload, &encryptor, &mut sink);
     drop(bar);
-    let Opened { plaintext_len, .. } = rekeyed.map_err(|error| explain(error.into(), header.header()))?;
+    let plaintext_len = rekeyed?;
     sink.commit(report)?;
-    report.copy_faults(&name, &header);
+    report.copy_faults(&name, unlocked.object_header());
     report.outcome(&Outcome {
         command: COMMAND,
         done: "rekeyed",

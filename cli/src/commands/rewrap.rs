@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use sealstone::{
-    AttachedHeader, Decryptor, EncryptionContext, ExpectedContext, LockedObject, Rewrap, Rewrapped, SlotChoice,
+    Decryptor, EncryptionContext, ExpectedContext, LockedObject, ObjectHeader, Rewrap, Rewrapped, SlotChoice,
 };
 
 use crate::args::{Common, RewrapArgs};
@@ -125,7 +125,7 @@ impl<'a> Rewrapping<'a> {
     }
 
     /// The changes to this object.
-    fn plan(&mut self, header: &AttachedHeader, name: &str) -> Result<Rewrap, Failure> {
+    fn plan(&mut self, header: &ObjectHeader, name: &str) -> Result<Rewrap, Failure> {
         let header = header.header();
         let keys = self.offered(header, name)?;
         let calls = super::max_calls(&keys);

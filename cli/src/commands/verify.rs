@@ -11,7 +11,6 @@ use crate::args::{Common, VerifyArgs};
 use crate::exit::{Code, Failure};
 use crate::io::{self, Body, Input};
 use crate::progress::Bar;
-use crate::providers::explain;
 use crate::report::{Outcome, Report, copy_faults};
 
 const COMMAND: &str = "verify";
@@ -31,28 +30,26 @@ fn verify(reading: &mut Reading<'_>, input: &Path, report: &Report) -> Result<()
     let name = io::display(input);
     let object = reading.object(Input::open(input)?)?;
     let progress = Progress::new();
-    let (decryptor, threads) = reading.decryptor(&object, &name)?;
-    let decryptor = decryptor.with_progress(progress.clone());
+    let (unlocked, threads) = reading.unlock(&object, &name, progress.clone())?;
 
     let start = Instant::now();
     let bar = Bar::show(report.progress(false), &name, object.claimed_len(), move || {
         progress.bytes()
     });
-    let opened = match object.body {
-        Body::File(file) => decryptor.verify(&file),
-        Body::Stream(stream) => decryptor.decrypt_stream(stream, sink()),
+    let verified = match object.body {
+        Body::File(file) => unlocked.verify(&file),
+        Body::Stream(payload) => unlocked.pipe(payload, sink()),
     };
     drop(bar);
-    let opened = opened.map_err(|error| explain(error.into(), object.header.header()));
-    let opened = opened.inspect_err(|failure| reading.keys.forget_if_wrong(failure))?;
-    refuse_faults(&copy_faults(&opened.header))?;
+    let bytes = verified?;
+    refuse_faults(&copy_faults(unlocked.object_header()))?;
     report.outcome(&Outcome {
         command: COMMAND,
         done: "verified",
         input,
         output: None,
         on_stdout: false,
-        bytes: opened.plaintext_len,
+        bytes,
         object_length: None,
         elapsed: start.elapsed(),
         threads,

@@ -56,9 +56,10 @@ impl Extent {
         Ok(end.iter().all(|&byte| byte == end[0]))
     }
 
-    /// What it holds, in order. The file has not been read in order yet.
-    pub(crate) fn into_reader(self) -> impl Read {
-        self.file.take(self.len)
+    /// What it holds from `offset` on, in order. The file has not been read in order yet.
+    pub(crate) fn into_reader_from(mut self, offset: u64) -> io::Result<impl Read> {
+        self.file.seek(SeekFrom::Start(offset))?;
+        Ok(self.file.take(self.len.saturating_sub(offset)))
     }
 }
 

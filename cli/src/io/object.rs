@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use sealstone::{ATTACHED_LEN, AttachedHeader, Decryptor, Header, MAX_DETACHED_LEN};
+use sealstone::{ATTACHED_LEN, Decryptor, Error, Header, MAX_DETACHED_LEN, ObjectHeader, PREFIX_LEN};
 
 use super::{Extent, Input, Source, display, is_standard, kind};
 use crate::exit::{Code, Failure};
@@ -11,10 +11,8 @@ use crate::exit::{Code, Failure};
 /// An object whose header was read. No key was needed for it, and nothing in it is proved.
 pub(crate) struct Object {
     /// The header, with the faults of its copies.
-    pub(crate) header: AttachedHeader,
-    /// Whether the header is stored apart.
-    pub(crate) detached: bool,
-    /// The whole object, header included unless that is stored apart.
+    pub(crate) header: ObjectHeader,
+    /// The object, or its payload if the header is detached.
     pub(crate) body: Body,
     /// The object's length, as far as that is known.
     pub(crate) len: Option<u64>,
@@ -24,7 +22,7 @@ pub(crate) struct Object {
 pub(crate) enum Body {
     /// A file or a device, to be read at any offset.
     File(Extent),
-    /// A stream, to be read once.
+    /// A stream, to be read once, after an attached header: the payload.
     Stream(Box<dyn Read>),
 }
 
@@ -52,11 +50,16 @@ impl Body {
         Ok((Self::File(extent), Some(wanted)))
     }
 
-    /// What it holds, in order.
-    pub(crate) fn into_reader(self) -> Box<dyn Read> {
+    /// The payload, in order. `header` says where it begins.
+    pub(crate) fn into_payload_reader(self, header: &ObjectHeader) -> Result<Box<dyn Read>, Error> {
         match self {
-            Self::File(extent) => Box::new(extent.into_reader()),
-            Self::Stream(stream) => stream,
+            Self::File(extent) => {
+                let payload = extent.into_reader_from(header.payload_start());
+                Ok(Box::new(
+                    payload.map_err(|error| Error::from_io("reading the input", error))?,
+                ))
+            }
+            Self::Stream(payload) => Ok(payload),
         }
     }
 }
@@ -69,7 +72,6 @@ impl Object {
         if let Some(path) = header {
             return Ok(Self {
                 header: read_detached(path)?,
-                detached: true,
                 body,
                 len,
             });
@@ -82,12 +84,7 @@ impl Object {
             }
             Body::Stream(stream) => read_from_stream(stream)?,
         };
-        Ok(Self {
-            header,
-            detached: false,
-            body,
-            len,
-        })
+        Ok(Self { header, body, len })
     }
 
     /// Whether the input plainly does not end where the object does.
@@ -100,8 +97,7 @@ impl Object {
 
     /// The length that the plaintext has if the object's length is right.
     pub(crate) fn claimed_len(&self) -> Option<u64> {
-        let payload_start = if self.detached { 0 } else { ATTACHED_LEN as u64 };
-        let payload_len = self.len?.checked_sub(payload_start)?;
+        let payload_len = self.len?.checked_sub(self.header.payload_start())?;
         self.header.header().layout().plaintext_len(payload_len).ok()
     }
 }
@@ -128,7 +124,7 @@ pub(crate) fn check_object_length(object_length: Option<u64>, input_count: usize
 }
 
 /// Reads a header that is stored apart.
-pub(crate) fn read_detached(path: &Path) -> Result<AttachedHeader, Failure> {
+pub(crate) fn read_detached(path: &Path) -> Result<ObjectHeader, Failure> {
     let action = format!("reading the header {}", display(path));
     let mut bytes = Vec::new();
     let stream = Source::named(path).open(&action)?;
@@ -146,17 +142,19 @@ pub(crate) fn read_detached(path: &Path) -> Result<AttachedHeader, Failure> {
     Ok(header.into())
 }
 
-/// The engine reads the header itself: it gets the bytes again that were taken for a look.
-fn read_from_stream(mut stream: Box<dyn Read>) -> Result<(AttachedHeader, Body), Failure> {
-    let mut start = Vec::with_capacity(ATTACHED_LEN);
-    let taken = stream.by_ref().take(ATTACHED_LEN as u64).read_to_end(&mut start);
+/// Reads an attached header, and the payload's first bytes for a look: they help to choose between copies of the header.
+fn read_from_stream(mut stream: Box<dyn Read>) -> Result<(ObjectHeader, Body), Failure> {
+    let most = ATTACHED_LEN + PREFIX_LEN;
+    let mut start = Vec::with_capacity(most);
+    let taken = stream.by_ref().take(most as u64).read_to_end(&mut start);
     taken.map_err(|error| Failure::io("reading the input", &error))?;
-    let header = AttachedHeader::parse(&start).map_err(|error| {
+    let header = ObjectHeader::parse(&start).map_err(|error| {
         kind::explain(error, |bytes| {
             let len = start.len().min(bytes.len());
             bytes[..len].copy_from_slice(&start[..len]);
             len
         })
     })?;
-    Ok((header, Body::Stream(Box::new(Cursor::new(start).chain(stream)))))
+    let prefix = Cursor::new(start.split_off(ATTACHED_LEN));
+    Ok((header, Body::Stream(Box::new(prefix.chain(stream)))))
 }

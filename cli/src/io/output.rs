@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sealstone::{AtomicFile, Error, Existing, FileAccess, NamedFile, NotKept};
+use sealstone::{AtomicFile, Error, FileAccess, IfExists, NamedFile, NotKept};
 
 use super::descriptor::{MAX_LINKS, is_of_any_process};
 use super::extent::is_block_device;
@@ -84,7 +84,7 @@ enum Kind {
     /// A device or a pipe: written as it is.
     Stream(PathBuf),
     /// A file, or none yet; links resolved.
-    File(PathBuf, Existing),
+    File(PathBuf, IfExists),
 }
 
 impl Destination {
@@ -205,7 +205,7 @@ fn check_path(path: &Path, force: bool, roles: &Roles) -> Result<Kind, Failure> 
                 let message = format!("there is no directory {directory} for the output {}", display(&path));
                 return Err(Failure::new(Code::NotFound, message));
             }
-            return Ok(Kind::File(path, Existing::Keep));
+            return Ok(Kind::File(path, IfExists::Fail));
         }
         Err(error) => return Err(failed(error)),
     };
@@ -217,12 +217,12 @@ fn check_path(path: &Path, force: bool, roles: &Roles) -> Result<Kind, Failure> 
         let message = format!("the output {} exists already; -f replaces it", display(&path));
         return Err(Failure::new(Code::OutputExists, message));
     }
-    AtomicFile::check(&path, Existing::Replace)?;
-    Ok(Kind::File(path, Existing::Replace))
+    AtomicFile::check(&path, IfExists::Replace)?;
+    Ok(Kind::File(path, IfExists::Replace))
 }
 
 /// Makes a file that has no name yet. The engine does not say which one could not be made.
-pub(crate) fn create_file(path: &Path, existing: Existing, access: FileAccess) -> Result<AtomicFile, Failure> {
+pub(crate) fn create_file(path: &Path, existing: IfExists, access: FileAccess) -> Result<AtomicFile, Failure> {
     AtomicFile::create_with(path, existing, access).map_err(|error| match error {
         Error::Io { action, source } => Failure::io(format_args!("{action} {}", display(path)), &source),
         other => other.into(),

@@ -6,8 +6,8 @@ use std::process::{ChildStdout, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
 use sealstone::{
-    BoxFuture, DataKey, Decryptor, EncryptionContext, Error, ExpectedContext, FetchedApart, Header, KeyMatch,
-    KeyProvider, Passphrase, ProviderError, ProviderErrorClass, WrappedKey,
+    BoxFuture, DataKey, Decryptor, EncryptionContext, Error, ExpectedContext, Header, KeyMatch, KeyProvider,
+    Passphrase, ProviderError, ProviderErrorClass, WrappedKey,
 };
 use zeroize::{Zeroize, Zeroizing};
 
@@ -226,12 +226,9 @@ impl Asked {
 /// Whether the passphrase opens the object. Not whether it unwraps the slot: a slot can be made that unwraps under many
 /// passphrases, and whoever sees after which of them there is no further question would know which is the right one.
 fn opens(passphrase: Arc<Tried>, header: &Header, context: &EncryptionContext) -> Result<(), Error> {
-    let no_plaintext = header.layout().payload_len(0)?;
     Decryptor::new(passphrase)
         .with_context(ExpectedContext::Exact(context.clone()))
-        .with_detached_header(header.clone())
-        // It opens the slot, and reads nothing yet.
-        .range_reader(FetchedApart { size: no_plaintext })
+        .unlock(header.clone())
         .map(drop)
 }
 

@@ -12,25 +12,26 @@ use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 use super::Turn;
 use super::seek::Seeking;
 use crate::decrypt::machine::OpenMachine;
-use crate::decrypt::{Decryptor, check_prefix};
+use crate::decrypt::{Decryptor, START_LEN, check_prefix};
 use crate::error::{Error, Result};
-use crate::header::{ATTACHED_LEN, AttachedHeader};
+use crate::header::ObjectHeader;
 use crate::layout::PREFIX_LEN;
-use crate::opener::Opener;
+use crate::sticky::{Guarded, Sticky};
+use crate::unlocked::Unlocked;
 
 /// Reads an object's plaintext from an asynchronous source; needs the feature `tokio`.
 ///
-/// Every byte it gives was verified, and end of file means that the final chunk was. Before that a consumer has a
-/// verified beginning only: do not act on it as if it were the whole. After an error every call gives that error
-/// again. A read that is given up loses no byte: the next one gives it.
+/// Every byte it returns was verified, and end of file means that the final chunk was. Before that a consumer has a
+/// verified beginning only: do not act on it as if it were the whole. After an error every call returns that error
+/// again. A read that is given up loses no byte: the next one returns it.
 ///
-/// Each complete chunk that the source has is given at once. With a pool, some batches of 256 KiB are read ahead.
+/// Each complete chunk that the source has is returned at once. With a pool, some batches of 256 KiB are read ahead.
 ///
 /// It seeks in the plaintext if the source seeks and the object begins at the source's offset 0. The first seek opens
 /// the final chunk. A seek that is given up is carried out by the next call.
 pub struct AsyncDecryptReader<R> {
     pub(super) source: R,
-    header: Option<AttachedHeader>,
+    unlocked: Unlocked,
     pub(super) machine: OpenMachine,
     pub(super) seeking: Option<Seeking<R>>,
     turn: Turn,
@@ -42,51 +43,78 @@ impl Decryptor {
     ///
     /// # Errors
     /// As [`Decryptor::reader`].
-    pub async fn async_reader<R: AsyncRead + Unpin>(&self, mut source: R) -> Result<AsyncDecryptReader<R>> {
-        let mut prefix = [0; PREFIX_LEN];
-        if let Some(header) = self.detached_header() {
-            let have = read_full(&mut source, &mut prefix).await?;
-            check_prefix(header, &prefix[..have])?;
-            let opener = self.opener_async(header, 0).await?;
-            return Ok(AsyncDecryptReader::new(source, opener, self, None));
-        }
-        let mut start = vec![0; ATTACHED_LEN];
+    pub async fn reader_async<R: AsyncRead + Unpin>(&self, mut source: R) -> Result<AsyncDecryptReader<R>> {
+        let mut start = vec![0; START_LEN];
         let len = read_full(&mut source, &mut start).await?;
-        let header = AttachedHeader::parse(&start[..len])?;
-        let have = read_full(&mut source, &mut prefix).await?;
-        let (header, opener) = self.open_attached(header, &prefix[..have]).await?;
-        Ok(AsyncDecryptReader::new(source, opener, self, Some(header)))
+        let header = ObjectHeader::parse(&start[..len])?;
+        header.check_complete()?;
+        let unlocked = self.unlock_async(header).await?;
+        Ok(AsyncDecryptReader::driving(
+            OpenMachine::new(&unlocked),
+            source,
+            unlocked,
+        ))
+    }
+}
+
+impl Unlocked {
+    /// [`Unlocked::reader`] for an asynchronous source; if this future is dropped, what it read of the source is lost.
+    ///
+    /// # Errors
+    /// As [`Unlocked::reader`].
+    pub async fn reader_async<R: AsyncRead + Unpin>(&self, mut payload: R) -> Result<AsyncDecryptReader<R>> {
+        let mut prefix = [0; PREFIX_LEN];
+        let have = read_full(&mut payload, &mut prefix).await?;
+        check_prefix(self.header(), &prefix[..have])?;
+        Ok(AsyncDecryptReader::driving(
+            OpenMachine::new(self),
+            payload,
+            self.clone(),
+        ))
     }
 }
 
 impl<R> AsyncDecryptReader<R> {
-    fn new(source: R, opener: Opener, decryptor: &Decryptor, header: Option<AttachedHeader>) -> Self {
+    pub(super) fn driving(machine: OpenMachine, source: R, unlocked: Unlocked) -> Self {
         Self {
             source,
-            header,
-            machine: OpenMachine::new(opener, decryptor),
+            unlocked,
+            machine,
             seeking: None,
             turn: Turn::default(),
         }
     }
 
-    /// The attached header that the stream began with; `None` if the header was stored apart.
-    #[must_use]
-    pub const fn header(&self) -> Option<&AttachedHeader> {
-        self.header.as_ref()
+    /// The object that is read.
+    pub const fn unlocked(&self) -> &Unlocked {
+        &self.unlocked
     }
 
-    /// The plaintext offset of the byte that is read next: without seeking, the number of verified bytes given.
+    /// The source.
+    pub const fn get_ref(&self) -> &R {
+        &self.source
+    }
+
+    /// The source. What is read from it here, the reader misses.
+    pub const fn get_mut(&mut self) -> &mut R {
+        &mut self.source
+    }
+
+    /// The source. Plaintext that was verified and not read is dropped.
+    pub fn into_inner(self) -> R {
+        self.source
+    }
+
+    /// The plaintext offset of the byte that is read next: without seeking, the number of verified bytes returned.
     #[must_use]
     pub const fn position(&self) -> u64 {
         self.machine.position()
     }
+}
 
-    /// Runs `step` unless the reader has failed; if it fails, the reader has.
-    pub(super) fn poll_guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Poll<Result<T>>) -> Poll<Result<T>> {
-        self.machine.enter()?;
-        let polled = step(self);
-        self.machine.settle_poll(polled)
+impl<R> Guarded for AsyncDecryptReader<R> {
+    fn sticky(&mut self) -> &mut Sticky {
+        self.machine.sticky()
     }
 }
 
@@ -181,7 +209,7 @@ impl<R> fmt::Debug for AsyncDecryptReader<R> {
     }
 }
 
-/// Fills as much of `buffer` as the source has; gives the number of bytes.
+/// Fills as much of `buffer` as the source has; returns the number of bytes.
 async fn read_full(source: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

@@ -15,6 +15,7 @@ use super::reader::AsyncDecryptReader;
 use crate::chunker::Span;
 use crate::decrypt::before_the_start;
 use crate::error::{Error, Result};
+use crate::sticky::Guarded;
 
 /// A seek under way.
 pub(super) struct Seeking<R> {
@@ -48,12 +49,10 @@ struct FinalChunk {
 
 impl<R: AsyncRead + AsyncSeek + Unpin> AsyncDecryptReader<R> {
     fn begin_seek(&mut self, target: SeekFrom) -> Result<()> {
-        self.machine.enter()?;
-        let begun = match self.machine.verified_len() {
-            Some(len) => self.begin_move(target, len),
-            None => self.begin_step(Step::Length(target), SeekFrom::End(0)),
-        };
-        self.machine.settle(begun)
+        self.guarded(|this| match this.machine.verified_len() {
+            Some(len) => this.begin_move(target, len),
+            None => this.begin_step(Step::Length(target), SeekFrom::End(0)),
+        })
     }
 
     fn begin_move(&mut self, target: SeekFrom, len: u64) -> Result<()> {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use super::Turn;
 use super::reader::AsyncDecryptReader;
@@ -16,12 +16,14 @@ use crate::decrypt::Decryptor;
 use crate::encrypt::machine::SealMachine;
 use crate::encrypt::{Encryptor, NewObject};
 use crate::error::{Error, Result};
-use crate::header::AttachedHeader;
+use crate::range::RangeOpener;
+use crate::sticky::{Guarded, Sticky};
+use crate::unlocked::Unlocked;
 
 /// Seals the buffers of a stream; needs the feature `tokio`.
 ///
-/// Its items are the object's start and then batches of 256 KiB, the last one shorter; it ends when the final chunk
-/// was given, once `source` has ended. An error of `source` ends no object: it is given for ever, as every error is.
+/// Its items are the object's start and then batches of 256 KiB, the last one shorter; it ends after the final chunk, once
+/// `source` has ended. An error of `source` does not end the object: every later poll returns it again.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct SealStream<S> {
     source: S,
@@ -34,7 +36,7 @@ pub struct SealStream<S> {
 }
 
 impl Encryptor {
-    /// Seals what `source` gives; the items are the object's, header first. The key is awaited.
+    /// Seals what `source` returns; the items are the object's, header first. The key is awaited.
     ///
     /// # Errors
     /// As [`Encryptor::begin`] and [`NewObject::seal_stream`].
@@ -47,7 +49,7 @@ impl Encryptor {
 }
 
 impl NewObject {
-    /// Seals what `source` gives; the items are the object's, header first.
+    /// Seals what `source` returns; the items are the object's.
     ///
     /// # Errors
     /// [`Error::HeaderTooLarge`].
@@ -55,29 +57,19 @@ impl NewObject {
     where
         S: Stream<Item = io::Result<Bytes>> + Unpin,
     {
-        let start = self.start()?;
-        Ok(SealStream::new(self, source, start))
-    }
-
-    /// Seals what `source` gives; the items are the payload's, without the header: store that detached.
-    pub fn seal_payload_stream<S>(self, source: S) -> SealStream<S>
-    where
-        S: Stream<Item = io::Result<Bytes>> + Unpin,
-    {
-        let prefix = self.header.payload_prefix().to_vec();
-        SealStream::new(self, source, prefix)
+        SealStream::new(self, source)
     }
 }
 
 impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
-    fn new(object: NewObject, source: S, start: Vec<u8>) -> Self {
-        Self {
+    fn new(object: NewObject, source: S) -> Result<Self> {
+        Ok(Self {
             source,
-            start: start.into(),
+            start: object.start()?.into(),
             input: Bytes::new(),
-            machine: SealMachine::new(object.sealer, object.executor, object.progress),
+            machine: SealMachine::new(object),
             turn: Turn::default(),
-        }
+        })
     }
 
     fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
@@ -121,18 +113,18 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
     }
 }
 
+impl<S> Guarded for SealStream<S> {
+    fn sticky(&mut self) -> &mut Sticky {
+        self.machine.sticky()
+    }
+}
+
 impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Stream for SealStream<S> {
     type Item = io::Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        let sealed = match this.machine.enter() {
-            Ok(()) => {
-                let polled = this.poll_sealed(cx);
-                ready!(this.machine.settle_poll(polled))
-            }
-            Err(error) => Err(error),
-        };
+        let sealed = ready!(this.poll_guarded(|this| this.poll_sealed(cx)));
         Poll::Ready(sealed.map_err(Into::into).transpose())
     }
 }
@@ -147,13 +139,13 @@ impl<S> fmt::Debug for SealStream<S> {
 
 /// Opens the buffers of a stream; needs the feature `tokio`.
 ///
-/// Its items are verified plaintext, and it ends when the final chunk was verified. Any other end is an error, which
-/// is then given for ever: a consumer that drops errors would wait for an end that does not come.
+/// Its items are verified plaintext, and it ends when the final chunk was verified. Any other end is an error, which every
+/// later poll returns again: a consumer that drops errors would wait for an end that does not come.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct OpenStream<S>(AsyncDecryptReader<Source<S>>);
 
 impl Decryptor {
-    /// Opens the object that `source` gives, header first. Header and key are awaited.
+    /// Opens the object that `source` returns, header first. Header and key are awaited.
     ///
     /// # Errors
     /// As [`Decryptor::reader`].
@@ -161,15 +153,48 @@ impl Decryptor {
     where
         S: Stream<Item = io::Result<Bytes>> + Unpin,
     {
-        self.async_reader(Source::new(source)).await.map(OpenStream)
+        self.reader_async(Source::new(source)).await.map(OpenStream)
+    }
+}
+
+impl Unlocked {
+    /// Opens the payload that `payload` returns: what follows an attached header.
+    ///
+    /// # Errors
+    /// As [`Unlocked::reader`].
+    pub async fn open_stream<S>(&self, payload: S) -> Result<OpenStream<S>>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Unpin,
+    {
+        self.reader_async(Source::new(payload)).await.map(OpenStream)
+    }
+}
+
+impl RangeOpener {
+    /// Opens the range: a stream of its plaintext. `ciphertext` returns the bytes of [`RangeOpener::ciphertext_range`]; what
+    /// follows them is not read.
+    pub fn open_stream<S>(&self, ciphertext: S) -> OpenStream<S>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Unpin,
+    {
+        let source = Source::new(ciphertext);
+        OpenStream(AsyncDecryptReader::driving(
+            self.machine(),
+            source,
+            self.unlocked().clone(),
+        ))
+    }
+
+    /// [`RangeOpener::reader`] for an asynchronous source.
+    pub fn reader_async<R: AsyncRead + Unpin>(&self, ciphertext: R) -> impl AsyncBufRead + Unpin + use<R> {
+        AsyncDecryptReader::driving(self.machine(), ciphertext, self.unlocked().clone())
     }
 }
 
 impl<S> OpenStream<S> {
-    /// The attached header that the stream began with; `None` if the header was stored apart.
-    #[must_use]
-    pub const fn header(&self) -> Option<&AttachedHeader> {
-        self.0.header()
+    /// The object that is read.
+    pub const fn unlocked(&self) -> &Unlocked {
+        self.0.unlocked()
     }
 }
 

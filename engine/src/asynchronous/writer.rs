@@ -14,12 +14,13 @@ use crate::batch::Slab;
 use crate::encrypt::machine::SealMachine;
 use crate::encrypt::{Encryptor, NewObject};
 use crate::error::{Error, Result};
+use crate::sticky::{Guarded, Sticky};
 
 /// Seals what is written to it and writes the object to an asynchronous sink; needs the feature `tokio`.
 ///
 /// The object is complete only when [`AsyncEncryptWriter::finish`] or a shutdown has returned. Dropping the writer, or
 /// the future of either, leaves an object that no reader takes for a whole one, unless all of it was written already.
-/// After an error every call gives that error again.
+/// After an error every call returns that error again.
 ///
 /// A write takes at most one batch of 256 KiB, and waits while the sink takes nothing and as many batches as the
 /// executor works on are under way. A flush passes on complete chunks only: what a chunk still lacks stays here.
@@ -40,9 +41,9 @@ impl Encryptor {
     /// [`Encryptor::writer`] for an asynchronous sink. The key is awaited; the header goes out with the first write.
     ///
     /// # Errors
-    /// As [`Encryptor::begin`] and [`NewObject::async_writer`].
-    pub async fn async_writer<W: AsyncWrite + Unpin>(&self, sink: W) -> Result<AsyncEncryptWriter<W>> {
-        self.begin_async().await?.async_writer(sink)
+    /// As [`Encryptor::begin`] and [`NewObject::writer_async`].
+    pub async fn writer_async<W: AsyncWrite + Unpin>(&self, sink: W) -> Result<AsyncEncryptWriter<W>> {
+        self.begin_async().await?.writer_async(sink)
     }
 }
 
@@ -51,36 +52,29 @@ impl NewObject {
     ///
     /// # Errors
     /// [`Error::HeaderTooLarge`].
-    pub fn async_writer<W: AsyncWrite + Unpin>(self, sink: W) -> Result<AsyncEncryptWriter<W>> {
-        let start = self.start()?;
-        Ok(AsyncEncryptWriter::new(self, sink, &start))
-    }
-
-    /// [`NewObject::payload_writer`] for an asynchronous sink.
-    pub fn async_payload_writer<W: AsyncWrite + Unpin>(self, sink: W) -> AsyncEncryptWriter<W> {
-        let prefix = self.header.payload_prefix();
-        AsyncEncryptWriter::new(self, sink, &prefix)
+    pub fn writer_async<W: AsyncWrite + Unpin>(self, sink: W) -> Result<AsyncEncryptWriter<W>> {
+        AsyncEncryptWriter::new(self, sink)
     }
 }
 
 impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
-    fn new(object: NewObject, sink: W, start: &[u8]) -> Self {
+    fn new(object: NewObject, sink: W) -> Result<Self> {
         let mut out = Slab::default();
-        out.append(start);
-        Self {
+        out.append(&object.start()?);
+        Ok(Self {
             sink,
-            machine: SealMachine::new(object.sealer, object.executor, object.progress),
+            machine: SealMachine::new(object),
             out,
             written: 0,
             turn: Turn::default(),
             shut: false,
-        }
+        })
     }
 
-    /// Seals the final chunk, writes what is left and flushes the sink; gives the sink back, not shut down.
+    /// Seals the final chunk, writes what is left and flushes the sink; returns the sink, not shut down.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::ObjectTooLarge`], or the error that an earlier call gave. The object is incomplete.
+    /// [`Error::Io`], [`Error::ObjectTooLarge`], or the error that an earlier call returned. The object is incomplete.
     pub async fn finish(mut self) -> Result<W> {
         poll_fn(|cx| self.poll_guarded(|this| this.poll_end(cx))).await?;
         poll_fn(|cx| Pin::new(&mut self.sink).poll_flush(cx))
@@ -94,14 +88,12 @@ impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
         &self.sink
     }
 
-    /// Runs `step` unless the writer has failed; if it fails, the writer has.
-    fn poll_guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Poll<Result<T>>) -> Poll<Result<T>> {
-        self.machine.enter()?;
-        let polled = step(self);
-        self.machine.settle_poll(polled)
+    /// The sink. What is written to it here lies between chunks, and the object does not open.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.sink
     }
 
-    /// Takes bytes from `buf`'s front; gives their number.
+    /// Takes bytes from `buf`'s front; returns their number.
     fn poll_push(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
         // What is sealed goes out as far as the sink takes it; waiting for that is needed only when no room is left.
         match self.poll_drain(cx) {
@@ -176,6 +168,12 @@ impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
         self.machine.give_back(mem::replace(&mut self.out, sealed));
         self.written = 0;
         Poll::Ready(Ok(true))
+    }
+}
+
+impl<W> Guarded for AsyncEncryptWriter<W> {
+    fn sticky(&mut self) -> &mut Sticky {
+        self.machine.sticky()
     }
 }
 

@@ -76,16 +76,16 @@ impl PartClaims {
     /// Gives out the part `part`, for the first and last time.
     ///
     /// # Errors
-    /// [`PartError::Taken`], [`PartError::BehindLast`], [`Error::ObjectTooLarge`].
+    /// [`PartError::Duplicate`], [`PartError::AfterLast`], [`Error::ObjectTooLarge`].
     pub(crate) fn claim(&self, part: u64) -> Result<PartChunker> {
         let chunks = self.part_len / self.layout.chunk_len() as u64;
         let first = ChunkIndex::new(part.checked_mul(chunks).ok_or(Error::ObjectTooLarge)?)?;
         let mut state = self.state();
         if state.parts.contains_key(&part) {
-            return Err(PartError::Taken { part }.into());
+            return Err(PartError::Duplicate { part }.into());
         }
         if let Some(last) = state.last.filter(|&last| part > last) {
-            return Err(PartError::BehindLast { part, last }.into());
+            return Err(PartError::AfterLast { part, last }.into());
         }
         state.parts.insert(part, None);
         Ok(PartChunker {
@@ -114,10 +114,10 @@ impl PartClaims {
         let mut state = self.state();
         if let Some(last) = state.last.filter(|&last| part != last) {
             let (part, last) = (part.max(last), part.min(last));
-            return Err(PartError::BehindLast { part, last }.into());
+            return Err(PartError::AfterLast { part, last }.into());
         }
         if let Some((&behind, _)) = state.parts.last_key_value().filter(|&(&other, _)| other > part) {
-            return Err(PartError::BehindLast {
+            return Err(PartError::AfterLast {
                 part: behind,
                 last: part,
             }
@@ -230,7 +230,7 @@ impl PartChunker {
     /// What is pending of the last part, with the final chunk.
     ///
     /// # Errors
-    /// [`PartError::BehindLast`]; [`PartError::Length`] if the object's length is known and another;
+    /// [`PartError::AfterLast`]; [`PartError::Length`] if the object's length is known and another;
     /// [`Error::ObjectTooLarge`].
     pub(crate) fn finish_last(self, claims: &PartClaims) -> Result<PlainBatch> {
         if claims.plaintext_len.is_some() && self.taken != self.room {

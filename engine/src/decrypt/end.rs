@@ -5,28 +5,26 @@
 //! opens     opens           does not, at its full length: its end is looked for
 //! ```
 
-use super::Decryptor;
 use crate::error::{Error, Result};
 use crate::layout::{ChunkIndex, MAX_CHUNKS, PREFIX_LEN};
 use crate::opener::Opener;
 use crate::positioned::{ReadAt, read_full_at};
+use crate::unlocked::Unlocked;
 
-impl Decryptor {
+impl Unlocked {
     /// Finds where the object in `source` ends, if other bytes may follow it: its length in bytes, or that of its
     /// payload if the header is detached. About 40 chunks are read at most.
     ///
     /// The final chunk that was found has verified, and few of those before it: open as many bytes to know the rest.
     ///
     /// # Errors
-    /// [`Error::ChunkAltered`] or [`Error::Truncated`] if no final chunk was found; [`Error::Io`]; every error of a
-    /// header, of a key, of a context.
+    /// [`Error::ChunkAltered`] or [`Error::Truncated`] if no final chunk was found; [`Error::Io`].
     pub fn find_end(&self, source: &(impl ReadAt + ?Sized)) -> Result<u64> {
-        let (_, opener) = self.open_source(source)?;
-        find_end(source, &opener)
+        find_end(source, self.opener())
     }
 }
 
-/// A better word for `error`, if what is wrong with the object in `source` is that other bytes follow it.
+/// A more precise error, if what is wrong with the object in `source` is that other bytes follow it.
 pub(crate) fn explain(source: &(impl ReadAt + ?Sized), opener: &Opener, error: Error) -> Error {
     if !matches!(error, Error::ChunkAltered { .. } | Error::Truncated { .. }) {
         return error;

@@ -7,20 +7,24 @@
 
 use std::io::SeekFrom;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::{Decryptor, plaintext_len};
+use super::plaintext_len;
 use crate::batch::{BufferPool, OpenedBatch, SealedBatch, Slab, batch_memory, chunks_per_batch};
+use crate::buffer::buffer_len;
 use crate::chunker::{Span, Spans};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Ordered};
-use crate::layout::{ChunkIndex, MAX_PLAINTEXT_LEN, TAG_LEN};
+use crate::layout::{ChunkIndex, Layout, MAX_PLAINTEXT_LEN, TAG_LEN};
 use crate::opener::Opener;
 use crate::progress::Progress;
+use crate::sticky::{Guarded, Sticky};
+use crate::unlocked::Unlocked;
 
 /// Opens one stream of sealed chunks.
 #[derive(Debug)]
@@ -48,25 +52,72 @@ pub(crate) struct OpenMachine {
     position: u64,
     /// The plaintext's length, once a seek verified the end.
     verified_len: Option<u64>,
-    failed: Option<Error>,
+    /// What is still to be read and returned, if not the whole payload.
+    extent: Option<Extent>,
+    sticky: Sticky,
+}
+
+/// The rest of a range.
+#[derive(Debug)]
+struct Extent {
+    /// Sealed bytes that were not read yet.
+    sealed: u64,
+    /// Plaintext bytes that were not made available yet.
+    plain: u64,
+}
+
+/// A range of the plaintext, and the chunks that hold it.
+#[derive(Debug, Clone)]
+pub(crate) struct RangePlan {
+    first: ChunkIndex,
+    /// Plaintext bytes of the first chunk before the range.
+    skip: usize,
+    /// Where the range begins in the plaintext, in bytes.
+    position: u64,
+    /// Bytes of the range, and of the chunks that hold it.
+    plain: u64,
+    sealed: u64,
+}
+
+impl RangePlan {
+    /// The plaintext bytes `range` of a plaintext that is claimed to be `claimed_len` bytes long; also where the chunks are
+    /// in the payload.
+    ///
+    /// # Errors
+    /// [`Error::RangeOutOfBounds`] if `range` is reversed or reaches past the claimed end.
+    pub(crate) fn new(layout: Layout, range: &Range<u64>, claimed_len: u64) -> Result<(Self, Range<u64>)> {
+        let sealed = layout.ciphertext_range(range.clone(), claimed_len)?;
+        let first = layout.chunk_at(range.start)?;
+        let plan = Self {
+            first,
+            skip: buffer_len(range.start - layout.plaintext_offset(first))?,
+            position: range.start,
+            plain: range.end - range.start,
+            sealed: sealed.end - sealed.start,
+        };
+        Ok((plan, sealed))
+    }
 }
 
 /// How the source ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    Final,
+    /// After the final chunk, or after the last chunk of a range.
+    Complete,
     Truncated,
 }
 
 impl OpenMachine {
-    pub(crate) fn new(opener: Opener, decryptor: &Decryptor) -> Self {
-        let opening = Ordered::new(decryptor.executor.clone(), batch_memory(opener.layout()));
+    /// Opens the whole payload, from the first chunk on.
+    pub(crate) fn new(unlocked: &Unlocked) -> Self {
+        let opener = unlocked.opener().clone();
+        let opening = Ordered::new(unlocked.executor().clone(), batch_memory(opener.layout()));
         Self {
-            opener: Arc::new(opener),
-            executor: decryptor.executor.clone(),
+            opener,
+            executor: unlocked.executor().clone(),
             buffers: BufferPool::new(2 * opening.limit()),
             opening,
-            progress: decryptor.progress.clone(),
+            progress: unlocked.progress().clone(),
             next: ChunkIndex::ZERO,
             sealed: Slab::default(),
             have: 0,
@@ -77,7 +128,23 @@ impl OpenMachine {
             skip: 0,
             position: 0,
             verified_len: None,
-            failed: None,
+            extent: None,
+            sticky: Sticky::default(),
+        }
+    }
+
+    /// Opens a range. What is read are the chunks that hold it, and nothing before or after them.
+    pub(crate) fn of_range(unlocked: &Unlocked, range: &RangePlan) -> Self {
+        Self {
+            next: range.first,
+            position: range.position,
+            skip: range.skip,
+            end: (range.sealed == 0).then_some(End::Complete),
+            extent: Some(Extent {
+                sealed: range.sealed,
+                plain: range.plain,
+            }),
+            ..Self::new(unlocked)
         }
     }
 
@@ -85,51 +152,14 @@ impl OpenMachine {
         self.position
     }
 
-    /// The error that an earlier step gave.
-    ///
-    /// # Errors
-    /// That one.
-    pub(crate) fn check(&self) -> Result<()> {
-        self.failed.clone().map_or(Ok(()), Err)
-    }
-
-    /// Begins a step, unless one has failed. Until [`OpenMachine::settle`] the machine counts as failed: a step that panics
-    /// stays so.
-    ///
-    /// # Errors
-    /// The error that an earlier step gave.
-    pub(crate) fn enter(&mut self) -> Result<()> {
-        self.check()?;
-        self.failed = Some(Error::Poisoned);
-        Ok(())
-    }
-
-    /// Ends a step. If it has failed, the machine has, and [`OpenMachine::check`] says so forever.
-    pub(crate) fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
-        self.failed = result.as_ref().err().cloned();
-        result
-    }
-
-    /// [`OpenMachine::settle`] for a step that may go on at the next poll.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn settle_poll<T>(&mut self, polled: Poll<Result<T>>) -> Poll<Result<T>> {
-        match polled {
-            Poll::Ready(result) => Poll::Ready(self.settle(result)),
-            Poll::Pending => {
-                self.failed = None;
-                Poll::Pending
-            }
-        }
-    }
-
     pub(crate) const fn failure(&self) -> Option<&Error> {
-        self.failed.as_ref()
+        self.sticky.failure()
     }
 
-    /// Whether plaintext is there to be given away.
+    /// Whether plaintext is available.
     ///
     /// # Errors
-    /// Why the chunk behind what was given does not open.
+    /// Why the chunk after what was returned does not open.
     pub(crate) fn has_plaintext(&mut self) -> Result<bool> {
         if self.given < self.current.len() {
             return Ok(true);
@@ -171,19 +201,30 @@ impl OpenMachine {
         if self.sealed.is_empty() {
             self.sealed = self.buffers.take(self.batch_len());
         }
-        &mut self.sealed[self.have..]
+        let room = self.sealed.len() - self.have;
+        let left = self.extent.as_ref().map_or(u64::MAX, |extent| extent.sealed);
+        let room = usize::try_from(left).map_or(room, |left| room.min(left));
+        &mut self.sealed[self.have..][..room]
     }
 
-    /// Takes in the first `count` bytes of [`OpenMachine::space`]; 0 is the source's end. Gives whether a batch is now
-    /// on its way to be opened.
+    /// Takes in the first `count` bytes of [`OpenMachine::space`]; 0 is the source's end. Returns whether a batch is now
+    /// being opened.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`].
     pub(crate) fn filled(&mut self, count: usize) -> Result<bool> {
         if count == 0 {
-            return self.submit_last();
+            // A range ends by its length, and not where its source does.
+            let complete = self.extent.is_none() && self.have % self.opener.layout().sealed_chunk_len() >= TAG_LEN;
+            return self.submit_last(if complete { End::Complete } else { End::Truncated });
         }
         self.have += count;
+        if let Some(extent) = &mut self.extent {
+            extent.sealed -= count as u64;
+            if extent.sealed == 0 {
+                return self.submit_last(End::Complete);
+            }
+        }
         // A pool is worth whole batches; without one, a chunk that is there is not kept waiting.
         if self.have == self.batch_len() || self.executor.is_serial() {
             return self.submit_complete();
@@ -196,7 +237,11 @@ impl OpenMachine {
     pub(crate) fn direct_len(&self, len: usize) -> Option<usize> {
         let layout = self.opener.layout();
         let chunks = (len / layout.chunk_len()).min(chunks_per_batch(layout));
-        let first = self.executor.is_serial() && self.wants_input() && self.opening.is_empty() && self.skip == 0;
+        let first = self.extent.is_none()
+            && self.executor.is_serial()
+            && self.wants_input()
+            && self.opening.is_empty()
+            && self.skip == 0;
         (first && chunks > 0 && self.available().is_empty()).then_some(chunks * layout.sealed_chunk_len())
     }
 
@@ -259,18 +304,24 @@ impl OpenMachine {
             (None, Some(End::Truncated)) => Err(Error::Truncated {
                 after: self.opener.layout().plaintext_offset(self.next),
             }),
-            (None, Some(End::Final)) => Ok(false),
+            (None, Some(End::Complete)) => Ok(false),
             (None, None) => unreachable!("a batch is waited for only when one is under way or the source has ended"),
         }
     }
 
-    fn make_current(&mut self, batch: OpenedBatch) -> Result<()> {
+    fn make_current(&mut self, mut batch: OpenedBatch) -> Result<()> {
         self.progress.advance(batch.plain.len())?;
         let skip = mem::take(&mut self.skip);
         self.given = skip.min(batch.plain.len());
         if batch.failure.is_none() && self.given < skip {
             // A seek went by a length that is no longer the source's.
             return Err(self.source_changed());
+        }
+        if let Some(extent) = &mut self.extent {
+            let have = (batch.plain.len() - self.given) as u64;
+            let returned = have.min(extent.plain);
+            extent.plain -= returned;
+            batch.plain.truncate(batch.plain.len() - buffer_len(have - returned)?);
         }
         self.upcoming = batch.failure;
         let used = mem::replace(&mut self.current, batch.plain);
@@ -300,17 +351,21 @@ impl OpenMachine {
         self.submit(sealed, false)
     }
 
-    /// The source has ended: what is there is all that is left.
-    fn submit_last(&mut self) -> Result<bool> {
+    /// Nothing more is read: what is here is all that is left. If that is complete, it ends with the final chunk or with
+    /// the last full chunk of a range.
+    fn submit_last(&mut self, end: End) -> Result<bool> {
         let chunk_len = self.opener.layout().sealed_chunk_len();
         let have = mem::take(&mut self.have);
         let mut sealed = mem::take(&mut self.sealed);
-        let ends = have % chunk_len >= TAG_LEN;
-        self.end = Some(if ends { End::Final } else { End::Truncated });
-        sealed.truncate(if ends { have } else { have / chunk_len * chunk_len });
+        self.end = Some(end);
+        sealed.truncate(match end {
+            End::Complete => have,
+            End::Truncated => have / chunk_len * chunk_len,
+        });
         if sealed.is_empty() {
             return Ok(false);
         }
+        let ends = !sealed.len().is_multiple_of(chunk_len);
         self.submit(sealed, ends)
     }
 
@@ -361,7 +416,7 @@ impl OpenMachine {
             return Err(Error::SourceChanged { expected: object_len });
         }
         let mut plain = vec![0; span.plain_len];
-        self.opener.open(span.first, sealed, span.ends, &mut plain)?;
+        self.opener.open_explained(span.first, sealed, span.ends, &mut plain)?;
         Ok(*self.verified_len.insert(span.plain_offset + span.plain_len as u64))
     }
 
@@ -386,7 +441,7 @@ impl OpenMachine {
         let chunk = layout.chunk_at(within)?;
         self.opening = Ordered::new(self.executor.clone(), batch_memory(layout));
         self.have = 0;
-        self.end = (position >= verified_len).then_some(End::Final);
+        self.end = (position >= verified_len).then_some(End::Complete);
         self.next = chunk;
         self.upcoming = None;
         self.current.truncate(0);
@@ -407,7 +462,13 @@ impl OpenMachine {
                 expected: self.source_offset(len),
             },
             Some(Err(error)) => error,
-            None => unreachable!("only a seek skips, and it verifies the end first"),
+            None => unreachable!("a seek verifies the end first, and a range skips less than its first chunk has"),
         }
+    }
+}
+
+impl Guarded for OpenMachine {
+    fn sticky(&mut self) -> &mut Sticky {
+        &mut self.sticky
     }
 }

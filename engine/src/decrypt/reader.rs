@@ -9,58 +9,76 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom};
 
 use bytes::Bytes;
 
-use super::Decryptor;
 use super::machine::OpenMachine;
 use crate::error::{Error, Result};
-use crate::header::AttachedHeader;
-use crate::opener::Opener;
 use crate::positioned::read_full;
+use crate::sticky::{Guarded, Sticky};
+use crate::unlocked::Unlocked;
 
 /// Reads an object's plaintext from a stream.
 ///
-/// Every byte it gives was verified, and end of file means that the final chunk was. Before that a consumer has a
-/// verified beginning only: do not act on it as if it were the whole. After an error every call gives that error
+/// Every byte it returns was verified, and end of file means that the final chunk was. Before that a consumer has a
+/// verified beginning only: do not act on it as if it were the whole. After an error every call returns that error
 /// again.
 ///
-/// On the caller's thread, each complete chunk that the source has is given at once. With a pool, some batches of
+/// On the caller's thread, each complete chunk that the source has is returned at once. With a pool, some batches of
 /// 256 KiB are read ahead.
 pub struct DecryptReader<R> {
     source: R,
-    header: Option<AttachedHeader>,
+    unlocked: Unlocked,
     machine: OpenMachine,
 }
 
 impl<R> DecryptReader<R> {
-    pub(crate) fn new(source: R, opener: Opener, decryptor: &Decryptor, header: Option<AttachedHeader>) -> Self {
+    /// A reader of the chunks of a payload whose first 56 bytes were read and checked.
+    pub(crate) fn after_prefix(source: R, unlocked: Unlocked) -> Self {
+        let machine = OpenMachine::new(&unlocked);
+        Self::driving(machine, source, unlocked)
+    }
+
+    pub(crate) const fn driving(machine: OpenMachine, source: R, unlocked: Unlocked) -> Self {
         Self {
             source,
-            header,
-            machine: OpenMachine::new(opener, decryptor),
+            unlocked,
+            machine,
         }
     }
 
-    /// The attached header that the stream began with; `None` if the header was stored apart.
-    #[must_use]
-    pub const fn header(&self) -> Option<&AttachedHeader> {
-        self.header.as_ref()
+    /// The object that is read.
+    pub const fn unlocked(&self) -> &Unlocked {
+        &self.unlocked
     }
 
-    /// The plaintext offset of the byte that is read next: without seeking, the number of verified bytes given.
+    /// The source.
+    pub const fn get_ref(&self) -> &R {
+        &self.source
+    }
+
+    /// The source. What is read from it here, the reader misses.
+    pub const fn get_mut(&mut self) -> &mut R {
+        &mut self.source
+    }
+
+    /// The source. Plaintext that was verified and not read is dropped.
+    pub fn into_inner(self) -> R {
+        self.source
+    }
+
+    /// The plaintext offset of the byte that is read next: without seeking, the number of verified bytes returned.
     #[must_use]
     pub const fn position(&self) -> u64 {
         self.machine.position()
     }
+}
 
-    /// Runs `step` unless the reader has failed; if it fails, the reader has.
-    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.machine.enter()?;
-        let result = step(self);
-        self.machine.settle(result)
+impl<R> Guarded for DecryptReader<R> {
+    fn sticky(&mut self) -> &mut Sticky {
+        self.machine.sticky()
     }
 }
 
 impl<R: Read> DecryptReader<R> {
-    /// The next verified plaintext, as much as is there, without a copy; `None` at the verified end.
+    /// The next verified plaintext, as much as is ready, without a copy; `None` at the verified end.
     ///
     /// # Errors
     /// [`Error::ChunkAltered`], [`Error::Truncated`], [`Error::TrailingData`], [`Error::Io`].
@@ -81,7 +99,7 @@ impl<R: Read> DecryptReader<R> {
         Ok(true)
     }
 
-    /// Opens chunks straight into a buffer that has room for them; `None` if the next plaintext is to be had elsewhere.
+    /// Opens chunks straight into a buffer that has room for them; `None` if the next plaintext must be read otherwise.
     fn read_directly(&mut self, buf: &mut [u8]) -> Result<Option<usize>> {
         if self.machine.has_plaintext()? {
             return Ok(None);

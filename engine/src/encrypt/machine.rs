@@ -11,15 +11,17 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 
+use super::NewObject;
 #[cfg(feature = "threads")]
 use crate::batch::chunks_per_batch;
 use crate::batch::{BufferPool, PlainBatch, SealedBatch, Slab, batch_memory};
 use crate::chunker::Chunker;
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Ordered};
+use crate::executor::Ordered;
 use crate::layout::ChunkIndex;
 use crate::progress::Progress;
 use crate::sealer::Sealer;
+use crate::sticky::{Guarded, Sticky};
 
 /// Seals one stream of plaintext.
 #[derive(Debug)]
@@ -30,11 +32,17 @@ pub(crate) struct SealMachine {
     sealing: Ordered<Result<SealedBatch>>,
     buffers: BufferPool,
     progress: Progress,
-    failed: Option<Error>,
+    sticky: Sticky,
 }
 
 impl SealMachine {
-    pub(crate) fn new(sealer: Sealer, executor: Executor, progress: Progress) -> Self {
+    pub(crate) fn new(object: NewObject) -> Self {
+        let NewObject {
+            sealer,
+            executor,
+            progress,
+            ..
+        } = object;
         let sealing = Ordered::new(executor, batch_memory(sealer.layout()));
         Self {
             chunker: Some(Chunker::new(sealer.layout())),
@@ -42,49 +50,12 @@ impl SealMachine {
             buffers: BufferPool::new(2 * sealing.limit()),
             sealing,
             progress,
-            failed: None,
-        }
-    }
-
-    /// The error that an earlier step gave.
-    ///
-    /// # Errors
-    /// That one.
-    pub(crate) fn check(&self) -> Result<()> {
-        self.failed.clone().map_or(Ok(()), Err)
-    }
-
-    /// Begins a step, unless one has failed. Until [`SealMachine::settle`] the machine counts as failed: a step that panics
-    /// stays so.
-    ///
-    /// # Errors
-    /// The error that an earlier step gave.
-    pub(crate) fn enter(&mut self) -> Result<()> {
-        self.check()?;
-        self.failed = Some(Error::Poisoned);
-        Ok(())
-    }
-
-    /// Ends a step. If it has failed, the machine has, and [`SealMachine::check`] says so forever.
-    pub(crate) fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
-        self.failed = result.as_ref().err().cloned();
-        result
-    }
-
-    /// [`SealMachine::settle`] for a step that may go on at the next poll.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn settle_poll<T>(&mut self, polled: Poll<Result<T>>) -> Poll<Result<T>> {
-        match polled {
-            Poll::Ready(result) => Poll::Ready(self.settle(result)),
-            Poll::Pending => {
-                self.failed = None;
-                Poll::Pending
-            }
+            sticky: Sticky::default(),
         }
     }
 
     pub(crate) const fn failure(&self) -> Option<&Error> {
-        self.failed.as_ref()
+        self.sticky.failure()
     }
 
     /// Whether a batch must be taken before the next step that seals.
@@ -121,7 +92,8 @@ impl SealMachine {
     #[cfg(feature = "threads")]
     pub(crate) fn shares(&self, available: usize) -> bool {
         let layout = self.sealer.layout();
-        !self.sealing.is_serial() && available >= self.sealing.width() * chunks_per_batch(layout) * layout.chunk_len()
+        !self.sealing.is_serial()
+            && available >= self.sealing.thread_count() * chunks_per_batch(layout) * layout.chunk_len()
     }
 
     /// Has all batches at `input`'s front sealed where they lie, and waits until nobody reads them any more. Sealed bytes
@@ -247,6 +219,12 @@ impl SealMachine {
             Ok(sealed)
         });
         Ok(true)
+    }
+}
+
+impl Guarded for SealMachine {
+    fn sticky(&mut self) -> &mut Sticky {
+        &mut self.sticky
     }
 }
 

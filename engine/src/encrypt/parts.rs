@@ -21,31 +21,21 @@ pub use self::equal::EqualParts;
 use super::NewObject;
 use crate::batch::{BufferPool, PlainBatch};
 use crate::chunker::{PartChunker, PartClaims};
-use crate::error::{Error, PartError, Result};
+use crate::error::{PartError, Result};
 use crate::header::Header;
 use crate::layout::PREFIX_LEN;
 use crate::progress::Progress;
 use crate::sealer::Sealer;
+use crate::sticky::{Guarded, Sticky};
 
 impl NewObject {
     /// Seals the object in parts of `part_len` bytes of plaintext, a multiple of the chunk size. The first part begins
-    /// with the header.
+    /// with the header, unless that is detached.
     ///
     /// # Errors
     /// [`PartError::Size`], [`Error::HeaderTooLarge`].
     pub fn parts(self, part_len: u64) -> Result<PartSealer> {
-        let start = self.start()?;
-        PartSealer::new(self, start.into(), part_len)
-    }
-
-    /// Seals the payload in parts of `part_len` bytes of plaintext, a multiple of the chunk size, without the header:
-    /// store that detached.
-    ///
-    /// # Errors
-    /// [`PartError::Size`].
-    pub fn payload_parts(self, part_len: u64) -> Result<PartSealer> {
-        let prefix = self.header.payload_prefix();
-        PartSealer::new(self, Bytes::copy_from_slice(&prefix), part_len)
+        PartSealer::new(self, part_len)
     }
 }
 
@@ -71,7 +61,8 @@ pub(crate) struct Shared {
 }
 
 impl PartSealer {
-    fn new(object: NewObject, start: Bytes, part_len: u64) -> Result<Self> {
+    fn new(object: NewObject, part_len: u64) -> Result<Self> {
+        let start = object.start()?.into();
         Ok(Self {
             header: object.header,
             shared: Arc::new(Shared {
@@ -86,10 +77,10 @@ impl PartSealer {
     /// Fixes the plaintext's length, before any part is given out: the last part is then known by its number.
     ///
     /// # Errors
-    /// [`Error::ObjectTooLarge`]; [`PartError::Taken`] of part 0 if a part was given out.
+    /// [`Error::ObjectTooLarge`]; [`PartError::Duplicate`] of part 0 if a part was given out.
     pub fn with_plaintext_len(self, len: u64) -> Result<Self> {
         let Some(shared) = Arc::into_inner(self.shared).filter(|shared| shared.claims.is_untouched()) else {
-            return Err(PartError::Taken { part: 0 }.into());
+            return Err(PartError::Duplicate { part: 0 }.into());
         };
         Ok(Self {
             header: self.header,
@@ -100,7 +91,7 @@ impl PartSealer {
         })
     }
 
-    /// The header, to be stored detached if the payload is sealed alone.
+    /// The header.
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
@@ -122,7 +113,7 @@ impl PartSealer {
     /// Gives out part `number`, for the first and last time.
     ///
     /// # Errors
-    /// [`PartError::Taken`], [`PartError::BehindLast`],
+    /// [`PartError::Duplicate`], [`PartError::AfterLast`],
     /// [`Error::ObjectTooLarge`].
     pub fn part(&self, number: u64) -> Result<PartWriter> {
         PartWriter::new(self.shared.clone(), number)
@@ -148,7 +139,7 @@ pub struct PartWriter {
     sealed: Vec<u8>,
     offset: u64,
     buffers: BufferPool,
-    failed: Option<Error>,
+    sticky: Sticky,
 }
 
 impl PartWriter {
@@ -168,7 +159,7 @@ impl PartWriter {
             sealed,
             offset,
             buffers: BufferPool::new(1),
-            failed: None,
+            sticky: Sticky::default(),
         })
     }
 
@@ -211,16 +202,14 @@ impl PartWriter {
     /// Seals what is left of the last part, and the final chunk. The part may hold less than others, or nothing.
     ///
     /// # Errors
-    /// [`PartError::BehindLast`] if a part behind this one was given out or another was
+    /// [`PartError::AfterLast`] if a part behind this one was given out or another was
     /// the last; as [`PartWriter::finish`].
     pub fn finish_last(self) -> Result<SealedPart> {
         self.complete(true)
     }
 
     fn complete(mut self, ends: bool) -> Result<SealedPart> {
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
+        self.sticky.check()?;
         let (part, plain_len) = (self.chunker.part(), self.chunker.taken());
         let rest = if ends {
             Some(self.chunker.finish_last(&self.shared.claims)?)
@@ -240,14 +229,7 @@ impl PartWriter {
     }
 
     fn take(&mut self, plaintext: &[u8]) -> Result<()> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        // A step that panics leaves it so.
-        self.failed = Some(Error::Poisoned);
-        let taken = self.try_take(plaintext);
-        self.failed = taken.as_ref().err().cloned();
-        taken
+        self.guarded(|this| this.try_take(plaintext))
     }
 
     fn try_take(&mut self, mut plaintext: &[u8]) -> Result<()> {
@@ -273,6 +255,12 @@ fn append(shared: &Shared, out: &mut Vec<u8>, batch: &PlainBatch) -> Result<()> 
     shared.progress.advance(batch.plain.len())
 }
 
+impl Guarded for PartWriter {
+    fn sticky(&mut self) -> &mut Sticky {
+        &mut self.sticky
+    }
+}
+
 impl Write for PartWriter {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.take(buf)?;
@@ -288,7 +276,7 @@ impl fmt::Debug for PartWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PartWriter")
             .field("number", &self.number())
-            .field("failed", &self.failed)
+            .field("failed", &self.sticky.failure())
             .finish_non_exhaustive()
     }
 }

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::Write;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::decrypt::Decryptor;
 use crate::provider::RawKey;
@@ -111,7 +113,7 @@ fn without_verifying_the_fault_is_found_by_the_reader_only() {
 fn written(executor: &Executor, plain: &[u8], lens: &[usize], shared: bool) -> Vec<u8> {
     let encryptor = Encryptor::new(key()).with_executor(executor.clone());
     let object = crate::hazmat::begin(&encryptor, &DataKey::from_slice(&[3; 32]).unwrap(), [4; 24]).unwrap();
-    let mut writer = object.payload_writer(Vec::new()).unwrap();
+    let mut writer = object.detach().1.writer(Vec::new()).unwrap();
     let mut rest = plain;
     for len in lens.iter().cycle() {
         let (piece, behind) = rest.split_at((*len).min(rest.len()));

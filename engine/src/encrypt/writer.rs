@@ -12,11 +12,12 @@ use bytes::Bytes;
 use super::NewObject;
 use super::machine::SealMachine;
 use crate::error::{Error, Result};
+use crate::sticky::{Guarded, Sticky};
 
 /// Seals what is written to it and writes the object to a sink.
 ///
 /// The object is complete only when [`EncryptWriter::finish`] has returned. Dropping the writer leaves an object
-/// that no reader takes for a whole one. After an error every call gives that error again.
+/// that no reader takes for a whole one. After an error every call returns that error again.
 ///
 /// [`Write::flush`] passes on complete chunks only: what a chunk still lacks stays in the writer.
 #[must_use = "the object is incomplete until `finish`"]
@@ -26,20 +27,21 @@ pub struct EncryptWriter<W: Write> {
 }
 
 impl<W: Write> EncryptWriter<W> {
-    pub(super) fn new(object: NewObject, mut sink: W, start: &[u8]) -> Result<Self> {
-        sink.write_all(start).map_err(Error::io("writing the header"))?;
+    pub(super) fn new(object: NewObject, mut sink: W) -> Result<Self> {
+        sink.write_all(&object.start()?)
+            .map_err(Error::io("writing the header"))?;
         Ok(Self {
             sink,
-            machine: SealMachine::new(object.sealer, object.executor, object.progress),
+            machine: SealMachine::new(object),
         })
     }
 
-    /// Seals the final chunk, writes what is left and flushes the sink; gives the sink back.
+    /// Seals the final chunk, writes what is left and flushes the sink; returns the sink.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::ObjectTooLarge`], or the error that an earlier call gave. The object is incomplete.
+    /// [`Error::Io`], [`Error::ObjectTooLarge`], or the error that an earlier call returned. The object is incomplete.
     pub fn finish(mut self) -> Result<W> {
-        self.machine.check()?;
+        self.sticky().check()?;
         self.make_room()?;
         self.machine.finish()?;
         self.drain()?;
@@ -50,7 +52,7 @@ impl<W: Write> EncryptWriter<W> {
     /// [`Write::write`] has to copy what other threads are to read.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`], or the error that an earlier call gave.
+    /// [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`], or the error that an earlier call returned.
     pub fn write_bytes(&mut self, mut bytes: Bytes) -> Result<()> {
         self.guarded(|this| {
             while !bytes.is_empty() {
@@ -66,11 +68,9 @@ impl<W: Write> EncryptWriter<W> {
         &self.sink
     }
 
-    /// Runs `step` unless the writer has failed; if it fails, the writer has.
-    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.machine.enter()?;
-        let result = step(self);
-        self.machine.settle(result)
+    /// The sink. What is written to it here lies between chunks, and the object does not open.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.sink
     }
 
     /// Has threads seal the batches at the front of much input where they lie.
@@ -112,6 +112,12 @@ impl<W: Write> EncryptWriter<W> {
     fn drain(&mut self) -> Result<()> {
         while self.write_next()? {}
         self.sink.flush().map_err(Error::io("writing the output"))
+    }
+}
+
+impl<W: Write> Guarded for EncryptWriter<W> {
+    fn sticky(&mut self) -> &mut Sticky {
+        self.machine.sticky()
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 /// What the first bytes tell of an object that was changed on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Mangled {
+pub enum TransferDamage {
     /// Line ends were translated, as a copy in text mode does.
     LineEnds,
     /// It is base64 text of an object.
@@ -16,7 +16,7 @@ pub enum Mangled {
     Text,
 }
 
-impl fmt::Display for Mangled {
+impl fmt::Display for TransferDamage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::LineEnds => "it looks like one whose line ends were translated; copy it in binary mode",

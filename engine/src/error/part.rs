@@ -13,8 +13,8 @@ pub enum PartError {
         /// The object's chunk size, in bytes.
         chunk_len: usize,
     },
-    /// The part was asked for before. A retry sends its sealed bytes again.
-    Taken {
+    /// The part was handed out or added before. A retry sends its sealed bytes again.
+    Duplicate {
         /// The part's number, from 0.
         part: u64,
     },
@@ -27,14 +27,14 @@ pub enum PartError {
         /// Bytes of plaintext that it had, as far as they were looked at.
         have: u64,
     },
-    /// The part lies behind the one that was said to be the last.
-    BehindLast {
+    /// The part lies after the last one.
+    AfterLast {
         /// The part's number, from 0.
         part: u64,
         /// The last part's number.
         last: u64,
     },
-    /// The part was not sealed, or no part was said to be the last and this is the first that could be.
+    /// The part was not sealed, or no part was the last and this is the first that could be.
     Missing {
         /// The part's number, from 0.
         part: u64,
@@ -48,9 +48,9 @@ impl fmt::Display for PartError {
                 f,
                 "a part of {part_len} bytes is no whole number of chunks of {chunk_len} bytes, or too large"
             ),
-            Self::Taken { part } => write!(
+            Self::Duplicate { part } => write!(
                 f,
-                "part {part} was given out before: each part is sealed once, and a retry sends its sealed bytes again"
+                "part {part} was handed out before: each part is sealed once, and a retry sends its sealed bytes again"
             ),
             Self::Length { part, need, have } => {
                 write!(
@@ -58,7 +58,7 @@ impl fmt::Display for PartError {
                     "part {part} has {have} bytes of plaintext, and its place takes {need}"
                 )
             }
-            Self::BehindLast { part, last } => write!(f, "part {part} lies behind part {last}, which is the last"),
+            Self::AfterLast { part, last } => write!(f, "part {part} lies after part {last}, which is the last"),
             Self::Missing { part } => write!(f, "part {part} is missing"),
         }
     }

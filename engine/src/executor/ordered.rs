@@ -40,7 +40,9 @@ impl<T: Send + 'static> Ordered<T> {
         let limit = if executor.is_serial() {
             1
         } else {
-            (JOBS_PER_THREAD * executor.width()).min(MEMORY / job_bytes).max(2)
+            (JOBS_PER_THREAD * executor.thread_count())
+                .min(MEMORY / job_bytes)
+                .max(2)
         };
         Self {
             executor,
@@ -70,8 +72,8 @@ impl<T: Send + 'static> Ordered<T> {
 
     /// How many jobs run at a time.
     #[cfg(feature = "threads")]
-    pub(crate) fn width(&self) -> usize {
-        self.executor.width()
+    pub(crate) fn thread_count(&self) -> usize {
+        self.executor.thread_count()
     }
 
     /// Whether jobs run on the caller's thread.

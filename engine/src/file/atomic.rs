@@ -12,12 +12,12 @@ const OPEN_MODE: u32 = 0o666;
 const NARROW_MODE: u32 = 0o600;
 const SETTING_ACCESS: &str = "setting who may access the output";
 
-/// What to do if the output is there already.
+/// What to do if the output exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Existing {
-    /// Refuse.
+pub enum IfExists {
+    /// Fail, and leave it as it is.
     #[default]
-    Keep,
+    Fail,
     /// Put the new file in its place, with the owner, group, mode, access control list and extended attributes of the old
     /// one as far as the system allows. No one gains access by what could not be kept.
     Replace,
@@ -56,7 +56,7 @@ impl FileAccess {
 pub struct AtomicFile {
     unfinished: Unfinished,
     target: PathBuf,
-    existing: Existing,
+    if_exists: IfExists,
     access: FileAccess,
 }
 
@@ -65,8 +65,8 @@ impl AtomicFile {
     ///
     /// # Errors
     /// As [`AtomicFile::create_with`].
-    pub fn create(target: &Path, existing: Existing) -> Result<Self> {
-        Self::create_with(target, existing, FileAccess::Umask)
+    pub fn create(target: &Path, if_exists: IfExists) -> Result<Self> {
+        Self::create_with(target, if_exists, FileAccess::Umask)
     }
 
     /// Makes the file in the directory of `target`. `access` says who may access it, unless it replaces a file.
@@ -74,8 +74,8 @@ impl AtomicFile {
     /// # Errors
     /// [`Error::OutputExists`] if `target` is there and is to be kept, [`Error::OutputNotReplaceable`] if it cannot be
     /// replaced; [`Error::Io`].
-    pub fn create_with(target: &Path, existing: Existing, access: FileAccess) -> Result<Self> {
-        Self::check(target, existing)?;
+    pub fn create_with(target: &Path, if_exists: IfExists, access: FileAccess) -> Result<Self> {
+        Self::check(target, if_exists)?;
         let replaces = target.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
         let mode = if replaces { NARROW_MODE } else { access.creation_mode() };
         let unfinished = Unfinished::create(sys::parent(target), mode).map_err(Error::io("creating the output"))?;
@@ -85,7 +85,7 @@ impl AtomicFile {
         Ok(Self {
             unfinished,
             target: target.to_owned(),
-            existing,
+            if_exists,
             access,
         })
     }
@@ -95,11 +95,11 @@ impl AtomicFile {
     ///
     /// # Errors
     /// [`Error::OutputExists`], [`Error::OutputNotReplaceable`].
-    pub fn check(target: &Path, existing: Existing) -> Result<()> {
-        match existing {
-            Existing::Keep if target.symlink_metadata().is_ok() => Err(Error::OutputExists(target.to_owned())),
-            Existing::Keep => Ok(()),
-            Existing::Replace => sys::hindrance_to_replacing(target).map_or(Ok(()), |reason| {
+    pub fn check(target: &Path, if_exists: IfExists) -> Result<()> {
+        match if_exists {
+            IfExists::Fail if target.symlink_metadata().is_ok() => Err(Error::OutputExists(target.to_owned())),
+            IfExists::Fail => Ok(()),
+            IfExists::Replace => sys::hindrance_to_replacing(target).map_or(Ok(()), |reason| {
                 let path = target.to_owned();
                 Err(Error::OutputNotReplaceable { path, reason })
             }),
@@ -135,9 +135,9 @@ impl AtomicFile {
     pub fn name(self) -> Result<NamedFile> {
         let not_kept = self.settle_access().map_err(Error::io(SETTING_ACCESS))?;
         self.file().sync_all().map_err(Error::io("syncing the output"))?;
-        let named = match self.existing {
-            Existing::Keep => self.unfinished.name_new(&self.target),
-            Existing::Replace => self.unfinished.name_over(&self.target),
+        let named = match self.if_exists {
+            IfExists::Fail => self.unfinished.name_new(&self.target),
+            IfExists::Replace => self.unfinished.name_over(&self.target),
         };
         named.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Error::OutputExists(self.target.clone()),
@@ -155,9 +155,9 @@ impl AtomicFile {
             model.give_time_to(self.file());
         }
         // Read as late as possible: the old file may have been changed since.
-        let replaced = match self.existing {
-            Existing::Keep => None,
-            Existing::Replace => Replaced::at(&self.target)?,
+        let replaced = match self.if_exists {
+            IfExists::Fail => None,
+            IfExists::Replace => Replaced::at(&self.target)?,
         };
         match (replaced, &self.access) {
             (Some(replaced), _) => replaced.give_to(self.file()),

@@ -54,7 +54,7 @@ fn attached_is_two_equal_copies_of_4_kib() {
     let bytes = sample().to_attached().unwrap();
     assert_eq!(bytes.len(), 8192);
     assert_eq!(bytes[..4096], bytes[4096..]);
-    let parsed = AttachedHeader::parse(&bytes).unwrap();
+    let parsed = ObjectHeader::parse(&bytes).unwrap();
     assert_eq!(*parsed.header(), sample());
     assert!(parsed.faults().iter().all(Option::is_none));
 }
@@ -65,7 +65,7 @@ fn every_flipped_bit_of_one_copy_leaves_the_other() {
     for bit in 0..bytes.len() * 8 {
         let mut altered = bytes.clone();
         altered[bit / 8] ^= 1 << (bit % 8);
-        let parsed = AttachedHeader::parse(&altered).unwrap();
+        let parsed = ObjectHeader::parse(&altered).unwrap();
         assert_eq!(*parsed.header(), sample());
         let damaged = parsed.faults().each_ref().map(Option::is_some);
         assert_eq!(damaged, [bit / 8 < 4096, bit / 8 >= 4096]);
@@ -86,11 +86,11 @@ fn every_flipped_bit_of_a_detached_header_is_refused() {
 fn every_shortened_header_is_refused() {
     let bytes = sample().to_attached().unwrap();
     assert!(matches!(
-        AttachedHeader::parse(&[]),
+        ObjectHeader::parse(&[]),
         Err(Error::NotSealstone { hint: None })
     ));
     for len in 1..bytes.len() {
-        match AttachedHeader::parse(&bytes[..len]) {
+        match ObjectHeader::parse(&bytes[..len]) {
             Err(Error::HeaderTruncated { have, .. }) => assert_eq!(have, len),
             other => panic!("{len}: {other:?}"),
         }
@@ -226,7 +226,7 @@ fn a_header_fills_its_limit_to_the_last_byte() {
 
     let full = with(COPY_LEN - fixed);
     assert_eq!(
-        *AttachedHeader::parse(&full.to_attached().unwrap()).unwrap().header(),
+        *ObjectHeader::parse(&full.to_attached().unwrap()).unwrap().header(),
         full
     );
     assert!(matches!(
@@ -250,29 +250,35 @@ fn a_header_fills_its_limit_to_the_last_byte() {
 #[test]
 fn what_was_done_to_a_mangled_object_is_named() {
     let bytes = sample().to_attached().unwrap();
-    let hint = |bytes: &[u8]| match AttachedHeader::parse(bytes) {
+    let hint = |bytes: &[u8]| match ObjectHeader::parse(bytes) {
         Err(Error::NotSealstone { hint }) => hint,
         other => panic!("{other:?}"),
     };
     let to_lf = [&bytes[..4], &[0x0A, 0x1A, 0x0A], &bytes[8..]].concat();
-    assert_eq!(hint(&to_lf), Some(Mangled::LineEnds));
+    assert_eq!(hint(&to_lf), Some(TransferDamage::LineEnds));
     let to_crlf = [&bytes[..4], &[0x0D, 0x0D, 0x0A, 0x1A, 0x0D, 0x0A], &bytes[8..]].concat();
-    assert_eq!(hint(&to_crlf), Some(Mangled::LineEnds));
+    assert_eq!(hint(&to_crlf), Some(TransferDamage::LineEnds));
     let utf16 = |mark: [u8; 2], unit: fn(u8) -> [u8; 2]| -> Vec<u8> {
         let units = bytes.iter().flat_map(|&byte| unit(byte));
         mark.into_iter().chain(units).collect()
     };
-    assert_eq!(hint(&utf16([0xFF, 0xFE], |byte| [byte, 0])), Some(Mangled::Utf16));
-    assert_eq!(hint(&utf16([0xFE, 0xFF], |byte| [0, byte])), Some(Mangled::Utf16));
-    assert_eq!(hint(b"iVNTVA0KGgoAAQ4AAAAA"), Some(Mangled::Base64));
-    assert_eq!(hint(b"\n iVNTVA0KGgoAAQ4AAAAA"), Some(Mangled::Base64));
+    assert_eq!(
+        hint(&utf16([0xFF, 0xFE], |byte| [byte, 0])),
+        Some(TransferDamage::Utf16)
+    );
+    assert_eq!(
+        hint(&utf16([0xFE, 0xFF], |byte| [0, byte])),
+        Some(TransferDamage::Utf16)
+    );
+    assert_eq!(hint(b"iVNTVA0KGgoAAQ4AAAAA"), Some(TransferDamage::Base64));
+    assert_eq!(hint(b"\n iVNTVA0KGgoAAQ4AAAAA"), Some(TransferDamage::Base64));
     let utf8: Vec<u8> = bytes
         .iter()
         .flat_map(|&byte| char::from(byte).to_string().into_bytes())
         .collect();
-    assert_eq!(hint(&utf8), Some(Mangled::Text));
+    assert_eq!(hint(&utf8), Some(TransferDamage::Text));
     let seven_bits: Vec<u8> = bytes.iter().map(|byte| byte & 0x7F).collect();
-    assert_eq!(hint(&seven_bits), Some(Mangled::Text));
+    assert_eq!(hint(&seven_bits), Some(TransferDamage::Text));
     assert_eq!(hint(b"age-encryption.org/v1\n"), None);
 }
 
@@ -281,10 +287,7 @@ fn both_copies_damaged_says_damaged_even_if_the_first_magic_is_gone() {
     let mut bytes = sample().to_attached().unwrap();
     bytes[0] = 0;
     bytes[COPY_LEN + 100] ^= 1;
-    assert!(matches!(
-        AttachedHeader::parse(&bytes),
-        Err(Error::HeaderDamaged { .. })
-    ));
+    assert!(matches!(ObjectHeader::parse(&bytes), Err(Error::HeaderDamaged { .. })));
 }
 
 /// A rewrap writes the older copy, then the other: after each write, torn at any sector, a header opens.
@@ -302,7 +305,7 @@ fn every_state_of_a_header_rewrite_opens() {
         torn[COPY_LEN..COPY_LEN + second].copy_from_slice(&new[..second]);
         let first = written - second;
         torn[..first].copy_from_slice(&new[..first]);
-        let parsed = AttachedHeader::parse(&torn).unwrap();
+        let parsed = ObjectHeader::parse(&torn).unwrap();
         let expected = if written >= COPY_LEN { &newer } else { &sample() };
         assert_eq!(parsed.header(), expected, "{written} bytes written");
     }
@@ -316,7 +319,7 @@ fn the_valid_copy_of_the_highest_generation_counts() {
     let new = newer.to_attached().unwrap();
     for (first, second, stale) in [(&old, &new, 0), (&new, &old, 1)] {
         let bytes = [&first[..COPY_LEN], &second[COPY_LEN..]].concat();
-        let parsed = AttachedHeader::parse(&bytes).unwrap();
+        let parsed = ObjectHeader::parse(&bytes).unwrap();
         assert_eq!(parsed.header().generation(), 8);
         assert!(matches!(parsed.faults()[stale], Some(CopyFault::Stale)));
         assert!(parsed.faults()[1 - stale].is_none());
@@ -329,7 +332,7 @@ fn of_two_valid_copies_of_one_generation_the_first_counts() {
     let mut other = sample();
     other.slots.truncate(1);
     let (first, second) = (sample().to_attached().unwrap(), other.to_attached().unwrap());
-    let parsed = AttachedHeader::parse(&[&first[..COPY_LEN], &second[COPY_LEN..]].concat()).unwrap();
+    let parsed = ObjectHeader::parse(&[&first[..COPY_LEN], &second[COPY_LEN..]].concat()).unwrap();
     assert_eq!(*parsed.header(), sample());
     assert!(matches!(parsed.faults(), [None, Some(CopyFault::Stale)]));
 }
@@ -349,7 +352,7 @@ fn another_payload_is_recognised_by_its_first_bytes() {
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let _ = AttachedHeader::parse(&bytes);
+        let _ = ObjectHeader::parse(&bytes);
         // With a right start and checksum, so that the fields are reached.
         let mut body = [&MAGIC[..], &[VERSION, 1, 14, 0]].concat();
         body.extend_from_slice(&bytes);

@@ -12,13 +12,13 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use zeroize::Zeroizing;
 
 use super::{BoxFuture, KeyMatch, KeyProvider, wrap};
-use crate::cipher::KEY_LEN;
 use crate::context::EncryptionContext;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::{PASSPHRASE, WrappedKey};
 use crate::hex;
 use crate::keys::DataKey;
 use crate::secret::{Secret, random_array};
+use crate::suite::KEY_LEN;
 
 /// Bytes of the salt.
 const SALT_LEN: usize = 16;

@@ -13,13 +13,13 @@ use base64ct::{Base64, Encoding};
 use hmac::Mac;
 
 use super::{BoxFuture, KeyMatch, KeyProvider, wrap};
-use crate::cipher::KEY_LEN;
 use crate::context::EncryptionContext;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
 use crate::hex;
 use crate::keys::{DataKey, hmac_sha512};
 use crate::secret::{Secret, read_wiped};
+use crate::suite::KEY_LEN;
 
 pub(crate) const ID: &str = "raw";
 const BASE64_LEN: usize = 44;

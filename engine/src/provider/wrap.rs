@@ -5,12 +5,13 @@
 //! wrapped = nonce[24] | ciphertext[32] | tag[16]
 //! ```
 
-use crate::cipher::{KEY_LEN, xaes};
+use crate::cipher::xaes;
 use crate::context::EncryptionContext;
 use crate::error::{Error, ProviderError, ProviderErrorClass, Result};
 use crate::header::WrappedKey;
 use crate::keys::DataKey;
 use crate::secret::Secret;
+use crate::suite::KEY_LEN;
 use crate::wire::put_prefixed;
 
 /// What to tell of a wrap by a key that is surely the right one.

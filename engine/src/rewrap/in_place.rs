@@ -16,7 +16,7 @@ use super::Rewrapped;
 use super::plan::Planned;
 use crate::decrypt::check_prefix;
 use crate::error::{Error, Result};
-use crate::header::{ATTACHED_LEN, AttachedHeader, COPY_LEN, Header};
+use crate::header::{ATTACHED_LEN, COPY_LEN, Header, ObjectHeader};
 use crate::layout::PREFIX_LEN;
 use crate::positioned::{ReadAt, WriteAt, read_full_at, write_all_at};
 
@@ -37,7 +37,7 @@ impl HeaderFile for File {
 }
 
 /// Reads the header that is to be changed.
-pub(super) fn begin(file: &impl HeaderFile) -> Result<AttachedHeader> {
+pub(super) fn begin(file: &impl HeaderFile) -> Result<ObjectHeader> {
     // Whoever wrote last may have been killed before syncing: what we are about to rely on could be in memory only,
     // and a loss of power during our own writes would then take both copies.
     sync(file)?;
@@ -48,7 +48,7 @@ pub(super) fn begin(file: &impl HeaderFile) -> Result<AttachedHeader> {
 /// passed whether a copy will be overwritten that differs from the current one.
 pub(super) fn rewrite(
     file: &impl HeaderFile,
-    found: &AttachedHeader,
+    found: &ObjectHeader,
     change: impl FnOnce(&Header, bool) -> Result<Planned>,
 ) -> Result<Rewrapped> {
     let current = found.header();
@@ -74,10 +74,10 @@ pub(super) fn rewrite(
 }
 
 /// Reads the header, and checks that the payload behind it is its own.
-fn read(file: &impl HeaderFile) -> Result<AttachedHeader> {
+fn read(file: &impl HeaderFile) -> Result<ObjectHeader> {
     let mut start = vec![0; ATTACHED_LEN + PREFIX_LEN];
     let len = read_full_at(file, &mut start, 0)?;
-    let found = AttachedHeader::parse(&start[..len.min(ATTACHED_LEN)])?;
+    let found = ObjectHeader::parse(&start[..len.min(ATTACHED_LEN)])?;
     check_prefix(found.header(), start[..len].get(ATTACHED_LEN..).unwrap_or_default())?;
     Ok(found)
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::{Rewrap, Rewrapped, in_place, plan};
 use crate::error::{Error, Result};
-use crate::header::AttachedHeader;
+use crate::header::ObjectHeader;
 use crate::sys;
 
 /// An object's file, locked against other rewraps, and the header that was read under the lock.
@@ -23,7 +23,7 @@ use crate::sys;
 #[must_use = "dropping it gives up the lock"]
 pub struct LockedObject<'a> {
     file: &'a File,
-    found: AttachedHeader,
+    found: ObjectHeader,
     /// Given up after the lock.
     _turn: Turn,
 }
@@ -55,7 +55,7 @@ impl<'a> LockedObject<'a> {
 
     /// The header, and what is wrong with its copies.
     #[must_use]
-    pub const fn header(&self) -> &AttachedHeader {
+    pub const fn header(&self) -> &ObjectHeader {
         &self.found
     }
 

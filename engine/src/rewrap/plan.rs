@@ -15,7 +15,7 @@ use crate::error::{Error, ProviderError, Result};
 use crate::header::{Header, PASSPHRASE, WrappedKey, check_slots};
 use crate::keys::DataKey;
 use crate::provider::{KeyMatch, KeyProvider};
-use crate::unlock::{Offer, Unlocked, no_usable_key, unlock_slot};
+use crate::unlock::{Offer, OpenedSlot, no_usable_key, unlock_slot};
 
 /// What becomes of a header.
 pub(super) struct Planned {
@@ -94,7 +94,7 @@ pub(super) struct Plan<'a> {
     contexts: Vec<EncryptionContext>,
     pub(super) from: EncryptionContext,
     pub(super) to: EncryptionContext,
-    opened: Option<Unlocked>,
+    opened: Option<OpenedSlot>,
     pub(super) slots: Vec<Slot>,
     pub(super) trials: Trials<'a>,
     pub(super) dropped: Vec<String>,

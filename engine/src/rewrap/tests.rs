@@ -16,7 +16,7 @@ use crate::context::{EncryptionContext, ExpectedContext};
 use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::{Error, Result};
-use crate::header::{ATTACHED_LEN, AttachedHeader, COPY_LEN, Header};
+use crate::header::{ATTACHED_LEN, COPY_LEN, Header, ObjectHeader};
 use crate::positioned::{ReadAt, WriteAt, write_all_at};
 use crate::provider::RawKey;
 
@@ -139,7 +139,7 @@ struct Opening(HashMap<Vec<u8>, bool>);
 
 impl Opening {
     fn opens(&mut self, disk: &[u8]) -> bool {
-        let Ok(found) = AttachedHeader::parse(&disk[..ATTACHED_LEN]) else {
+        let Ok(found) = ObjectHeader::parse(&disk[..ATTACHED_LEN]) else {
             return false;
         };
         let header = found.header().to_detached().unwrap();
@@ -274,7 +274,7 @@ fn a_plan_that_fails_writes_nothing() {
 #[test]
 fn the_highest_generation_is_the_last() {
     let object = sealed();
-    let mut header = AttachedHeader::parse(&object).unwrap().header().clone();
+    let mut header = ObjectHeader::parse(&object).unwrap().header().clone();
     header.generation = u64::MAX - 1;
     let last = rotation(1).header(&header).unwrap().unwrap();
     assert_eq!(last.generation(), u64::MAX);

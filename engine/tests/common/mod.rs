@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sealstone::{
     BoxFuture, DataKey, Decryptor, EncryptionContext, Encryptor, Executor, KeyMatch, KeyProvider, ProviderError,
-    ProviderErrorClass, RawKey, WrappedKey, hazmat,
+    ProviderErrorClass, RawKey, Unlocked, WrappedKey, hazmat,
 };
 
 /// Bytes of a full chunk of the default size.
@@ -53,6 +53,11 @@ pub fn encryptor() -> Encryptor {
 
 pub fn decryptor() -> Decryptor {
     Decryptor::new(key())
+}
+
+/// The object, its key found by its attached header.
+pub fn unlocked(decryptor: &Decryptor, object: &[u8]) -> Unlocked {
+    decryptor.unlock(Decryptor::read_header(object).unwrap()).unwrap()
 }
 
 /// Every executor worth comparing.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::common::{decryptor, encryptor};
-use sealstone::{AtomicFile, Existing, FileAccess, FileAttributes, KeyRing};
+use sealstone::{AtomicFile, FileAccess, FileAttributes, IfExists, KeyRing};
 
 struct Place(tempfile::TempDir);
 
@@ -17,7 +17,7 @@ impl Place {
         fs::write(place.path("plain"), b"secret").unwrap();
         let sealed = place.path("sealed");
         encryptor()
-            .encrypt_file(place.path("plain"), sealed, Existing::Keep)
+            .seal_path(place.path("plain"), sealed, IfExists::Fail)
             .unwrap();
         place
     }
@@ -59,12 +59,12 @@ fn what_replaces_a_file_has_its_mode() {
     ] {
         let target = place.file("target", old);
         decryptor()
-            .decrypt_file(place.path("sealed"), &target, Existing::Replace)
+            .open_path(place.path("sealed"), &target, IfExists::Replace)
             .unwrap();
         assert_eq!(mode(&target), new, "decrypted over {old:o}");
         let target = place.file("target", old);
         encryptor()
-            .encrypt_file(place.path("plain"), &target, Existing::Replace)
+            .seal_path(place.path("plain"), &target, IfExists::Replace)
             .unwrap();
         assert_eq!(mode(&target), new, "encrypted over {old:o}");
         fs::remove_file(target).unwrap();
@@ -83,7 +83,7 @@ fn a_new_plaintext_is_no_wider_than_its_object() {
         (0o777, by_umask),
     ] {
         chmod(&sealed, object);
-        decryptor().decrypt_file(&sealed, &target, Existing::Keep).unwrap();
+        decryptor().open_path(&sealed, &target, IfExists::Fail).unwrap();
         assert_eq!(mode(&target), new, "of an object of mode {object:o}");
         fs::remove_file(&target).unwrap();
     }
@@ -95,9 +95,9 @@ fn a_file_is_narrow_until_it_has_its_name() {
     let (model, old) = (place.file("model", 0o664), place.file("old", 0o666));
     let (new, like) = (place.path("new"), || FileAccess::Like(attributes(&model)));
     for (target, existing, access, end) in [
-        (&new, Existing::Keep, like(), 0o664),
-        (&old, Existing::Replace, FileAccess::Umask, 0o666),
-        (&old, Existing::Replace, like(), 0o666),
+        (&new, IfExists::Fail, like(), 0o664),
+        (&old, IfExists::Replace, FileAccess::Umask, 0o666),
+        (&old, IfExists::Replace, like(), 0o666),
     ] {
         let file = AtomicFile::create_with(target, existing, access).unwrap();
         assert_eq!(file.file().metadata().unwrap().mode() & 0o777, 0o600);
@@ -118,7 +118,7 @@ fn a_file_like_another_has_its_mode_and_time_and_one_in_place_of_a_third_its_tim
         .set_modified(then)
         .unwrap();
     let (new, old) = (place.path("new"), place.file("old", 0o604));
-    for (target, existing, end) in [(&new, Existing::Keep, 0o640), (&old, Existing::Replace, 0o604)] {
+    for (target, existing, end) in [(&new, IfExists::Fail, 0o640), (&old, IfExists::Replace, 0o604)] {
         let file = AtomicFile::create_with(target, existing, FileAccess::Like(attributes(&model))).unwrap();
         let named = file.name().unwrap();
         assert!(named.not_kept().is_empty());
@@ -135,7 +135,7 @@ fn a_link_is_replaced_and_says_nothing_of_who_may_access_it() {
     place.file("elsewhere", 0o600);
     symlink("elsewhere", place.path("link")).unwrap();
     encryptor()
-        .encrypt_file(place.path("plain"), place.path("link"), Existing::Replace)
+        .seal_path(place.path("plain"), place.path("link"), IfExists::Replace)
         .unwrap();
     assert_eq!(mode(&place.path("link")), mode(&place.path("sealed")));
     assert!(!place.path("link").is_symlink());
@@ -163,12 +163,12 @@ fn owner_and_group_are_kept() {
     };
     std::os::unix::fs::chown(&old, Some(owner), Some(group)).unwrap();
     decryptor()
-        .decrypt_file(place.path("sealed"), &old, Existing::Replace)
+        .open_path(place.path("sealed"), &old, IfExists::Replace)
         .unwrap();
     assert_eq!((ids(&old), mode(&old)), ((owner, group), 0o640));
 
     let new = place.path("new");
-    let file = AtomicFile::create_with(&new, Existing::Keep, FileAccess::Like(attributes(&old))).unwrap();
+    let file = AtomicFile::create_with(&new, IfExists::Fail, FileAccess::Like(attributes(&old))).unwrap();
     file.commit().unwrap();
     assert_eq!((ids(&new), mode(&new)), ((owner, group), 0o640));
 }
@@ -249,7 +249,7 @@ mod extended {
             return eprintln!("SKIPPED: the file system has no extended attributes");
         }
         decryptor()
-            .decrypt_file(place.path("sealed"), &old, Existing::Replace)
+            .open_path(place.path("sealed"), &old, IfExists::Replace)
             .unwrap();
         assert_eq!(get(&old, ACL), Some(one_other_user()));
         assert_eq!(get(&old, "user.note").as_deref(), Some(&b"mine"[..]));
@@ -264,9 +264,9 @@ mod extended {
             return eprintln!("SKIPPED: the file system has no access control lists");
         }
         assert_eq!(mode(&sealed), 0o660);
-        decryptor().decrypt_file(&sealed, &new, Existing::Keep).unwrap();
+        decryptor().open_path(&sealed, &new, IfExists::Fail).unwrap();
         assert_eq!(mode(&new), 0o600);
-        let file = AtomicFile::create_with(&like, Existing::Keep, FileAccess::Like(attributes(&sealed))).unwrap();
+        let file = AtomicFile::create_with(&like, IfExists::Fail, FileAccess::Like(attributes(&sealed))).unwrap();
         file.commit().unwrap();
         assert_eq!(get(&like, ACL), Some(one_other_user()));
     }
@@ -280,7 +280,7 @@ mod extended {
         }
         let like = || FileAccess::Like(attributes(&model));
         let new = place.path("new");
-        for (target, existing) in [(&new, Existing::Keep), (&old, Existing::Replace)] {
+        for (target, existing) in [(&new, IfExists::Fail), (&old, IfExists::Replace)] {
             let file = AtomicFile::create_with(target, existing, like()).unwrap();
             assert_eq!(file.file().metadata().unwrap().mode() & 0o077, 0);
             file.commit().unwrap();

@@ -57,7 +57,7 @@ fn sealed_bytes_are_the_synchronous_ones_at_every_boundary_step_and_executor() {
                 let what = format!("{len}, {step}, {take}, {executor:?}");
                 let written = runtime().block_on(async {
                     let sink = Grudging::new(Vec::new(), take);
-                    let mut writer = object(&executor).async_writer(sink).unwrap();
+                    let mut writer = object(&executor).writer_async(sink).unwrap();
                     for piece in plain.chunks(step) {
                         writer.write_all(piece).await.unwrap();
                         writer.flush().await.unwrap();
@@ -86,7 +86,7 @@ fn plaintext_comes_back_at_every_boundary_step_and_executor() {
                 let what = format!("{len}, {step}, {executor:?}");
                 let opened = runtime().block_on(async {
                     let source = Grudging::new(object.as_slice(), step);
-                    let mut reader = decryptor.async_reader(source).await.unwrap();
+                    let mut reader = decryptor.reader_async(source).await.unwrap();
                     let mut opened = Vec::new();
                     reader.read_to_end(&mut opened).await.unwrap();
                     assert_eq!(reader.position(), len as u64);
@@ -112,7 +112,7 @@ fn one_byte_at_a_time_is_enough() {
         for executor in executors() {
             let decryptor = decryptor().with_executor(executor.clone());
             let mut reader = decryptor
-                .async_reader(Grudging::new(object.as_slice(), 1))
+                .reader_async(Grudging::new(object.as_slice(), 1))
                 .await
                 .unwrap();
             let mut opened = vec![0; plain.len()];
@@ -123,7 +123,7 @@ fn one_byte_at_a_time_is_enough() {
             assert!(opened == plain);
 
             let mut writer = self::object(&executor)
-                .async_writer(Grudging::new(Vec::new(), 1))
+                .writer_async(Grudging::new(Vec::new(), 1))
                 .unwrap();
             for byte in &plain {
                 assert_eq!(writer.write(std::slice::from_ref(byte)).await.unwrap(), 1);
@@ -140,31 +140,32 @@ fn a_payload_and_its_detached_header_go_apart() {
     runtime().block_on(async {
         let object = object(&Executor::serial());
         let header = object.header().clone();
-        let mut writer = object.async_payload_writer(Vec::new());
+        let mut writer = object.detach().1.writer_async(Vec::new()).unwrap();
         writer.write_all(&plain).await.unwrap();
         let payload = writer.finish().await.unwrap();
         assert!(payload == sealed(&plain)[8192..]);
         let source = Items::cut(&plain, &[1000]);
-        let (streamed, _) = collect(self::object(&Executor::serial()).seal_payload_stream(source)).await;
+        let (streamed, _) = collect(
+            self::object(&Executor::serial())
+                .detach()
+                .1
+                .seal_stream(source)
+                .unwrap(),
+        )
+        .await;
         assert!(streamed == payload);
 
         let mut opened = Vec::new();
         let mut reader = decryptor()
-            .with_detached_header(header.clone())
-            .async_reader(payload.as_slice())
+            .unlock(header.clone())
+            .unwrap()
+            .reader_async(payload.as_slice())
             .await
             .unwrap();
         reader.read_to_end(&mut opened).await.unwrap();
-        assert!(opened == plain && reader.header().is_none());
+        assert!(opened == plain && *reader.unlocked().header() == header);
         let source = Items::cut(&payload, &[1000]);
-        let (streamed, _) = collect(
-            decryptor()
-                .with_detached_header(header)
-                .open_stream(source)
-                .await
-                .unwrap(),
-        )
-        .await;
+        let (streamed, _) = collect(decryptor().unlock(header).unwrap().open_stream(source).await.unwrap()).await;
         assert!(streamed == plain);
     });
 }
@@ -178,7 +179,7 @@ fn a_writer_dropped_at_any_await_leaves_a_beginning_that_does_not_open() {
             let sink = Shared::default();
             let work = async {
                 let mut writer = object(&executor)
-                    .async_writer(Grudging::new(sink.clone(), 4001))
+                    .writer_async(Grudging::new(sink.clone(), 4001))
                     .unwrap();
                 writer.write_all(&plain[..C + 1]).await.unwrap();
                 writer.flush().await.unwrap();
@@ -205,7 +206,7 @@ fn a_writer_that_is_not_finished_gives_no_object() {
     runtime().block_on(async {
         for executor in executors() {
             let sink = Shared::default();
-            let mut writer = object(&executor).async_writer(sink.clone()).unwrap();
+            let mut writer = object(&executor).writer_async(sink.clone()).unwrap();
             writer.write_all(&plain).await.unwrap();
             writer.flush().await.unwrap();
             drop(writer);
@@ -231,7 +232,7 @@ fn operations_given_up_and_begun_again_write_every_byte_once() {
     let expected = sealed(&plain);
     for executor in executors() {
         let mut writer = object(&executor)
-            .async_writer(Grudging::new(Vec::new(), 10_007))
+            .writer_async(Grudging::new(Vec::new(), 10_007))
             .unwrap();
         let mut rest = plain.as_slice();
         while !rest.is_empty() {
@@ -278,7 +279,7 @@ fn reads_given_up_and_begun_again_lose_nothing() {
     for executor in executors() {
         let decryptor = decryptor().with_executor(executor.clone());
         let source = Grudging::new(object.as_slice(), 10_007);
-        let mut reader = runtime().block_on(decryptor.async_reader(source)).unwrap();
+        let mut reader = runtime().block_on(decryptor.reader_async(source)).unwrap();
         let mut opened = Vec::new();
         let mut buf = vec![0; 70_000];
         loop {
@@ -302,7 +303,7 @@ fn a_reader_dropped_at_any_await_gave_a_beginning() {
             let mut opened = Vec::new();
             let work = async {
                 let source = Grudging::new(object.as_slice(), 5001);
-                let mut reader = decryptor.async_reader(source).await.unwrap();
+                let mut reader = decryptor.reader_async(source).await.unwrap();
                 let mut buf = vec![0; 3000];
                 loop {
                     match reader.read(&mut buf).await.unwrap() {
@@ -351,7 +352,7 @@ fn what_was_altered_cut_or_extended_is_refused_with_its_typed_error_for_ever() {
             let decryptor = decryptor().with_executor(executor.clone());
             for (object, verified, expected) in &cases {
                 let mut reader = decryptor
-                    .async_reader(Grudging::new(object.as_slice(), 90_000))
+                    .reader_async(Grudging::new(object.as_slice(), 90_000))
                     .await
                     .unwrap();
                 let mut opened = Vec::new();
@@ -375,7 +376,7 @@ fn what_was_altered_cut_or_extended_is_refused_with_its_typed_error_for_ever() {
                 assert!(expected(&typed(collect(&mut stream).await.1.unwrap_err())));
             }
             for len in [100, 8191, CHUNKS - 1] {
-                let refused = decryptor.async_reader(&object[..len]).await;
+                let refused = decryptor.reader_async(&object[..len]).await;
                 assert!(
                     matches!(refused, Err(Error::HeaderTruncated { .. } | Error::Truncated { .. })),
                     "{len}"
@@ -392,7 +393,7 @@ fn a_sink_that_fails_poisons_the_writer() {
         for executor in executors() {
             let mut room = vec![0; 50_000];
             let mut writer = object(&executor)
-                .async_writer(Cursor::new(room.as_mut_slice()))
+                .writer_async(Cursor::new(room.as_mut_slice()))
                 .unwrap();
             let failed = match writer.write_all(&plain).await {
                 Err(error) => error,
@@ -418,7 +419,7 @@ fn seeks_go_anywhere_even_when_given_up() {
         for executor in executors() {
             let decryptor = decryptor().with_executor(executor.clone());
             let source = Grudging::new(Cursor::new(object.as_slice()), 30_000);
-            let mut reader = decryptor.async_reader(source).await.unwrap();
+            let mut reader = decryptor.reader_async(source).await.unwrap();
             let mut buf = vec![0; 3 * C];
             for position in [5, len - 9, C, 0, 17 * C - 1, len, len + 10, 33 * C, 16 * C + 1] {
                 let at = reader.seek(SeekFrom::Start(position as u64)).await.unwrap();
@@ -439,7 +440,7 @@ fn seeks_go_anywhere_even_when_given_up() {
             // Given up after any number of polls, before and after the end was verified: the next read carries it out.
             for times in 2..20 {
                 let source = Grudging::new(Cursor::new(object.as_slice()), 30_000);
-                let mut reader = decryptor.async_reader(source).await.unwrap();
+                let mut reader = decryptor.reader_async(source).await.unwrap();
                 for position in [20 * C + 9, 3 * C] {
                     let _ = poll_times(reader.seek(SeekFrom::Start(position as u64)), times);
                     reader.read_exact(&mut buf).await.unwrap();
@@ -458,7 +459,7 @@ fn a_seek_in_an_object_cut_after_a_full_chunk_fails_whatever_stands_in_place_of_
         for executor in executors() {
             let decryptor = decryptor().with_executor(executor);
             for target in [SeekFrom::Start(0), SeekFrom::Start(C as u64), SeekFrom::End(-10)] {
-                let mut reader = decryptor.async_reader(Cursor::new(cut.as_slice())).await.unwrap();
+                let mut reader = decryptor.reader_async(Cursor::new(cut.as_slice())).await.unwrap();
                 let failed = typed(reader.seek(target).await.unwrap_err());
                 assert!(matches!(failed, Error::ChunkAltered { chunk: 1, .. }), "{failed:?}");
             }
@@ -472,7 +473,7 @@ fn a_seek_in_a_cut_or_shrinking_object_fails_with_its_typed_error() {
     let object = sealed(&plain);
     runtime().block_on(async {
         let cut = Cursor::new(&object[..CHUNKS + 19 * SEALED + 100]);
-        let mut reader = decryptor().async_reader(cut).await.unwrap();
+        let mut reader = decryptor().reader_async(cut).await.unwrap();
         let failed = typed(reader.seek(SeekFrom::Start(3)).await.unwrap_err());
         assert!(matches!(failed, Error::ChunkAltered { chunk: 19, .. }));
         assert_eq!(
@@ -483,7 +484,7 @@ fn a_seek_in_a_cut_or_shrinking_object_fails_with_its_typed_error() {
         // Verified at its full length, then replaced by a shorter object under the same key and salt.
         let shorter = sealed(&plain[..20 * C + 5]);
         let mut reader = decryptor()
-            .async_reader(Swapped(Cursor::new(object), Some(shorter)))
+            .reader_async(Swapped(Cursor::new(object), Some(shorter)))
             .await
             .unwrap();
         reader.seek(SeekFrom::Start(20 * C as u64 + 400)).await.unwrap();
@@ -529,7 +530,7 @@ fn one_poll_of_a_task_seals_or_opens_one_batch_at_most() {
             .with_progress(progress.clone());
         let mut writer = hazmat::begin(&encryptor, &data_key(1), [2; 24])
             .unwrap()
-            .async_writer(Vec::new())
+            .writer_async(Vec::new())
             .unwrap();
         poll_in_batches(&progress, async {
             for _ in 0..2 {
@@ -549,7 +550,7 @@ fn one_poll_of_a_task_seals_or_opens_one_batch_at_most() {
         let decryptor = decryptor().with_progress(progress.clone());
         let mut opened = vec![0; plain.len()];
         poll_in_batches(&progress, async {
-            let mut reader = decryptor.async_reader(object.as_slice()).await.unwrap();
+            let mut reader = decryptor.reader_async(object.as_slice()).await.unwrap();
             reader.read_exact(&mut opened).await.unwrap();
         });
         assert!(opened == plain);
@@ -594,7 +595,7 @@ const JOBS: usize = 8;
 fn a_sink_that_takes_nothing_holds_the_writer_back() {
     let plain = plaintext(BATCH);
     for executor in executors() {
-        let mut writer = object(&executor).async_writer(Wall).unwrap();
+        let mut writer = object(&executor).writer_async(Wall).unwrap();
         let (mut accepted, mut refused) = (0, 0);
         while refused < 100 {
             match poll_times(writer.write(&plain), 1) {
@@ -607,7 +608,7 @@ fn a_sink_that_takes_nothing_holds_the_writer_back() {
         }
         // What is being sealed or waits to be written, and the batch that is filled.
         assert!(
-            accepted <= (JOBS * executor.width() + 1) * BATCH,
+            accepted <= (JOBS * executor.thread_count() + 1) * BATCH,
             "{accepted}, {executor:?}"
         );
         assert!(poll_times(writer.flush(), 10).is_none());
@@ -623,14 +624,14 @@ fn a_reader_reads_ahead_no_more_than_its_pool_works_on() {
         let decryptor = decryptor().with_executor(executor.clone());
         let mut source = Cursor::new(object.as_slice());
         runtime().block_on(async {
-            let mut reader = decryptor.async_reader(&mut source).await.unwrap();
+            let mut reader = decryptor.reader_async(&mut source).await.unwrap();
             for _ in 0..1000 {
                 reader.read_exact(&mut [0]).await.unwrap();
             }
         });
         let ahead = source.position();
         assert!(
-            ahead <= (CHUNKS + (JOBS * executor.width() + 2) * (BATCH + 256)) as u64,
+            ahead <= (CHUNKS + (JOBS * executor.thread_count() + 2) * (BATCH + 256)) as u64,
             "{ahead}"
         );
     }
@@ -676,11 +677,11 @@ async fn round_trip(executor: Executor, plain: Vec<u8>) {
     let key = Arc::new(Awaiting(key()));
     let encryptor = Encryptor::new(key.clone()).with_executor(executor.clone());
     let decryptor = Decryptor::new(key).with_executor(executor);
-    let mut writer = encryptor.async_writer(Vec::new()).await.unwrap();
+    let mut writer = encryptor.writer_async(Vec::new()).await.unwrap();
     writer.write_all(&plain).await.unwrap();
     let object = writer.finish().await.unwrap();
     let mut opened = Vec::new();
-    let mut reader = decryptor.async_reader(object.as_slice()).await.unwrap();
+    let mut reader = decryptor.reader_async(object.as_slice()).await.unwrap();
     reader.read_to_end(&mut opened).await.unwrap();
     assert!(opened == plain);
     let sealed = encryptor.seal_stream(Items::cut(&plain, &[12_345])).await.unwrap();
@@ -736,7 +737,7 @@ fn a_source_that_pauses_does_not_hold_back_what_is_complete() {
         runtime().block_on(async {
             // Three chunks come, then nothing.
             let source = AsyncReadExt::chain(&object[..CHUNKS + 3 * SEALED + 10], Silent);
-            let mut reader = decryptor.async_reader(source).await.unwrap();
+            let mut reader = decryptor.reader_async(source).await.unwrap();
             let mut opened = vec![0; 3 * C];
             reader.read_exact(&mut opened).await.unwrap();
             assert!(opened == plain[..3 * C]);

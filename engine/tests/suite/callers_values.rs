@@ -13,8 +13,9 @@ use proptest::prelude::*;
 use sealstone::hazmat::{self, PartPlace, PayloadParameters};
 use sealstone::sse::{self, CustomerKey, ObjectName, ServerSide};
 use sealstone::{
-    Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, EqualParts, Error, ExpectedContext, FetchedApart,
-    Header, IntermediateKeys, KeyProvider, KeyRing, Layout, Passphrase, RawKey, Rewrap, SlotChoice, Suite, WrappedKey,
+    Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, EqualParts, Error, ExpectedContext, Header,
+    IntermediateKeys, KeyProvider, KeyRing, Layout, Passphrase, RawKey, Rewrap, SizeOnly, SlotChoice, Suite,
+    WrappedKey,
 };
 
 /// Texts on both sides of each limit, and what formats and file systems trip over.
@@ -119,10 +120,10 @@ proptest! {
             let Ok(object) = encryptor.begin().or_else(|_| crate::common::encryptor().begin()) else { continue };
             let (header, mut payload) = (object.header().clone(), vec![0; 100]);
             let _ = (header.to_detached(), header.to_attached(), header.to_metadata());
-            let len = object.seal_payload_into(b"x", &mut payload).unwrap();
+            let len = object.detach().1.seal_into(b"x", &mut payload).unwrap();
             for rule in &rules {
-                let decryptor = Decryptor::new(key()).with_context(rule.clone()).with_detached_header(header.clone());
-                let _ = decryptor.open(&payload[..len]);
+                let decryptor = Decryptor::new(key()).with_context(rule.clone());
+                let _ = decryptor.unlock(header.clone()).and_then(|unlocked| unlocked.open(&payload[..len]));
                 let rewrap = Rewrap::new(decryptor).with_context(to.clone());
                 let _ = rewrap.header(&header);
                 let _ = rewrap.without_opening().drop_unreachable().header(&header);
@@ -206,8 +207,8 @@ proptest! {
     ) {
         let object = encryptor().seal(&plaintext(40_000)).unwrap();
         let reader = decryptor().range_reader(&object[..]).unwrap();
-        let apart = decryptor().with_detached_header(Decryptor::read_header(&object[..]).unwrap().header().clone());
-        let apart = apart.range_reader(FetchedApart { size });
+        let apart = decryptor().unlock(Decryptor::read_header(&object[..]).unwrap().header().clone()).unwrap();
+        let apart = apart.range_reader(SizeOnly { size });
         let _ = (reader.read_range(start..end), reader.read_range(start..=end), reader.read_range(..=end), reader.read_range(start..));
         let _ = (reader.read_suffix(end), reader.read_at(&mut vec![0; len], start));
         let _ = reader.ciphertext_ranges([start..end, end..other], gap);
@@ -295,7 +296,7 @@ fn a_supplied_value_of_over_65535_bytes_is_an_error() {
     );
     let object = sse.encryptor(&short).begin().unwrap();
     let (header, mut payload) = (object.header().clone(), [0; 72]);
-    object.seal_payload_into(b"", &mut payload).unwrap();
+    object.detach().1.seal_into(b"", &mut payload).unwrap();
     let invalid = |error: Error| matches!(error, Error::InvalidContext { key, .. } if key == "aws:s3:arn");
     assert!(invalid(sse.encryptor(&long).begin().unwrap_err()));
     assert!(invalid(

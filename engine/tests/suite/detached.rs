@@ -1,12 +1,13 @@
 //! Headers stored apart from their payload: as bytes, as object metadata, as a setting of the decryptor.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::common::{C, LENGTHS, SEALED, decryptor, encryptor, plaintext};
 use sealstone::{
-    AtomicFile, ChunkSize, Decryptor, EncryptionContext, Error, Existing, ExpectedContext, Header, MAX_METADATA_LEN,
+    AtomicFile, ChunkSize, Decryptor, EncryptionContext, Error, ExpectedContext, Header, IfExists, MAX_METADATA_LEN,
     METADATA_KEY, ReadAt,
 };
 
@@ -15,7 +16,7 @@ fn seal(plain: &[u8]) -> (Header, Vec<u8>) {
     let object = encryptor().begin().unwrap();
     let header = object.header().clone();
     let mut payload = vec![0; usize::try_from(header.layout().payload_len(plain.len() as u64).unwrap()).unwrap()];
-    object.seal_payload_into(plain, &mut payload).unwrap();
+    object.detach().1.seal_into(plain, &mut payload).unwrap();
     (header, payload)
 }
 
@@ -115,25 +116,23 @@ fn every_way_of_opening_takes_a_detached_header() {
     for len in LENGTHS {
         let plain = plaintext(len);
         let (header, payload) = seal(&plain);
-        let decryptor = decryptor().with_detached_header(header.clone());
-        assert!(decryptor.open(&payload).unwrap() == plain);
+        let unlocked = decryptor().unlock(header.clone()).unwrap();
+        assert!(unlocked.open(&payload).unwrap() == plain);
         let mut buffer = vec![1; len + 5];
-        assert_eq!(decryptor.open_into(&payload, &mut buffer).unwrap(), len);
+        assert_eq!(unlocked.open_into(&payload, &mut buffer).unwrap(), len);
         assert!(buffer[..len] == plain);
 
-        let mut reader = decryptor.reader(payload.as_slice()).unwrap();
-        assert!(reader.header().is_none());
+        let mut reader = unlocked.reader(payload.as_slice()).unwrap();
+        assert_eq!(*reader.unlocked().header(), header);
         let mut read = Vec::new();
         reader.read_to_end(&mut read).unwrap();
         assert!(read == plain);
 
-        let opened = decryptor.verify(payload.as_slice()).unwrap();
-        assert_eq!(opened.plaintext_len, len as u64);
-        assert_eq!(*opened.header.header(), header);
+        assert_eq!(unlocked.verify(payload.as_slice()).unwrap(), len as u64);
         let mut sink = Vec::new();
-        decryptor.decrypt_stream(payload.as_slice(), &mut sink).unwrap();
+        unlocked.pipe(payload.as_slice(), &mut sink).unwrap();
         assert!(sink == plain);
-        let ranges = decryptor.range_reader(payload.as_slice()).unwrap();
+        let ranges = unlocked.range_reader(payload.as_slice()).unwrap();
         assert!(ranges.read_range(..).unwrap() == plain);
     }
 }
@@ -145,30 +144,31 @@ fn files_and_streams_seal_a_payload_alone() {
     let path = dir.path().join("payload");
     let object = encryptor().begin().unwrap();
     let header = object.header().clone();
-    let target = AtomicFile::create(&path, Existing::Keep).unwrap();
+    let target = AtomicFile::create(&path, IfExists::Fail).unwrap();
     assert_eq!(
-        object.seal_payload_at(&plain, target.file()).unwrap(),
+        object.detach().1.seal_at(&plain, target.file()).unwrap(),
         plain.len() as u64
     );
     target.commit().unwrap();
     let out = dir.path().join("out");
-    let decryptor = decryptor().with_detached_header(header);
-    decryptor.decrypt_file(&path, &out, Existing::Keep).unwrap();
-    assert!(std::fs::read(out).unwrap() == plain);
+    let unlocked = decryptor().unlock(header).unwrap();
+    let (source, out) = (File::open(&path).unwrap(), File::create_new(out).unwrap());
+    assert_eq!(unlocked.open_at(&source, &out).unwrap(), plain.len() as u64);
+    assert!(fs::read(dir.path().join("out")).unwrap() == plain);
 
     let object = encryptor().begin().unwrap();
     let header = object.header().clone();
     let mut payload = Vec::new();
-    object.encrypt_payload_stream(plain.as_slice(), &mut payload).unwrap();
-    let decryptor = crate::common::decryptor().with_detached_header(header);
-    assert!(decryptor.open(&payload).unwrap() == plain);
+    object.detach().1.pipe(plain.as_slice(), &mut payload).unwrap();
+    let unlocked = decryptor().unlock(header).unwrap();
+    assert!(unlocked.open(&payload).unwrap() == plain);
 }
 
 #[test]
 fn a_header_of_another_payload_is_refused() {
     let plain = plaintext(3 * C);
     let ((header, payload), (other, _)) = (seal(&plain), seal(&plain));
-    let wrong = decryptor().with_detached_header(other.clone());
+    let wrong = decryptor().unlock(other.clone()).unwrap();
     let refused = |error: Error| assert!(matches!(error, Error::HeaderOfAnotherPayload), "{error}");
     refused(wrong.open(&payload).unwrap_err());
     refused(wrong.open_into(&payload, &mut vec![0; 4 * C]).unwrap_err());
@@ -176,7 +176,8 @@ fn a_header_of_another_payload_is_refused() {
     refused(wrong.verify(payload.as_slice()).unwrap_err());
     refused(
         decryptor()
-            .with_detached_header(other.clone())
+            .unlock(other.clone())
+            .unwrap()
             .reader(payload.as_slice())
             .unwrap_err(),
     );
@@ -186,7 +187,7 @@ fn a_header_of_another_payload_is_refused() {
         ranges.read_range(0..1),
         Err(Error::ChunkAltered { chunk: 0, offset: 56 })
     ));
-    let right = decryptor().with_detached_header(header);
+    let right = decryptor().unlock(header).unwrap();
     assert!(matches!(right.open(&payload[..40]), Err(Error::Truncated { after: 0 })));
     assert!(right.open(&payload[..payload.len() - 1]).is_err());
 }
@@ -197,8 +198,8 @@ fn the_context_counts_for_a_detached_header_as_well() {
     let object = encryptor().with_context(context.clone()).begin().unwrap();
     let header = object.header().clone();
     let mut payload = Vec::new();
-    object.encrypt_payload_stream(&b"text"[..], &mut payload).unwrap();
-    let open = |decryptor: Decryptor| decryptor.with_detached_header(header.clone()).open(&payload);
+    object.detach().1.pipe(&b"text"[..], &mut payload).unwrap();
+    let open = |decryptor: Decryptor| decryptor.unlock(header.clone())?.open(&payload);
     assert!(matches!(open(decryptor()), Err(Error::ContextMismatch(_))));
     let given = decryptor().with_context(ExpectedContext::Exact(context));
     assert_eq!(open(given).unwrap(), b"text");
@@ -240,7 +241,7 @@ fn a_range_with_a_detached_header_fetches_its_chunks_only() {
             fetched: AtomicU64::new(0),
             lowest: AtomicU64::new(u64::MAX),
         };
-        let decryptor = decryptor().with_detached_header(header.clone());
+        let decryptor = decryptor().unlock(header.clone()).unwrap();
         let reader = decryptor.range_reader(&source).unwrap();
         let got = reader.read_range(range.start as u64..range.end as u64).unwrap();
         assert!(got == plain[range.clone()]);

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::common::{C, CHUNKS, LENGTHS, SEALED, data_key, decryptor, encryptor, executors, plaintext, seal_fixed};
-use sealstone::{AtomicFile, Error, Existing, ReadAt, WriteAt, has_true_length, hazmat};
+use crate::common::{
+    C, CHUNKS, LENGTHS, SEALED, data_key, decryptor, encryptor, executors, plaintext, seal_fixed, unlocked,
+};
+use sealstone::{AtomicFile, Error, IfExists, ReadAt, WriteAt, has_true_length, hazmat};
 
 fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(directory)
@@ -45,12 +47,12 @@ fn files_of_every_boundary_length_round_trip_with_every_number_of_workers() {
         for executor in executors() {
             let encryptor = encryptor().with_executor(executor.clone());
             let sealed_len = encryptor
-                .encrypt_file(path("plain"), path("sealed"), Existing::Keep)
+                .seal_path(path("plain"), path("sealed"), IfExists::Fail)
                 .unwrap();
             assert_eq!(sealed_len, len as u64);
             let decryptor = decryptor().with_executor(executor);
             let opened = decryptor
-                .decrypt_file(path("sealed"), path("again"), Existing::Keep)
+                .open_path(path("sealed"), path("again"), IfExists::Fail)
                 .unwrap();
             assert_eq!(opened.plaintext_len, len as u64);
             assert!(fs::read(path("again")).unwrap() == plain);
@@ -81,11 +83,11 @@ fn an_existing_output_is_kept_or_replaced_as_asked() {
     let path = |name: &str| directory.path().join(name);
     fs::write(path("plain"), b"new").unwrap();
     fs::write(path("sealed"), b"old").unwrap();
-    let result = encryptor().encrypt_file(path("plain"), path("sealed"), Existing::Keep);
+    let result = encryptor().seal_path(path("plain"), path("sealed"), IfExists::Fail);
     assert!(matches!(result, Err(Error::OutputExists(found)) if found == path("sealed")));
     assert_eq!(fs::read(path("sealed")).unwrap(), b"old");
     encryptor()
-        .encrypt_file(path("plain"), path("sealed"), Existing::Replace)
+        .seal_path(path("plain"), path("sealed"), IfExists::Replace)
         .unwrap();
     assert_eq!(decryptor().open(&fs::read(path("sealed")).unwrap()).unwrap(), b"new");
     assert_eq!(names(directory.path()), ["plain", "sealed"]);
@@ -108,9 +110,7 @@ fn a_file_whose_length_lies_is_read_as_a_stream() {
         };
         assert_ne!(source.metadata().unwrap().len(), content.len() as u64, "{name}");
         assert!(!has_true_length(&source).unwrap(), "{name}");
-        let len = encryptor()
-            .encrypt_file(name, path("sealed"), Existing::Replace)
-            .unwrap();
+        let len = encryptor().seal_path(name, path("sealed"), IfExists::Replace).unwrap();
         assert_eq!(len, content.len() as u64);
         assert_eq!(decryptor().open(&fs::read(path("sealed")).unwrap()).unwrap(), content);
     }
@@ -128,7 +128,7 @@ fn a_file_whose_length_lies_is_read_as_a_stream() {
 fn a_name_taken_meanwhile_is_not_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("target");
-    let file = AtomicFile::create(&target, Existing::Keep).unwrap();
+    let file = AtomicFile::create(&target, IfExists::Fail).unwrap();
     fs::write(&target, b"somebody else's").unwrap();
     assert!(matches!(file.commit(), Err(Error::OutputExists(_))));
     assert_eq!(fs::read(&target).unwrap(), b"somebody else's");
@@ -144,13 +144,13 @@ fn a_failed_decryption_leaves_no_file_and_keeps_the_old_one() {
     fs::write(path("sealed"), &object).unwrap();
     for executor in executors() {
         let decryptor = decryptor().with_executor(executor);
-        let result = decryptor.decrypt_file(path("sealed"), path("plain"), Existing::Keep);
+        let result = decryptor.open_path(path("sealed"), path("plain"), IfExists::Fail);
         assert!(matches!(result, Err(Error::ChunkAltered { chunk: 30, .. })));
         assert_eq!(names(directory.path()), ["sealed"]);
         fs::write(path("plain"), b"old").unwrap();
         assert!(
             decryptor
-                .decrypt_file(path("sealed"), path("plain"), Existing::Replace)
+                .open_path(path("sealed"), path("plain"), IfExists::Replace)
                 .is_err()
         );
         assert_eq!(fs::read(path("plain")).unwrap(), b"old");
@@ -166,10 +166,10 @@ fn missing_inputs_and_directories_are_errors_that_leave_nothing() {
         Err(Error::Io { source, .. }) => source.kind(),
         other => panic!("{other:?}"),
     };
-    let missing = encryptor().encrypt_file(path("no"), path("out"), Existing::Keep);
+    let missing = encryptor().seal_path(path("no"), path("out"), IfExists::Fail);
     assert_eq!(kind(missing), io::ErrorKind::NotFound);
     fs::write(path("plain"), b"x").unwrap();
-    let nowhere = encryptor().encrypt_file(path("plain"), path("no/out"), Existing::Keep);
+    let nowhere = encryptor().seal_path(path("plain"), path("no/out"), IfExists::Fail);
     assert_eq!(kind(nowhere), io::ErrorKind::NotFound);
     assert_eq!(names(directory.path()), ["plain"]);
 }
@@ -182,13 +182,11 @@ fn the_outputs_mode_follows_the_umask() {
     let path = |name: &str| directory.path().join(name);
     fs::write(path("plain"), b"x").unwrap();
     let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode() & 0o777;
-    for existing in [Existing::Keep, Existing::Replace] {
-        encryptor()
-            .encrypt_file(path("plain"), path("sealed"), existing)
-            .unwrap();
+    for existing in [IfExists::Fail, IfExists::Replace] {
+        encryptor().seal_path(path("plain"), path("sealed"), existing).unwrap();
         assert_eq!(mode("sealed"), mode("plain"));
         fs::write(path("sealed"), b"").unwrap();
-        if existing == Existing::Keep {
+        if existing == IfExists::Fail {
             fs::remove_file(path("sealed")).unwrap();
         }
     }
@@ -199,9 +197,7 @@ fn the_outputs_mode_follows_the_umask() {
 fn a_file_that_does_not_know_its_length_is_read_to_its_end() {
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("sealed");
-    let len = encryptor()
-        .encrypt_file("/proc/version", &target, Existing::Keep)
-        .unwrap();
+    let len = encryptor().seal_path("/proc/version", &target, IfExists::Fail).unwrap();
     assert!(len > 0);
     let opened = decryptor().open(&fs::read(target).unwrap()).unwrap();
     assert_eq!(opened, fs::read("/proc/version").unwrap());
@@ -293,11 +289,11 @@ fn every_failing_read_and_write_is_an_error_and_every_harmless_one_is_none() {
                 assert!(!ok || decryptor.open(&sink.sink.0.into_inner().unwrap()).unwrap() == plain);
 
                 let source = Faulty::new(&object, at, fault);
-                let ok = decryptor.open_at(&source, &Sink::default()).is_ok();
+                let ok = unlocked(&decryptor, &object).open_at(&source, &Sink::default()).is_ok();
                 check(source.calls.into_inner(), ok);
 
                 let sink = Faulty::new(&[], at, fault);
-                let ok = decryptor.open_at(object.as_slice(), &sink).is_ok();
+                let ok = unlocked(&decryptor, &object).open_at(object.as_slice(), &sink).is_ok();
                 check(sink.calls.into_inner(), ok);
                 assert!(!ok || sink.sink.0.into_inner().unwrap() == plain);
             }

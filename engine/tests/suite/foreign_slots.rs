@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::common::oracle::Header;
 use crate::common::{Counting, plaintext};
 use sealstone::{
-    ATTACHED_LEN, AttachedHeader, CopyFault, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext,
-    KeyProvider, RawKey, Rewrap, Rewrapped, SlotChoice,
+    ATTACHED_LEN, CopyFault, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyProvider,
+    ObjectHeader, RawKey, Rewrap, Rewrapped, SlotChoice,
 };
 
 type Key = Arc<dyn KeyProvider>;
@@ -196,11 +196,11 @@ fn a_forged_newer_copy_does_not_keep_readers_from_the_other() {
     let (own, other) = (object(), object());
     for copy in [0, 1] {
         let forged = with_forged_copy(&own, &other, copy);
-        assert_eq!(AttachedHeader::parse(&forged).unwrap().header().generation(), 9);
+        assert_eq!(ObjectHeader::parse(&forged).unwrap().header().generation(), 9);
         assert!(opens(&forged, 1, "hot"));
         let decryptor = decryptor(raw(1), "hot");
         let reader = decryptor.reader(forged.as_slice()).unwrap();
-        let found = reader.header().unwrap();
+        let found = reader.unlocked().object_header();
         assert_eq!(found.header().generation(), 0);
         assert!(matches!(&found.faults()[copy], Some(CopyFault::DoesNotOpen(_))));
         assert!(found.faults()[1 - copy].is_none());

@@ -46,7 +46,8 @@ fn open(decryptor: &Decryptor, directory: &Path, entry: &Value) -> Vec<u8> {
     let mut plaintext = Vec::new();
     let mut reader = decryptor
         .clone()
-        .with_detached_header(header)
+        .unlock(header)
+        .unwrap()
         .reader(object.as_slice())
         .unwrap();
     std::io::Read::read_to_end(&mut reader, &mut plaintext).unwrap();

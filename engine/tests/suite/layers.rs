@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// The layers, lowest first. A new module is given its place here.
 const LAYERS: [&[&str]; 6] = [
-    &["error", "layout", "context", "secret", "hex", "wire", "sys", "progress"],
+    &[
+        "error", "buffer", "layout", "context", "secret", "sticky", "suite", "hex", "wire", "sys", "progress",
+    ],
     &["header", "keys", "cipher", "provider", "unlock"],
     &[
         "batch",
@@ -17,7 +19,7 @@ const LAYERS: [&[&str]; 6] = [
         "positioned",
         "mapped",
     ],
-    &["encrypt", "decrypt", "range", "file", "rewrap", "hazmat"],
+    &["encrypt", "decrypt", "unlocked", "range", "file", "rewrap", "hazmat"],
     &["asynchronous", "sse"],
     &["lib"],
 ];

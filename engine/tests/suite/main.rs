@@ -45,9 +45,12 @@ mod rekey;
 mod remote;
 mod reserved_key;
 mod rewrap;
+#[cfg(feature = "tokio")]
+mod serving;
 mod sparse;
 mod sse;
 mod tamper;
 mod two_keys;
 mod unlock;
+mod unlocked;
 mod vectors;

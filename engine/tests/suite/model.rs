@@ -4,9 +4,9 @@ use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 use crate::common::campaign::{Counted, cases};
-use crate::common::{C, decryptor, encryptor, plaintext, pool};
+use crate::common::{C, decryptor, encryptor, plaintext, pool, unlocked};
 use proptest::prelude::*;
-use sealstone::{Decryptor, Encryptor, Error, Executor, Header, RawKey, Rewrap, SealedPart, SlotChoice};
+use sealstone::{Decryptor, Encryptor, Error, Executor, Header, RawKey, Rewrap, SealedPart, SlotChoice, Unlocked};
 
 /// What is done to a writer.
 #[derive(Debug, Clone)]
@@ -73,9 +73,11 @@ fn written(encryptor: &Encryptor, steps: &[Writing]) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Reads as told and compares with the model at each step.
-fn check_reading(decryptor: &Decryptor, object: &[u8], model: &[u8], steps: &[Reading]) {
-    let mut reader = decryptor.reader(Cursor::new(object)).unwrap();
-    let ranges = decryptor.range_reader(object).unwrap();
+fn check_reading(unlocked: &Unlocked, object: &[u8], model: &[u8], steps: &[Reading]) {
+    let mut source = Cursor::new(object);
+    source.set_position(unlocked.object_header().payload_start());
+    let mut reader = unlocked.reader(source).unwrap();
+    let ranges = unlocked.range_reader(object).unwrap();
     let len = model.len() as u64;
     let slice =
         |from: u64, to: u64| &model[usize::try_from(from.min(len)).unwrap()..usize::try_from(to.min(len)).unwrap()];
@@ -135,7 +137,7 @@ proptest! {
         threads in 0usize..3,
     ) {
         let (object, model) = written(&encryptor().with_executor(executor(threads)), &steps);
-        check_reading(&decryptor().with_executor(executor(threads)), &object, &model, &reads);
+        check_reading(&unlocked(&decryptor().with_executor(executor(threads)), &object), &object, &model, &reads);
         WRITTEN.case_of(cases(QUICK));
     }
 
@@ -156,7 +158,7 @@ proptest! {
             holder = next;
         }
         let rewrapped = [header.to_attached().unwrap().as_slice(), &object[8192..]].concat();
-        check_reading(&Decryptor::new(raw(holder)), &rewrapped, &model, &reads);
+        check_reading(&unlocked(&Decryptor::new(raw(holder)), &rewrapped), &rewrapped, &model, &reads);
         if holder != 7 {
             prop_assert!(decryptor().open(&rewrapped).is_err());
         }
@@ -174,11 +176,11 @@ proptest! {
     ) {
         let model = plaintext(len);
         if given_up {
-            let upload = encryptor().begin().unwrap().payload_parts(C as u64).unwrap();
+            let upload = encryptor().begin().unwrap().detach().1.parts(C as u64).unwrap();
             drop(upload.part(3).unwrap());
             prop_assert!(upload.part(3).is_err(), "a part that was lost is not given out again");
         }
-        let upload = encryptor().begin().unwrap().payload_parts((chunks * C) as u64).unwrap();
+        let upload = encryptor().begin().unwrap().detach().1.parts((chunks * C) as u64).unwrap();
         let header: Header = upload.header().clone();
         let mut pieces: Vec<(usize, &[u8])> = model.chunks(chunks * C).enumerate().collect();
         if pieces.is_empty() {
@@ -193,7 +195,7 @@ proptest! {
         prop_assert_eq!(upload.finish().unwrap(), len as u64);
         sealed.sort_by_key(SealedPart::number);
         let payload: Vec<u8> = sealed.iter().flat_map(|part| part.bytes().to_vec()).collect();
-        check_reading(&decryptor().with_detached_header(header), &payload, &model, &reads);
+        check_reading(&decryptor().unlock(header).unwrap(), &payload, &model, &reads);
         IN_PARTS.case_of(cases(QUICK));
     }
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use crate::common::campaign::{Chance, cases, full};
 use crate::common::{C, decryptor, encryptor, plaintext, pool};
-use sealstone::{ChunkSize, Decryptor, Encryptor, Executor, Suite};
+use sealstone::{ChunkSize, Encryptor, Executor, Suite, Unlocked};
 use sha2::{Digest, Sha256};
 
 const PREFIX: usize = 56;
@@ -20,8 +20,8 @@ struct Sample {
     /// Plaintext bytes of a chunk.
     chunk: usize,
     /// Opens payloads by the object's header, on this thread or in a pool.
-    serial: Decryptor,
-    pooled: Decryptor,
+    serial: Unlocked,
+    pooled: Unlocked,
 }
 
 impl Sample {
@@ -29,8 +29,8 @@ impl Sample {
         let plain = plaintext(len);
         let mut header = encryptor.seal(&plain).unwrap();
         let payload = header.split_off(2 * COPY);
-        let parsed = sealstone::AttachedHeader::parse(&header).unwrap().header().clone();
-        let serial = decryptor().with_detached_header(parsed);
+        let parsed = sealstone::ObjectHeader::parse(&header).unwrap().header().clone();
+        let serial = decryptor().unlock(parsed).unwrap();
         Self {
             other: encryptor.seal(&plain).unwrap().split_off(2 * COPY),
             pooled: serial.clone().with_executor(pool.clone()),
@@ -177,9 +177,9 @@ fn refused(sample: &Sample, altered: &[u8], chance: &mut Chance) {
     }
 }
 
-fn streamed(sample: &Sample, decryptor: &Decryptor, altered: &[u8], verifiable: usize) {
+fn streamed(sample: &Sample, unlocked: &Unlocked, altered: &[u8], verifiable: usize) {
     let mut out = Vec::new();
-    if let Ok(mut reader) = decryptor.reader(altered) {
+    if let Ok(mut reader) = unlocked.reader(altered) {
         assert!(reader.read_to_end(&mut out).is_err(), "a clean end");
         assert!(reader.read(&mut [0; 1]).is_err(), "the error stays");
     }

@@ -9,8 +9,8 @@ use crate::common::oracle::{self, Header, Slot};
 use crate::common::{C, data_key, decryptor, key, plaintext};
 use sealstone::hazmat::{self, PayloadParameters};
 use sealstone::{
-    AttachedHeader, Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, ExpectedContext, IntermediateKeys,
-    KeyProvider, KeyRing, Passphrase, RawKey, Suite, VERSION,
+    Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, ExpectedContext, IntermediateKeys, KeyProvider,
+    KeyRing, ObjectHeader, Passphrase, RawKey, Suite, VERSION,
 };
 use tempfile::TempDir;
 
@@ -186,7 +186,8 @@ fn our_readers_open_what_the_oracle_wraps_and_encodes() {
             let detached = sealstone::Header::from_detached(&header.detached()).unwrap();
             let mut reader = decryptor
                 .clone()
-                .with_detached_header(detached)
+                .unlock(detached)
+                .unwrap()
                 .reader(payload.as_slice())
                 .unwrap();
             let mut opened = Vec::new();
@@ -251,7 +252,7 @@ fn our_parser_and_the_oracles_encoder_agree_on_every_fact() {
     };
     let ours = sealstone::Header::from_detached(&facts.detached()).unwrap();
     assert_eq!(ours.to_detached().unwrap(), facts.detached());
-    let attached = AttachedHeader::parse(&facts.attached()).unwrap();
+    let attached = ObjectHeader::parse(&facts.attached()).unwrap();
     assert_eq!(attached.header().to_attached().unwrap(), facts.attached());
 
     assert_eq!(ours.suite(), Suite::ChaCha20Poly1305);

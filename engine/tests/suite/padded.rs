@@ -2,8 +2,8 @@
 
 use std::io::Read;
 
-use crate::common::{C, decryptor, encryptor, executors, plaintext, seal_fixed};
-use sealstone::{Backend, ChunkSize, Decryptor, Encryptor, Error, Suite};
+use crate::common::{C, decryptor, encryptor, executors, plaintext, seal_fixed, unlocked};
+use sealstone::{Backend, ChunkSize, Decryptor, Encryptor, Error, Suite, Unlocked};
 
 /// How containers are filled up: with zeros, as disks were when they were new, with ones, and with what was there before.
 fn padding(kind: usize, len: usize) -> Vec<u8> {
@@ -14,35 +14,46 @@ fn padding(kind: usize, len: usize) -> Vec<u8> {
     }
 }
 
+fn find_end(decryptor: &Decryptor, object: &[u8]) -> Result<u64, Error> {
+    decryptor.unlock(Decryptor::read_header(object)?)?.find_end(object)
+}
+
 /// Opens what a padded object gives every way that reads all of it; each has to name the end.
 fn assert_named(decryptor: &Decryptor, padded: &[u8], end: usize, what: &str) {
+    assert_unlocked_named(&unlocked(decryptor, padded), padded, end, what);
+    let verified = decryptor.verify(padded).unwrap_err();
+    assert!(
+        matches!(verified, Error::TrailingData { offset } if offset == end as u64),
+        "{verified}"
+    );
+}
+
+fn assert_unlocked_named(unlocked: &Unlocked, padded: &[u8], end: usize, what: &str) {
     let check = |error: Error, how: &str| {
         assert!(
             matches!(error, Error::TrailingData { offset } if offset == end as u64),
             "{what}, {how}: {error}"
         );
     };
-    check(decryptor.open(padded).unwrap_err(), "in memory");
+    let payload = &padded[usize::try_from(unlocked.object_header().payload_start()).unwrap()..];
+    check(unlocked.open(padded).unwrap_err(), "in memory");
     check(
-        decryptor.open_into(padded, &mut vec![0; padded.len()]).unwrap_err(),
+        unlocked.open_into(padded, &mut vec![0; padded.len()]).unwrap_err(),
         "into a buffer",
     );
-    check(decryptor.verify(padded).unwrap_err(), "at offsets");
-    check(
-        decryptor.decrypt_stream(padded, std::io::sink()).unwrap_err(),
-        "as a stream",
-    );
-    let mut reader = decryptor.reader(padded).unwrap();
+    check(unlocked.verify(padded).unwrap_err(), "at offsets");
+    check(unlocked.pipe(payload, std::io::sink()).unwrap_err(), "as a stream");
+    let mut reader = unlocked.reader(payload).unwrap();
     let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
     check(Error::from_io("reading", error), "by a reader");
-    assert_eq!(decryptor.find_end(padded).unwrap(), end as u64, "{what}");
+    assert_eq!(unlocked.find_end(padded).unwrap(), end as u64, "{what}");
 }
 
 #[test]
 fn the_end_is_named_before_padding_of_any_length() {
     for len in [0, 1, 100, C - 1, C, 2 * C + 100, 40 * C + 5] {
         let object = seal_fixed(&encryptor(), 1, 2, &plaintext(len));
-        assert_eq!(decryptor().find_end(object.as_slice()).unwrap(), object.len() as u64);
+        assert_eq!(find_end(&decryptor(), object.as_slice()).unwrap(), object.len() as u64);
         for extra in [1, 15, 16, 512, C - 17, C + 16, 3 * C, 50 * C + 9] {
             for kind in 0..3 {
                 let padded = [object.as_slice(), &padding(kind, extra)].concat();
@@ -67,7 +78,7 @@ fn every_setting_names_the_end() {
                 let object = seal_fixed(&encryptor, 1, 2, &plaintext(size.bytes() + rest));
                 let padded = [object.as_slice(), &padding(2, size.bytes() + 99)].concat();
                 for &backend in Backend::ALL {
-                    let end = decryptor().with_backend(backend).find_end(padded.as_slice());
+                    let end = find_end(&decryptor().with_backend(backend), padded.as_slice());
                     assert_eq!(
                         end.unwrap(),
                         object.len() as u64,
@@ -86,7 +97,7 @@ fn a_final_chunk_that_is_nearly_full_is_found() {
         let encryptor = encryptor().with_chunk_size(ChunkSize::KiB256).with_suite(suite);
         let object = seal_fixed(&encryptor, 1, 2, &plaintext(256 * 1024 - 1));
         let padded = [object.as_slice(), &padding(2, 1)].concat();
-        assert_eq!(decryptor().find_end(padded.as_slice()).unwrap(), object.len() as u64);
+        assert_eq!(find_end(&decryptor(), padded.as_slice()).unwrap(), object.len() as u64);
     }
 }
 
@@ -111,15 +122,12 @@ fn the_end_of_a_payload_alone_is_named() {
     let header = object.header().clone();
     let mut payload = Vec::new();
     object
-        .encrypt_payload_stream(plaintext(C + 9).as_slice(), &mut payload)
+        .detach()
+        .1
+        .pipe(plaintext(C + 9).as_slice(), &mut payload)
         .unwrap();
     let padded = [payload.as_slice(), &[0; 5000]].concat();
-    assert_named(
-        &decryptor().with_detached_header(header),
-        &padded,
-        payload.len(),
-        "detached",
-    );
+    assert_unlocked_named(&decryptor().unlock(header).unwrap(), &padded, payload.len(), "detached");
 }
 
 #[test]
@@ -141,13 +149,13 @@ fn an_object_that_is_altered_or_cut_has_no_other_end() {
             );
         }
         // Not all chunks were opened for it.
-        let end = decryptor().find_end(altered.as_slice());
+        let end = find_end(&decryptor(), altered.as_slice());
         assert!(matches!(end, Err(Error::ChunkAltered { .. })) || matches!(end, Ok(len) if len == object.len() as u64));
     }
     let boundary = 8192 + 56 + 3 * (C + 16);
     for cut in [8192 + 56, boundary, boundary + 15] {
         assert!(
-            matches!(decryptor().find_end(&object[..cut]), Err(Error::Truncated { .. })),
+            matches!(find_end(&decryptor(), &object[..cut]), Err(Error::Truncated { .. })),
             "{cut}"
         );
     }

@@ -184,7 +184,7 @@ mod asynchronous {
             let mut panicked = 0;
             for calls in 0.. {
                 let object = encryptor().with_executor(executor.clone()).begin().unwrap();
-                let mut writer = object.async_writer(PanickingSink::new(calls)).unwrap();
+                let mut writer = object.writer_async(PanickingSink::new(calls)).unwrap();
                 let mut pinned = Pin::new(&mut writer);
                 let mut rest = plain.as_slice();
                 let written = caught(|| {
@@ -273,7 +273,7 @@ mod asynchronous {
                 panics_at: 7 * C,
             };
             let opening = decryptor().with_executor(executor);
-            let mut reader = pollster::block_on(opening.async_reader(source)).unwrap();
+            let mut reader = pollster::block_on(opening.reader_async(source)).unwrap();
             let mut buffer = vec![0; 100_000];
             let mut read = || {
                 let mut buf = ReadBuf::new(&mut buffer);

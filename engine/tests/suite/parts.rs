@@ -87,7 +87,7 @@ fn parts_of_any_order_and_thread_are_the_serial_object() {
 fn of_an_unknown_length_the_last_part_is_named_when_it_is_sealed() {
     for len in LENGTHS {
         let plain = plaintext(len);
-        let sealer = begin().payload_parts(2 * C as u64).unwrap();
+        let sealer = begin().detach().1.parts(2 * C as u64).unwrap();
         let parts = cut(&plain, 2 * C);
         let writers: Vec<_> = (0..parts.len()).map(|part| sealer.part(part as u64).unwrap()).collect();
         let mut sealed: Vec<_> = writers
@@ -127,7 +127,8 @@ fn an_empty_last_part_behind_full_ones_is_the_final_chunk_alone() {
 fn a_part_is_given_out_once() {
     let sealer = begin().parts(C as u64).unwrap();
     let part = sealer.part(3).unwrap();
-    let taken = |number| matches!(sealer.part(number), Err(Error::Part(PartError::Taken { part })) if part == number);
+    let taken =
+        |number| matches!(sealer.part(number), Err(Error::Part(PartError::Duplicate { part })) if part == number);
     assert!(taken(3));
     part.seal(&[0; C]).unwrap();
     assert!(taken(3));
@@ -158,7 +159,7 @@ fn no_part_lies_behind_the_last_so_that_its_final_chunk_has_an_index_of_its_own(
     // Full, it ends with a chunk whose index would be part 1's first.
     let sealer = begin().parts(C as u64).unwrap();
     sealer.part(0).unwrap().seal_last(&full).unwrap();
-    let behind = Error::Part(PartError::BehindLast { part: 1, last: 0 });
+    let behind = Error::Part(PartError::AfterLast { part: 1, last: 0 });
     assert_eq!(sealer.part(1).unwrap_err().to_string(), behind.to_string());
     assert_eq!(sealer.finish().unwrap(), C as u64);
 
@@ -267,7 +268,7 @@ fn a_retry_sends_the_same_bytes() {
 fn each_chunk_index_is_used_once() {
     let (chunk_count, part_chunks) = (11, 3);
     let plain = plaintext((chunk_count - 1) * C + 7);
-    let sealer = begin().payload_parts((part_chunks * C) as u64).unwrap();
+    let sealer = begin().detach().1.parts((part_chunks * C) as u64).unwrap();
     let parts = cut(&plain, part_chunks * C);
     let sealed: Vec<_> = [3, 1, 0, 2]
         .map(|number: usize| match sealer.part(number as u64).unwrap() {
@@ -330,7 +331,7 @@ fn parts_sealed_from_an_exported_state_are_the_payload() {
 /// Sealed parts of `part_chunks` chunks, in the order of `keys`.
 fn shuffled(plain: &[u8], part_chunks: usize, keys: &[u32]) -> Vec<SealedPart> {
     let part_len = part_chunks * C;
-    let sealer = begin().payload_parts(part_len as u64).unwrap();
+    let sealer = begin().detach().1.parts(part_len as u64).unwrap();
     let sealer = sealer.with_plaintext_len(plain.len() as u64).unwrap();
     let parts = cut(plain, part_len).into_iter().enumerate();
     let mut sealed: Vec<_> = parts
@@ -388,7 +389,7 @@ fn equal_parts_refuse_a_part_twice_and_name_what_is_missing() {
     let mut equal = EqualParts::new(equal_len);
     equal.add(sealed[1].clone()).unwrap();
     let again = equal.add(sealed[1].clone());
-    assert!(matches!(again, Err(Error::Part(PartError::Taken { part: 1 }))));
+    assert!(matches!(again, Err(Error::Part(PartError::Duplicate { part: 1 }))));
     let last = sealed.pop().unwrap();
     equal.add(last).unwrap();
     assert!(matches!(

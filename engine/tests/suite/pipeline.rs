@@ -139,9 +139,9 @@ fn a_cancelled_stream_ends_instead_of_trying_again_for_ever() {
     progress.cancel();
     let encryptor = encryptor().with_progress(progress.clone());
     let decryptor = decryptor().with_progress(progress);
-    let result = encryptor.encrypt_stream(plain.as_slice(), std::io::sink());
+    let result = encryptor.pipe(plain.as_slice(), std::io::sink());
     assert!(matches!(result, Err(Error::Cancelled)));
-    let result = decryptor.decrypt_stream(object.as_slice(), std::io::sink());
+    let result = decryptor.pipe(object.as_slice(), std::io::sink());
     assert!(matches!(result, Err(Error::Cancelled)));
     let error = decryptor
         .reader(object.as_slice())

@@ -120,7 +120,7 @@ fn a_detached_header_needs_no_fetch_of_the_payloads_prefix() {
     let object = encryptor().begin().unwrap();
     let header = object.header().to_detached().unwrap();
     let mut payload = Vec::new();
-    let mut writer = object.payload_writer(&mut payload).unwrap();
+    let mut writer = object.detach().1.writer(&mut payload).unwrap();
     std::io::Write::write_all(&mut writer, &plain).unwrap();
     writer.finish().unwrap();
 
@@ -129,7 +129,7 @@ fn a_detached_header_needs_no_fetch_of_the_payloads_prefix() {
         inner: &payload,
         fetched: Mutex::default(),
     };
-    let reader = decryptor().with_detached_header(header).range_reader(&source).unwrap();
+    let reader = decryptor().unlock(header).unwrap().range_reader(&source).unwrap();
     assert!(source.fetched.lock().unwrap().is_empty());
     assert!(reader.read_range(C as u64..C as u64 + 7).unwrap() == plain[C..C + 7]);
     assert_eq!(*source.fetched.lock().unwrap(), [((56 + SEALED) as u64, SEALED)]);

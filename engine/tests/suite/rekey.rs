@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::common::{C, encryptor, executors, key, plaintext, pool};
 use sealstone::{
-    COPY_LEN, Decryptor, EncryptionContext, Encryptor, Error, Existing, ExpectedContext, KeyProvider, RawKey, Suite,
+    COPY_LEN, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, IfExists, KeyProvider, RawKey, Suite,
 };
 
 fn raw(byte: u8) -> Arc<dyn KeyProvider> {
@@ -32,7 +32,7 @@ fn a_rekeyed_object_is_a_new_one_with_the_same_plaintext() {
             .with_executor(executor.clone());
         let decryptor = Decryptor::new(key()).with_executor(executor);
         let rekeyed = decryptor
-            .rekey_file(path("old"), path("new"), &encryptor, Existing::Replace)
+            .rekey_path(path("old"), path("new"), &encryptor, IfExists::Replace)
             .unwrap();
         assert_eq!(rekeyed.plaintext_len, plain.len() as u64);
         let new = fs::read(path("new")).unwrap();
@@ -52,9 +52,9 @@ fn a_failed_rekey_leaves_nothing() {
     *old.last_mut().unwrap() ^= 1;
     fs::write(path("old"), &old).unwrap();
     let encryptor = Encryptor::new(raw(2)).with_executor(pool(2));
-    let result = Decryptor::new(key()).rekey_file(path("old"), path("new"), &encryptor, Existing::Keep);
+    let result = Decryptor::new(key()).rekey_path(path("old"), path("new"), &encryptor, IfExists::Fail);
     assert!(matches!(result, Err(Error::ChunkAltered { .. })), "{result:?}");
-    let result = Decryptor::new(raw(3)).rekey_file(path("old"), path("new"), &encryptor, Existing::Keep);
+    let result = Decryptor::new(raw(3)).rekey_path(path("old"), path("new"), &encryptor, IfExists::Fail);
     assert!(matches!(result, Err(Error::NoUsableKey { .. })), "{result:?}");
     assert_eq!(names(directory.path()), 1);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{C, SEALED, decryptor, encryptor, plaintext, seal_fixed};
 use proptest::prelude::*;
-use sealstone::{ChunkSize, Error, FetchedApart, Layout, ReadAt};
+use sealstone::{ChunkSize, Error, Layout, ReadAt, SizeOnly};
 
 fn layout() -> Layout {
     Layout::new(ChunkSize::KiB16)
@@ -94,12 +94,12 @@ fn a_client_without_a_source_fetches_once_and_opens() {
     let object = encryptor().begin().unwrap();
     let header = object.header().clone();
     let mut payload = Vec::new();
-    object.encrypt_payload_stream(plain.as_slice(), &mut payload).unwrap();
+    object.detach().1.pipe(plain.as_slice(), &mut payload).unwrap();
 
-    let store = FetchedApart {
+    let store = SizeOnly {
         size: payload.len() as u64,
     };
-    let reader = decryptor().with_detached_header(header).range_reader(store).unwrap();
+    let reader = decryptor().unlock(header).unwrap().range_reader(store).unwrap();
     assert_eq!(reader.claimed_len(), plain.len() as u64);
     // Not past the end, as far as anybody knows: the end was not verified.
     let len = plain.len() as u64;
@@ -226,8 +226,8 @@ fn with_a_detached_header_the_first_fetch_states_the_version() {
     let object = encryptor().begin().unwrap();
     let header = object.header().clone();
     let mut payload = Vec::new();
-    object.encrypt_payload_stream(plain.as_slice(), &mut payload).unwrap();
-    let decryptor = decryptor().with_detached_header(header);
+    object.detach().1.pipe(plain.as_slice(), &mut payload).unwrap();
+    let decryptor = decryptor().unlock(header).unwrap();
     let reader = decryptor.range_reader(replaced(&payload, 2)).unwrap();
     assert!(reader.read_range(0..10).unwrap() == plain[..10]);
     assert_changed(&reader.read_range(0..10).unwrap_err());

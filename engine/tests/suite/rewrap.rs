@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::common::{C, Counting, encryptor, key, plaintext};
 use sealstone::{
-    AttachedHeader, BoxFuture, COPY_LEN, DataKey, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext,
-    Header, IntermediateKeys, KeyMatch, KeyProvider, KeyRing, LockedObject, Passphrase, ProviderError,
+    BoxFuture, COPY_LEN, DataKey, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, Header,
+    IntermediateKeys, KeyMatch, KeyProvider, KeyRing, LockedObject, ObjectHeader, Passphrase, ProviderError,
     ProviderErrorClass, RawKey, Rewrap, Rewrapped, SlotChoice, WrappedKey,
 };
 
@@ -59,7 +59,7 @@ impl Object {
     }
 
     fn header(&self) -> Header {
-        let found = AttachedHeader::parse(&self.bytes()).unwrap();
+        let found = ObjectHeader::parse(&self.bytes()).unwrap();
         assert!(found.faults().iter().all(Option::is_none));
         found.header().clone()
     }
@@ -274,7 +274,7 @@ fn nothing_is_written_unless_an_offered_key_opens_this_payload() {
     let object = Object::for_keys(&[1], no_context());
     let mut bytes = object.bytes();
     let [mine, foreign] = [bytes.as_slice(), &other].map(|bytes| {
-        let header = AttachedHeader::parse(bytes).unwrap();
+        let header = ObjectHeader::parse(bytes).unwrap();
         header.header().slots()[0].ciphertext.clone()
     });
     let at = bytes.windows(72).position(|window| window == mine).unwrap();
@@ -576,7 +576,7 @@ fn kills_at_any_time_leave_an_object_that_opens() {
         std::thread::sleep(Duration::from_micros(20_000 + turn * 1_237));
         child.kill().unwrap();
         child.wait().unwrap();
-        let found = AttachedHeader::parse(&object.bytes()).unwrap();
+        let found = ObjectHeader::parse(&object.bytes()).unwrap();
         // With the old key, the new one, or, between the two writes, both.
         assert!(!object.opened_by(1..3).is_empty());
         generations.push(found.header().generation());

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use crate::common::{C, decryptor, encryptor, executors, plaintext, seal_fixed};
+use crate::common::{C, decryptor, encryptor, executors, plaintext, seal_fixed, unlocked};
 use sealstone::{Error, SparseFile};
 
 const BLOCK: usize = 4096;
@@ -38,12 +38,14 @@ fn open_both_ways(plain: &[u8], mut check: impl FnMut(&Path)) {
         );
         let file = File::create_new(&at).unwrap();
         let sparse = SparseFile::new(&file).unwrap();
-        decryptor.open_at(object.as_slice(), &sparse).unwrap();
+        unlocked(&decryptor, object.as_slice())
+            .open_at(object.as_slice(), &sparse)
+            .unwrap();
         sparse.finish().unwrap();
         check(&at);
         let file = File::create_new(&in_order).unwrap();
         let mut sparse = SparseFile::new(&file).unwrap();
-        decryptor.decrypt_stream(object.as_slice(), &mut sparse).unwrap();
+        decryptor.pipe(object.as_slice(), &mut sparse).unwrap();
         sparse.finish().unwrap();
         check(&in_order);
     }

@@ -110,7 +110,7 @@ impl Stored {
         let len: usize = metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
         assert!(len <= MAX_METADATA_LEN, "{len}");
         let mut payload = Vec::new();
-        object.encrypt_payload_stream(plaintext, &mut payload).unwrap();
+        object.detach().1.pipe(plaintext, &mut payload).unwrap();
         Self { metadata, payload }
     }
 
@@ -124,7 +124,8 @@ impl Stored {
 
     fn get(&self, sse: &ServerSide, name: &ObjectName) -> Result<Vec<u8>, Refusal> {
         let decryptor = sse.decryptor(name, &self.header()).map_err(Refusal::Request)?;
-        decryptor.open(&self.payload).map_err(Refusal::Object)
+        let unlocked = decryptor.unlock(self.header()).map_err(Refusal::Object)?;
+        unlocked.open(&self.payload).map_err(Refusal::Object)
     }
 
     fn copied(&self, from: (&ServerSide, &ObjectName), to: (&ServerSide, &ObjectName)) -> Self {
@@ -210,7 +211,8 @@ fn each_mode_opens_what_it_sealed_and_is_told_by_the_header() {
         assert_eq!(stored.mode(), mode);
         assert_eq!(stored.get(&sse, &name).unwrap(), plaintext);
         let decryptor = sse.decryptor(&name, &stored.header()).unwrap();
-        let range = decryptor.range_reader(stored.payload.as_slice()).unwrap();
+        let unlocked = decryptor.unlock(stored.header()).unwrap();
+        let range = unlocked.range_reader(stored.payload.as_slice()).unwrap();
         assert_eq!(range.read_range(16_380..16_390).unwrap()[..], [7; 10]);
         let mut answered = sse.response_headers(&stored.header());
         let md5 = answered.remove(names::CUSTOMER_KEY_MD5);

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use crate::common::{C, CHUNKS, SEALED, decryptor, encryptor, executors, plaintext, seal_fixed};
-use sealstone::{AttachedHeader, ChunkSize, Error, Executor};
+use sealstone::{ChunkSize, Error, Executor, ObjectHeader};
 
 /// Reads a damaged object every way there is. All agree that it is refused, and what a reader gave before is a
 /// beginning of the plaintext. Gives the error, and how many bytes the reader gave.
@@ -79,7 +79,7 @@ fn every_flipped_header_bit_still_opens_to_the_right_plaintext() {
         let mut altered = object.clone();
         altered[bit / 8] ^= 1 << (bit % 8);
         assert_eq!(decryptor().open(&altered).unwrap(), plain);
-        let header = AttachedHeader::parse(&altered[..8192]).unwrap();
+        let header = ObjectHeader::parse(&altered[..8192]).unwrap();
         assert!(header.faults()[bit / 8 / 4096].is_some());
     }
 }

@@ -218,13 +218,12 @@ fn a_header_of_another_object_is_refused() {
 
     let header = Decryptor::read_header(second.as_slice()).unwrap();
     let detached = Header::from_detached(&header.header().to_detached().unwrap()).unwrap();
-    let result = decryptor()
-        .with_detached_header(detached.clone())
-        .reader(&first[8192..]);
+    let result = decryptor().unlock(detached.clone()).unwrap().reader(&first[8192..]);
     assert!(matches!(result, Err(Error::HeaderOfAnotherPayload)));
     // A ranged reader does not fetch the payload's first bytes; the chunks are refused all the same.
     let reader = decryptor()
-        .with_detached_header(detached)
+        .unlock(detached)
+        .unwrap()
         .range_reader(&first[8192..])
         .unwrap();
     assert!(matches!(

@@ -4,8 +4,8 @@ use std::io::Read;
 use std::sync::Arc;
 
 use sealstone::{
-    Argon2Limits, Backend, Decryptor, EncryptionContext, Error, Executor, ExpectedContext, Header, IntermediateKeys,
-    KeyProvider, KeyRing, Passphrase, RawKey,
+    Argon2Limits, Backend, DecryptReader, Decryptor, EncryptionContext, Error, Executor, ExpectedContext, Header,
+    IntermediateKeys, KeyProvider, KeyRing, Passphrase, RangeReader, RawKey,
 };
 
 use crate::common::{oracle, pool};
@@ -109,18 +109,25 @@ fn outcome(way: &str, result: Result<Vec<u8>, Error>) -> Outcome {
     }
 }
 
-/// The decryptor with the detached header, if there is one.
-fn with_header(vector: &Vector, decryptor: &Decryptor) -> Result<Decryptor, Error> {
-    Ok(match &vector.header {
-        Some(header) => decryptor.clone().with_detached_header(Header::from_detached(header)?),
-        None => decryptor.clone(),
-    })
+fn reader<'a>(vector: &'a Vector, decryptor: &Decryptor) -> Result<DecryptReader<&'a [u8]>, Error> {
+    let body = vector.body.as_slice();
+    match &vector.header {
+        Some(header) => decryptor.unlock(Header::from_detached(header)?)?.reader(body),
+        None => decryptor.reader(body),
+    }
+}
+
+fn range_reader<'a>(vector: &'a Vector, decryptor: &Decryptor) -> Result<RangeReader<&'a [u8]>, Error> {
+    let body = vector.body.as_slice();
+    match &vector.header {
+        Some(header) => decryptor.unlock(Header::from_detached(header)?)?.range_reader(body),
+        None => decryptor.range_reader(body),
+    }
 }
 
 fn streamed(way: &str, vector: &Vector, decryptor: &Decryptor, whole_prefix: bool) -> Outcome {
     let mut plain = Vec::new();
-    let end = with_header(vector, decryptor).and_then(|decryptor| {
-        let mut reader = decryptor.reader(vector.body.as_slice())?;
+    let end = reader(vector, decryptor).and_then(|mut reader| {
         let read = reader.read_to_end(&mut plain);
         read.map(drop).map_err(|error| Error::from_io("reading", error))
     });
@@ -144,7 +151,7 @@ fn ranged(way: &str, vector: &Vector, decryptor: &Decryptor, range: &str) -> Out
     let (start, end) = range.split_once("..").expect("a range");
     let bound = |text: &str| (!text.is_empty()).then(|| text.parse::<u64>().unwrap());
     let read = || {
-        let reader = with_header(vector, decryptor)?.range_reader(vector.body.as_slice())?;
+        let reader = range_reader(vector, decryptor)?;
         let start = bound(start).unwrap_or(0);
         let bytes = match bound(end) {
             Some(end) => reader.read_range(start..end),

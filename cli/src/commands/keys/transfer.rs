@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
-use sealstone::{Existing, FileAccess, KeyRing};
+use sealstone::{FileAccess, IfExists, KeyRing};
 use zeroize::Zeroizing;
 
 use super::{count, show_json};
@@ -57,7 +57,7 @@ fn write_private(path: &Path, content: &[u8]) -> Result<(), Failure> {
             format!("{} exists already, and no option replaces it", display(path)),
         ));
     }
-    let file = create_file(path, Existing::Keep, FileAccess::Umask)?;
+    let file = create_file(path, IfExists::Fail, FileAccess::Umask)?;
     let _registered = file
         .temporary_path()
         .map(ToOwned::to_owned)

@@ -14,7 +14,7 @@ use std::num::NonZeroU64;
 use bytes::Bytes;
 
 use super::SealedPart;
-use crate::encrypt::buffer_len;
+use crate::buffer::buffer_len;
 use crate::error::{PartError, Result};
 
 /// Cuts the sealed parts of one object into parts of equal length, for stores that demand it. Only the last is shorter.
@@ -56,10 +56,10 @@ impl EqualParts {
     /// Takes a sealed part; gives the equal parts that are complete with it, in ascending order, often one.
     ///
     /// # Errors
-    /// [`PartError::Taken`] if this part was added before.
+    /// [`PartError::Duplicate`] if this part was added before.
     pub fn add(&mut self, part: SealedPart) -> Result<Vec<SealedPart>> {
         if !self.added.insert(part.number) {
-            return Err(PartError::Taken { part: part.number }.into());
+            return Err(PartError::Duplicate { part: part.number }.into());
         }
         if part.ends {
             self.object_len = Some(part.offset + part.bytes.len() as u64);
@@ -97,7 +97,7 @@ impl EqualParts {
         let ends = self.object_len.is_some_and(|len| len <= start + self.part_len);
         let need = match self.object_len {
             // Parts of another object can lie behind the end of this one.
-            Some(len) if ends => len.checked_sub(start).ok_or(PartError::BehindLast {
+            Some(len) if ends => len.checked_sub(start).ok_or(PartError::AfterLast {
                 part: number,
                 last: len / self.part_len,
             })?,

@@ -11,11 +11,11 @@
 //! ```
 
 use super::ID;
-use crate::cipher::KEY_LEN;
 use crate::cipher::xaes::OVERHEAD;
 use crate::context::{EncryptionContext, RESERVED_KEY};
 use crate::error::{Error, Result};
 use crate::header::WrappedKey;
+use crate::suite::KEY_LEN;
 use crate::wire::{MAX_FIELD_LEN, WireReader, put_prefixed};
 
 /// Bytes of the data key as the intermediate key wraps it.

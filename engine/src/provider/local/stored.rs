@@ -26,11 +26,11 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{ID, KeyVersion};
-use crate::cipher::KEY_LEN;
 use crate::error::ProviderError;
 use crate::hex;
 use crate::provider::wrap::random_failed;
 use crate::secret::{Secret, random_array};
+use crate::suite::KEY_LEN;
 
 /// The largest file, in bytes: room for some thousands of keys.
 pub(super) const MAX_LEN: usize = 1 << 20;

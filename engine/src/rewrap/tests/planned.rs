@@ -8,7 +8,7 @@ use crate::context::{EncryptionContext, ExpectedContext};
 use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::{Error, ProviderErrorClass, Result};
-use crate::header::{ATTACHED_LEN, AttachedHeader, Header};
+use crate::header::{ATTACHED_LEN, Header, ObjectHeader};
 use crate::provider::{KeyMatch, KeyProvider};
 use crate::rewrap::{Rewrap, SlotChoice};
 
@@ -30,7 +30,7 @@ impl Object {
         let encryptor = Encryptor::new(keys.next().unwrap()).with_context(context("a"));
         let object = keys.fold(encryptor, Encryptor::with_key).seal(PLAIN).unwrap();
         Self {
-            header: AttachedHeader::parse(&object[..ATTACHED_LEN]).unwrap().header().clone(),
+            header: ObjectHeader::parse(&object[..ATTACHED_LEN]).unwrap().header().clone(),
             payload: object[ATTACHED_LEN..].to_vec(),
         }
     }
@@ -61,10 +61,12 @@ impl Object {
     /// The tags of the keys that open it.
     fn opened_by(&self, context: &EncryptionContext) -> Vec<u8> {
         let opens = |tag: &u8| {
-            let decryptor = Decryptor::new(Arc::new(Told::key(*tag)))
-                .with_context(ExpectedContext::Exact(context.clone()))
-                .with_detached_header(self.header.clone());
-            decryptor.open(&self.payload).is_ok_and(|plain| plain == PLAIN)
+            let decryptor =
+                Decryptor::new(Arc::new(Told::key(*tag))).with_context(ExpectedContext::Exact(context.clone()));
+            let opened = decryptor
+                .unlock(self.header.clone())
+                .and_then(|unlocked| unlocked.open(&self.payload));
+            opened.is_ok_and(|plain| plain == PLAIN)
         };
         (1..9).filter(opens).collect()
     }

@@ -132,7 +132,7 @@ fn the_model_finds_what_the_first_sync_is_for() {
 }
 
 fn slot_bytes(object: &[u8]) -> Vec<u8> {
-    let header: Header = AttachedHeader::parse(object).unwrap().header().clone();
+    let header: Header = ObjectHeader::parse(object).unwrap().header().clone();
     header.slots()[0].ciphertext.clone()
 }
 

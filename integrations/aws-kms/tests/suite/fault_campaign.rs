@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kms::config::{Credentials, Region, SharedCredentialsProvider};
-use sealstone::{Decryptor, Encryptor, Error, Existing, KeyProvider, Rewrap, SlotChoice};
+use sealstone::{Decryptor, Encryptor, Error, IfExists, KeyProvider, Rewrap, SlotChoice};
 use sealstone_aws_kms::AwsKms;
 use sealstone_kms_mock::{Fault, InjectedError, MockKms};
 
@@ -97,12 +97,12 @@ impl Place {
     /// `object`, anew.
     fn encrypt(&self) -> Result<u64, Error> {
         fs::write(self.path("plain"), PLAIN).unwrap();
-        Encryptor::new(self.provider(0)).encrypt_file(self.path("plain"), self.path("object"), Existing::Replace)
+        Encryptor::new(self.provider(0)).seal_path(self.path("plain"), self.path("object"), IfExists::Replace)
     }
 
     fn decrypt(&self) -> Result<(), Error> {
         let decryptor = Decryptor::new(self.provider(0));
-        let opened = decryptor.decrypt_file(self.path("object"), self.path("opened"), Existing::Replace);
+        let opened = decryptor.open_path(self.path("object"), self.path("opened"), IfExists::Replace);
         opened.map(drop)
     }
 

@@ -26,9 +26,10 @@ fn put_and_get(sse: &ServerSide, name: &ObjectName) -> Header {
     let object = sse.encryptor(name).begin().unwrap();
     let metadata = object.header().to_metadata().unwrap();
     let mut payload = Vec::new();
-    object.encrypt_payload_stream(&b"secret"[..], &mut payload).unwrap();
+    object.detach().1.pipe(&b"secret"[..], &mut payload).unwrap();
     let header = Header::from_metadata(&metadata).unwrap();
-    let opened = sse.decryptor(name, &header).unwrap().open(&payload).unwrap();
+    let decryptor = sse.decryptor(name, &header).unwrap();
+    let opened = decryptor.unlock(header.clone()).unwrap().open(&payload).unwrap();
     assert_eq!(opened, b"secret");
     header
 }

@@ -1,0 +1,77 @@
+//! One range whose bytes the caller fetches, as one stream.
+//!
+//! ```text
+//! Unlocked --range(object_len, 1000..2000)--> RangeOpener
+//!     ciphertext_range() -> what to fetch     the caller's client -> reader, open_stream -> plaintext 1000..2000
+//! ```
+
+use std::io::{BufRead, Read};
+use std::ops::{Range, RangeBounds};
+
+use super::bounds;
+use crate::decrypt::DecryptReader;
+use crate::decrypt::machine::{OpenMachine, RangePlan};
+use crate::error::Result;
+use crate::unlocked::Unlocked;
+
+/// Opens one range of an object's plaintext as a stream, from ciphertext that the caller fetches. No method calls a key
+/// provider or reads the object by itself.
+///
+/// Every byte returned was verified. The object's length is only what storage claims: a range that reaches the end opens the
+/// final chunk, and fails if the object is longer or shorter; a range before the end says nothing about it.
+#[derive(Debug, Clone)]
+pub struct RangeOpener {
+    unlocked: Unlocked,
+    plan: RangePlan,
+    plaintext: Range<u64>,
+    ciphertext: Range<u64>,
+}
+
+impl Unlocked {
+    /// The plaintext bytes `range` of the object, whose length storage claims to be `object_len` bytes.
+    ///
+    /// # Errors
+    /// [`Error::RangeOutOfBounds`](crate::Error::RangeOutOfBounds) if the range is reversed or reaches past the end that `object_len` claims;
+    /// [`Error::Truncated`](crate::Error::Truncated) or [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge) if no object has that length.
+    pub fn range(&self, object_len: u64, range: impl RangeBounds<u64>) -> Result<RangeOpener> {
+        let claimed_len = self.plaintext_len(object_len)?;
+        let plaintext = bounds(&range, || Ok(claimed_len))?;
+        let (plan, in_payload) = RangePlan::new(self.header().layout(), &plaintext, claimed_len)?;
+        let start = self.opener().payload_start();
+        Ok(RangeOpener {
+            unlocked: self.clone(),
+            plan,
+            plaintext,
+            ciphertext: in_payload.start + start..in_payload.end + start,
+        })
+    }
+}
+
+impl RangeOpener {
+    /// The object that is read.
+    pub const fn unlocked(&self) -> &Unlocked {
+        &self.unlocked
+    }
+
+    /// The plaintext bytes that are opened.
+    #[must_use]
+    pub const fn plaintext_range(&self) -> &Range<u64> {
+        &self.plaintext
+    }
+
+    /// The bytes of the object to fetch: the chunks that hold the plaintext. Empty only for an empty range before the end.
+    #[must_use]
+    pub const fn ciphertext_range(&self) -> &Range<u64> {
+        &self.ciphertext
+    }
+
+    /// A reader of the plaintext. `ciphertext` returns the bytes of [`RangeOpener::ciphertext_range`]; what follows them is
+    /// not read. The reader's errors are those of [`DecryptReader`].
+    pub fn reader<R: Read>(&self, ciphertext: R) -> impl BufRead + use<R> {
+        DecryptReader::driving(self.machine(), ciphertext, self.unlocked.clone())
+    }
+
+    pub(crate) fn machine(&self) -> OpenMachine {
+        OpenMachine::of_range(&self.unlocked, &self.plan)
+    }
+}

@@ -1,0 +1,172 @@
+//! An object whose key was found: what can be read without another key call.
+//!
+//! ```text
+//! Unlocked --reader-----> DecryptReader    a stream
+//!          --open, _into-> bytes in memory
+//!          --range_reader-> RangeReader    anywhere (see `range`)
+//!          --range--------> RangeOpener    one range, fetched by the caller
+//!          --open_at------> a file         (see `file`)
+//! ```
+
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+
+use crate::buffer::{buffer_len, new_buffer};
+use crate::chunker::{Span, Spans};
+use crate::decrypt::{DecryptReader, Decryptor, check_prefix, explain_end, plaintext_len};
+use crate::error::{Error, Result};
+use crate::executor::Executor;
+use crate::header::{Header, ObjectHeader};
+use crate::layout::PREFIX_LEN;
+use crate::opener::Opener;
+use crate::positioned::read_full;
+use crate::progress::Progress;
+
+/// An object whose key was found, from [`Decryptor::unlock`]: reads the object any number of times, from any thread,
+/// without another call of a key provider.
+///
+/// It holds the keys of this one object and nothing else. A clone shares them; they are wiped with the last clone and the
+/// last reader. Whoever is to lose access to an object must also lose its `Unlocked`.
+///
+/// Where a method takes the *object*, that includes an attached header; of an object whose header is detached, it is the
+/// payload alone. Lengths and offsets are counted in the same way.
+#[derive(Clone)]
+#[must_use = "nothing was read yet"]
+pub struct Unlocked {
+    header: Arc<ObjectHeader>,
+    opener: Arc<Opener>,
+    executor: Executor,
+    progress: Progress,
+}
+
+impl Unlocked {
+    pub(crate) fn new(header: ObjectHeader, opener: Opener, decryptor: &Decryptor) -> Self {
+        Self {
+            header: Arc::new(header),
+            opener: Arc::new(opener),
+            executor: decryptor.executor.clone(),
+            progress: decryptor.progress.clone(),
+        }
+    }
+
+    /// Where chunks are opened; the decryptor's executor, unless this is called.
+    pub fn with_executor(mut self, executor: Executor) -> Self {
+        self.executor = executor;
+        self
+    }
+
+    /// Counts bytes, and can stop the work; the decryptor's counter, unless this is called.
+    pub fn with_progress(mut self, progress: Progress) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// The header that opened the object.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        self.header.header()
+    }
+
+    /// The header as it was stored, with the faults of its copies.
+    #[must_use]
+    pub fn object_header(&self) -> &ObjectHeader {
+        &self.header
+    }
+
+    /// The plaintext's length in bytes, as the object's length in bytes claims it. Storage can lie about it: what reads to
+    /// the end verifies it.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] or [`Error::ObjectTooLarge`] if no object has that length.
+    pub fn plaintext_len(&self, object_len: u64) -> Result<u64> {
+        plaintext_len(object_len, &self.opener)
+    }
+
+    /// Opens the object; returns the plaintext.
+    ///
+    /// # Errors
+    /// [`Error::ChunkAltered`], [`Error::Truncated`], [`Error::TrailingData`], [`Error::HeaderOfAnotherPayload`],
+    /// [`Error::Cancelled`].
+    pub fn open(&self, object: &[u8]) -> Result<Vec<u8>> {
+        self.check_prefix_of(object)?;
+        let opened = self.plaintext_len(object.len() as u64).and_then(|len| {
+            let mut plaintext = new_buffer(len)?;
+            self.open_chunks(object, &mut plaintext)?;
+            Ok(plaintext)
+        });
+        opened.map_err(|error| explain_end(object, &self.opener, error))
+    }
+
+    /// Opens the object into `plaintext`; returns the plaintext's length in bytes. After an error `plaintext` holds zeros
+    /// where the plaintext would be.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`]; as [`Unlocked::open`].
+    pub fn open_into(&self, object: &[u8], plaintext: &mut [u8]) -> Result<usize> {
+        self.check_prefix_of(object)?;
+        let opened = self.plaintext_len(object.len() as u64).and_then(|need| {
+            if (plaintext.len() as u64) < need {
+                return Err(Error::BufferTooSmall {
+                    need,
+                    have: plaintext.len() as u64,
+                });
+            }
+            let len = buffer_len(need)?;
+            self.open_chunks(object, &mut plaintext[..len])?;
+            Ok(len)
+        });
+        opened.map_err(|error| explain_end(object, &self.opener, error))
+    }
+
+    /// A reader of the plaintext. `payload` returns the payload: what follows an attached header.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`], [`Error::HeaderOfAnotherPayload`], [`Error::Io`]: the payload's first 56 bytes are read.
+    pub fn reader<R: Read>(&self, mut payload: R) -> Result<DecryptReader<R>> {
+        let mut prefix = [0; PREFIX_LEN];
+        let have = read_full(&mut payload, &mut prefix)?;
+        check_prefix(self.header(), &prefix[..have])?;
+        Ok(DecryptReader::after_prefix(payload, self.clone()))
+    }
+
+    pub(crate) const fn opener(&self) -> &Arc<Opener> {
+        &self.opener
+    }
+
+    pub(crate) const fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    pub(crate) const fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    fn check_prefix_of(&self, object: &[u8]) -> Result<()> {
+        let start = buffer_len(self.opener.payload_start())?;
+        let prefix = object.get(start..).unwrap_or_default();
+        check_prefix(self.header(), &prefix[..prefix.len().min(PREFIX_LEN)])
+    }
+
+    fn open_chunks(&self, object: &[u8], plaintext: &mut [u8]) -> Result<()> {
+        let chunks = &object[buffer_len(self.opener.payload_start())? + PREFIX_LEN..];
+        let spans = Spans::all(self.opener.layout(), plaintext.len() as u64)?;
+        let tasks = spans.share(chunks, plaintext, Span::open_lens);
+        let opened = self.executor.try_for_each(tasks, |(span, sealed, plain)| {
+            self.opener.open(span.first, sealed, span.ends, plain)?;
+            self.progress.advance(plain.len())
+        });
+        if opened.is_err() {
+            plaintext.fill(0);
+        }
+        opened
+    }
+}
+
+impl fmt::Debug for Unlocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unlocked")
+            .field("header", &self.header)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,116 @@
+//! A server on a runtime of one thread: it unlocks objects and serves ranges, and other tasks go on meanwhile.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use sealstone::{
+    BoxFuture, DataKey, Decryptor, EncryptionContext, KeyMatch, KeyProvider, ProviderError, RawKey, Result, WrappedKey,
+};
+use tokio::io::AsyncReadExt;
+
+use crate::common::{C, encryptor, key, plaintext};
+
+/// A key service that takes its time.
+#[derive(Debug)]
+struct Slow(Arc<RawKey>, AtomicUsize);
+
+impl KeyProvider for Slow {
+    fn id(&self) -> &str {
+        self.0.id()
+    }
+
+    fn matches(&self, slot: &WrappedKey) -> KeyMatch {
+        self.0.matches(slot)
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a DataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        self.0.wrap(data_key, context)
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
+        Box::pin(async move {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            self.0.unwrap(wrapped, context).await
+        })
+    }
+}
+
+/// What a storage client returns: the body of a ranged request.
+struct Body(Bytes);
+
+impl Stream for Body {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let len = self.0.len().min(9000);
+        Poll::Ready((len > 0).then(|| Ok(self.0.split_to(len))))
+    }
+}
+
+fn get(object: &Bytes, range: &std::ops::Range<u64>) -> Bytes {
+    object.slice(usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap())
+}
+
+#[test]
+fn ranges_are_served_while_other_tasks_run() {
+    let plain = plaintext(300 * C + 77);
+    let object = Bytes::from(encryptor().seal(&plain).unwrap());
+    let slow = Arc::new(Slow(key(), AtomicUsize::new(0)));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let ticks = Arc::new(AtomicUsize::new(0));
+        let ticking = tokio::spawn({
+            let ticks = ticks.clone();
+            async move {
+                loop {
+                    ticks.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        });
+
+        let header = Decryptor::read_header(&object).unwrap();
+        let unlocked = Decryptor::new(slow.clone()).unlock_async(header).await.unwrap();
+        assert!(ticks.load(Ordering::Relaxed) > 20, "the key call blocks the runtime");
+
+        let all = unlocked.range(object.len() as u64, ..).unwrap();
+        let before = ticks.load(Ordering::Relaxed);
+        let mut body = all.open_stream(Body(get(&object, all.ciphertext_range())));
+        let mut read = Vec::new();
+        while let Some(item) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
+            read.extend_from_slice(&item.unwrap());
+            // A batch a poll: the runtime has its turn between.
+            tokio::task::yield_now().await;
+        }
+        assert!(read == plain);
+        assert!(ticks.load(Ordering::Relaxed) > before, "opening blocks the runtime");
+
+        for (start, end) in [(0, 10), (C - 5, 3 * C), (299 * C, 300 * C + 77), (55, 55)] {
+            let range = unlocked.range(object.len() as u64, start as u64..end as u64).unwrap();
+            let fetched = get(&object, range.ciphertext_range());
+            let mut read = Vec::new();
+            range.reader_async(&fetched[..]).read_to_end(&mut read).await.unwrap();
+            assert!(read == plain[start..end]);
+        }
+        ticking.abort();
+    });
+    assert_eq!(slow.1.load(Ordering::Relaxed), 1, "one key call for all of it");
+}
