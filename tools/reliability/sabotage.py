@@ -62,7 +62,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "what was opened before a failure is not cleared",
-        "engine/src/decrypt.rs",
+        "engine/src/unlocked.rs",
         "        if opened.is_err() {\n            plaintext.fill(0);\n        }\n",
         "",
         of("tamper"),
@@ -342,8 +342,8 @@ SABOTAGES = [
     ),
     Sabotage(
         "a step that panicked did not happen",
-        "engine/src/encrypt/machine.rs",
-        "        self.failed = Some(Error::Poisoned);\n",
+        "engine/src/sticky.rs",
+        "        self.0 = Some(Error::Poisoned);\n",
         "",
         of("panics"),
         "a_sink_that_panics_leaves_a_writer_that_has_failed",
