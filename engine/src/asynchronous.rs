@@ -12,6 +12,7 @@
 //! All that a poll did is kept in the adapter, never in a future: a future may be dropped at any await. Nothing is
 //! sealed twice, written twice or lost.
 
+mod one_shot;
 mod reader;
 mod seek;
 mod streams;

@@ -65,6 +65,7 @@ pub mod hazmat;
 mod range;
 mod rewrap;
 pub mod sse;
+pub mod stream;
 mod unlocked;
 
 // Public API: sealing and opening,

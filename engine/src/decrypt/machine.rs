@@ -191,7 +191,12 @@ impl OpenMachine {
         self.end.is_none() && !self.opening.is_full()
     }
 
-    /// How many sealed bytes are there that no batch has.
+    /// Whether no more sealed bytes are taken: the source has ended, or a range has all of its chunks.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// The number of sealed bytes here that no batch has.
     pub(crate) const fn have(&self) -> usize {
         self.have
     }
@@ -278,7 +283,6 @@ impl OpenMachine {
     }
 
     /// Whether no batch is under way, so that only more input brings the next one.
-    #[cfg(feature = "tokio")]
     pub(crate) const fn is_idle(&self) -> bool {
         self.opening.is_empty()
     }

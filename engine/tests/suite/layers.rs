@@ -19,7 +19,9 @@ const LAYERS: [&[&str]; 6] = [
         "positioned",
         "mapped",
     ],
-    &["encrypt", "decrypt", "unlocked", "range", "file", "rewrap", "hazmat"],
+    &[
+        "encrypt", "decrypt", "unlocked", "range", "file", "rewrap", "hazmat", "stream",
+    ],
     &["asynchronous", "sse"],
     &["lib"],
 ];

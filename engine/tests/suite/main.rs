@@ -28,6 +28,7 @@ mod golden;
 mod grudging;
 mod io_faults;
 mod layers;
+mod machines;
 #[cfg(feature = "mmap")]
 mod mapped;
 mod model;

@@ -114,3 +114,29 @@ fn ranges_are_served_while_other_tasks_run() {
     });
     assert_eq!(slow.1.load(Ordering::Relaxed), 1, "one key call for all of it");
 }
+
+#[cfg(feature = "threads")]
+#[test]
+fn objects_in_memory_are_sealed_and_opened_on_the_pool() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for executor in crate::common::executors() {
+        let encryptor = encryptor().with_executor(executor.clone());
+        let decryptor = crate::common::decryptor().with_executor(executor);
+        for len in [0, 1, 60_000, 70_000, 40 * C] {
+            let plain = Bytes::from(plaintext(len));
+            let (sealed, opened) = runtime.block_on(async {
+                let sealed = encryptor.seal_async(plain.clone()).await.unwrap();
+                (sealed.clone(), decryptor.open_async(sealed).await.unwrap())
+            });
+            assert!(opened == plain && crate::common::decryptor().open(&sealed).unwrap() == plain);
+            let mut altered = sealed.to_vec();
+            *altered.last_mut().unwrap() ^= 1;
+            assert!(runtime.block_on(decryptor.open_async(altered.into())).is_err());
+        }
+        assert!(
+            runtime
+                .block_on(decryptor.open_async(Bytes::from_static(b"x")))
+                .is_err()
+        );
+    }
+}

@@ -1,0 +1,34 @@
+//! Sealing and opening without I/O: for callers that move the bytes themselves, such as multipart uploads, HTTP bodies and
+//! other languages.
+//!
+//! ```text
+//! StreamSealer   push plaintext  -> pull the object's bytes  -> finish: the rest of them
+//! StreamOpener   push the payload -> pull verified plaintext -> finish: the rest of it, or why it is incomplete
+//! ```
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use sealstone::{Decryptor, Encryptor, Error, RawKey};
+//! # let key = Arc::new(RawKey::from_slice(&[7; 32]).expect("32 bytes"));
+//! let mut sealer = Encryptor::new(key.clone()).begin()?.sealer()?;
+//! let mut object = Vec::new();
+//! for mut piece in [&b"piece by "[..], b"piece"].map(bytes::Bytes::from_static) {
+//!     while !piece.is_empty() {
+//!         sealer.push(&mut piece)?;
+//!         if sealer.is_full() {
+//!             object.extend(sealer.pull()?.unwrap_or_default());
+//!         }
+//!     }
+//! }
+//! for sealed in sealer.finish() {
+//!     object.extend(sealed?);
+//! }
+//! assert_eq!(Decryptor::new(key).open(&object)?, b"piece by piece");
+//! # Ok::<(), Error>(())
+//! ```
+
+mod opener;
+mod sealer;
+
+pub use self::opener::{OpenedRest, StreamOpener};
+pub use self::sealer::{SealedRest, StreamSealer};
