@@ -7,11 +7,9 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use crate::buffer::new_buffer;
 use crate::chunker::{PartClaims, Span, Spans};
-use crate::cipher::{Backend, ChunkCipher, xaes};
+use crate::cipher::{Backend, ChunkCipher};
 use crate::encrypt::{Encryptor, NewObject, PartWriter, SealedPart, Shared};
 use crate::error::{Error, Result};
 use crate::keys::{ContentKeys, DataKey};
@@ -19,7 +17,6 @@ use crate::layout::{ChunkSize, Layout, PREFIX_LEN, SALT_LEN};
 use crate::opener::Opener;
 use crate::progress::Progress;
 use crate::sealer::Sealer;
-use crate::secret::Secret;
 use crate::suite::Suite;
 
 /// The parameters of a payload that stand in no payload.
@@ -132,29 +129,6 @@ pub fn open_payload(data_key: &DataKey, parameters: PayloadParameters<'_>, paylo
     Ok(plaintext)
 }
 
-/// Seals a secret of any length under `key`, bound to `aad`: the wrap of the local providers, XAES-256-GCM
-/// (c2sp.org/XAES-256-GCM) with a random nonce, before the ciphertext. For key services built on this crate. What must
-/// hold: `key` is 32 uniformly random bytes; that a wrap is bound to what it belongs to is up to `aad`.
-///
-/// # Errors
-/// [`Error::Random`]; [`Error::ObjectTooLarge`] for a secret of nearly 64 GiB, which AES-GCM does not take.
-pub fn wrap_secret(key: &[u8; 32], aad: &[u8], secret: &[u8]) -> Result<Vec<u8>> {
-    /// Blocks that GCM's counter numbers, in bytes.
-    const LONGEST: u64 = (1 << 36) - 32;
-    if secret.len() as u64 > LONGEST {
-        return Err(Error::ObjectTooLarge);
-    }
-    xaes::seal(&Secret::filled_by(|out| out.copy_from_slice(key)), aad, secret)
-}
-
-/// Opens what [`wrap_secret`] made; `None` if key, `aad` or a byte of it differ.
-#[must_use]
-pub fn unwrap_secret(key: &[u8; 32], aad: &[u8], wrapped: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let mut secret = Zeroizing::new(vec![0; wrapped.len().checked_sub(xaes::OVERHEAD)?]);
-    let key = Secret::filled_by(|out| out.copy_from_slice(key));
-    xaes::open(&key, aad, wrapped, &mut secret).ok().map(|()| secret)
-}
-
 fn derive(data_key: &DataKey, salt: &[u8; SALT_LEN], parameters: PayloadParameters<'_>) -> (Layout, ContentKeys) {
     let PayloadParameters {
         suite,
@@ -164,23 +138,4 @@ fn derive(data_key: &DataKey, salt: &[u8; SALT_LEN], parameters: PayloadParamete
     } = parameters;
     let keys = ContentKeys::derive(data_key, suite, chunk_size, salt, context);
     (Layout::new(chunk_size), keys)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrapped_secret_opens_under_its_own_key_and_associated_data_only() {
-        for len in [0, 1, 32, 4096] {
-            let secret = vec![5; len];
-            let mut wrapped = wrap_secret(&[1; 32], b"aad", &secret).unwrap();
-            assert_eq!(unwrap_secret(&[1; 32], b"aad", &wrapped).unwrap().as_slice(), secret);
-            assert!(unwrap_secret(&[2; 32], b"aad", &wrapped).is_none());
-            assert!(unwrap_secret(&[1; 32], b"bad", &wrapped).is_none());
-            wrapped[len] ^= 1;
-            assert!(unwrap_secret(&[1; 32], b"aad", &wrapped).is_none());
-            assert!(unwrap_secret(&[1; 32], b"aad", &wrapped[..xaes::OVERHEAD - 1]).is_none());
-        }
-    }
 }

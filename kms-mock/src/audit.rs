@@ -1,11 +1,11 @@
-//! The audit log: one event for each call, in CloudTrail's shape.
+//! The audit log: one event for each call, in CloudTrail's format.
 //!
 //! ```text
 //! {"eventVersion":"1.11","userIdentity":{...},"eventTime":"...","eventSource":"kms.amazonaws.com","eventName":"Decrypt",...}
 //! ```
 //!
-//! One JSON object a line, to a file or to standard output; the last ones may be kept in memory. An encryption context
-//! is in it exactly as it was sent. Plaintexts and ciphertexts never are.
+//! One JSON object per line, to a file or to standard output; the last ones can be kept in memory. Events contain the
+//! encryption context exactly as sent, and never a plaintext or a ciphertext.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -25,7 +25,7 @@ use uuid::Uuid;
 use crate::call::Call;
 use crate::error::KmsError;
 
-/// Where events go: nowhere, at first.
+/// The destination of events: nowhere by default.
 #[derive(Debug, Default)]
 pub(crate) struct AuditLog {
     sink: Option<Sink>,
@@ -39,7 +39,7 @@ enum Sink {
     File(File),
 }
 
-/// What is kept in memory; the lock also keeps lines apart.
+/// The events kept in memory. The lock also keeps lines apart.
 #[derive(Default)]
 struct Written {
     last: VecDeque<Vec<u8>>,
@@ -51,26 +51,27 @@ impl fmt::Debug for Written {
     }
 }
 
-/// What an operation tells of a call, besides what the call says of itself.
+/// What is found out about a call while it is answered.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) parameters: Option<Box<RawValue>>,
     pub(crate) response: Option<serde_json::Value>,
     pub(crate) additional: AdditionalData,
-    /// ARNs of keys, and of aliases behind them.
+    /// ARNs of keys and of aliases, the key first.
     pub(crate) resources: Vec<String>,
 }
 
 impl Findings {
-    /// What changed a key says which, though its answer may not.
-    pub(crate) fn complete_response(&mut self) {
+    /// Names the key that a call changed where the answer does not.
+    pub(crate) fn with_changed_key(mut self) -> Self {
         if let (None, Some(arn)) = (&self.response, self.resources.first()) {
             self.response = Some(serde_json::json!({ "keyId": arn }));
         }
+        self
     }
 }
 
-/// Which key materials worked.
+/// Which key materials were used.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AdditionalData {
@@ -82,7 +83,7 @@ pub(crate) struct AdditionalData {
     pub(crate) destination_key_material_id: Option<String>,
 }
 
-/// Where the service is, and who calls it.
+/// The circumstances of a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting<'a> {
     pub(crate) account: &'a str,
@@ -146,7 +147,7 @@ struct Resource<'a> {
     arn: &'a str,
 }
 
-/// Without TLS, there is neither version nor cipher suite.
+/// Without TLS, the version and the cipher suite are absent.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TlsDetails<'a> {
@@ -158,7 +159,7 @@ struct TlsDetails<'a> {
 }
 
 impl AuditLog {
-    /// To the end of a file, which only its owner can read if it is made now.
+    /// Appends to a file. A new file is readable by its owner only.
     ///
     /// # Errors
     /// If the file cannot be opened.
@@ -170,7 +171,7 @@ impl AuditLog {
         })
     }
 
-    /// To standard output.
+    /// Writes to standard output.
     pub(crate) fn to_stdout() -> Self {
         Self {
             sink: Some(Sink::Stdout),
@@ -178,24 +179,24 @@ impl AuditLog {
         }
     }
 
-    /// Keeps the last `events` in memory too.
+    /// Also keeps the last `events` in memory.
     pub(crate) fn keeping(self, events: usize) -> Self {
         Self { keep: events, ..self }
     }
 
-    /// What is kept in memory, oldest first.
+    /// The events kept in memory, oldest first.
     pub(crate) fn events(&self) -> Vec<serde_json::Value> {
         let written = self.written();
         let lines = written.last.iter();
         lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
 
-    /// The same as one document, as CloudTrail's files are: `{"Records": [...]}`.
+    /// The same events as one document in the form of CloudTrail's files: `{"Records": [...]}`.
     pub(crate) fn export(&self) -> serde_json::Value {
         serde_json::json!({ "Records": self.events() })
     }
 
-    /// Whether anybody reads it.
+    /// Whether events are written or kept.
     pub(crate) fn is_on(&self) -> bool {
         self.sink.is_some() || self.keep > 0
     }
@@ -203,7 +204,7 @@ impl AuditLog {
     /// Writes the event of one call.
     ///
     /// # Errors
-    /// `KMSInternalException` if it cannot be written: a call that nobody would hear of is not answered.
+    /// `KMSInternalException` if it cannot be written: a call that is not recorded is not answered.
     pub(crate) fn record(
         &self,
         call: &Call<'_>,
@@ -261,7 +262,7 @@ impl<'a> Event<'a> {
             aws_region: setting.region,
             source_ip_address: call.source_ip,
             user_agent: call.user_agent.get(..1024).unwrap_or(call.user_agent),
-            // The one name that CloudTrail writes otherwise than the wire does.
+            // The one name that differs between CloudTrail and the API.
             error_code: error.map(|error| match error.kind.as_str() {
                 "AccessDeniedException" => "AccessDenied",
                 kind => kind,
@@ -290,6 +291,14 @@ impl<'a> Event<'a> {
 }
 
 impl AdditionalData {
+    /// Of an operation that uses one material.
+    pub(crate) fn one(key_material_id: String) -> Self {
+        Self {
+            key_material_id: Some(key_material_id),
+            ..Self::default()
+        }
+    }
+
     fn is_empty(&self) -> bool {
         let Self {
             key_material_id,
@@ -300,7 +309,7 @@ impl AdditionalData {
     }
 }
 
-/// RFC 3339 in whole seconds; the year 1970 for a time beyond what it can say.
+/// RFC 3339 in whole seconds. A time beyond its range becomes 1970.
 pub(crate) fn timestamp(time: Duration) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(0);
     let time = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);

@@ -1,12 +1,12 @@
-//! Who calls: the credential in a SigV4 `Authorization` header.
+//! The caller: the credential in a SigV4 `Authorization` header.
 //!
 //! ```text
 //! AWS4-HMAC-SHA256 Credential=AKID/20260131/eu-west-1/kms/aws4_request, SignedHeaders=host;x-amz-date, Signature=hex
 //!                             ^^^^ caller   ^^^^^^^^^ region
 //! ```
 //!
-//! Presence and shape are checked. The signature is **not** verified: there are no secrets to verify it with, and any
-//! access key is let in.
+//! Presence and form are checked. The signature is **not** verified: the mock has no secret keys, and accepts any
+//! access key.
 
 use hyper::header::{AUTHORIZATION, DATE, HeaderMap};
 

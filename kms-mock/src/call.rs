@@ -1,20 +1,20 @@
-//! One call, as the wire brought it.
+//! One call, as received.
 
 use std::fmt;
 
 use crate::operation::Operation;
 use crate::tls::Agreed;
 
-/// Who calls, from where, and with what.
+/// A parsed request.
 pub(crate) struct Call<'a> {
     pub(crate) operation: Operation,
     /// The JSON text.
     pub(crate) body: &'a [u8],
-    /// Of the credential in the signature.
+    /// The access key id in the signature's credential.
     pub(crate) access_key: &'a str,
-    /// The region that the signature is for.
+    /// The region in the signature's credential.
     pub(crate) region: &'a str,
-    /// A UUID: what `x-amzn-RequestId` answers.
+    /// A UUID, returned as `x-amzn-RequestId`.
     pub(crate) request_id: &'a str,
     pub(crate) source_ip: &'a str,
     pub(crate) user_agent: &'a str,
@@ -23,7 +23,7 @@ pub(crate) struct Call<'a> {
     pub(crate) tls: Option<&'a Agreed>,
 }
 
-/// Without the body, which may hold a plaintext.
+/// Omits the body, which may contain a plaintext.
 impl fmt::Debug for Call<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")

@@ -1,13 +1,13 @@
-//! A clock that tests can move: key deletion and rotation take days.
+//! A clock that tests can move forward: key deletion and rotation take days.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A hundred years: dates keep their four digits of a year.
+/// A hundred years, so that years keep four digits.
 const LIMIT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// The system's clock, and how far it was moved forward.
+/// The system's clock plus an offset.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     ahead: Mutex<Duration>,
@@ -20,12 +20,12 @@ impl Clock {
         system.saturating_add(self.ahead())
     }
 
-    /// How far it was moved.
+    /// The offset.
     pub(crate) fn ahead(&self) -> Duration {
         *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves it forward, at most a hundred years in all; it never goes back.
+    /// Moves the clock forward, by at most a hundred years in total. It never moves back.
     pub(crate) fn advance(&self, by: Duration) {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         *ahead = ahead.saturating_add(by).min(LIMIT);

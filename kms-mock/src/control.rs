@@ -22,7 +22,7 @@ use crate::http::{self, Body, Handler, Hangup, Limits, Peer};
 use crate::service::Service;
 use crate::wire;
 
-/// Answers on the control port.
+/// Serves the control port.
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) service: Arc<Service>,
@@ -87,7 +87,7 @@ impl Control {
             _ => match path.strip_prefix("/faults/").and_then(|id| id.parse().ok()) {
                 Some(id) => self.one_fault(method, id, body),
                 None => Err(not_found(
-                    "there is /faults, /faults/ID, /settings, /clock, /audit and /health",
+                    "unknown path: use /faults, /faults/ID, /settings, /clock, /audit or /health",
                 )),
             },
         }
@@ -103,15 +103,13 @@ impl Control {
                 ok(&self.fault(id)?)
             }
             Method::DELETE if self.faults.remove(id) => Ok((StatusCode::NO_CONTENT, Value::Null)),
-            Method::DELETE => Err(not_found("it was removed already")),
+            Method::DELETE => Err(not_found("the fault was already removed")),
             _ => Err(not_allowed()),
         }
     }
 
     fn fault(&self, id: u64) -> Result<RunningFault, Refused> {
-        self.faults
-            .get(id)
-            .ok_or_else(|| not_found("there is no fault of this number"))
+        self.faults.get(id).ok_or_else(|| not_found("no fault has this id"))
     }
 
     fn set(&self, settings: Settings) -> Answer {
@@ -134,7 +132,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     serde_json::from_slice(body).map_err(unreadable)
 }
 
-/// The members that are given replace those of `old`; null takes one away.
+/// Replaces the members of `old` that `body` contains. `null` removes a member.
 fn patch<T: Serialize + DeserializeOwned>(old: &T, body: &[u8]) -> Result<T, Refused> {
     let mut value = serde_json::to_value(old).map_err(unreadable)?;
     let changes: serde_json::Map<String, Value> = parse(body)?;
@@ -169,7 +167,10 @@ fn not_found(what: &str) -> Refused {
 }
 
 fn not_allowed() -> Refused {
-    Refused(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done with it".to_owned())
+    Refused(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not support this method".to_owned(),
+    )
 }
 
 fn respond(answer: Answer) -> Response<Body> {

@@ -1,4 +1,4 @@
-//! The port of the service: what AWS's clients talk to.
+//! The service's port, which AWS clients connect to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::wire;
 /// Longer than any client waits for an answer.
 const HANG: Duration = Duration::from_secs(300);
 
-/// Answers calls.
+/// Serves the service's port.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) service: Arc<Service>,
@@ -69,7 +69,7 @@ impl Handler for Endpoint {
 }
 
 fn unavailable() -> KmsError {
-    let message = "The service is out of reach: an outage was set in kms-mock.".to_owned();
+    let message = "The service is unavailable: an outage is set in kms-mock.".to_owned();
     KmsError {
         kind: "ServiceUnavailableException".to_owned(),
         message,

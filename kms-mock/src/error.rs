@@ -1,17 +1,17 @@
-//! The errors of the service, by AWS's names.
+//! The service's errors, under AWS's names.
 
-/// An error as the wire carries it: `{"__type": kind, "message": message}`.
+/// An error response: `{"__type": kind, "message": message}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KmsError {
     /// AWS's name of the error, such as `DisabledException`.
     pub(crate) kind: String,
     pub(crate) message: String,
-    /// The HTTP status: 500 for what the service is to blame for, 400 otherwise.
+    /// The HTTP status: 500 for errors of the service, 400 for errors of the caller.
     pub(crate) status: u16,
 }
 
 impl KmsError {
-    /// What the caller is to blame for.
+    /// An error of the caller.
     pub(crate) fn new(kind: &str, message: impl Into<String>) -> Self {
         Self {
             kind: kind.to_owned(),
@@ -20,7 +20,7 @@ impl KmsError {
         }
     }
 
-    /// `KMSInternalException`, which clients try again.
+    /// `KMSInternalException`, which clients retry.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self {
             status: 500,
@@ -28,12 +28,12 @@ impl KmsError {
         }
     }
 
-    /// `ValidationException`: a member that is missing, or not as it must be.
+    /// `ValidationException`: a member is missing or invalid.
     pub(crate) fn validation(message: impl Into<String>) -> Self {
         Self::new("ValidationException", message)
     }
 
-    /// `SerializationException`: JSON that is none, or of other types.
+    /// `SerializationException`: invalid JSON, or a member of the wrong type.
     pub(crate) fn serialization(message: impl Into<String>) -> Self {
         Self::new("SerializationException", message)
     }
@@ -43,12 +43,12 @@ impl KmsError {
         Self::new("NotFoundException", message)
     }
 
-    /// `UnsupportedOperationException`: what the real service does and this one does not.
+    /// `UnsupportedOperationException`: the real service supports it, this one does not.
     pub(crate) fn unsupported(message: impl Into<String>) -> Self {
         Self::new("UnsupportedOperationException", message)
     }
 
-    /// `AccessDeniedException` of a principal that lacks the permission for `action` on `resource`.
+    /// `AccessDeniedException`: `principal` may not perform `action` on `resource`.
     pub(crate) fn denied(principal: &str, action: &str, resource: &str) -> Self {
         Self::new(
             "AccessDeniedException",
@@ -56,12 +56,12 @@ impl KmsError {
         )
     }
 
-    /// `InvalidCiphertextException`: garbage, another context, an altered byte. It does not say which.
+    /// `InvalidCiphertextException`: not a ciphertext, another context, or an altered byte. It does not say which.
     pub(crate) fn invalid_ciphertext() -> Self {
         Self::new("InvalidCiphertextException", "")
     }
 
-    /// `DryRunOperationException`: it would have succeeded.
+    /// `DryRunOperationException`: the call would have succeeded.
     pub(crate) fn dry_run() -> Self {
         Self::new(
             "DryRunOperationException",

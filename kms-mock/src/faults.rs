@@ -1,11 +1,11 @@
-//! Faults on purpose: what goes wrong, for which calls.
+//! Injected faults: which calls fail, and how.
 //!
 //! ```text
 //! call -> outage? -> token bucket -> rules, in the order they were made -> latency, and at most one of:
 //!                                                                          error, hang, reset, cut-off answer
 //! ```
 //!
-//! One seeded generator is behind all of it: the same calls in the same order meet the same faults.
+//! All random choices come from one seeded generator: the same calls in the same order meet the same faults.
 
 use std::cell::OnceCell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,7 @@ pub(crate) use engine::{Ending, Plan};
 pub use rule::{Fault, InjectedError, InvalidFault, Latency};
 pub use settings::{Outage, Rate, Settings};
 
-/// A handle to the faults of a running mock: what the control port does, in the same process.
+/// A handle to the faults of a running mock. It does in-process what the control port does over HTTP.
 #[derive(Debug, Clone)]
 pub struct Faults {
     shared: Arc<Shared>,
@@ -34,10 +34,10 @@ pub struct Faults {
 
 #[derive(Debug)]
 struct Shared {
-    /// Nothing is set: calls need not ask further.
+    /// Nothing is set, so that calls can skip the lock.
     quiet: AtomicBool,
     engine: Mutex<Engine>,
-    /// A handle does not keep the keys of a mock that has ended.
+    /// Weak: a handle does not keep the keys of a stopped mock alive.
     service: Weak<Service>,
 }
 
@@ -53,33 +53,33 @@ impl Faults {
         }
     }
 
-    /// Adds a fault, and gives the number by which it can be changed and removed.
+    /// Adds a fault. Returns its id.
     ///
     /// # Errors
     ///
-    /// It makes no sense, or there are a thousand.
+    /// The fault is invalid, or a thousand faults exist already.
     pub fn add(&self, fault: Fault) -> Result<u64, InvalidFault> {
         fault.check()?;
         self.change(|engine| engine.add(fault))
     }
 
-    /// All faults, and how often each was met.
+    /// Returns all faults with their counters.
     #[must_use]
     pub fn list(&self) -> Vec<RunningFault> {
         self.lock().rules.values().cloned().collect()
     }
 
-    /// The fault of this number.
+    /// Returns the fault with this id.
     #[must_use]
     pub fn get(&self, id: u64) -> Option<RunningFault> {
         self.lock().rules.get(&id).cloned()
     }
 
-    /// Puts another fault in the place of one, which goes on counting. False if there is none of this number.
+    /// Replaces the fault with this id and keeps its counters. Returns `false` if the id is unknown.
     ///
     /// # Errors
     ///
-    /// It makes no sense.
+    /// The fault is invalid.
     pub fn replace(&self, id: u64, fault: Fault) -> Result<bool, InvalidFault> {
         fault.check()?;
         Ok(self
@@ -87,28 +87,28 @@ impl Faults {
             .is_some())
     }
 
-    /// Removes a fault. False if there is none of this number.
+    /// Removes the fault with this id. Returns `false` if the id is unknown.
     #[must_use = "whether there was one"]
     pub fn remove(&self, id: u64) -> bool {
         self.change(|engine| engine.rules.remove(&id)).is_some()
     }
 
-    /// Removes all faults; the settings stay.
+    /// Removes all faults. The settings are kept.
     pub fn clear(&self) {
         self.change(|engine| engine.rules.clear());
     }
 
-    /// What holds for all calls.
+    /// Returns the settings.
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.lock().settings.clone()
     }
 
-    /// Sets what holds for all calls. The bucket of a new rate is full.
+    /// Replaces the settings. A new rate starts with a full bucket.
     ///
     /// # Errors
     ///
-    /// They make no sense.
+    /// The settings are invalid.
     pub fn set_settings(&self, settings: Settings) -> Result<(), InvalidFault> {
         settings.check()?;
         if let Some(service) = self.shared.service.upgrade() {
@@ -119,7 +119,7 @@ impl Faults {
         Ok(())
     }
 
-    /// Whether the service can be reached.
+    /// The outage, if one is set.
     pub(crate) fn outage(&self) -> Option<Outage> {
         if self.shared.quiet.load(Ordering::Acquire) {
             return None;
@@ -127,12 +127,12 @@ impl Faults {
         self.lock().settings.outage
     }
 
-    /// What is to happen to a call.
+    /// Decides what happens to a call.
     pub(crate) fn plan(&self, call: &Call<'_>) -> Plan {
         if self.shared.quiet.load(Ordering::Acquire) {
             return Plan::default();
         }
-        // Most rules have no key, and then nobody reads the body.
+        // The body is parsed only if a rule has a key, which most have not.
         let keys = OnceCell::new();
         let names = |rule: &str| {
             let keys: &Vec<String> = keys.get_or_init(|| named_keys(call.body));
@@ -158,7 +158,7 @@ impl Faults {
     }
 }
 
-/// The keys that a call names, as it names them. A body that is no JSON names none.
+/// The keys that a call names, as written. A body that is not JSON names none.
 pub(crate) fn named_keys(body: &[u8]) -> Vec<String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -182,7 +182,7 @@ pub(crate) fn named_keys(body: &[u8]) -> Vec<String> {
     .collect()
 }
 
-/// What of a key's name is the same in all of its forms: `alias/NAME` or the id.
+/// The part of a key's name that all of its forms share: `alias/NAME` or the id.
 fn resource(name: &str) -> &str {
     let resource = if name.starts_with("arn:") {
         name.splitn(6, ':').nth(5).unwrap_or(name)

@@ -1,4 +1,4 @@
-//! The parser of requests and what answers them, for fuzzers and tests.
+//! Parsing and answering requests, for fuzzers and tests.
 
 use std::sync::LazyLock;
 
@@ -10,27 +10,27 @@ use crate::operation::Operation;
 use crate::service::{Service, ServiceConfig};
 use crate::wire;
 
-/// Reads a request as the endpoint does, and finds the keys it names as faults do. True if it is a call.
+/// Parses a request as the endpoint does, and finds the keys that it names. Returns whether it is a call.
 #[must_use]
 pub fn parse(method: &str, uri: &str, headers: &[(&str, &[u8])], body: &[u8]) -> bool {
     let mut request = Request::builder().method(method).uri(uri);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    // What hyper does not take never comes to the parser.
+    // What hyper rejects never reaches the parser.
     let Ok(request) = request.body(()) else { return false };
     let parts = request.into_parts().0;
     let _ = faults::named_keys(body);
     wire::parse(&parts, body, "", "", None).is_ok()
 }
 
-/// The names of all operations that are served.
+/// The names of all served operations.
 #[must_use]
 pub fn operations() -> Vec<&'static str> {
     Operation::ALL.iter().map(|operation| operation.name()).collect()
 }
 
-/// Answers a call, as a mock with the key `alias/fuzz` does; whether it was served.
+/// Answers a call with the key `alias/fuzz` present. Returns whether it succeeded.
 #[must_use]
 pub fn call(operation: &str, body: &[u8]) -> bool {
     static SERVICE: LazyLock<Option<Service>> = LazyLock::new(|| {

@@ -1,7 +1,7 @@
-//! Connections: HTTP/1.1 with bounds on everything that a client can make large or slow.
+//! Connections: HTTP/1.1 with limits on everything that a client can make large or slow.
 //!
 //! ```text
-//! accept (at most so many at a time) -> TLS, if asked for -> head (bytes, time) -> body (bytes, time) -> handler -> answer, next request
+//! accept (limited) -> TLS, if enabled -> head (bytes, time) -> body (bytes, time) -> handler -> answer, next request
 //! ```
 
 use std::fmt;
@@ -31,16 +31,16 @@ use socket::Socket;
 
 use crate::tls::Agreed;
 
-/// Bounds on what one client, and all of them, can take.
+/// Limits on the resources that one client, and all clients together, can use.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// From when a request could begin to the end of its head: idle connections end after it too.
+    /// From when a request could begin to the end of its head. Idle connections are closed after it too.
     pub(crate) head_timeout: Duration,
-    /// For the whole body.
+    /// Time for the whole body.
     pub(crate) body_timeout: Duration,
     /// Bytes.
     pub(crate) body: usize,
-    /// Open at a time; more wait to be accepted.
+    /// Open connections. More wait to be accepted.
     pub(crate) connections: usize,
 }
 
@@ -58,15 +58,15 @@ impl Default for Limits {
 
 /// Bytes of a request's head: AWS's clients send less than 2 KiB.
 const HEAD_LIMIT: usize = 64 << 10;
-/// What is read of a body that is too large, so that its sender comes to read the answer.
+/// How much of a too large body is read and discarded, so that its sender goes on to read the answer.
 const DISCARD_LIMIT: u64 = 4 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between attempts to accept when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What answers on a port.
+/// Serves the requests of a port.
 pub(crate) trait Handler: Send + Sync + 'static {
-    /// Answers, or ends the connection without an answer.
+    /// Answers, or closes the connection without an answer.
     fn handle(
         &self,
         request: Request<Incoming>,
@@ -78,13 +78,13 @@ pub(crate) trait Handler: Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) address: String,
-    /// What the connection is protected by; nothing, without TLS.
+    /// The negotiated TLS parameters; `None` without TLS.
     pub(crate) tls: Option<Agreed>,
     socket: Socket,
 }
 
 impl Peer {
-    /// The connection shall end with a RST, not a FIN.
+    /// Has the connection end with a RST instead of a FIN.
     pub(crate) fn reset(&self) -> Hangup {
         self.socket.reset();
         Hangup
@@ -96,13 +96,13 @@ impl Peer {
     }
 }
 
-/// The connection ends without an answer.
+/// The connection is to be closed without an answer.
 #[derive(Debug)]
 pub(crate) struct Hangup;
 
 impl fmt::Display for Hangup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection was ended on purpose")
+        f.write_str("the connection was closed on purpose")
     }
 }
 
@@ -129,7 +129,7 @@ pub(crate) async fn serve<H: Handler>(
                     drop(place);
                 });
             }
-            // Of one client, or out of descriptors: the next may do better.
+            // One client's fault, or out of descriptors: the next attempt may succeed.
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
@@ -173,12 +173,12 @@ where
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(HEAD_LIMIT)
         .pipeline_flush(true)
-        // Some clients compare names by case: libmongocrypt finds no `content-length`.
+        // Some clients compare header names with case: libmongocrypt does not find `content-length`.
         .title_case_headers(true)
-        // Who has sent all may close its side, and is answered.
+        // A client that has sent everything may close its side and still gets an answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
-    // However it ended, it ended: there is nobody to tell.
+    // The connection is over either way: an error has no one to go to.
     let _ = connection.await;
 }
 
@@ -214,7 +214,7 @@ impl fmt::Display for Refusal {
 ///
 /// # Errors
 ///
-/// It is larger than the limit, slower, or ends early. The connection must then end with the answer.
+/// The body is larger or slower than the limit, or ends early. The connection must then be closed after the answer.
 pub(crate) async fn read_body(request: &mut Request<Incoming>, limits: &Limits) -> Result<Bytes, Refusal> {
     let waits_for_leave = request.headers().contains_key(EXPECT);
     let body = request.body_mut();
@@ -226,8 +226,8 @@ pub(crate) async fn read_body(request: &mut Request<Incoming>, limits: &Limits) 
             .await
             .unwrap_or(Err(Refusal::Slow))
     };
-    // To close on bytes that nobody read resets the connection, and the answer may be lost with it. Who asked first
-    // whether to send has sent nothing.
+    // Closing a socket with unread bytes resets the connection, and the answer may be lost. A client that waits for
+    // `100 Continue` has sent nothing.
     if result == Err(Refusal::TooLarge) && !(declared_too_large && waits_for_leave) {
         let _ = timeout(DISCARD_TIMEOUT, discard(body)).await;
     }
@@ -244,7 +244,7 @@ async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Refusal> {
         if whole.len() + joined.len() + data.len() > limit {
             return Err(Refusal::TooLarge);
         }
-        // Nearly all bodies come in one piece and are not copied.
+        // Nearly all bodies arrive in one piece and are not copied.
         if whole.is_empty() && joined.is_empty() {
             whole = data;
         } else {

@@ -1,17 +1,17 @@
-//! A local AWS KMS for tests, which AWS's own clients talk to. **Not** a key service: keys are not protected.
+//! A local AWS KMS for tests, compatible with AWS's own clients. **Not** a key service: keys are not protected.
 //!
 //! ```
 //! use sealstone_kms_mock::{Fault, MockKms};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let kms = MockKms::builder().key("alias/demo").start()?;
-//! // To a client: AWS_ENDPOINT_URL_KMS, or `endpoint_url` of its configuration. Any credentials will do.
+//! // Point clients at it with AWS_ENDPOINT_URL_KMS or the `endpoint_url` of their configuration. Any credentials work.
 //! println!("{}", kms.endpoint());
 //!
-//! // From the fourth call on, Decrypt does not answer.
+//! // Decrypt never answers from the fourth call on.
 //! kms.faults().add(Fault { op: Some("Decrypt".to_owned()), skip_first: 3, hang: true, ..Fault::default() })?;
 //!
-//! // A fault that does nothing is refused.
+//! // A fault without an effect is refused.
 //! assert!(kms.faults().add(Fault::default()).is_err());
 //! # Ok(())
 //! # }

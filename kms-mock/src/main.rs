@@ -10,47 +10,47 @@ use clap::Parser;
 use sealstone_kms_mock::{Audit, Latency, MockKms, Rate, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A local AWS KMS for tests, which AWS's own clients talk to. NOT a key service: keys are not protected.
+/// A local AWS KMS for tests, compatible with AWS's own clients. NOT a key service: keys are not protected.
 #[derive(Debug, Parser)]
 #[command(name = "kms-mock", version)]
 struct Arguments {
-    /// Where it listens; port 0 takes a free one.
+    /// The address to listen on. Port 0 picks a free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8600")]
     listen: SocketAddr,
-    /// Answers over TLS, with a certificate of its own, which it prints: for clients that insist on it.
+    /// Serve over TLS with a self-made certificate, which is printed: for clients that require TLS.
     #[arg(long)]
     tls: bool,
-    /// Writes the certificate to this file instead.
+    /// Write the certificate to this file instead of printing it.
     #[arg(long, value_name = "FILE", requires = "tls")]
     tls_certificate: Option<PathBuf>,
-    /// Gives it a control port: faults, settings, the clock and the audit log, for whoever reaches it.
+    /// Serve a control port: faults, settings, the clock and the audit log, for everyone who can reach it.
     #[arg(long, value_name = "ADDR")]
     control: Option<SocketAddr>,
-    /// Makes a key with this alias, unless there is one.
+    /// Create a key with this alias unless it exists. May be repeated.
     #[arg(long = "key", value_name = "alias/NAME")]
     keys: Vec<String>,
-    /// Keeps the keys in this file (mode 0600).
+    /// Keep the keys in this file (mode 0600).
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Makes the keys that this file describes.
+    /// Create the keys that this file describes.
     #[arg(long, value_name = "FILE")]
     seed_keys: Option<PathBuf>,
-    /// Every answer waits so long: 20ms, or 20ms+-5ms.
+    /// Delay every answer: 20ms, or 20ms+-5ms.
     #[arg(long, value_name = "TIME")]
     latency: Option<Latency>,
-    /// At most so many cryptographic operations a second; more are throttled.
+    /// Allow this many cryptographic operations per second, and throttle the rest.
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
-    /// Appends audit events to this file, or to standard output if `-`: one JSON object a line.
+    /// Append audit events to this file, or to standard output for `-`: one JSON object per line.
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
-    /// The region of the keys that it makes at its start. Calls are answered in the region that they are signed for.
+    /// The region of keys created at the start. Calls are answered in the region that they are signed for.
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]
     region: String,
-    /// The account in its ARNs: twelve digits.
+    /// The account in ARNs: twelve digits.
     #[arg(long, value_name = "N", default_value = "000000000000")]
     account: String,
-    /// Of the generator behind faults and jitter.
+    /// The seed for the random choices of faults and jitter.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     warn(&arguments);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    // Before anyone is told that it runs.
+    // Installed before the address is announced.
     let (mut interrupt, mut terminate) = {
         let _inside = runtime.enter();
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
@@ -89,10 +89,12 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 fn warn(arguments: &Arguments) {
-    eprintln!("kms-mock: NOT a real KMS: for tests only. Its keys are not protected, and it lets everyone in.");
+    eprintln!("kms-mock: NOT a real KMS: for tests only. Its keys are not protected, and every caller has access.");
     for (what, address) in [("--listen", Some(arguments.listen)), ("--control", arguments.control)] {
         if let Some(address) = address.filter(|address| !address.ip().is_loopback()) {
-            eprintln!("kms-mock: WARNING: {what} {address} is not loopback: other machines can use every key here.");
+            eprintln!(
+                "kms-mock: WARNING: {what} {address} is not a loopback address: other machines can use all keys."
+            );
         }
     }
 }

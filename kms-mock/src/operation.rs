@@ -4,7 +4,7 @@ use crate::error::KmsError;
 
 macro_rules! operations {
     ($($name:ident,)*) => {
-        /// An operation of AWS KMS that is served here.
+        /// An operation of AWS KMS that this mock serves.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[allow(missing_docs, reason = "AWS's own names")]
         pub(crate) enum Operation {
@@ -12,10 +12,10 @@ macro_rules! operations {
         }
 
         impl Operation {
-            /// Every one, in the order of their names.
+            /// All operations, sorted by name.
             pub(crate) const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// AWS's name of it.
+            /// AWS's name for it.
             pub(crate) fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
@@ -64,7 +64,7 @@ operations! {
     UpdatePrimaryRegion,
 }
 
-/// What the real service does besides.
+/// Operations that only the real service serves.
 const NOT_SERVED: &[&str] = &[
     "ConnectCustomKeyStore",
     "CreateCustomKeyStore",
@@ -89,10 +89,10 @@ const NOT_SERVED: &[&str] = &[
 ];
 
 impl Operation {
-    /// The operation of a name: what stands behind `TrentService.` in a request.
+    /// The operation with this name, which follows `TrentService.` in a request.
     ///
     /// # Errors
-    /// `UnsupportedOperationException` for what only the real service does, `UnknownOperationException`.
+    /// `UnsupportedOperationException` for operations that only the real service serves, `UnknownOperationException`.
     pub(crate) fn from_name(name: &str) -> Result<Self, KmsError> {
         if let Some(operation) = Self::ALL.iter().find(|operation| operation.name() == name) {
             return Ok(*operation);
@@ -118,7 +118,7 @@ impl Operation {
         )
     }
 
-    /// Whether it leaves everything as it was: what CloudTrail calls `readOnly`.
+    /// Whether it changes nothing: CloudTrail's `readOnly`.
     pub(crate) fn is_read_only(self) -> bool {
         self.is_cryptographic()
             || matches!(
@@ -136,7 +136,7 @@ impl Operation {
             )
     }
 
-    /// Whether a grant can permit it. `RetireGrant` has rules of its own.
+    /// Whether a grant can permit it. `RetireGrant` has its own rules.
     pub(crate) fn is_grantable(self) -> bool {
         (self.is_cryptographic() && self != Self::GenerateRandom)
             || matches!(self, Self::CreateGrant | Self::DescribeKey | Self::RetireGrant)

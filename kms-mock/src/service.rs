@@ -1,18 +1,19 @@
 //! The service: from a call to an answer.
 //!
 //! ```text
-//! Call -> may the caller do such things at all? -> input: types, constraints -> the operation -> JSON
-//!                                                    |                            |
-//!                                                    +---------> findings <-------+ -> audit log, whatever the end
+//! Call -> may the caller use this operation? -> input: types, constraints -> the operation -> answer or error
+//!                                                            |                        |
+//!                                                       parameters                findings -> audit log, either way
 //! ```
 //!
-//! **Who may do what.** An access key `K` is the user `arn:aws:iam::ACCOUNT:user/K`, and every user may do everything,
-//! as under a key policy that leaves it to IAM. Access keys that begin with `GRANTEE` may do nothing but what grants
-//! give their ARN: with them, grants and their constraints can be tested.
+//! **Permissions.** An access key `K` is the user `arn:aws:iam::ACCOUNT:user/K`, and every user may do everything, as
+//! under a key policy that delegates to IAM. Access keys that begin with `GRANTEE` have only the permissions that
+//! grants give their ARN, for testing grants and their constraints.
 
 mod aliases;
 mod crypto;
 mod deletion;
+mod exchange;
 mod grants;
 mod input;
 mod keys;
@@ -20,6 +21,7 @@ mod lookup;
 mod output;
 mod policies;
 mod regions;
+mod reply;
 mod rotation;
 mod tags;
 #[cfg(test)]
@@ -31,31 +33,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use self::input::{Checks, Input};
+use serde_json::value::RawValue;
+
+use self::exchange::Exchange;
+use self::input::Input;
 use self::output::{json, nothing};
+use self::reply::{Refused, Reply};
 use crate::audit::{AuditLog, Findings, Setting};
 use crate::call::Call;
 use crate::clock::Clock;
 use crate::error::KmsError;
 use crate::operation::Operation;
-use crate::store::{AliasPlace, KeyId, Place, Region, Seed, StateFileError, Store};
+use crate::store::{Region, Seed, StateFileError, Store};
 
-/// Access keys that begin so have no rights but those of grants.
-const GRANTEE_PREFIX: &str = "GRANTEE";
-
-/// As the real service allows of one key.
+/// The real service's limit for one key.
 pub(crate) const ON_DEMAND_ROTATIONS: u32 = 25;
 
-/// Bytes of parameters that the audit log keeps: more than any valid request has but for a policy.
+/// Bytes of parameters that the audit log keeps: more than any valid request without a policy has.
 const MAX_LOGGED: usize = 32 * 1024;
 
-/// All keys, and what may be done with them.
+/// All keys and the operations on them.
 #[derive(Debug)]
 pub(crate) struct Service {
     account: String,
-    /// Of keys that no call made.
+    /// The region of keys that no call created.
     region: Region,
-    /// How often one key may be rotated on demand.
+    /// The limit for one key.
     max_on_demand_rotations: AtomicU32,
     max_context_bytes: usize,
     clock: Arc<Clock>,
@@ -65,19 +68,19 @@ pub(crate) struct Service {
     propagation_delay: AtomicU64,
 }
 
-/// What a service is made of.
+/// The configuration of a service.
 #[derive(Debug)]
 pub(crate) struct ServiceConfig {
     /// 12 digits.
     pub(crate) account: String,
-    /// Of keys that no call made.
+    /// The region of keys that no call created.
     pub(crate) region: Region,
     pub(crate) clock: Arc<Clock>,
     pub(crate) audit: AuditLog,
-    /// A file that all changes are kept in.
+    /// The file that keeps all changes.
     pub(crate) state: Option<PathBuf>,
     pub(crate) seeds: Vec<Seed>,
-    /// Bytes of all keys and values of an encryption context; more than 65,535 are never allowed.
+    /// The limit on the bytes of all keys and values of an encryption context, at most 65,535.
     pub(crate) max_context_bytes: usize,
 }
 
@@ -100,12 +103,12 @@ impl Default for ServiceConfig {
 pub(crate) enum StartError {
     /// The state file cannot be used.
     State { path: PathBuf, reason: StateFileError },
-    /// A key cannot be made.
+    /// A key cannot be created.
     Seed { alias: String, reason: KmsError },
 }
 
 impl Service {
-    /// Reads the state file, and makes the keys of the seeds that are not there yet.
+    /// Reads the state file, and creates the keys of the seeds whose aliases do not exist.
     ///
     /// # Errors
     /// [`StartError`].
@@ -138,27 +141,27 @@ impl Service {
         Ok(service)
     }
 
-    /// Makes a key with this alias, if there is none; the key's ARN.
+    /// Creates a key with this alias unless it exists. Returns the key's ARN.
     ///
     /// # Errors
-    /// As `CreateAlias` for a name that cannot be one.
+    /// As `CreateAlias` for an invalid name.
     pub(crate) fn ensure_alias(&self, alias: &str) -> Result<String, KmsError> {
         self.ensure_seed(&Seed::of_alias(alias))
     }
 
-    /// From now on, cryptographic operations see a change of a key's state, and a grant without its token, only when
-    /// `delay` has passed.
+    /// From now on, changes of keys' states and grants used without a token take effect after `delay`.
     pub(crate) fn set_propagation_delay(&self, delay: Duration) {
         let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self.propagation_delay.store(delay, Ordering::Relaxed);
     }
 
-    /// From now on, so many rotations on demand of one key, those before among them.
+    /// Sets how often one key may be rotated on demand, earlier rotations included.
     pub(crate) fn set_on_demand_rotations(&self, limit: u32) {
         self.max_on_demand_rotations.store(limit, Ordering::Relaxed);
     }
 
-    /// Does what has become due, and keeps the time in the state file: a clock that was moved does not fall back.
+    /// Rotates and deletes keys that are due, and records the time in the state file, so that the clock does not fall
+    /// back.
     ///
     /// # Errors
     /// `KMSInternalException` if the state cannot be written.
@@ -166,84 +169,117 @@ impl Service {
         self.store.change(self.clock.now(), |_| Ok(()))
     }
 
-    /// The audit log, for what it keeps in memory.
+    /// The audit log, for the events that it keeps in memory.
     pub(crate) fn audit(&self) -> &AuditLog {
         &self.audit
     }
 
-    /// Answers a call, and writes it into the audit log: the JSON text, empty for operations that answer nothing.
+    /// Answers a call and records it in the audit log. Returns the JSON text, which is empty for operations without an
+    /// answer.
     pub(crate) fn call(&self, call: &Call<'_>) -> Result<Vec<u8>, KmsError> {
-        let mut exchange = Exchange::new(self, call);
-        let answer = self.answer(&mut exchange);
+        let exchange = Exchange::new(self, call);
+        let Served { answer, mut findings } = self.answer(&exchange);
         if answer.is_ok() && !call.operation.is_read_only() {
-            exchange.findings.complete_response();
+            findings = findings.with_changed_key();
         }
-        self.record(&exchange, answer.as_ref().err())?;
+        self.record(&exchange, &findings, answer.as_ref().err())?;
         answer
     }
 
-    /// Writes a call into the audit log that was refused before it came here.
+    /// Records a call in the audit log that was refused before the service saw it.
     pub(crate) fn refused(&self, call: &Call<'_>, error: &KmsError) {
         // The caller gets the refusal either way.
-        let _ = self.record(&Exchange::new(self, call), Some(error));
+        let _ = self.record(&Exchange::new(self, call), &Findings::default(), Some(error));
     }
 
-    fn record(&self, exchange: &Exchange<'_>, error: Option<&KmsError>) -> Result<(), KmsError> {
+    fn record(&self, exchange: &Exchange<'_>, findings: &Findings, error: Option<&KmsError>) -> Result<(), KmsError> {
         let setting = Setting {
             account: &self.account,
             region: exchange.call.region,
             caller_arn: &exchange.caller,
             now: exchange.now,
         };
-        self.audit.record(exchange.call, setting, &exchange.findings, error)
+        self.audit.record(exchange.call, setting, findings, error)
     }
 
-    fn answer(&self, exchange: &mut Exchange<'_>) -> Result<Vec<u8>, KmsError> {
+    fn answer(&self, exchange: &Exchange<'_>) -> Served {
         let operation = exchange.call.operation;
         if Region::parse(exchange.call.region).is_none() {
             let message = "Credential should be scoped to a valid region.";
-            return Err(KmsError::new("InvalidSignatureException", message));
+            return Served::refused(KmsError::new("InvalidSignatureException", message));
         }
         if exchange.is_grantee() && !operation.is_grantable() {
-            return Err(exchange.denied(operation.name(), "*"));
+            return Served::refused(exchange.denied(operation.name(), "*"));
         }
         match operation {
-            Operation::CancelKeyDeletion => json(&self.cancel_key_deletion(exchange)?),
-            Operation::CreateAlias => nothing(self.create_alias(exchange)),
-            Operation::CreateGrant => json(&self.create_grant(exchange)?),
-            Operation::CreateKey => json(&self.create_key(exchange)?),
-            Operation::Decrypt => json(&self.decrypt(exchange)?),
-            Operation::DeleteAlias => nothing(self.delete_alias(exchange)),
-            Operation::DescribeKey => json(&self.describe_key(exchange)?),
-            Operation::DisableKey => nothing(self.disable_key(exchange)),
-            Operation::DisableKeyRotation => nothing(self.disable_key_rotation(exchange)),
-            Operation::EnableKey => nothing(self.enable_key(exchange)),
-            Operation::EnableKeyRotation => nothing(self.enable_key_rotation(exchange)),
-            Operation::Encrypt => json(&self.encrypt(exchange)?),
-            Operation::GenerateDataKey => json(&self.generate_data_key(exchange)?),
-            Operation::GenerateDataKeyWithoutPlaintext => json(&self.generate_data_key_without_plaintext(exchange)?),
-            Operation::GenerateRandom => json(&self.generate_random(exchange)?),
-            Operation::GetKeyPolicy => json(&self.get_key_policy(exchange)?),
-            Operation::GetKeyRotationStatus => json(&self.get_key_rotation_status(exchange)?),
-            Operation::ListAliases => json(&self.list_aliases(exchange)?),
-            Operation::ListGrants => json(&self.list_grants(exchange)?),
-            Operation::ListKeyPolicies => json(&self.list_key_policies(exchange)?),
-            Operation::ListKeyRotations => json(&self.list_key_rotations(exchange)?),
-            Operation::ListKeys => json(&self.list_keys(exchange)?),
-            Operation::ListResourceTags => json(&self.list_resource_tags(exchange)?),
-            Operation::ListRetirableGrants => json(&self.list_retirable_grants(exchange)?),
-            Operation::PutKeyPolicy => nothing(self.put_key_policy(exchange)),
-            Operation::ReEncrypt => json(&self.re_encrypt(exchange)?),
-            Operation::ReplicateKey => json(&self.replicate_key(exchange)?),
-            Operation::RetireGrant => nothing(self.retire_grant(exchange)),
-            Operation::RevokeGrant => nothing(self.revoke_grant(exchange)),
-            Operation::RotateKeyOnDemand => json(&self.rotate_key_on_demand(exchange)?),
-            Operation::ScheduleKeyDeletion => json(&self.schedule_key_deletion(exchange)?),
-            Operation::TagResource => nothing(self.tag_resource(exchange)),
-            Operation::UntagResource => nothing(self.untag_resource(exchange)),
-            Operation::UpdateAlias => nothing(self.update_alias(exchange)),
-            Operation::UpdateKeyDescription => nothing(self.update_key_description(exchange)),
-            Operation::UpdatePrimaryRegion => nothing(self.update_primary_region(exchange)),
+            Operation::CancelKeyDeletion => self.serve(exchange, Self::cancel_key_deletion, json),
+            Operation::CreateAlias => self.serve(exchange, Self::create_alias, nothing),
+            Operation::CreateGrant => self.serve(exchange, Self::create_grant, json),
+            Operation::CreateKey => self.serve(exchange, Self::create_key, json),
+            Operation::Decrypt => self.serve(exchange, Self::decrypt, json),
+            Operation::DeleteAlias => self.serve(exchange, Self::delete_alias, nothing),
+            Operation::DescribeKey => self.serve(exchange, Self::describe_key, json),
+            Operation::DisableKey => self.serve(exchange, Self::disable_key, nothing),
+            Operation::DisableKeyRotation => self.serve(exchange, Self::disable_key_rotation, nothing),
+            Operation::EnableKey => self.serve(exchange, Self::enable_key, nothing),
+            Operation::EnableKeyRotation => self.serve(exchange, Self::enable_key_rotation, nothing),
+            Operation::Encrypt => self.serve(exchange, Self::encrypt, json),
+            Operation::GenerateDataKey => self.serve(exchange, Self::generate_data_key, json),
+            Operation::GenerateDataKeyWithoutPlaintext => {
+                self.serve(exchange, Self::generate_data_key_without_plaintext, json)
+            }
+            Operation::GenerateRandom => self.serve(exchange, Self::generate_random, json),
+            Operation::GetKeyPolicy => self.serve(exchange, Self::get_key_policy, json),
+            Operation::GetKeyRotationStatus => self.serve(exchange, Self::get_key_rotation_status, json),
+            Operation::ListAliases => self.serve(exchange, Self::list_aliases, json),
+            Operation::ListGrants => self.serve(exchange, Self::list_grants, json),
+            Operation::ListKeyPolicies => self.serve(exchange, Self::list_key_policies, json),
+            Operation::ListKeyRotations => self.serve(exchange, Self::list_key_rotations, json),
+            Operation::ListKeys => self.serve(exchange, Self::list_keys, json),
+            Operation::ListResourceTags => self.serve(exchange, Self::list_resource_tags, json),
+            Operation::ListRetirableGrants => self.serve(exchange, Self::list_retirable_grants, json),
+            Operation::PutKeyPolicy => self.serve(exchange, Self::put_key_policy, nothing),
+            Operation::ReEncrypt => self.serve(exchange, Self::re_encrypt, json),
+            Operation::ReplicateKey => self.serve(exchange, Self::replicate_key, json),
+            Operation::RetireGrant => self.serve(exchange, Self::retire_grant, nothing),
+            Operation::RevokeGrant => self.serve(exchange, Self::revoke_grant, nothing),
+            Operation::RotateKeyOnDemand => self.serve(exchange, Self::rotate_key_on_demand, json),
+            Operation::ScheduleKeyDeletion => self.serve(exchange, Self::schedule_key_deletion, json),
+            Operation::TagResource => self.serve(exchange, Self::tag_resource, nothing),
+            Operation::UntagResource => self.serve(exchange, Self::untag_resource, nothing),
+            Operation::UpdateAlias => self.serve(exchange, Self::update_alias, nothing),
+            Operation::UpdateKeyDescription => self.serve(exchange, Self::update_key_description, nothing),
+            Operation::UpdatePrimaryRegion => self.serve(exchange, Self::update_primary_region, nothing),
+        }
+    }
+
+    /// Reads and checks the request, has it handled, and writes the answer.
+    fn serve<I: Input, A>(
+        &self,
+        exchange: &Exchange<'_>,
+        handle: impl FnOnce(&Self, &Exchange<'_>, I) -> Reply<A>,
+        write: impl FnOnce(&A) -> Result<Vec<u8>, KmsError>,
+    ) -> Served {
+        let mut input: I = match input::parse(exchange.call.body) {
+            Ok(input) => input,
+            Err(error) => return Served::refused(error),
+        };
+        input.complete();
+        let parameters = if self.audit.is_on() { logged(&input) } else { None };
+        let checked = input::check(&input, self.max_context_bytes).map_err(Refused::from);
+        let (answer, findings) = match checked.and_then(|()| handle(self, exchange, input)) {
+            Ok(done) => {
+                let (answer, findings) = done.split();
+                (write(&answer), findings)
+            }
+            Err(refused) => {
+                let (error, findings) = refused.split();
+                (Err(error), findings)
+            }
+        };
+        Served {
+            answer,
+            findings: Findings { parameters, ..findings },
         }
     }
 
@@ -256,66 +292,25 @@ impl Service {
     }
 }
 
-/// One call while it is answered.
-#[derive(Debug)]
-struct Exchange<'a> {
-    call: &'a Call<'a>,
-    now: Duration,
-    /// That of the signature: each has keys of its own.
-    region: Region,
-    /// Its ARN.
-    caller: String,
-    max_context_bytes: usize,
-    logs: bool,
+/// How a call ended.
+struct Served {
+    answer: Result<Vec<u8>, KmsError>,
     findings: Findings,
 }
 
-impl<'a> Exchange<'a> {
-    fn new(service: &Service, call: &'a Call<'a>) -> Self {
+impl Served {
+    fn refused(error: KmsError) -> Self {
         Self {
-            call,
-            now: service.clock.now(),
-            region: Region::parse(call.region).unwrap_or_else(|| service.region.clone()),
-            caller: format!("arn:aws:iam::{}:user/{}", service.account, call.access_key),
-            max_context_bytes: service.max_context_bytes,
-            logs: service.audit.is_on(),
+            answer: Err(error),
             findings: Findings::default(),
         }
     }
+}
 
-    /// The request, whose constraints hold.
-    fn input<T: Input>(&mut self) -> Result<T, KmsError> {
-        let mut input: T = input::parse(self.call.body)?;
-        input.complete();
-        if self.logs {
-            let parameters = serde_json::value::to_raw_value(&input).ok();
-            self.findings.parameters = parameters.filter(|parameters| parameters.get().len() <= MAX_LOGGED);
-        }
-        let mut checks = Checks::new(self.max_context_bytes);
-        input.check(&mut checks);
-        checks.finish()?;
-        Ok(input)
-    }
-
-    fn place(&self, id: KeyId) -> Place {
-        let region = self.region.clone();
-        Place { region, id }
-    }
-
-    fn alias(&self, name: &str) -> AliasPlace {
-        AliasPlace {
-            region: self.region.clone(),
-            name: name.to_owned(),
-        }
-    }
-
-    fn is_grantee(&self) -> bool {
-        self.call.access_key.starts_with(GRANTEE_PREFIX)
-    }
-
-    fn denied(&self, action: &str, resource: &str) -> KmsError {
-        KmsError::denied(&self.caller, action, resource)
-    }
+/// The parameters as the audit log has them, unless they are too long for it.
+fn logged(input: &impl Input) -> Option<Box<RawValue>> {
+    let parameters = serde_json::value::to_raw_value(input).ok();
+    parameters.filter(|parameters| parameters.get().len() <= MAX_LOGGED)
 }
 
 impl fmt::Display for StartError {

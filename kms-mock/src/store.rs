@@ -1,12 +1,12 @@
-//! All keys, aliases and grants, and the file that they may be kept in.
+//! All keys, aliases and grants, and the file that can keep them.
 //!
 //! ```text
-//! view:    the state as it is; readers do not wait for a change that is being written
-//! change:  what differs, beside the state -> a line of the file -> put into the state
+//! view:    the current state; readers do not wait for a change that is being written
+//! change:  prepared beside the state -> written to the file as a line -> applied to the state
 //! ```
 //!
-//! A change that fails, or cannot be written, leaves no trace. It costs what it touches, however many keys there are.
-//! What time brings about (rotation, deletion) happens at the first access after its time.
+//! A change that fails, or cannot be written, has no effect. Its cost depends on what it touches, not on the number of
+//! keys. Rotation and deletion are done at the first access after they are due.
 
 mod change;
 mod grant;
@@ -35,15 +35,15 @@ use crate::error::KmsError;
 #[derive(Debug)]
 pub(crate) struct Store {
     current: RwLock<State>,
-    /// Held while a change is made: one at a time.
+    /// Locked during a change: there is one at a time.
     file: Mutex<Option<StateFile>>,
 }
 
-/// The state at a moment. To be dropped before the next one is asked for, and before a change.
+/// A view of the state. Drop it before taking another one and before a change.
 pub(crate) type View<'s> = RwLockReadGuard<'s, State>;
 
 impl Store {
-    /// An empty one, in memory.
+    /// An empty store in memory.
     pub(crate) fn new() -> Self {
         Self {
             current: RwLock::default(),
@@ -51,7 +51,7 @@ impl Store {
         }
     }
 
-    /// The one that a file keeps, and the time of its last change.
+    /// Opens the store that a file keeps. Also returns the time of its last change.
     ///
     /// # Errors
     /// Any [`StateFileError`].
@@ -67,7 +67,7 @@ impl Store {
     /// The state at `now`.
     ///
     /// # Errors
-    /// `KMSInternalException` if time changed something that cannot be written.
+    /// `KMSInternalException` if a due change cannot be written.
     pub(crate) fn view(&self, now: Duration) -> Result<View<'_>, KmsError> {
         let state = self.read();
         if !state.is_due(now) {
@@ -78,10 +78,10 @@ impl Store {
         Ok(self.read())
     }
 
-    /// Changes the state as a whole, or not at all.
+    /// Changes the state, atomically.
     ///
     /// # Errors
-    /// That of `change`; `KMSInternalException` if the state cannot be written.
+    /// The error of `change`; `KMSInternalException` if the state cannot be written.
     pub(crate) fn change<T>(
         &self,
         now: Duration,
@@ -100,7 +100,7 @@ impl Store {
                 ))
             })?;
         }
-        // Only the holder of the file changes the state: it stays the same between the two locks.
+        // Only the holder of the file's lock changes the state: it stays the same between the two locks.
         drop(state);
         let mut state = self.current.write().unwrap_or_else(PoisonError::into_inner);
         state.apply(changes);

@@ -1,4 +1,4 @@
-//! TLS with a certificate of the mock's own: drivers that insist on it are given the authority to trust.
+//! TLS with a self-made certificate, for clients that require TLS. They are configured to trust its authority.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use time::{Duration, OffsetDateTime};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Longer than a mock runs, and shorter than what some clients refuse.
+/// Longer than a mock runs, and shorter than the limit of some clients.
 const VALID: Duration = Duration::days(365);
 
-/// A server's side of TLS, and whom its clients have to trust.
+/// The server side of TLS, and the certificate authority that clients must trust.
 pub(crate) struct Tls {
     pub(crate) acceptor: TlsAcceptor,
-    /// The authority's certificate, in PEM. Its private key is no more.
+    /// The authority's certificate in PEM. Its private key is discarded.
     pub(crate) authority: String,
 }
 
-/// What a connection agreed on, in the words of CloudTrail.
+/// The negotiated parameters of a connection, as CloudTrail names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agreed {
     pub(crate) version: &'static str,

@@ -1,4 +1,4 @@
-//! The envelope of awsJson1_1: what is around the JSON texts.
+//! The awsJson1_1 protocol: headers, status codes and error bodies.
 //!
 //! ```text
 //! POST /                                          200
@@ -22,14 +22,14 @@ use crate::tls::Agreed;
 
 const JSON: &str = "application/x-amz-json-1.1";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-/// So that nobody takes an answer for the real service's.
+/// Marks answers, so that they are not mistaken for the real service's.
 const MOCK: HeaderName = HeaderName::from_static("x-kms-mock");
 
 /// Reads a request.
 ///
 /// # Errors
 ///
-/// The one that the service answers to a request which is none: wrong path, method, content type, target or signature.
+/// The service's error for a wrong path, method, content type, target or signature.
 pub(crate) fn parse<'a>(
     parts: &'a Parts,
     body: &'a [u8],
@@ -98,7 +98,7 @@ fn target(headers: &HeaderMap) -> Result<Operation, KmsError> {
     }
 }
 
-/// A header of no consequence: what is not plain text is left out.
+/// A header that is only logged. A value that is not plain text counts as empty.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
     headers
         .get(name)
@@ -106,15 +106,15 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
         .unwrap_or_default()
 }
 
-/// The answer to a call that succeeded. Operations that answer nothing have an empty body.
+/// The answer to a successful call. The body is empty for operations without an answer.
 pub(crate) fn answer(request_id: &str, json: Vec<u8>) -> Response<Body> {
     response(request_id, StatusCode::OK, Bytes::from(json))
 }
 
-/// The answer to a call that failed.
+/// The answer to a failed call.
 pub(crate) fn failure(request_id: &str, error: &KmsError) -> Response<Body> {
     let json = match error.message.as_str() {
-        // The service leaves the member out where it has nothing to say.
+        // The service omits an empty message.
         "" => serde_json::json!({ "__type": error.kind }),
         message => serde_json::json!({ "__type": error.kind, "message": message }),
     };
@@ -127,8 +127,8 @@ pub(crate) fn failure(request_id: &str, error: &KmsError) -> Response<Body> {
     response
 }
 
-/// The answer to a request whose body could not be read. Its rest would be taken for the next request: the connection
-/// ends.
+/// The answer to a request whose body could not be read. It closes the connection: the rest of the body would be parsed
+/// as the next request.
 pub(crate) fn unreadable(request_id: &str, refusal: Refusal) -> Response<Body> {
     let kind = match refusal {
         Refusal::TooLarge => "RequestEntityTooLargeException",
@@ -155,7 +155,7 @@ fn response(request_id: &str, status: StatusCode, body: Bytes) -> Response<Body>
     response
 }
 
-/// Says what answers here.
+/// Adds the headers that identify the mock.
 pub(crate) fn loud(headers: &mut HeaderMap) {
     headers.insert(MOCK, HeaderValue::from_static("not a real key service"));
     headers.insert(

@@ -1,4 +1,4 @@
-//! How a mock ends: alone in its process, for its threads are counted.
+//! The end of a mock, alone in its process because it counts threads.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -31,7 +31,7 @@ fn a_mock_ends_at_once_with_its_connections_and_threads() {
     assert_eq!(idle.until_the_end().0, b"");
     assert_eq!(halfway.until_the_end().0, b"");
     assert!(TcpStream::connect(url.strip_prefix("http://").unwrap()).is_err());
-    // A joined thread may be seen for a moment.
+    // A joined thread can be visible for a moment.
     while !threads().is_empty() {
         assert!(start.elapsed() < PATIENCE, "threads were left: {:?}", threads());
         std::thread::yield_now();

@@ -1,6 +1,8 @@
 //! The modules of this crate use modules of their own layer or of a lower one only, and outside names stay where they
-//! belong: AEADs in `cipher`, threads in `executor`, streams in `asynchronous`.
+//! belong: AEADs in `cipher`, threads in `executor`, streams in `asynchronous`. Crates have borders too: kms-mock does not
+//! depend on the engine.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +49,45 @@ fn modules_use_their_own_layer_or_a_lower_one() {
         faults.extend(file_faults(&module_path(path.strip_prefix(&src).unwrap()), &source));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A test double that shares code with what it tests shares its faults.
+#[test]
+fn kms_mock_does_not_depend_on_the_engine() {
+    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock")).unwrap();
+    let reached = dependencies(&lock, "sealstone-kms-mock");
+    assert!(
+        reached.contains("aws-lc-rs") && reached.contains("tempfile"),
+        "{reached:?}"
+    );
+    assert!(!reached.contains("sealstone"), "{reached:?}");
+    // The check can fail.
+    assert!(dependencies(&lock, "sealstone-cli").contains("sealstone"));
+}
+
+/// The names of all packages that the lock file has `package` depend on, directly and indirectly, in any feature and for
+/// tests too.
+fn dependencies<'l>(lock: &'l str, package: &str) -> BTreeSet<&'l str> {
+    let mut direct: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for entry in lock.split("[[package]]").skip(1) {
+        let mut quoted = |text: &'l str| {
+            text.split('"')
+                .nth(1)
+                .map(|text| text.split(' ').next().unwrap_or(text))
+        };
+        let (head, dependencies) = entry.split_once("dependencies = [").unwrap_or((entry, ""));
+        let name = quoted(head).expect("a package has a name");
+        let names = dependencies.lines().filter_map(&mut quoted);
+        direct.entry(name).or_default().extend(names);
+    }
+    let mut reached = BTreeSet::new();
+    let mut left = Vec::from_iter(&direct[package]);
+    while let Some(name) = left.pop() {
+        if reached.insert(*name) {
+            left.extend(&direct[name]);
+        }
+    }
+    reached
 }
 
 /// What is wrong with the file of the module at `path`, which is empty for the crate's root.

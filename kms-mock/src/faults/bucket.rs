@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::settings::Rate;
 
-/// Fills at a steady rate up to its burst; every call takes a token.
+/// Fills at a steady rate up to its burst. Each call takes a token.
 #[derive(Debug)]
 pub(super) struct Bucket {
     per_second: f64,
@@ -24,7 +24,7 @@ impl Bucket {
         }
     }
 
-    /// Whether there was one to take.
+    /// Takes a token. Returns `false` if none is left.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         self.filled = self.filled.max(now);

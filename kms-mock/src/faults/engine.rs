@@ -1,4 +1,4 @@
-//! The rules and the settings, without a clock of their own: what happens to the next call.
+//! Decides what happens to the next call from the rules, the settings and the time it is given.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,18 +12,18 @@ use crate::error::KmsError;
 
 const RULES_LIMIT: usize = 1000;
 
-/// A fault and its counts.
+/// A fault with its counters.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunningFault {
-    /// Its number.
+    /// The fault's id.
     pub id: u64,
-    /// What it does.
+    /// The rule.
     #[serde(flatten)]
     pub fault: Fault,
-    /// Calls that its operation and key matched.
+    /// Calls that matched its operation and key.
     pub matched: u64,
-    /// Calls that it made go wrong.
+    /// Calls that it affected.
     pub fired: u64,
 }
 
@@ -31,7 +31,7 @@ impl RunningFault {
     fn fires(&mut self, random: &mut fastrand::Rng) -> bool {
         self.matched += 1;
         let open = self.matched > self.fault.skip_first && self.fault.count.is_none_or(|count| self.fired < count);
-        // The generator gives from 0 to below 1: a probability of 1 always fires, one of 0 never.
+        // The generator returns values in 0..1: a probability of 1 always fires, one of 0 never.
         let fires = open && random.f64() < self.fault.probability;
         self.fired += u64::from(fires);
         fires
@@ -73,7 +73,7 @@ pub(crate) enum Ending {
     Truncate,
 }
 
-/// What is set, and what was met.
+/// The settings, the rules and their counters.
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) rules: BTreeMap<u64, RunningFault>,

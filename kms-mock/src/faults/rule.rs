@@ -1,4 +1,4 @@
-//! What a fault is: which calls it meets, and what happens to them.
+//! Faults: which calls they match, and what happens to those.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,42 +9,43 @@ use serde::{Deserialize, Serialize};
 use crate::error::KmsError;
 use crate::operation::Operation;
 
-/// What AWS says to who calls too often.
+/// AWS's message for throttled calls.
 pub(super) const THROTTLED: &str =
     "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.";
 const LATENCY_LIMIT: u64 = 3_600_000;
 const TEXT_LIMIT: usize = 2048;
 
-/// A rule: calls that it matches go wrong.
+/// A rule that makes matching calls fail or wait.
 ///
-/// Of its effects, a latency comes first; then one of `hang`, `reset_connection`, `error` and `truncate_body`.
+/// It has a latency, or one of `hang`, `reset_connection`, `error` and `truncate_body`, or both; the latency comes
+/// first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
-    /// Only calls of this operation, such as `Decrypt`.
+    /// Matches only calls of this operation, such as `Decrypt`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub op: Option<String>,
-    /// Only calls that name this key: an id, an alias, or the ARN of either.
+    /// Matches only calls that name this key: an id, an alias, or the ARN of either.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// From 0 to 1: how many of the calls that match go wrong.
+    /// The share of matching calls that are affected, from 0 to 1.
     pub probability: f64,
-    /// So many calls that match are let through first.
+    /// The number of matching calls to let through first.
     pub skip_first: u64,
-    /// So many calls go wrong, then none.
+    /// The number of calls to affect. Unlimited if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// The answer waits.
+    /// Delays the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<Latency>,
-    /// This is answered; the call is not made.
+    /// Answers with this error. The call is not executed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<InjectedError>,
-    /// Nothing is answered until the client closes its side, or five minutes have passed; the call is not made.
+    /// Sends no answer until the client closes its side or five minutes have passed. The call is not executed.
     pub hang: bool,
-    /// The connection ends with a RST; the call is not made.
+    /// Resets the connection. The call is not executed.
     pub reset_connection: bool,
-    /// The call is made, but half of its answer is lost.
+    /// Executes the call, and sends only half of its answer.
     pub truncate_body: bool,
 }
 
@@ -68,7 +69,7 @@ impl Default for Fault {
 impl Fault {
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The fault is invalid.
     pub(super) fn check(&self) -> Result<(), InvalidFault> {
         if let Some(name) = &self.op {
             Operation::from_name(name).map_err(|_| InvalidFault(format!("op: no operation here is named {name:?}")))?;
@@ -78,10 +79,10 @@ impl Fault {
             .as_ref()
             .is_some_and(|key| key.is_empty() || key.len() > TEXT_LIMIT)
         {
-            return Err(InvalidFault("key: an id, an alias, or an ARN".to_owned()));
+            return Err(InvalidFault("key must be an id, an alias or an ARN".to_owned()));
         }
         if !(0.0..=1.0).contains(&self.probability) {
-            return Err(InvalidFault("probability: from 0 to 1".to_owned()));
+            return Err(InvalidFault("probability must be from 0 to 1".to_owned()));
         }
         self.latency_ms.iter().try_for_each(Latency::check)?;
         self.error.iter().try_for_each(InjectedError::check)?;
@@ -93,11 +94,11 @@ impl Fault {
         ];
         match ends.iter().filter(|given| **given).count() {
             0 if self.latency_ms.is_none() => Err(InvalidFault(
-                "one of latency_ms, error, hang, reset_connection and truncate_body is needed".to_owned(),
+                "a fault needs one of latency_ms, error, hang, reset_connection and truncate_body".to_owned(),
             )),
             0 | 1 => Ok(()),
             _ => Err(InvalidFault(
-                "only one of error, hang, reset_connection and truncate_body".to_owned(),
+                "a fault can have only one of error, hang, reset_connection and truncate_body".to_owned(),
             )),
         }
     }
@@ -107,13 +108,13 @@ impl Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InjectedError {
-    /// AWS's name, such as `ThrottlingException`. No other is refused: clients meet unknown names too.
+    /// The error's name, such as `ThrottlingException`. Unknown names are allowed: clients must cope with them too.
     #[serde(rename = "type")]
     pub kind: String,
-    /// For people.
+    /// The message. A default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The HTTP status, from 400 to 599; if absent, the one that AWS sends with this error.
+    /// The HTTP status, from 400 to 599. AWS's status for this error if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
 }
@@ -126,14 +127,14 @@ impl InjectedError {
             .all(|byte| byte.is_ascii_alphanumeric() || b".#_".contains(&byte));
         if self.kind.is_empty() || self.kind.len() > 128 || !word {
             return Err(InvalidFault(
-                "error.type: a name such as KMSInternalException".to_owned(),
+                "error.type must be a name such as KMSInternalException".to_owned(),
             ));
         }
         if self.message.as_ref().is_some_and(|message| message.len() > TEXT_LIMIT) {
             return Err(InvalidFault(format!("error.message: at most {TEXT_LIMIT} bytes")));
         }
         if self.status.is_some_and(|status| !(400..=599).contains(&status)) {
-            return Err(InvalidFault("error.status: from 400 to 599".to_owned()));
+            return Err(InvalidFault("error.status must be from 400 to 599".to_owned()));
         }
         Ok(())
     }
@@ -156,15 +157,15 @@ impl InjectedError {
     }
 }
 
-/// How long an answer waits, in milliseconds: anything from `fixed - jitter` to `fixed + jitter`.
+/// The delay of an answer in milliseconds: random from `fixed - jitter` to `fixed + jitter`.
 ///
-/// As text, `20ms` or `20ms+-5ms`.
+/// Parses from text such as `20ms` or `20ms+-5ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
     /// The middle.
     pub fixed: u64,
-    /// How far from the middle.
+    /// The largest distance from the middle.
     #[serde(default)]
     pub jitter: u64,
 }
@@ -172,7 +173,7 @@ pub struct Latency {
 impl Latency {
     pub(super) fn check(&self) -> Result<(), InvalidFault> {
         if self.fixed > LATENCY_LIMIT || self.jitter > LATENCY_LIMIT {
-            return Err(InvalidFault("latency: at most an hour".to_owned()));
+            return Err(InvalidFault("a latency must be at most an hour".to_owned()));
         }
         Ok(())
     }
@@ -194,14 +195,14 @@ impl FromStr for Latency {
             None => milliseconds(text).map(|fixed| (fixed, 0)),
         };
         let (fixed, jitter) =
-            latency.ok_or_else(|| InvalidFault("a latency is written 20ms or 20ms+-5ms".to_owned()))?;
+            latency.ok_or_else(|| InvalidFault("a latency must have the form 20ms or 20ms+-5ms".to_owned()))?;
         let latency = Self { fixed, jitter };
         latency.check()?;
         Ok(latency)
     }
 }
 
-/// A fault or a setting that makes no sense, and why.
+/// Why a fault or a setting is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidFault(pub(crate) String);
 

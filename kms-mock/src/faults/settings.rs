@@ -1,4 +1,4 @@
-//! What holds for all calls.
+//! Settings for all calls.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,21 +7,21 @@ use crate::service::ON_DEMAND_ROTATIONS;
 
 const DELAY_LIMIT: u64 = 3_600_000;
 
-/// What holds for all calls; nothing is wrong by default.
+/// Settings for all calls. By default, nothing fails.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// At most so many cryptographic operations; more are answered with `ThrottlingException`.
+    /// Limits the rate of cryptographic operations. Calls above it get `ThrottlingException`.
     pub rate: Option<Rate>,
-    /// The service cannot be reached.
+    /// Makes the service unavailable.
     pub outage: Option<Outage>,
-    /// Milliseconds until a change of a key's state shows in calls.
+    /// Milliseconds until calls see a change of a key's state.
     pub propagation_delay_ms: u64,
-    /// Of the generator behind probabilities and jitter: it starts anew when this is set.
+    /// Seeds the generator for probabilities and jitter. Setting it restarts the generator.
     pub seed: u64,
-    /// Every answer waits.
+    /// Delays every answer.
     pub latency_ms: Option<Latency>,
-    /// How often one key may be rotated on demand: 25 times, as AWS allows it. Then `LimitExceededException`.
+    /// How often one key may be rotated on demand before `LimitExceededException`. AWS's limit of 25 if absent.
     pub on_demand_rotations: u32,
 }
 
@@ -47,29 +47,29 @@ impl Settings {
                 || rate.burst.is_some_and(|burst| !(1..=1_000_000_000).contains(&burst))
             {
                 return Err(InvalidFault(
-                    "rate: per_second from 0 and burst from 1, to 1000000000".to_owned(),
+                    "rate.per_second must be from 0 to 1000000000, and rate.burst from 1 to 1000000000".to_owned(),
                 ));
             }
         }
         if self.propagation_delay_ms > DELAY_LIMIT {
-            return Err(InvalidFault("propagation_delay_ms: at most an hour".to_owned()));
+            return Err(InvalidFault("propagation_delay_ms must be at most an hour".to_owned()));
         }
         Ok(())
     }
 }
 
-/// A token bucket, as AWS meters calls: one for all keys and callers.
+/// A token bucket for all keys and callers, which is how AWS meters calls.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
-    /// Calls a second in the long run.
+    /// Calls per second in the long run.
     pub per_second: f64,
-    /// Calls at once after a pause; if absent, those of one second, but at least one.
+    /// Calls at once after a pause. If absent, the calls of one second, but at least one.
     #[serde(default)]
     pub burst: Option<u32>,
 }
 
-/// How the service is out of reach. Nothing of it is in the audit log: no call came through.
+/// How the service is unavailable. No call gets through, so none is in the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outage {

@@ -1,4 +1,4 @@
-//! The body of an answer: whole, or cut off on purpose.
+//! The body of an answer: whole, or truncated on purpose.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,11 +11,11 @@ use super::Hangup;
 /// The body of an answer.
 #[derive(Debug)]
 pub(crate) struct Body {
-    /// What is still to be sent.
+    /// The bytes left to send.
     bytes: Bytes,
-    /// What the head promises.
+    /// The length that the head announces.
     promised: u64,
-    /// What was sent has been given the time to reach the socket.
+    /// hyper has had a chance to write the sent bytes to the socket.
     flushed: bool,
 }
 
@@ -29,10 +29,10 @@ impl Body {
         }
     }
 
-    /// Promises all of this body, sends half of it, and then ends the connection.
+    /// Announces the whole body, sends half of it, and then closes the connection.
     pub(crate) fn truncated(self) -> Self {
         let half = self.bytes.len() / 2;
-        // Of an empty body nothing can be cut off: one byte is promised.
+        // An empty body cannot be cut: announce one byte.
         Self {
             bytes: self.bytes.slice(..half),
             promised: self.promised.max(1),
@@ -54,7 +54,7 @@ impl hyper::body::Body for Body {
         if self.promised == 0 {
             return Poll::Ready(None);
         }
-        // hyper writes out what it holds when the body has nothing to give for the moment, and nothing after an error.
+        // hyper flushes when the body is pending, and does not after an error.
         if !self.flushed {
             self.flushed = true;
             context.waker().wake_by_ref();

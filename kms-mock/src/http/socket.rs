@@ -1,4 +1,4 @@
-//! A socket that the handler can reach while hyper, or TLS below it, reads and writes it.
+//! A socket that the handler can reach while hyper, or the TLS layer below it, reads and writes it.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// All of its users run on one task: the lock is never waited for.
+/// All users run on one task, so that the lock is never contended.
 #[derive(Debug, Clone)]
 pub(super) struct Socket(Arc<Mutex<TcpStream>>);
 
@@ -18,12 +18,12 @@ impl Socket {
         Self(Arc::new(Mutex::new(stream)))
     }
 
-    /// It shall end with a RST, not a FIN.
+    /// Has the socket end with a RST instead of a FIN.
     pub(super) fn reset(&self) {
         let _ = self.lock().set_zero_linger();
     }
 
-    /// Waits until the other end has closed, or has sent what nobody reads.
+    /// Waits until the other end closes or sends more bytes.
     pub(super) async fn closed(&self) {
         let _ = poll_fn(|context| self.lock().poll_peek(context, &mut ReadBuf::new(&mut [0]))).await;
     }

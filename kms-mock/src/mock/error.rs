@@ -10,18 +10,18 @@ use crate::faults::InvalidFault;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// It cannot listen there.
+    /// It cannot listen on an address.
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// The system gives no thread or socket.
+    /// The system provides no thread or socket.
     Thread(io::Error),
-    /// A key cannot be made, or a file of keys or the audit log cannot be used.
+    /// A key cannot be created, or a file of keys or the audit log cannot be used.
     Keys(String),
-    /// A setting makes no sense.
+    /// A setting is invalid.
     Setting(InvalidFault),
 }
 

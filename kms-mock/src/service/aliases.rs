@@ -1,22 +1,23 @@
-//! Aliases: names of keys that can be turned to other keys.
+//! Aliases: names of keys that can be moved to other keys.
 
 use serde::{Deserialize, Serialize};
 
 use super::input::{Checks, Input};
 use super::lookup::require_customer;
 use super::output::{Page, begin, seconds};
+use super::reply::{Done, Reply, about};
 use super::{Exchange, Service};
 use crate::error::KmsError;
-use crate::store::{Alias, AliasPlace, Place, Transaction};
+use crate::store::{Alias, AliasPlace, KeyId, Place, Transaction};
 
-/// Every alias begins so.
+/// The prefix of every alias.
 pub(super) const PREFIX: &str = "alias/";
-/// Aliases of AWS's own keys begin so.
+/// The prefix of the aliases of AWS-managed keys.
 const RESERVED: &str = "alias/aws/";
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct NameAndTarget {
+pub(super) struct NameAndTarget {
     alias_name: Option<String>,
     target_key_id: Option<String>,
 }
@@ -31,7 +32,7 @@ impl Input for NameAndTarget {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct NameOnly {
+pub(super) struct NameOnly {
     alias_name: Option<String>,
 }
 
@@ -44,7 +45,7 @@ impl Input for NameOnly {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct ListAliases {
+pub(super) struct ListAliases {
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,15 +83,14 @@ struct AliasEntry {
 }
 
 impl Service {
-    pub(super) fn create_alias(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
-        let (alias, target) = self.alias_and_target(exchange)?;
+    pub(super) fn create_alias(&self, exchange: &Exchange<'_>, input: NameAndTarget) -> Reply<()> {
         let now = exchange.now;
-        self.store.change(now, |transaction| {
-            if transaction.alias(&alias).is_some() {
-                let message = format!("An alias with the name {} already exists", self.alias_arn(&alias));
+        self.change_alias(exchange, input, |transaction, alias, target| {
+            if transaction.alias(alias).is_some() {
+                let message = format!("An alias with the name {} already exists", self.alias_arn(alias));
                 return Err(KmsError::new("AlreadyExistsException", message));
             }
-            self.require_target(exchange, transaction, &target)?;
+            self.require_target(exchange, transaction, target)?;
             let entry = Alias {
                 target: target.id,
                 created: now,
@@ -101,12 +101,11 @@ impl Service {
         })
     }
 
-    pub(super) fn update_alias(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
-        let (alias, target) = self.alias_and_target(exchange)?;
+    pub(super) fn update_alias(&self, exchange: &Exchange<'_>, input: NameAndTarget) -> Reply<()> {
         let now = exchange.now;
-        self.store.change(now, |transaction| {
-            self.require_target(exchange, transaction, &target)?;
-            let entry = transaction.alias(&alias).ok_or_else(|| self.no_such_alias(&alias))?;
+        self.change_alias(exchange, input, |transaction, alias, target| {
+            self.require_target(exchange, transaction, target)?;
+            let entry = transaction.alias(alias).ok_or_else(|| self.no_such_alias(alias))?;
             let entry = Alias {
                 target: target.id,
                 created: entry.created,
@@ -128,23 +127,30 @@ impl Service {
         key.require_kept()
     }
 
-    /// The alias that is to be made or turned, and the key that it is to name.
-    fn alias_and_target(&self, exchange: &mut Exchange<'_>) -> Result<(AliasPlace, Place), KmsError> {
-        let input: NameAndTarget = exchange.input()?;
+    /// Changes an alias, given its new target.
+    fn change_alias(
+        &self,
+        exchange: &Exchange<'_>,
+        input: NameAndTarget,
+        change: impl FnOnce(&mut Transaction<'_>, &AliasPlace, &Place) -> Result<(), KmsError>,
+    ) -> Reply<()> {
         let alias = input.alias_name.unwrap_or_default();
         check_own(&alias)?;
         let target = input.target_key_id.unwrap_or_default();
         if is_alias(&target) {
-            return Err(KmsError::validation("Aliases must refer to keys. Not aliases"));
+            return Err(KmsError::validation("Aliases must refer to keys. Not aliases").into());
         }
-        let target = self.find_by_id(exchange, &target)?.place.clone();
+        let target = self.find_by_id(exchange, &target)?;
         let alias = exchange.alias(&alias);
-        exchange.findings.resources.push(self.alias_arn(&alias));
-        Ok((alias, target))
+        about([&target.arn, &self.alias_arn(&alias)], || {
+            let changed = self
+                .store
+                .change(exchange.now, |transaction| change(transaction, &alias, &target.place));
+            Ok(Done::new(changed?))
+        })
     }
 
-    pub(super) fn delete_alias(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
-        let input: NameOnly = exchange.input()?;
+    pub(super) fn delete_alias(&self, exchange: &Exchange<'_>, input: NameOnly) -> Reply<()> {
         let alias = input.alias_name.unwrap_or_default();
         check_own(&alias)?;
         let alias = exchange.alias(&alias);
@@ -154,17 +160,26 @@ impl Service {
             transaction.remove_alias(&alias);
             Ok(target)
         })?;
-        let arns = [target.arn(&self.account), self.alias_arn(&alias)];
-        exchange.findings.resources.extend(arns);
-        Ok(())
+        let done = Done::new(()).and_about(target.arn(&self.account));
+        Ok(done.and_about(self.alias_arn(&alias)))
     }
 
-    pub(super) fn list_aliases(&self, exchange: &mut Exchange<'_>) -> Result<AliasList, KmsError> {
-        let input: ListAliases = exchange.input()?;
-        let only = match &input.key_id {
-            None => None,
-            Some(key_id) => Some(self.find_by_id(exchange, key_id)?.place.id),
+    pub(super) fn list_aliases(&self, exchange: &Exchange<'_>, input: ListAliases) -> Reply<AliasList> {
+        let Some(key_id) = &input.key_id else {
+            return Ok(Done::new(self.page_of_aliases(exchange, input, None)?));
         };
+        let key = self.find_by_id(exchange, key_id)?;
+        about([&key.arn], || {
+            Ok(Done::new(self.page_of_aliases(exchange, input, Some(key.place.id))?))
+        })
+    }
+
+    fn page_of_aliases(
+        &self,
+        exchange: &Exchange<'_>,
+        input: ListAliases,
+        only: Option<KeyId>,
+    ) -> Result<AliasList, KmsError> {
         let after = begin(input.marker, |marker| marker.starts_with("alias/"))?;
         let state = self.store.view(exchange.now)?;
         let aliases = state.aliases_of(&exchange.region, &after);
@@ -185,10 +200,10 @@ impl Service {
     }
 }
 
-/// A name that customers may give.
+/// Checks that customers may use this alias.
 ///
 /// # Errors
-/// `ValidationException` and `InvalidAliasNameException` for what is no alias, `NotAuthorizedException` for AWS's own.
+/// `ValidationException` and `InvalidAliasNameException` for invalid aliases, `NotAuthorizedException` for AWS's own.
 pub(super) fn check_own(alias: &str) -> Result<(), KmsError> {
     let Some(name) = alias.strip_prefix(PREFIX) else {
         return Err(KmsError::validation(

@@ -1,4 +1,4 @@
-//! The end of keys: scheduled, taken back, and brought about by the clock.
+//! Scheduling and cancelling the deletion of keys.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::input::{Checks, Input};
 use super::keys::KeyOnly;
-use super::output::{as_logged, maybe_seconds};
+use super::output::maybe_seconds;
+use super::reply::{Done, Reply};
 use super::{Exchange, Service};
 use crate::error::KmsError;
 use crate::store::KeyStatus;
@@ -16,7 +17,7 @@ const DEFAULT_WINDOW: u32 = 30;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct ScheduleKeyDeletion {
+pub(super) struct ScheduleKeyDeletion {
     key_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending_window_in_days: Option<i64>,
@@ -40,7 +41,7 @@ pub(super) struct Scheduled {
     pending_window_in_days: u32,
 }
 
-/// Which key is kept.
+/// The key whose deletion was cancelled.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Kept {
@@ -49,15 +50,18 @@ pub(super) struct Kept {
 }
 
 impl Service {
-    pub(super) fn schedule_key_deletion(&self, exchange: &mut Exchange<'_>) -> Result<Scheduled, KmsError> {
-        let input: ScheduleKeyDeletion = exchange.input()?;
+    pub(super) fn schedule_key_deletion(
+        &self,
+        exchange: &Exchange<'_>,
+        input: ScheduleKeyDeletion,
+    ) -> Reply<Scheduled> {
         let window = input.pending_window_in_days.and_then(|days| u32::try_from(days).ok());
         let window_days = window.unwrap_or(DEFAULT_WINDOW);
         let (now, delay) = (exchange.now, self.propagation_delay());
         let scheduled = self.change_key(exchange, &input.key_id.unwrap_or_default(), |key| {
             key.require_kept()?;
             let status = match key.require_primary() {
-                // Its days begin when the last replica is gone.
+                // The waiting period begins when the last replica is deleted.
                 Ok(config) if !config.replicas.is_empty() => KeyStatus::PendingReplicaDeletion { window_days },
                 _ => KeyStatus::pending(window_days, now),
             };
@@ -68,14 +72,12 @@ impl Service {
                 key_state: status.name(),
                 pending_window_in_days: window_days,
             })
-        })?;
-        exchange.findings.response = serde_json::to_value(&scheduled).ok().map(as_logged);
-        Ok(scheduled)
+        });
+        scheduled.map(Done::logged)
     }
 
-    /// The key is disabled then, as with the real service.
-    pub(super) fn cancel_key_deletion(&self, exchange: &mut Exchange<'_>) -> Result<Kept, KmsError> {
-        let input: KeyOnly = exchange.input()?;
+    /// Leaves the key disabled, as the real service does.
+    pub(super) fn cancel_key_deletion(&self, exchange: &Exchange<'_>, input: KeyOnly) -> Reply<Kept> {
         let (now, delay) = (exchange.now, self.propagation_delay());
         self.change_key(exchange, &input.into_key_id(), |key| {
             if key.require_kept().is_ok() {

@@ -1,34 +1,34 @@
-//! What a request says, and whether it may say that.
+//! Parsing requests and checking their constraints.
 //!
 //! ```text
-//! JSON -> types        SerializationException   not JSON, another type, no base64, a context key that is there twice
-//!      -> constraints  ValidationException      all that are broken, in AWS's words
+//! JSON -> types        SerializationException   not JSON, another type, not base64, a duplicate context key
+//!      -> constraints  ValidationException      all violations, in AWS's words
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 
 use base64ct::{Base64, Encoding as _};
-use sealstone::EncryptionContext;
 use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use crate::blob::ContextPairs;
 use crate::error::KmsError;
 
-/// A request. Deserialized from AWS's member names; serialized, without what is secret, for the audit log.
+/// A request. Deserialized from AWS's member names; serialized without secrets for the audit log.
 pub(super) trait Input: DeserializeOwned + Serialize {
-    /// Adds what the log shows though it was not sent.
+    /// Fills in defaults that the audit log shows.
     fn complete(&mut self) {}
 
-    /// Names what is not as it must be.
+    /// Reports the constraints that are violated.
     fn check(&self, checks: &mut Checks);
 }
 
 /// # Errors
-/// `SerializationException`. It names a place and never a value, which may be a secret.
+/// `SerializationException`. It names the place and never the value, which may be a secret.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, KmsError> {
-    // As a list, members would be taken by their places.
+    // serde would accept a list and assign members by position.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(KmsError::serialization("The request is not a JSON object."));
     }
@@ -42,7 +42,15 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, KmsError> {
     })
 }
 
-/// Collects broken constraints.
+/// # Errors
+/// `ValidationException` naming the constraints that the request breaks.
+pub(super) fn check(input: &impl Input, max_context_bytes: usize) -> Result<(), KmsError> {
+    let mut checks = Checks::new(max_context_bytes);
+    input.check(&mut checks);
+    checks.finish()
+}
+
+/// Collects violated constraints.
 #[derive(Debug)]
 pub(super) struct Checks {
     max_context_bytes: usize,
@@ -50,7 +58,7 @@ pub(super) struct Checks {
     count: usize,
 }
 
-/// How many broken constraints are put into words: a list of them may be as long as the request.
+/// How many violations are spelled out: there may be as many as the request is long.
 const SHOWN: usize = 10;
 
 impl Checks {
@@ -76,7 +84,7 @@ impl Checks {
         )))
     }
 
-    /// A member that must be there.
+    /// A required member.
     pub(super) fn required<T>(&mut self, member: &str, value: Option<&T>) {
         if value.is_none() {
             self.add("null ", member, "Member must not be null");
@@ -108,7 +116,7 @@ impl Checks {
         self.text(member, value, 2048);
     }
 
-    /// A string of the letters of alias and grant names.
+    /// A string of the characters that alias and grant names may have.
     pub(super) fn name(&mut self, member: &str, value: Option<&str>) {
         self.text(member, value, 256);
         let of_name = |c: char| c.is_ascii_alphanumeric() || ":/_-".contains(c);
@@ -130,7 +138,7 @@ impl Checks {
         self.pattern("policyName", value, of_word, "[\\w]+");
     }
 
-    /// A region that must be there.
+    /// A required region.
     pub(super) fn region(&mut self, member: &str, value: Option<&str>) {
         self.required(member, value.as_ref());
         self.text(member, value, 32);
@@ -170,7 +178,7 @@ impl Checks {
         }
     }
 
-    /// One of AWS's words.
+    /// One of these words.
     pub(super) fn one_of(&mut self, member: &str, value: Option<&str>, words: &[&str]) {
         if let Some(value) = value.filter(|value| !words.contains(value)) {
             let rule = format_args!("Member must satisfy enum value set: [{}]", words.join(", "));
@@ -178,7 +186,7 @@ impl Checks {
         }
     }
 
-    /// A list of them.
+    /// A list of such words.
     pub(super) fn each_one_of(&mut self, member: &str, values: &[String], words: &[&str]) {
         if values.iter().any(|value| !words.contains(&value.as_str())) {
             let shown = format!("[{}]", values.join(", "));
@@ -235,7 +243,7 @@ impl Checks {
         }
     }
 
-    /// What pages of lists ask for.
+    /// The members of paginated requests.
     pub(super) fn page(&mut self, limit: Option<i64>, max: i64, marker: Option<&str>) {
         self.range("limit", limit, 1, max);
         self.text("marker", marker, 1024);
@@ -249,7 +257,7 @@ impl Checks {
     }
 
     fn add_value(&mut self, value: impl Display, member: &str, rule: impl Display) {
-        // A caller gets back what it sent, but not megabytes of it.
+        // The message repeats what the caller sent, but not megabytes of it.
         let shown: String = value.to_string().chars().take(512).collect();
         self.add(&format!("'{shown}' "), member, rule);
     }
@@ -265,7 +273,7 @@ impl Checks {
     }
 }
 
-/// Bytes that came in base64: wiped when dropped.
+/// Bytes sent as base64. Wiped on drop.
 pub(super) struct Bytes(pub(super) Zeroizing<Vec<u8>>);
 
 impl<'de> Deserialize<'de> for Bytes {
@@ -298,12 +306,8 @@ impl Context {
         self.0.is_empty()
     }
 
-    /// What wraps are bound to.
-    pub(super) fn to_engine(&self) -> EncryptionContext {
-        self.0.iter().map(|(key, value)| (key, value)).collect()
-    }
-
-    pub(super) fn to_map(&self) -> BTreeMap<String, String> {
+    /// The pairs, sorted by key.
+    pub(super) fn to_pairs(&self) -> ContextPairs {
         self.0.iter().cloned().collect()
     }
 }

@@ -1,4 +1,4 @@
-//! From a `KeyId` to a key, and whether the caller may use it.
+//! Finding the key of a `KeyId`, and checking the caller's permissions.
 //!
 //! ```text
 //! 1234abcd-...   arn:aws:kms:REGION:ACCOUNT:key/1234abcd-...   alias/x   arn:aws:kms:REGION:ACCOUNT:alias/x
@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::reply::{Done, Reply, about};
 use super::{Exchange, Service};
 use crate::error::KmsError;
 use crate::store::{AliasPlace, Key, KeyId, KeyManager, Place, State, Transaction};
 
-/// Services whose AWS-managed keys are made at their first use, as `alias/aws/NAME`.
+/// Services whose AWS-managed keys are created at their first use, as `alias/aws/NAME`.
 const AWS_SERVICES: &[&str] = &[
     "dynamodb",
     "ebs",
@@ -34,34 +35,30 @@ enum Name {
 }
 
 impl Service {
-    /// The key of a `KeyId` in any form; AWS-managed ones are made now.
+    /// Finds the key of a `KeyId` in any form. Creates AWS-managed keys.
     ///
     /// # Errors
     /// `NotFoundException`, `InvalidArnException`, `AccessDeniedException`.
-    pub(super) fn find(&self, exchange: &mut Exchange<'_>, key_id: &str) -> Result<Arc<Key>, KmsError> {
+    pub(super) fn find(&self, exchange: &Exchange<'_>, key_id: &str) -> Result<Arc<Key>, KmsError> {
         let name = self.name_of(exchange, key_id)?;
         if let Name::Alias(alias) = &name
             && is_aws_managed(&alias.name)
         {
             self.ensure_aws_managed_key(exchange.now, alias)?;
         }
-        let key = self.named(exchange, &name)?;
-        exchange.findings.resources.push(key.arn.clone());
-        Ok(key)
+        self.named(exchange, &name)
     }
 
-    /// The key that is given by its id or ARN: operations that manage a key take no alias.
+    /// Finds a key by its id or ARN: operations that manage a key accept no alias.
     ///
     /// # Errors
     /// As [`Self::find`].
-    pub(super) fn find_by_id(&self, exchange: &mut Exchange<'_>, key_id: &str) -> Result<Arc<Key>, KmsError> {
+    pub(super) fn find_by_id(&self, exchange: &Exchange<'_>, key_id: &str) -> Result<Arc<Key>, KmsError> {
         let name = self.name_of(exchange, key_id)?;
         if let Name::Alias(_) = name {
             return Err(invalid_key_id(key_id));
         }
-        let key = self.named(exchange, &name)?;
-        exchange.findings.resources.push(key.arn.clone());
-        Ok(key)
+        self.named(exchange, &name)
     }
 
     fn named(&self, exchange: &Exchange<'_>, name: &Name) -> Result<Arc<Key>, KmsError> {
@@ -76,42 +73,46 @@ impl Service {
         })
     }
 
-    /// Changes a customer's key, which is given by its id or ARN.
+    /// Changes a customer's key, named by its id or ARN.
     ///
     /// # Errors
-    /// As [`Self::find`], and that of `change`.
+    /// As [`Self::find_by_id`], and the error of `change`.
     pub(super) fn change_key<T>(
         &self,
-        exchange: &mut Exchange<'_>,
+        exchange: &Exchange<'_>,
         key_id: &str,
         change: impl FnOnce(&mut Key) -> Result<T, KmsError>,
-    ) -> Result<T, KmsError> {
+    ) -> Reply<T> {
         self.change_keys(exchange, key_id, |transaction, place| {
             let key = transaction.key_mut(place).ok_or_else(|| self.no_such_key(place))?;
             change(key)
         })
     }
 
-    /// Changes a customer's key, which is given by its id or ARN, and its relatives.
+    /// Changes a customer's key, named by its id or ARN, and its related keys.
     ///
     /// # Errors
-    /// As [`Self::find`], and that of `change`.
+    /// As [`Self::find_by_id`], and the error of `change`.
     pub(super) fn change_keys<T>(
         &self,
-        exchange: &mut Exchange<'_>,
+        exchange: &Exchange<'_>,
         key_id: &str,
         change: impl FnOnce(&mut Transaction<'_>, &Place) -> Result<T, KmsError>,
-    ) -> Result<T, KmsError> {
-        let place = self.find_by_id(exchange, key_id)?.place.clone();
-        self.store.change(exchange.now, |transaction| {
-            let key = transaction.key(&place).ok_or_else(|| self.no_such_key(&place))?;
-            require_customer(exchange, key)?;
-            change(transaction, &place)
+    ) -> Reply<T> {
+        let found = self.find_by_id(exchange, key_id)?;
+        let place = &found.place;
+        about([&found.arn], || {
+            let changed = self.store.change(exchange.now, |transaction| {
+                let key = transaction.key(place).ok_or_else(|| self.no_such_key(place))?;
+                require_customer(exchange, key)?;
+                change(transaction, place)
+            });
+            Ok(Done::new(changed?))
         })
     }
 
-    /// Whether the caller may do this with the key: `permission` is a name of AWS's grant operations, `context` that
-    /// of a cryptographic operation.
+    /// Checks that the caller may use the key: `permission` is the name of a grant operation, `context` the context of
+    /// a cryptographic operation.
     ///
     /// # Errors
     /// `AccessDeniedException`, `InvalidGrantTokenException`.
@@ -213,7 +214,7 @@ fn invalid_arn(arn: &str) -> KmsError {
     KmsError::new("InvalidArnException", format!("Invalid arn {}", shown(arn)))
 }
 
-/// What was sent, on one line and not too much of it.
+/// What was sent, on one line and truncated.
 fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(256).collect()
 }

@@ -11,15 +11,15 @@ use crate::error::KmsError;
 
 /// The JSON text of an answer.
 pub(super) fn json<T: Serialize>(answer: &T) -> Result<Vec<u8>, KmsError> {
-    // Room for a data key and its blob: a buffer that grows leaves its secrets behind.
+    // Large enough for a data key and its blob: a buffer that grows leaves copies of its secrets in freed memory.
     let mut text = Vec::with_capacity(1024);
     serde_json::to_writer(&mut text, answer).map_err(|_| KmsError::internal("The answer cannot be written."))?;
     Ok(text)
 }
 
-/// The answer of an operation that has none.
-pub(super) fn nothing(done: Result<(), KmsError>) -> Result<Vec<u8>, KmsError> {
-    done.map(|()| Vec::new())
+/// The body of an operation without an answer.
+pub(super) fn nothing((): &()) -> Result<Vec<u8>, KmsError> {
+    Ok(Vec::new())
 }
 
 /// Seconds since 1970, with milliseconds.
@@ -38,12 +38,12 @@ pub(super) fn maybe_seconds<S: Serializer>(time: &Option<Duration>, serializer: 
     }
 }
 
-/// Bytes in base64; the text is wiped on this side of the answer.
+/// Bytes in base64. The temporary text is wiped.
 pub(super) fn base64<T: AsRef<[u8]>, S: Serializer>(bytes: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&Zeroizing::new(Base64::encode_string(bytes.as_ref())))
 }
 
-/// An answer as the audit log has it: its members begin with small letters.
+/// An answer as the audit log records it, with member names in camel case.
 pub(super) fn as_logged(answer: Value) -> Value {
     match answer {
         Value::Object(members) => {
@@ -54,7 +54,7 @@ pub(super) fn as_logged(answer: Value) -> Value {
     }
 }
 
-/// `KeyId` becomes `keyId`, and `AWSAccountId` stays.
+/// `KeyId` becomes `keyId`; `AWSAccountId` stays.
 fn small(name: String) -> String {
     if name.starts_with("AWS") {
         return name;
@@ -64,10 +64,10 @@ fn small(name: String) -> String {
     first.into_iter().chain(letters).collect()
 }
 
-/// Where a page begins: behind the marker, which is one that a page before it gave.
+/// The marker after which a page begins, which must come from an earlier page.
 ///
 /// # Errors
-/// `InvalidMarkerException` for one that is none.
+/// `InvalidMarkerException` for an invalid marker.
 pub(super) fn begin(marker: Option<String>, is_one: impl Fn(&str) -> bool) -> Result<String, KmsError> {
     match marker {
         Some(marker) if !is_one(&marker) => Err(KmsError::new(
@@ -82,12 +82,12 @@ pub(super) fn begin(marker: Option<String>, is_one: impl Fn(&str) -> bool) -> Re
 #[derive(Debug)]
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
-    /// Where the next one begins: behind this.
+    /// The marker after which the next page begins.
     pub(super) next_marker: Option<String>,
 }
 
 impl<T> Page<T> {
-    /// The first `limit` of `items`, which begin behind the marker of the request.
+    /// The first `limit` of `items`, which begin after the marker of the request.
     pub(super) fn of(items: impl Iterator<Item = T>, limit: Option<i64>, marker: impl Fn(&T) -> String) -> Self {
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(100);
         let mut items: Vec<T> = items.take(limit.saturating_add(1)).collect();

@@ -1,19 +1,20 @@
-//! Key policies: kept and returned, not enforced.
+//! Key policies: stored and returned, not enforced.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::input::{Checks, Input};
 use super::output::begin;
+use super::reply::{Done, Reply, about};
 use super::{Exchange, Service};
 use crate::error::KmsError;
 
-/// The one policy that a key has.
+/// The name of a key's only policy.
 const DEFAULT: &str = "default";
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct GetKeyPolicy {
+pub(super) struct GetKeyPolicy {
     key_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy_name: Option<String>,
@@ -28,7 +29,7 @@ impl Input for GetKeyPolicy {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct PutKeyPolicy {
+pub(super) struct PutKeyPolicy {
     key_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy_name: Option<String>,
@@ -48,7 +49,7 @@ impl Input for PutKeyPolicy {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct ListKeyPolicies {
+pub(super) struct ListKeyPolicies {
     key_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<i64>,
@@ -78,23 +79,23 @@ pub(super) struct PolicyNames {
 }
 
 impl Service {
-    pub(super) fn get_key_policy(&self, exchange: &mut Exchange<'_>) -> Result<KeyPolicy, KmsError> {
-        let input: GetKeyPolicy = exchange.input()?;
+    pub(super) fn get_key_policy(&self, exchange: &Exchange<'_>, input: GetKeyPolicy) -> Reply<KeyPolicy> {
         let key = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
-        if input.policy_name.is_some_and(|name| name != DEFAULT) {
-            return Err(KmsError::not_found("No such policy exists"));
-        }
-        Ok(KeyPolicy {
-            policy: self.policy_of(key.policy.as_deref()),
-            policy_name: DEFAULT,
+        about([&key.arn], || {
+            if input.policy_name.is_some_and(|name| name != DEFAULT) {
+                return Err(KmsError::not_found("No such policy exists").into());
+            }
+            Ok(Done::new(KeyPolicy {
+                policy: self.policy_of(key.policy.as_deref()),
+                policy_name: DEFAULT,
+            }))
         })
     }
 
-    /// In any state, as with the real service: a policy is how an administrator gets back in.
-    pub(super) fn put_key_policy(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
-        let input: PutKeyPolicy = exchange.input()?;
+    /// Works in any key state, as in the real service: a policy is how an administrator regains access.
+    pub(super) fn put_key_policy(&self, exchange: &Exchange<'_>, input: PutKeyPolicy) -> Reply<()> {
         if input.policy_name.is_some_and(|name| name != DEFAULT) {
-            return Err(KmsError::unsupported("Only default policy is supported"));
+            return Err(KmsError::unsupported("Only default policy is supported").into());
         }
         let policy = input.policy.unwrap_or_default();
         check_document(&policy)?;
@@ -104,18 +105,19 @@ impl Service {
         })
     }
 
-    pub(super) fn list_key_policies(&self, exchange: &mut Exchange<'_>) -> Result<PolicyNames, KmsError> {
-        let input: ListKeyPolicies = exchange.input()?;
-        self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
-        // There is one policy, hence no list that ended with a marker.
-        begin(input.marker, |_| false)?;
-        Ok(PolicyNames {
-            policy_names: [DEFAULT],
-            truncated: false,
+    pub(super) fn list_key_policies(&self, exchange: &Exchange<'_>, input: ListKeyPolicies) -> Reply<PolicyNames> {
+        let key = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
+        about([&key.arn], || {
+            // The list has one entry, so that no page ends with a marker.
+            begin(input.marker, |_| false)?;
+            Ok(Done::new(PolicyNames {
+                policy_names: [DEFAULT],
+                truncated: false,
+            }))
         })
     }
 
-    /// A key's policy, which is the account's default if it was not given one, as the service words and spaces it.
+    /// A key's policy, or the service's default policy for the account, with the service's formatting.
     pub(super) fn policy_of(&self, policy: Option<&str>) -> String {
         policy.map_or_else(
             || {
@@ -141,7 +143,7 @@ impl Service {
     }
 }
 
-/// A document that could be a policy. What it says is not looked at.
+/// Checks that a document has the form of a policy, and not what it permits.
 ///
 /// # Errors
 /// `MalformedPolicyDocumentException`.

@@ -1,11 +1,11 @@
-//! Related keys in several regions: one id, one material, and all else each its own.
+//! Multi-region keys: related keys share id and material, and nothing else.
 
 use serde::{Deserialize, Serialize};
 
 use super::input::{Checks, Input, list};
 use super::keys::KeyMetadata;
-use super::output::as_logged;
 use super::policies::check_document;
+use super::reply::Reply;
 use super::tags::{self, Tag, TagEntry, new_tags};
 use super::{Exchange, Service};
 use crate::error::KmsError;
@@ -13,7 +13,7 @@ use crate::store::{MultiRegion, Place, Region, Transaction};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct ReplicateKey {
+pub(super) struct ReplicateKey {
     key_id: Option<String>,
     replica_region: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ impl Input for ReplicateKey {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct UpdatePrimaryRegion {
+pub(super) struct UpdatePrimaryRegion {
     key_id: Option<String>,
     primary_region: Option<String>,
 }
@@ -59,8 +59,7 @@ pub(super) struct Replicated {
 }
 
 impl Service {
-    pub(super) fn replicate_key(&self, exchange: &mut Exchange<'_>) -> Result<Replicated, KmsError> {
-        let input: ReplicateKey = exchange.input()?;
+    pub(super) fn replicate_key(&self, exchange: &Exchange<'_>, input: ReplicateKey) -> Reply<Replicated> {
         input.policy.as_deref().map_or(Ok(()), check_document)?;
         let tags = new_tags(input.tags)?;
         let region = of_request(input.replica_region.as_deref())?;
@@ -80,19 +79,17 @@ impl Service {
             transaction.put_key(replica.clone());
             Ok(replica)
         })?;
-        exchange.findings.resources.push(replica.arn.clone());
-        let answer = Replicated {
+        let arn = replica.answer.arn.clone();
+        let replicated = replica.map(|replica| Replicated {
             replica_key_metadata: self.metadata(&replica).creating(),
             replica_policy: self.policy_of(replica.policy.as_deref()),
             replica_tags: tags::entries(&replica.tags),
-        };
-        exchange.findings.response = serde_json::to_value(&answer).ok().map(as_logged);
-        Ok(answer)
+        });
+        Ok(replicated.and_about(arn).logged())
     }
 
-    /// The rotation goes with it.
-    pub(super) fn update_primary_region(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
-        let input: UpdatePrimaryRegion = exchange.input()?;
+    /// Moves the rotation too.
+    pub(super) fn update_primary_region(&self, exchange: &Exchange<'_>, input: UpdatePrimaryRegion) -> Reply<()> {
         let region = of_request(input.primary_region.as_deref())?;
         let key_id = input.key_id.unwrap_or_default();
         self.change_related(exchange, &key_id, |transaction, place, config| {
@@ -114,13 +111,13 @@ impl Service {
         })
     }
 
-    /// Changes where the relatives of an enabled primary key are.
+    /// Changes the regions of an enabled primary key and its replicas.
     fn change_related<T>(
         &self,
-        exchange: &mut Exchange<'_>,
+        exchange: &Exchange<'_>,
         key_id: &str,
         change: impl FnOnce(&mut Transaction<'_>, &Place, &mut MultiRegion) -> Result<T, KmsError>,
-    ) -> Result<T, KmsError> {
+    ) -> Reply<T> {
         self.change_keys(exchange, key_id, |transaction, place| {
             let key = transaction.key(place).ok_or_else(|| self.no_such_key(place))?;
             let mut config = key.require_primary()?.clone();
@@ -133,7 +130,7 @@ impl Service {
 }
 
 /// # Errors
-/// `ValidationException`; what has the form of AWS's regions is one.
+/// `ValidationException`. Every text in the form of AWS's region names is valid.
 fn of_request(region: Option<&str>) -> Result<Region, KmsError> {
     let region = region.and_then(Region::parse);
     region.ok_or_else(|| KmsError::validation("The region is not one."))

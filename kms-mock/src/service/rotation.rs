@@ -1,4 +1,4 @@
-//! Rotation: another material for the same key. What was wrapped under older ones still opens.
+//! Rotation: new material for the same key. Older material still decrypts.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::input::{Checks, Input};
 use super::keys::KeyOnly;
 use super::output::{Page, begin, maybe_seconds, seconds};
+use super::reply::{Done, Reply, about};
 use super::{Exchange, Service};
 use crate::error::KmsError;
 use crate::store::{Key, Material, Place, Rotation, RotationType};
@@ -15,7 +16,7 @@ const DEFAULT_PERIOD_DAYS: u32 = 365;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct EnableKeyRotation {
+pub(super) struct EnableKeyRotation {
     key_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rotation_period_in_days: Option<i64>,
@@ -30,7 +31,7 @@ impl Input for EnableKeyRotation {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct ListKeyRotations {
+pub(super) struct ListKeyRotations {
     key_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     include_key_material: Option<String>,
@@ -89,7 +90,7 @@ struct RotationEntry {
     rotation: Option<RotationOfEntry>,
 }
 
-/// The first material came with the key.
+/// Absent for the key's first material.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct RotationOfEntry {
@@ -99,8 +100,7 @@ struct RotationOfEntry {
 }
 
 impl Service {
-    pub(super) fn enable_key_rotation(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
-        let input: EnableKeyRotation = exchange.input()?;
+    pub(super) fn enable_key_rotation(&self, exchange: &Exchange<'_>, input: EnableKeyRotation) -> Reply<()> {
         let days = input.rotation_period_in_days.and_then(|days| u32::try_from(days).ok());
         self.set_rotation(
             exchange,
@@ -109,17 +109,16 @@ impl Service {
         )
     }
 
-    pub(super) fn disable_key_rotation(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
-        let input: KeyOnly = exchange.input()?;
+    pub(super) fn disable_key_rotation(&self, exchange: &Exchange<'_>, input: KeyOnly) -> Reply<()> {
         self.set_rotation(exchange, &input.into_key_id(), None)
     }
 
-    fn set_rotation(&self, exchange: &mut Exchange<'_>, key_id: &str, days: Option<u32>) -> Result<(), KmsError> {
+    fn set_rotation(&self, exchange: &Exchange<'_>, key_id: &str, days: Option<u32>) -> Reply<()> {
         let now = exchange.now;
         self.change_key(exchange, key_id, |key| {
             key.require_not_replica()?;
             key.require_enabled(key.status())?;
-            // Asked for again, the date that is set holds.
+            // Enabling it again keeps the date.
             if key.rotation().map(|rotation| rotation.period_days) != days {
                 key.set_rotation(days, now);
             }
@@ -127,21 +126,21 @@ impl Service {
         })
     }
 
-    pub(super) fn get_key_rotation_status(&self, exchange: &mut Exchange<'_>) -> Result<RotationStatus, KmsError> {
-        let input: KeyOnly = exchange.input()?;
+    pub(super) fn get_key_rotation_status(&self, exchange: &Exchange<'_>, input: KeyOnly) -> Reply<RotationStatus> {
         let key = self.find_by_id(exchange, &input.into_key_id())?;
-        // A key that is on its way out is not rotated, as the service says it.
-        let rotation = self.rotation_of(exchange, &key)?.filter(|_| key.require_kept().is_ok());
-        Ok(RotationStatus {
-            key_rotation_enabled: rotation.is_some(),
-            key_id: key.arn.clone(),
-            rotation_period_in_days: rotation.map(|rotation| rotation.period_days),
-            next_rotation_date: rotation.map(|rotation| rotation.next),
+        about([&key.arn], || {
+            // The service reports no rotation for a key that is pending deletion.
+            let rotation = self.rotation_of(exchange, &key)?.filter(|_| key.require_kept().is_ok());
+            Ok(Done::new(RotationStatus {
+                key_rotation_enabled: rotation.is_some(),
+                key_id: key.arn.clone(),
+                rotation_period_in_days: rotation.map(|rotation| rotation.period_days),
+                next_rotation_date: rotation.map(|rotation| rotation.next),
+            }))
         })
     }
 
-    pub(super) fn rotate_key_on_demand(&self, exchange: &mut Exchange<'_>) -> Result<Rotated, KmsError> {
-        let input: KeyOnly = exchange.input()?;
+    pub(super) fn rotate_key_on_demand(&self, exchange: &Exchange<'_>, input: KeyOnly) -> Reply<Rotated> {
         let (now, limit) = (exchange.now, self.max_on_demand_rotations());
         self.change_keys(exchange, &input.into_key_id(), |transaction, place| {
             let key = transaction.key(place).ok_or_else(|| self.no_such_key(place))?;
@@ -162,7 +161,7 @@ impl Service {
         })
     }
 
-    /// Automatic rotation, which is the primary's where keys are related.
+    /// The automatic rotation, which is the primary key's for related keys.
     fn rotation_of(&self, exchange: &Exchange<'_>, key: &Key) -> Result<Option<Rotation>, KmsError> {
         let Some(config) = &key.multi_region else {
             return Ok(key.rotation());
@@ -175,43 +174,46 @@ impl Service {
         Ok(state.key(&primary).and_then(|key| key.rotation()))
     }
 
-    pub(super) fn list_key_rotations(&self, exchange: &mut Exchange<'_>) -> Result<RotationList, KmsError> {
-        let input: ListKeyRotations = exchange.input()?;
-        let key = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
-        let all = input.include_key_material.as_deref() == Some(ALL_MATERIALS);
-        let current = key.current().id;
-        let is_material = |marker: &str| key.materials().iter().any(|material| material.id.to_string() == marker);
-        let after = begin(input.marker, is_material)?;
-        let materials = key
-            .materials()
-            .iter()
-            .filter(|material| all || material.rotation.is_some());
-        let rest: Vec<_> = if after.is_empty() {
-            materials.collect()
-        } else {
-            let from_it_on = materials.skip_while(|material| material.id.to_string() != after);
-            from_it_on.skip(1).collect()
-        };
-        let page = Page::of(rest.into_iter(), input.limit, |material| material.id.to_string());
-        let rotations = page.items.into_iter().map(|material| RotationEntry {
-            key_id: key.arn.clone(),
-            key_material_id: material.id.to_string(),
-            key_material_state: if material.id == current {
-                "CURRENT"
-            } else {
-                "NON_CURRENT"
-            },
-            rotation: material.rotation.as_ref().map(|rotation| RotationOfEntry {
-                rotation_date: rotation.date,
-                rotation_type: rotation.kind,
-            }),
-        });
-        Ok(RotationList {
-            rotations: rotations.collect(),
-            truncated: page.next_marker.is_some(),
-            next_marker: page.next_marker,
-        })
+    pub(super) fn list_key_rotations(&self, exchange: &Exchange<'_>, input: ListKeyRotations) -> Reply<RotationList> {
+        let key = self.find_by_id(exchange, input.key_id.as_deref().unwrap_or_default())?;
+        about([&key.arn], || Ok(Done::new(page_of_rotations(&key, input)?)))
     }
+}
+
+fn page_of_rotations(key: &Key, input: ListKeyRotations) -> Result<RotationList, KmsError> {
+    let all = input.include_key_material.as_deref() == Some(ALL_MATERIALS);
+    let current = key.current().id;
+    let is_material = |marker: &str| key.materials().iter().any(|material| material.id.to_string() == marker);
+    let after = begin(input.marker, is_material)?;
+    let materials = key
+        .materials()
+        .iter()
+        .filter(|material| all || material.rotation.is_some());
+    let rest: Vec<_> = if after.is_empty() {
+        materials.collect()
+    } else {
+        let from_it_on = materials.skip_while(|material| material.id.to_string() != after);
+        from_it_on.skip(1).collect()
+    };
+    let page = Page::of(rest.into_iter(), input.limit, |material| material.id.to_string());
+    let rotations = page.items.into_iter().map(|material| RotationEntry {
+        key_id: key.arn.clone(),
+        key_material_id: material.id.to_string(),
+        key_material_state: if material.id == current {
+            "CURRENT"
+        } else {
+            "NON_CURRENT"
+        },
+        rotation: material.rotation.as_ref().map(|rotation| RotationOfEntry {
+            rotation_date: rotation.date,
+            rotation_type: rotation.kind,
+        }),
+    });
+    Ok(RotationList {
+        rotations: rotations.collect(),
+        truncated: page.next_marker.is_some(),
+        next_marker: page.next_marker,
+    })
 }
 
 fn is_on_demand(material: &Material) -> bool {

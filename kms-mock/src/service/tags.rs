@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::input::{Checks, Input};
 use super::output::{Page, begin};
+use super::reply::{Done, Reply, about};
 use super::{Exchange, Service};
 use crate::error::KmsError;
 
 /// Of one key.
 const MAX_TAGS: usize = 50;
 
-/// As requests and answers have it. Neither member may be missing.
+/// A tag of a request. Both members are required.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
 pub(super) struct Tag {
@@ -23,7 +24,7 @@ pub(super) struct Tag {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct TagResource {
+pub(super) struct TagResource {
     key_id: Option<String>,
     tags: Option<Vec<Tag>>,
 }
@@ -38,7 +39,7 @@ impl Input for TagResource {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct UntagResource {
+pub(super) struct UntagResource {
     key_id: Option<String>,
     tag_keys: Option<Vec<String>>,
 }
@@ -55,7 +56,7 @@ impl Input for UntagResource {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "PascalCase", serialize = "camelCase"))]
-struct ListResourceTags {
+pub(super) struct ListResourceTags {
     key_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<i64>,
@@ -87,8 +88,7 @@ pub(super) struct TagEntry {
 }
 
 impl Service {
-    pub(super) fn tag_resource(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
-        let input: TagResource = exchange.input()?;
+    pub(super) fn tag_resource(&self, exchange: &Exchange<'_>, input: TagResource) -> Reply<()> {
         let tags = new_tags(input.tags.unwrap_or_default())?;
         self.change_key(exchange, &input.key_id.unwrap_or_default(), |key| {
             key.require_kept()?;
@@ -97,9 +97,8 @@ impl Service {
         })
     }
 
-    /// Keys that the key was never tagged with change nothing.
-    pub(super) fn untag_resource(&self, exchange: &mut Exchange<'_>) -> Result<(), KmsError> {
-        let input: UntagResource = exchange.input()?;
+    /// Ignores tag keys that the key does not have.
+    pub(super) fn untag_resource(&self, exchange: &Exchange<'_>, input: UntagResource) -> Reply<()> {
         let tag_keys: BTreeSet<_> = input.tag_keys.unwrap_or_default().into_iter().collect();
         self.change_key(exchange, &input.key_id.unwrap_or_default(), |key| {
             key.require_kept()?;
@@ -108,23 +107,24 @@ impl Service {
         })
     }
 
-    pub(super) fn list_resource_tags(&self, exchange: &mut Exchange<'_>) -> Result<TagList, KmsError> {
-        let input: ListResourceTags = exchange.input()?;
+    pub(super) fn list_resource_tags(&self, exchange: &Exchange<'_>, input: ListResourceTags) -> Reply<TagList> {
         let key = self.find_by_id(exchange, &input.key_id.unwrap_or_default())?;
-        let after = begin(input.marker, |marker| key.tags.contains_key(marker))?;
-        let rest = key
-            .tags
-            .range::<str, _>((Bound::Excluded(after.as_str()), Bound::Unbounded));
-        let page = Page::of(rest, input.limit.or(Some(50)), |(tag_key, _)| (*tag_key).clone());
-        Ok(TagList {
-            tags: entries(page.items),
-            truncated: page.next_marker.is_some(),
-            next_marker: page.next_marker,
+        about([&key.arn], || {
+            let after = begin(input.marker, |marker| key.tags.contains_key(marker))?;
+            let rest = key
+                .tags
+                .range::<str, _>((Bound::Excluded(after.as_str()), Bound::Unbounded));
+            let page = Page::of(rest, input.limit.or(Some(50)), |(tag_key, _)| (*tag_key).clone());
+            Ok(Done::new(TagList {
+                tags: entries(page.items),
+                truncated: page.next_marker.is_some(),
+                next_marker: page.next_marker,
+            }))
         })
     }
 }
 
-/// Tags as answers have them.
+/// Tags for an answer.
 pub(super) fn entries<'t>(tags: impl IntoIterator<Item = (&'t String, &'t String)>) -> Vec<TagEntry> {
     let tags = tags.into_iter();
     tags.map(|(tag_key, tag_value)| TagEntry {
@@ -134,7 +134,7 @@ pub(super) fn entries<'t>(tags: impl IntoIterator<Item = (&'t String, &'t String
     .collect()
 }
 
-/// What the model says of each tag.
+/// Checks the API model's constraints on each tag.
 pub(super) fn check_members(checks: &mut Checks, tags: &[Tag]) {
     for (number, tag) in (1..).zip(tags) {
         let (key, value) = (
@@ -148,7 +148,7 @@ pub(super) fn check_members(checks: &mut Checks, tags: &[Tag]) {
     }
 }
 
-/// What the service says of all of them.
+/// Checks the service's constraints on all tags.
 ///
 /// # Errors
 /// `TagException`.

@@ -1,4 +1,4 @@
-//! A change of the state, beside it: readers see the old one until all of the new one is written.
+//! A change, prepared beside the state: readers see the old state until the whole change is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::error::KmsError;
 
-/// What of a state differs.
+/// One difference between two states.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Change {
@@ -24,7 +24,7 @@ pub(super) enum Change {
     GrantGone(GrantPlace),
 }
 
-/// A state and what is to differ: `None` for what is to go.
+/// A state with pending changes: `None` for what is removed.
 #[derive(Debug)]
 pub(crate) struct Transaction<'s> {
     base: &'s State,
@@ -50,7 +50,7 @@ impl<'s> Transaction<'s> {
         }
     }
 
-    /// A key to be changed.
+    /// A key, for changing.
     pub(crate) fn key_mut(&mut self, place: &Place) -> Option<&mut Key> {
         if !self.keys.contains_key(place) {
             let key = Key::clone(self.base.key(place)?);
@@ -78,7 +78,7 @@ impl<'s> Transaction<'s> {
         self.aliases.insert(place.clone(), None);
     }
 
-    /// The grants that were on a key before.
+    /// The grants on a key before the transaction.
     pub(crate) fn grants_on(&self, key: &Place) -> impl Iterator<Item = &Arc<Grant>> {
         self.base.grants_on(key, "")
     }
@@ -88,7 +88,7 @@ impl<'s> Transaction<'s> {
         self.grants.insert(GrantPlace { key, id }, Some(Arc::new(grant)));
     }
 
-    /// False if there is no such grant.
+    /// Returns `false` if the grant does not exist.
     #[must_use]
     pub(crate) fn remove_grant(&mut self, place: GrantPlace) -> bool {
         let is_there = match self.grants.get(&place) {
@@ -99,7 +99,7 @@ impl<'s> Transaction<'s> {
         is_there
     }
 
-    /// Makes another material the current one, of the key and of its relatives.
+    /// Makes a new material current, for the key and its related keys.
     ///
     /// # Errors
     /// `KMSInternalException` if the random generator fails.
@@ -113,7 +113,7 @@ impl<'s> Transaction<'s> {
         Ok(())
     }
 
-    /// Says to a key and its relatives where they are.
+    /// Records in a key and its related keys where they all are.
     pub(crate) fn relate(&mut self, place: &Place, config: &MultiRegion) {
         for region in config.regions() {
             let place = Place {
@@ -134,7 +134,7 @@ impl<'s> Transaction<'s> {
         related
     }
 
-    /// Rotates and deletes what is due.
+    /// Rotates and deletes keys that are due.
     pub(super) fn settle(&mut self, now: Duration) -> Result<(), KmsError> {
         let mut gone = BTreeSet::new();
         for place in self.base.due_keys(now) {
@@ -142,7 +142,7 @@ impl<'s> Transaction<'s> {
             if key.is_gone(now) {
                 gone.insert(place);
             } else if let Some(rotation) = key.due_rotation(now) {
-                // Once, however many periods have passed.
+                // Once, no matter how many periods have passed.
                 self.rotate(place, RotationType::Automatic, now)?;
                 if let Some(key) = self.key_mut(place) {
                     key.set_rotation(Some(rotation.period_days), now);
@@ -182,7 +182,7 @@ impl<'s> Transaction<'s> {
         self.aliases.extend(of_gone.map(|(place, _)| (place.clone(), None)));
     }
 
-    /// A replica is no more. With the last one, a primary key that waited for it has its own days before it.
+    /// Removes a replica. After the last one, the waiting period of a primary key that is pending deletion begins.
     fn part(&mut self, place: &Place, mut config: MultiRegion, now: Duration) {
         config.replicas.remove(&place.region);
         self.relate(place, &config);

@@ -1,4 +1,4 @@
-//! A grant: what a principal may do with a key, and under which contexts.
+//! Grants: which operations a principal may perform with a key, and under which contexts.
 //!
 //! ```text
 //! token   key id[32 hex] | grant id[64 hex] | random[64 hex]
@@ -22,12 +22,12 @@ const ID_LEN: usize = 64;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grant {
     pub(crate) id: String,
-    /// Names the grant before everybody knows of it.
+    /// Gives access before the grant has propagated.
     pub(crate) token: String,
     pub(crate) name: Option<String>,
     #[serde(with = "persist::millis")]
     pub(crate) created: Duration,
-    /// From when on it holds for those who do not show its token.
+    /// When it takes effect for calls without its token.
     #[serde(skip)]
     pub(crate) visible: Duration,
     pub(crate) grantee: String,
@@ -36,22 +36,22 @@ pub(crate) struct Grant {
     pub(crate) constraints: Constraints,
 }
 
-/// Without the token, which is as good as the grant.
+/// Omits the token, which gives the grant's access.
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// What the encryption context must be; everything that is given must hold. A constraint that is not known is refused:
-/// without it the grant would be wider than it was asked for.
+/// Constraints on the encryption context, all of which must hold. Unknown constraints are refused: ignoring one would
+/// widen the grant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct Constraints {
-    /// These pairs, and any others.
+    /// The context must contain these pairs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) encryption_context_subset: Option<BTreeMap<String, String>>,
-    /// These pairs and no others.
+    /// The context must have exactly these pairs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) encryption_context_equals: Option<BTreeMap<String, String>>,
 }
@@ -67,14 +67,14 @@ impl Constraints {
         both.into_iter().flatten()
     }
 
-    /// Whether a context is as it must be.
+    /// Whether a context meets the constraints.
     pub(crate) fn allow(&self, context: &BTreeMap<String, String>) -> bool {
         let equals = self.encryption_context_equals.as_ref();
         let subset = self.encryption_context_subset.as_ref();
         equals.is_none_or(|pairs| pairs == context) && subset.is_none_or(|pairs| contains(context, pairs))
     }
 
-    /// Whether every context that `self` allows is one that `other` allows.
+    /// Whether `other` allows every context that `self` allows.
     pub(crate) fn imply(&self, other: &Self) -> bool {
         let equals = self.encryption_context_equals.as_ref();
         let subset = self.encryption_context_subset.as_ref();
@@ -100,7 +100,7 @@ impl Grant {
         Ok((digits[..ID_LEN].to_owned(), token))
     }
 
-    /// Whether it says yes to `operation`, where `context` is that of a cryptographic one.
+    /// Whether it permits `operation`; `context` is the context of a cryptographic operation.
     pub(crate) fn permits(&self, operation: &str, context: Option<&BTreeMap<String, String>>) -> bool {
         self.operations.iter().any(|permitted| permitted == operation)
             && context.is_none_or(|context| self.constraints.allow(context))

@@ -1,4 +1,4 @@
-//! A key: its state, its materials, its relatives in other regions.
+//! Keys: their state, their materials and their related keys in other regions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) struct Key {
     pub(crate) place: Place,
     pub(crate) arn: String,
     pub(crate) description: String,
-    /// `None`: the default one.
+    /// `None` for the default policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) policy: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -25,19 +25,19 @@ pub(crate) struct Key {
     pub(crate) manager: KeyManager,
     #[serde(with = "persist::millis")]
     pub(crate) created: Duration,
-    /// `None`: a key of one region.
+    /// `None` for a single-region key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) multi_region: Option<MultiRegion>,
     status: KeyStatus,
-    /// What cryptographic operations see, and from when on: oldest first. Empty: the status.
+    /// The statuses that cryptographic operations see and when each begins, oldest first. Empty if they see `status`.
     #[serde(skip)]
     seen: Vec<(Duration, KeyStatus)>,
     rotation: Option<Rotation>,
-    /// At least one; the last is the current one.
+    /// At least one. The last is the current one.
     materials: Vec<Material>,
 }
 
-/// Where the related keys of one id are: each of them has the same. Material and rotation are the primary's.
+/// Where the related keys with one id are; each of them has the same value. Material and rotation are the primary's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MultiRegion {
@@ -51,7 +51,7 @@ impl MultiRegion {
     }
 }
 
-/// Who has the say over a key.
+/// Who manages a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum KeyManager {
@@ -59,7 +59,7 @@ pub(crate) enum KeyManager {
     Customer,
 }
 
-/// What a key may be used for.
+/// The state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) enum KeyStatus {
@@ -70,20 +70,20 @@ pub(crate) enum KeyStatus {
         at: Duration,
         window_days: u32,
     },
-    /// A primary key that is to be deleted after its replicas.
+    /// A primary key that will be deleted after its replicas.
     PendingReplicaDeletion {
         window_days: u32,
     },
 }
 
 impl KeyStatus {
-    /// Deleted when these days have passed since `now`.
+    /// Deletion this many days after `now`.
     pub(crate) fn pending(window_days: u32, now: Duration) -> Self {
         let at = now.saturating_add(DAY.saturating_mul(window_days));
         Self::PendingDeletion { at, window_days }
     }
 
-    /// When a key in it is deleted.
+    /// When a key with this status is deleted.
     pub(crate) fn deletion_date(self) -> Option<Duration> {
         match self {
             Self::PendingDeletion { at, .. } => Some(at),
@@ -91,7 +91,7 @@ impl KeyStatus {
         }
     }
 
-    /// AWS's name of it.
+    /// AWS's name for it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Enabled => "Enabled",
@@ -133,7 +133,7 @@ impl Key {
         }
     }
 
-    /// A key of the same id and materials in another region. All else is its own.
+    /// A key with the same id and materials in another region. Everything else is separate.
     pub(crate) fn replica(&self, region: Region, account: &str, created: Duration) -> Self {
         let place = Place {
             region,
@@ -146,7 +146,7 @@ impl Key {
         }
     }
 
-    /// Its relatives and itself; nothing for a key of one region.
+    /// The related keys, itself included; empty for a single-region key.
     pub(crate) fn related(&self) -> Vec<Place> {
         let regions = self.multi_region.iter().flat_map(MultiRegion::regions);
         let place = |region: &Region| Place {
@@ -157,7 +157,7 @@ impl Key {
     }
 
     /// # Errors
-    /// `UnsupportedOperationException` if it is a replica: material and rotation are those of the primary key.
+    /// `UnsupportedOperationException` if it is a replica: material and rotation belong to the primary key.
     pub(crate) fn require_not_replica(&self) -> Result<(), KmsError> {
         match &self.multi_region {
             Some(config) if config.primary != self.place.region => Err(self.not_primary()),
@@ -190,7 +190,7 @@ impl Key {
     pub(crate) fn set_status(&mut self, status: KeyStatus, now: Duration, delay: Duration) {
         let before = self.seen_status(now);
         let visible = now.saturating_add(delay);
-        // Changes that are on their way arrive before this one, or never.
+        // Earlier changes take effect before this one, or not at all.
         self.seen.retain(|(from, _)| *from > now && *from < visible);
         self.seen.insert(0, (now, before));
         self.seen.push((visible, status));
@@ -198,7 +198,7 @@ impl Key {
     }
 
     /// # Errors
-    /// `DisabledException`, `KMSInvalidStateException` if `status`, one of this key, is another than `Enabled`.
+    /// `DisabledException` or `KMSInvalidStateException` unless `status`, a status of this key, is `Enabled`.
     pub(crate) fn require_enabled(&self, status: KeyStatus) -> Result<(), KmsError> {
         match status {
             KeyStatus::Enabled => Ok(()),
@@ -225,7 +225,7 @@ impl Key {
         self.rotation
     }
 
-    /// Switches automatic rotation on, counted from `now`, or off.
+    /// Enables automatic rotation, counted from `now`, or disables it.
     pub(crate) fn set_rotation(&mut self, period_days: Option<u32>, now: Duration) {
         self.rotation = period_days.map(|period_days| Rotation {
             period_days,
@@ -238,19 +238,19 @@ impl Key {
         &self.materials
     }
 
-    /// What wraps.
+    /// The material that wraps.
     pub(crate) fn current(&self) -> &Material {
         self.materials
             .last()
             .expect("a key has a material from the start, and loses none")
     }
 
-    /// Makes another material the current one.
+    /// Makes `material` the current one.
     pub(super) fn add_material(&mut self, material: Material) {
         self.materials.push(material);
     }
 
-    /// Takes its automatic rotation away, for another key.
+    /// Removes and returns the automatic rotation, to move it to another key.
     pub(crate) fn take_rotation(&mut self) -> Option<Rotation> {
         self.rotation.take()
     }
@@ -259,7 +259,7 @@ impl Key {
         self.rotation = rotation;
     }
 
-    /// A key that cannot be used is not rotated; it is as soon as it can be again.
+    /// The rotation, if it is due. A key that is not enabled is rotated once it is enabled again.
     pub(super) fn due_rotation(&self, now: Duration) -> Option<Rotation> {
         let rotation = self.rotation.filter(|rotation| rotation.next <= now);
         rotation.filter(|_| self.status == KeyStatus::Enabled)
@@ -269,7 +269,7 @@ impl Key {
         matches!(self.status, KeyStatus::PendingDeletion { at, .. } if at <= now)
     }
 
-    /// When time alone changes it.
+    /// When the key will change without a call.
     pub(super) fn next_due(&self) -> Option<Duration> {
         match self.status {
             KeyStatus::Enabled => self.rotation.map(|rotation| rotation.next),

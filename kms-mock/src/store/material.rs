@@ -1,4 +1,4 @@
-//! A version of a key: what rotation makes another of.
+//! Key materials: the versions of a key that rotation adds to.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use zeroize::Zeroizing;
 use super::persist;
 use crate::error::KmsError;
 
-/// 32 secret bytes, and their id. Rotation keeps them, for reading.
+/// 32 secret bytes and their id. Rotation keeps old materials for decryption.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Material {
     pub(crate) id: MaterialId,
     #[serde(with = "persist::secret")]
     pub(crate) secret: Zeroizing<[u8; 32]>,
-    /// When and how it replaced another one; the first of a key did not.
+    /// When and how it replaced another material. `None` for a key's first material.
     pub(crate) rotation: Option<MaterialRotation>,
 }
 
-/// How a material came to be the current one.
+/// How a material became the current one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MaterialRotation {
@@ -32,7 +32,7 @@ pub(crate) struct MaterialRotation {
     pub(crate) date: Duration,
 }
 
-/// Who asked for a rotation.
+/// What caused a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum RotationType {
@@ -40,12 +40,12 @@ pub(crate) enum RotationType {
     OnDemand,
 }
 
-/// What `KeyMaterialId` names it: 64 hex digits.
+/// The `KeyMaterialId`: 64 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MaterialId(pub(crate) [u8; 32]);
 
 impl Material {
-    /// Random bytes.
+    /// A random material.
     ///
     /// # Errors
     /// `KMSInternalException` if the random generator fails.
@@ -55,7 +55,7 @@ impl Material {
         Ok(Self::new(key, secret, rotation))
     }
 
-    /// The same bytes in the same key have the same id: a seeded key opens what it wrapped before a restart.
+    /// The same bytes in the same key have the same id, so that a seeded key opens what it wrapped before a restart.
     pub(crate) fn new(key: Uuid, secret: Zeroizing<[u8; 32]>, rotation: Option<MaterialRotation>) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"sealstone kms-mock key material");

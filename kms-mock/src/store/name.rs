@@ -1,4 +1,4 @@
-//! Names of keys: which one, and in which region.
+//! The names of keys: id and region.
 //!
 //! ```text
 //! 1234abcd-12ab-34cd-56ef-1234567890ab    a key of one region
@@ -20,7 +20,7 @@ const MAX_REGION_LEN: usize = 64;
 pub(crate) struct Region(Arc<str>);
 
 impl Region {
-    /// Letters, digits and hyphens; any such word is a region.
+    /// Accepts any word of letters, digits and hyphens.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let is_one = (1..=MAX_REGION_LEN).contains(&text.len()) && text.bytes().all(word);
@@ -32,7 +32,7 @@ impl Region {
     }
 }
 
-/// The last part of a key's ARN. In the order of their texts.
+/// The last part of a key's ARN. Ordered as text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KeyId {
     pub(crate) is_multi_region: bool,
@@ -40,7 +40,7 @@ pub(crate) struct KeyId {
 }
 
 impl KeyId {
-    /// No other comes before it.
+    /// The first id in this order.
     pub(crate) const FIRST: Self = Self {
         is_multi_region: false,
         uuid: Uuid::nil(),
@@ -52,7 +52,7 @@ impl KeyId {
     }
 }
 
-/// What is not a key id.
+/// The text is not a key id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotAKeyId;
 
@@ -64,7 +64,7 @@ impl FromStr for KeyId {
             Some(digits) => (digits, 32),
             None => (text, 36),
         };
-        // Only these forms: `Uuid` reads others too.
+        // Only these forms: `Uuid` parses others too.
         let uuid = Some(digits).filter(|digits| digits.len() == len);
         Ok(Self {
             is_multi_region: len == 32,
@@ -83,7 +83,7 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// Where a key is. Related keys of one id are in several places.
+/// A key's region and id. Related keys have one id in several regions.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Place {

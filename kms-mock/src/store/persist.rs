@@ -6,17 +6,20 @@
 //! checksum[16 hex] {"time":1769817600000,"changes":[{"keyGone":{...}}]}
 //! ```
 //!
-//! Secrets stand in it as they are: it is a mock. Only its owner can read it. `time` is that of the change: a clock that
-//! was moved forward does not fall back.
+//! It contains secrets in plaintext: this is a mock. Only its owner can read it. `time` is the time of the change, so
+//! that a clock that was moved forward does not fall back.
 //!
-//! A checksum is over the one before it and its own line: a line that is missing or moved is damage too.
+//! A checksum covers the previous checksum and its own line: missing and moved lines are detected too.
 //!
-//! A change is in the file, and on the disk, before it is answered. What a kill or a loss of power left of a line at the
-//! end was never answered, and is dropped; a line that is wrong anywhere else is damage. When half of the log is obsolete,
-//! and whenever it is opened, it is rewritten beside itself, under one name (`.new`) that the next start removes if a kill
-//! left it, and renamed into place.
+//! A change is on the disk before it is answered. An incomplete last line, left by a kill or a loss of power, was never
+//! answered and is dropped; a wrong line anywhere else is corruption. When half of the log is obsolete, and whenever it
+//! is opened, it is rewritten to a file beside it (`.new`), which is then renamed into place. A `.new` left by a kill
+//! is removed at the next start.
 
-use std::fmt;
+mod error;
+mod fields;
+mod first;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -27,61 +30,44 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+pub(crate) use self::error::StateFileError;
+pub(super) use self::fields::{millis, secret};
 use super::State;
 use super::change::Change;
 
-mod first;
-
 const VERSION: u32 = 2;
-/// Hex digits of a SHA-256.
+/// Hex digits of a SHA-256, truncated.
 const CHECKSUM_LEN: usize = 16;
-/// Before the first line.
+/// Precedes the first line.
 const NO_CHECKSUM: Checksum = [0; CHECKSUM_LEN];
-/// A shorter log is not worth rewriting.
+/// Shorter logs are not rewritten.
 const COMPACT_FROM: u64 = 1 << 20;
-/// Written at a time.
+/// Bytes written at a time.
 const BUFFER: usize = 1 << 16;
 
 type Checksum = [u8; CHECKSUM_LEN];
 
-/// Where the state is kept.
+/// The open state file.
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,
     account: String,
     log: Log,
-    /// Beside it, as it is replaced itself: two mocks would each lose what the other one writes.
+    /// On a file beside it, because the state file itself is replaced. Two mocks would overwrite each other's changes.
     _lock: File,
 }
 
-/// The file at the path, unless another program replaced it.
+/// The log, which is the file at the path unless another program replaced it.
 #[derive(Debug)]
 struct Log {
     file: File,
-    /// Of what is known to be whole.
+    /// The length known to be complete.
     len: u64,
-    /// Of its last line.
+    /// The last line's.
     checksum: Checksum,
     compact_at: u64,
-    /// A write failed: what is on the disk is not known.
+    /// A write failed: the contents on the disk are unknown.
     is_broken: bool,
-}
-
-/// Why a state file cannot be used.
-#[derive(Debug)]
-pub(crate) enum StateFileError {
-    /// It cannot be read or written.
-    Io(io::Error),
-    /// There is nothing in it, and that is not what this program wrote.
-    Empty,
-    /// It is not what this program wrote.
-    Damaged(String),
-    /// Another mock keeps its state there.
-    InUse,
-    /// A later program wrote it.
-    Version(u32),
-    /// Its keys are those of another account, of which their ciphertexts speak.
-    Elsewhere { account: String },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -112,16 +98,16 @@ struct ReadRecord {
 }
 
 impl StateFile {
-    /// The file, and what it holds: the state, and the time of its last change. Nothing, if it is not there yet.
+    /// Opens or creates the file. Returns it with the state that it contains and the time of the last change.
     ///
     /// # Errors
     /// Any [`StateFileError`].
     pub(crate) fn open(path: PathBuf, account: &str) -> Result<(Self, State, Duration), StateFileError> {
-        // One file has one lock, by whatever name it is reached.
+        // One file has one lock, whatever path leads to it.
         let path = fs::canonicalize(&path).unwrap_or(path);
         let lock = lock(&path)?;
         let (state, time) = read(&path, account)?;
-        // A place that cannot be written is better known now; and what others could read, they cannot any more.
+        // Detects now that the file cannot be written, and makes it private if it was readable by others.
         let log = rewrite(&path, account, &state, &[], time)?;
         let file = Self {
             path,
@@ -132,10 +118,10 @@ impl StateFile {
         Ok((file, state, time))
     }
 
-    /// Adds a change of `state`, and waits until it is on the disk.
+    /// Appends a change of `state` and waits until it is on the disk.
     ///
     /// # Errors
-    /// Of the file system. The change is not in the file then.
+    /// The file system's. The change is then not in the file.
     pub(super) fn append(&mut self, state: &State, changes: &[Change], time: Duration) -> io::Result<()> {
         if !self.log.is_broken && self.log.is_at(&self.path) {
             return self.log.append(changes, time);
@@ -144,14 +130,14 @@ impl StateFile {
         Ok(())
     }
 
-    /// Drops from the file what later changes made obsolete, once that is half of it.
+    /// Rewrites the file once half of it is obsolete.
     pub(super) fn compact_if_long(&mut self, state: &State, time: Duration) {
         if self.log.len < self.log.compact_at {
             return;
         }
         match rewrite(&self.path, &self.account, state, &[], time) {
             Ok(log) => self.log = log,
-            // The long one is as good as before: a full disk is not asked at every change.
+            // The long log is still valid: do not try again at every change while the disk is full.
             Err(_) => self.log.compact_at = self.log.len.saturating_mul(2),
         }
     }
@@ -176,7 +162,7 @@ impl Log {
             }
             Err(error) => {
                 self.is_broken = true;
-                // It was not answered: a restart should not find it either.
+                // It was not answered, so that a restart must not find it either.
                 let _ = self.file.set_len(self.len);
                 Err(error)
             }
@@ -184,10 +170,10 @@ impl Log {
     }
 }
 
-/// A log that says `state`, and then `changes` of it, in the place of the file.
+/// Replaces the file by a log of `state` and then `changes`.
 fn rewrite(path: &Path, account: &str, state: &State, changes: &[Change], time: Duration) -> io::Result<Log> {
     let new = beside(path, ".new");
-    // Left by a mock that was killed: whoever holds the lock owns the name.
+    // Left by a killed mock: the holder of the lock owns the name.
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => (),
@@ -203,7 +189,7 @@ fn rewrite(path: &Path, account: &str, state: &State, changes: &[Change], time: 
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    // The file is the new one: that a loss of power may bring back the old one is no reason to take it back here.
+    // The rename is done: an error here, after which a loss of power could bring back the old file, does not undo it.
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
     written
 }
@@ -226,7 +212,7 @@ fn write_all(new: &Path, account: &str, state: &State, changes: &[Change], time:
             buffer.clear();
         }
     }
-    // If there is no change, then for the time.
+    // Written without changes too, for the time.
     checksum = write_line(&mut buffer, checksum, changes, time)?;
     file.write_all(&buffer)?;
     file.sync_all()?;
@@ -240,7 +226,7 @@ fn write_all(new: &Path, account: &str, state: &State, changes: &[Change], time:
     })
 }
 
-/// Its checksum, of which the next one needs to know.
+/// Returns the line's checksum, for the next line.
 fn write_line(to: &mut Vec<u8>, before: Checksum, changes: &[Change], time: Duration) -> io::Result<Checksum> {
     let start = to.len();
     to.extend_from_slice(&[b' '; CHECKSUM_LEN + 1]);
@@ -307,7 +293,7 @@ fn parse(text: &[u8]) -> Result<Contents, StateFileError> {
     while let Some(line) = lines.next() {
         number += 1;
         let is_last = lines.peek().is_none();
-        // A line without its end, or with blocks that never reached the disk, was not answered.
+        // A line without its end, or with blocks that never reached the disk, was never answered.
         if is_last && (!line.ends_with(b"\n") || line.contains(&0)) {
             break;
         }
@@ -351,7 +337,7 @@ fn parse_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, StateFileErro
     serde_json::from_slice(text).map_err(|error| StateFileError::Damaged(place_of(&error)))
 }
 
-/// A place, and never a value, which may be a secret.
+/// Names the place and never the value, which may be a secret.
 fn place_of(error: &serde_json::Error) -> String {
     let what = if error.is_data() {
         "a member is missing, or not as it must be"
@@ -359,64 +345,4 @@ fn place_of(error: &serde_json::Error) -> String {
         "it is not JSON"
     };
     format!("{what}, at line {} column {}", error.line(), error.column())
-}
-
-impl From<io::Error> for StateFileError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl fmt::Display for StateFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => write!(f, "{error}"),
-            Self::Empty => {
-                f.write_str("it is empty, which no state file is: restore it, or remove it to begin without keys")
-            }
-            Self::Damaged(reason) => write!(f, "it is damaged: {reason}"),
-            Self::InUse => f.write_str("another mock uses it"),
-            Self::Version(version) => write!(f, "it is of version {version}, and this program knows {VERSION}"),
-            Self::Elsewhere { account } => {
-                write!(f, "its keys are those of account {account}: choose it with --account")
-            }
-        }
-    }
-}
-
-/// A time or span in whole milliseconds.
-pub(super) mod millis {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        u64::deserialize(deserializer).map(Duration::from_millis)
-    }
-}
-
-/// 32 bytes in base64.
-pub(super) mod secret {
-    use base64ct::{Base64, Encoding as _};
-    use serde::{Deserialize, Deserializer, Serializer, de};
-    use zeroize::Zeroizing;
-
-    pub(crate) fn serialize<S: Serializer>(secret: &Zeroizing<[u8; 32]>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&Zeroizing::new(Base64::encode_string(&**secret)))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<[u8; 32]>, D::Error> {
-        let text = Zeroizing::new(String::deserialize(deserializer)?);
-        parse(&text).ok_or_else(|| de::Error::custom("a key material must be 32 bytes in base64"))
-    }
-
-    pub(crate) fn parse(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-        let mut secret = Zeroizing::new([0; 32]);
-        let len = Base64::decode(text, &mut *secret).ok()?.len();
-        (len == secret.len()).then_some(secret)
-    }
 }

@@ -1,4 +1,4 @@
-//! Keys that are there from the start.
+//! Keys that exist from the start.
 //!
 //! ```json
 //! {"keys": [
@@ -12,8 +12,8 @@
 //! ]}
 //! ```
 //!
-//! `region` is the default one if there is none. `material` is 32 bytes, in base64 or as 64 hex digits. An alias that
-//! the state file has already is left alone.
+//! `region` defaults to the mock's. `material` is 32 bytes, in base64 or as 64 hex digits. An alias that the state file
+//! already contains is left alone.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ use super::{KeyId, Region};
 pub(crate) struct Seed {
     /// Begins with `alias/`.
     pub(crate) alias: String,
-    /// The default one, if none.
+    /// The mock's region if `None`.
     pub(crate) region: Option<Region>,
     /// Random, if none.
     pub(crate) key_id: Option<KeyId>,
@@ -38,7 +38,7 @@ pub(crate) struct Seed {
     pub(crate) rotation: bool,
 }
 
-/// What is wrong with a seed file.
+/// Why a seed file is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SeedError(String);
 
@@ -62,7 +62,7 @@ struct Entry {
 }
 
 impl Seed {
-    /// A random key.
+    /// A random key with this alias.
     pub(crate) fn of_alias(alias: &str) -> Self {
         Self {
             alias: alias.to_owned(),
@@ -101,7 +101,7 @@ impl Seed {
     }
 
     fn of_entry(value: serde_json::Value) -> Result<Self, String> {
-        // A message of serde's may show a value, and that be the material.
+        // serde's message may contain a value, and that may be the material.
         let entry: Entry = serde_json::from_value(value).map_err(|_| {
             "it must have an alias, may have region, keyId, description, material and rotation, and nothing else"
                 .to_owned()

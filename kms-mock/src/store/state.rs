@@ -1,4 +1,4 @@
-//! All there is, at one moment.
+//! All keys, aliases and grants at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -16,7 +16,7 @@ pub(crate) struct State {
     keys: BTreeMap<Place, Arc<Key>>,
     aliases: BTreeMap<AliasPlace, Alias>,
     grants: BTreeMap<GrantPlace, Arc<Grant>>,
-    /// When time alone changes which key.
+    /// When which key will change without a call.
     due: BTreeSet<(Duration, Place)>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Alias {
     pub(crate) updated: Duration,
 }
 
-/// Where an alias is: its name begins with `alias/`.
+/// An alias's region and name, which begins with `alias/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AliasPlace {
@@ -39,7 +39,7 @@ pub(crate) struct AliasPlace {
     pub(crate) name: String,
 }
 
-/// Which grant on which key.
+/// A grant's key and id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GrantPlace {
@@ -52,7 +52,7 @@ impl State {
         self.keys.get(place)
     }
 
-    /// The keys of a region, in the order of their ids, after one of them or from the first one on.
+    /// The keys of a region in the order of their ids, all or those after one.
     pub(crate) fn keys_of(&self, region: &Region, after: Option<KeyId>) -> impl Iterator<Item = &Arc<Key>> {
         let place = |id| Place {
             region: region.clone(),
@@ -67,7 +67,7 @@ impl State {
         self.aliases.get(place)
     }
 
-    /// The aliases of a region, in the order of their names, after this one.
+    /// The aliases of a region in the order of their names, after this one.
     pub(crate) fn aliases_of(&self, region: &Region, after: &str) -> impl Iterator<Item = (&str, &Alias)> {
         let start = AliasPlace {
             region: region.clone(),
@@ -91,7 +91,7 @@ impl State {
         self.grants.get(place)
     }
 
-    /// The grants on a key, in the order of their ids, after this one.
+    /// The grants on a key in the order of their ids, after this one.
     pub(crate) fn grants_on(&self, key: &Place, after: &str) -> impl Iterator<Item = &Arc<Grant>> {
         let start = GrantPlace {
             key: key.clone(),
@@ -115,7 +115,7 @@ impl State {
         grants.take_while(move |(key, _)| key.region == *region)
     }
 
-    /// The grant in this region that a token was given for.
+    /// The grant in this region that a token belongs to.
     pub(crate) fn granted(&self, region: &Region, token: &str) -> Option<(&Place, &Arc<Grant>)> {
         let (uuid, id) = grant::places_of_token(token)?;
         let found = [false, true].into_iter().find_map(|is_multi_region| {
@@ -129,12 +129,12 @@ impl State {
         (grant.token == token).then_some((&place.key, grant))
     }
 
-    /// Whether time has changed something by `now`.
+    /// Whether any key is due to change by `now`.
     pub(crate) fn is_due(&self, now: Duration) -> bool {
         self.due.first().is_some_and(|(due, _)| *due <= now)
     }
 
-    /// The keys that time has changed by `now`.
+    /// The keys that are due to change by `now`.
     pub(super) fn due_keys(&self, now: Duration) -> impl Iterator<Item = &Place> {
         let due = self.due.iter().take_while(move |(due, _)| *due <= now);
         due.map(|(_, place)| place)
@@ -144,7 +144,7 @@ impl State {
         self.aliases.iter()
     }
 
-    /// What makes it of an empty one.
+    /// The changes that lead from an empty state to this one.
     pub(super) fn as_changes(&self) -> impl Iterator<Item = Change> {
         let keys = self.keys.values().map(|key| Change::Key(Box::new(Key::clone(key))));
         let aliases = self.aliases.iter().map(|(place, alias)| Change::Alias {
@@ -189,7 +189,7 @@ impl State {
         }
     }
 
-    /// A contradiction in a state that was read, which this program does not write.
+    /// Describes an inconsistency in a state that was read. This program writes none.
     pub(super) fn contradiction(&self, account: &str) -> Option<String> {
         for key in self.keys.values() {
             if key.materials().is_empty() {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 const SIGNATURE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-/// Of the tests themselves: nothing here takes so long.
+/// The tests' own timeout: nothing here takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An answer.
@@ -39,7 +39,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// AWS's name of the error.
+    /// AWS's name for the error.
     pub fn kind(&self) -> String {
         self.json()["__type"].as_str().unwrap_or_default().to_owned()
     }
@@ -56,7 +56,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// To a URL as the mock gives it.
+    /// Connects to a URL of the mock.
     pub fn new(url: &str) -> Self {
         let stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -74,7 +74,7 @@ impl Client {
         self.reader.get_mut().write_all(bytes).unwrap();
     }
 
-    /// The next answer; none if the connection ended first.
+    /// The next answer; `None` if the connection ends first.
     pub fn receive(&mut self) -> Option<Answer> {
         let mut line = String::new();
         if self.reader.read_line(&mut line).ok()? == 0 {
@@ -101,7 +101,7 @@ impl Client {
         Some(answer)
     }
 
-    /// The head of the next answer as it came, and its body is skipped.
+    /// The head of the next answer, verbatim. Skips the body.
     pub fn head(&mut self) -> String {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -119,7 +119,7 @@ impl Client {
         self.receive().unwrap()
     }
 
-    /// The answer, unless the connection ends before it.
+    /// The answer; `None` if the connection ends first.
     pub fn try_call(&mut self, operation: &str, json: &str) -> Option<Answer> {
         self.reader
             .get_mut()
@@ -128,7 +128,7 @@ impl Client {
         self.receive()
     }
 
-    /// What comes until the connection ends, and whether it ended with a RST.
+    /// The bytes until the connection ends, and whether it ends with a RST.
     pub fn until_the_end(&mut self) -> (Vec<u8>, bool) {
         let mut bytes = Vec::new();
         match self.reader.read_to_end(&mut bytes) {
@@ -139,14 +139,14 @@ impl Client {
     }
 }
 
-/// A call as AWS's clients send it.
+/// A call as AWS clients send it.
 pub fn request(operation: &str, body: &[u8]) -> Vec<u8> {
     let mut request = head(operation, &format!("Content-Length: {}\r\n", body.len())).into_bytes();
     request.extend_from_slice(body);
     request
 }
 
-/// A call's head; `more` are whole lines.
+/// A call's head. `more` is whole lines.
 pub fn head(operation: &str, more: &str) -> String {
     format!(
         "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-amz-json-1.1\r\n\
@@ -163,7 +163,7 @@ pub fn authorization(service: &str) -> String {
     )
 }
 
-/// One call on a connection of its own.
+/// One call on its own connection.
 pub fn call(url: &str, operation: &str, json: &str) -> Answer {
     Client::new(url).call(operation, json)
 }

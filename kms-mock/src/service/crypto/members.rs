@@ -1,4 +1,4 @@
-//! What requests for the use of keys have, and their answers.
+//! The members of requests that use keys, and of their answers.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -9,7 +9,7 @@ use crate::service::input::{Bytes, Checks, Context, Input, list};
 use crate::service::output::base64;
 
 pub(super) const SYMMETRIC: &str = "SYMMETRIC_DEFAULT";
-/// The only one so far; here it is refused.
+/// The only modifier so far. It is refused here.
 const DRY_RUN_MODIFIERS: &[&str] = &["IGNORE_CIPHERTEXT"];
 const ALGORITHMS: &[&str] = &[SYMMETRIC, "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE"];
 const MAX_PLAINTEXT_LEN: usize = 4096;
@@ -45,7 +45,7 @@ impl Input for GenerateDataKey {
 
 impl GenerateDataKey {
     /// # Errors
-    /// `ValidationException` unless the length is said in one way.
+    /// `ValidationException` unless exactly one member gives the length.
     pub(in crate::service) fn key_len(&self) -> Result<usize, KmsError> {
         match (self.number_of_bytes, self.key_spec.as_deref()) {
             (Some(len), None) => Ok(usize::try_from(len).unwrap_or_default()),
@@ -188,7 +188,7 @@ impl Input for GenerateRandom {
 
 impl GenerateRandom {
     /// # Errors
-    /// `ValidationException` if it says none: the model does not require it, the service does.
+    /// `ValidationException` if it is absent: the API model does not require it, the service does.
     pub(in crate::service) fn len(&self) -> Result<usize, KmsError> {
         let len = self.number_of_bytes.and_then(|len| usize::try_from(len).ok());
         len.ok_or_else(|| KmsError::validation("NumberOfBytes is required."))

@@ -146,12 +146,12 @@ fn a_file_of_the_first_version_opens_with_all_that_is_in_it() {
         (
             r#""version":1"#,
             r#""version":3"#,
-            "it is of version 3, and this program knows 2",
+            "its version is 3, and this program supports up to 2",
         ),
         (
             r#""account":"000000000000""#,
             r#""account":"111111111111""#,
-            "of account 111111111111",
+            "pass --account 111111111111",
         ),
         (r#""region":"us-east-1""#, r#""region":"eu-west-1""#, "the ARN of key"),
         (r#""keys":"#, r#""kays":"#, "it is damaged"),
@@ -306,9 +306,9 @@ fn a_damaged_file_is_an_error_that_shows_no_secret() {
         assert!(refusal(&path).contains("its checksum is wrong"), "{order:?}");
     }
     fs::write(&path, whole.replacen(r#""version":2"#, r#""version":3"#, 1)).unwrap();
-    assert!(refusal(&path).contains("it is of version 3, and this program knows 2"));
+    assert!(refusal(&path).contains("its version is 3, and this program supports up to 2"));
     fs::write(&path, whole.replacen("000000000000", "111111111111", 1)).unwrap();
-    assert!(refusal(&path).contains("account 111111111111: choose it with --account"));
+    assert!(refusal(&path).contains("belong to account 111111111111: pass --account 111111111111"));
     fs::write(&path, &whole).unwrap();
     assert!(start(&path).is_ok());
     fs::remove_file(&path).unwrap();

@@ -35,7 +35,7 @@ fn a_change_of_state_is_seen_when_its_delay_has_passed() {
 }
 
 #[test]
-fn a_key_pending_deletion_is_told_of_and_not_changed() {
+fn a_key_pending_deletion_is_described_and_not_changed() {
     let kms = Kms::new();
     let key = kms.key();
     let id = json!({ "KeyId": key });

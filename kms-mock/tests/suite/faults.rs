@@ -1,14 +1,11 @@
-//! Each fault, as a client meets it.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
+//! Each fault, as a client sees it.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use common::{Client, call, request};
 use sealstone_kms_mock::{Fault, InjectedError, Latency, MockKms, Outage, Rate, Settings};
+
+use crate::common::{Client, call, request};
 
 const GENERATE: &str = r#"{"KeyId":"alias/a","KeySpec":"AES_256"}"#;
 const THROTTLED: &str = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.";
@@ -177,7 +174,7 @@ fn a_hang_answers_nothing_and_ends_with_its_client() {
         matches!(silent.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
         "{silent}"
     );
-    // The only place is free as soon as the client has gone.
+    // The only connection slot is free again once the client has gone.
     drop(client);
     assert_eq!(call(&kms.endpoint(), "ListKeys", "{}").status, 200);
 }
@@ -245,7 +242,7 @@ fn a_cut_off_answer_promises_more_than_comes() {
         .unwrap();
     assert_eq!(body.len(), promised / 2);
     assert!(!body.is_empty() && !reset);
-    // The call was made.
+    // The call was executed.
     assert_eq!(kms.audit_events().len(), 1);
 }
 

@@ -1,13 +1,9 @@
 //! The program `kms-mock`.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 
-use common::{Client, call, control};
+use crate::common::{Client, call, control};
 
 struct Running {
     child: Child,
@@ -66,11 +62,11 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn it_says_where_it_is_and_what_it_is_and_ends_when_told() {
+fn it_announces_its_address_warns_and_ends_on_sigterm() {
     for signal in ["-INT", "-TERM"] {
         let mock = Running::start(&["--region", "eu-west-1"]);
         let mut client = Client::new(&mock.url);
-        // The client signs for another region, which has keys of its own.
+        // The client signs for another region, which has its own keys.
         let made = client.call("CreateKey", "{}").json()["KeyMetadata"]["Arn"].to_string();
         assert!(made.starts_with("\"arn:aws:kms:us-east-1:"), "{made}");
         let url = mock.url.clone();
@@ -112,13 +108,16 @@ fn with_tls_it_prints_the_certificate_that_clients_have_to_trust() {
     assert!(!out.contains(&written), "another one each time");
 }
 
-/// What was answered is there after a kill at any moment, and nothing with key material lies beside the file.
+/// After a kill at any moment everything answered is kept, and no file with key material is left beside the state file.
 #[test]
 fn kills_lose_nothing_and_leave_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
     let mut made = Vec::new();
-    for round in 0..12_u64 {
+    // At least 12 kills, and later ones until some came after an answer, which takes longer on a busy machine.
+    let mut round = 0;
+    while round < 12 || made.len() <= 12 {
+        assert!(round < 100, "no call was answered before the kill");
         let mock = Running::start(&["--state", state.to_str().unwrap()]);
         let mut names: Vec<_> = std::fs::read_dir(&dir)
             .unwrap()
@@ -140,8 +139,8 @@ fn kills_lose_nothing_and_leave_nothing() {
             made.push(answer.json()["KeyMetadata"]["KeyId"].to_string());
         }
         killer.join().unwrap();
+        round += 1;
     }
-    assert!(made.len() > 12, "{}", made.len());
 }
 
 #[test]
@@ -234,7 +233,7 @@ fn audit_events_go_to_a_file_or_to_standard_output() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said() {
+fn a_start_that_fails_reports_why() {
     let mock = Running::start(&[]);
     let taken = mock.url.strip_prefix("http://").unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -256,7 +255,7 @@ fn what_cannot_be_done_is_said() {
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
-        // One that runs would not end of itself.
+        // A mock that did start would not end by itself.
         let _ = line.is_empty() || child.kill().is_ok();
         let output = child.wait_with_output().unwrap();
         let err = String::from_utf8(output.stderr).unwrap();

@@ -1,14 +1,11 @@
 //! The control port.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::{Client, call, control};
 use sealstone_kms_mock::MockKms;
 use serde_json::json;
+
+use crate::common::{Client, call, control};
 
 fn mock() -> (MockKms, String) {
     let kms = MockKms::builder().control().start().unwrap();

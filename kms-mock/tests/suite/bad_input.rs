@@ -1,16 +1,14 @@
-//! Requests that no client of AWS sends: an AWS-shaped error or a closed connection, and the server lives on.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
+//! Requests that no AWS client sends: each gets an error in AWS's form or a closed connection, and the server keeps
+//! serving.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::{Client, PATIENCE, authorization, call, control, head, request};
 use proptest::prelude::*;
 use sealstone_kms_mock::MockKms;
+
+use crate::common::{Client, PATIENCE, authorization, call, control, head, request};
 
 const LIMIT: usize = 256 << 10;
 
@@ -19,7 +17,7 @@ fn alive(kms: &MockKms) {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// A whole request from its parts; an empty line of a header is left out.
+/// Builds a request from its parts. Empty headers are omitted.
 fn odd(line: &str, content_type: &str, target: &str, authorization: &str, date: &str) -> Vec<u8> {
     let mut text = format!("{line}\r\nHost: localhost\r\nContent-Length: 2\r\n");
     for (name, value) in [
@@ -105,7 +103,7 @@ fn what_is_no_call_gets_the_error_of_the_service() {
         (odd(POST, JSON, TARGET, s3, DATE), 400, "InvalidSignatureException"),
     ];
     let kms = MockKms::start().unwrap();
-    // All on one connection: none of them costs it.
+    // All on one connection: none of them closes it.
     let mut client = Client::new(&kms.endpoint());
     for (bytes, status, kind) in cases {
         client.send(&bytes);
@@ -195,7 +193,7 @@ fn a_length_beyond_all_memory_is_refused_at_once() {
 }
 
 #[test]
-fn who_asks_before_it_sends_is_told_to() {
+fn a_client_that_waits_for_100_continue_gets_it() {
     let kms = MockKms::start().unwrap();
     let mut client = Client::new(&kms.endpoint());
     client.send(head("ListKeys", "Content-Length: 2\r\nExpect: 100-continue\r\n").as_bytes());
@@ -234,7 +232,7 @@ fn a_body_byte_by_byte_and_in_chunks_is_one_body() {
 }
 
 #[test]
-fn slow_clients_are_left_behind() {
+fn slow_clients_are_disconnected() {
     let kms = MockKms::builder()
         .client_timeout(Duration::from_millis(200))
         .start()
@@ -286,7 +284,7 @@ fn heads_without_end_are_cut_off() {
     let line = format!("X-Long: {}\r\n", "a".repeat(8000));
     for lines in [line.repeat(100), "X-Many: 1\r\n".repeat(20_000), "a".repeat(1 << 20)] {
         let mut client = Client::new(&kms.endpoint());
-        // The server may have closed before all was sent.
+        // The server may close before everything is sent.
         let _ = client.stream().write_all(head("ListKeys", &lines).as_bytes());
         if let Some(answer) = client.receive() {
             assert!((400..500).contains(&answer.status), "{}", answer.status);

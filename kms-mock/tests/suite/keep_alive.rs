@@ -1,11 +1,8 @@
-//! Connections that stay.
+//! Persistent connections.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{Client, request};
 use sealstone_kms_mock::MockKms;
+
+use crate::common::{Client, request};
 
 #[test]
 fn many_calls_on_one_connection_each_with_a_request_id_of_its_own() {
@@ -36,7 +33,7 @@ fn every_answer_says_that_it_is_a_mock() {
     }
 }
 
-/// Some clients compare names by case.
+/// Some clients compare header names with case.
 #[test]
 fn header_names_are_in_title_case() {
     let kms = MockKms::start().unwrap();
@@ -62,7 +59,7 @@ fn a_mock_can_be_started_and_dropped_inside_a_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let kms = MockKms::start().unwrap();
-        assert_eq!(common::call(&kms.endpoint(), "ListKeys", "{}").status, 200);
+        assert_eq!(crate::common::call(&kms.endpoint(), "ListKeys", "{}").status, 200);
     });
 }
 

@@ -1,19 +1,16 @@
 //! AWS's exact answers: code, status, text and members, each a line of `answers.table`.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::BTreeMap;
 
 use base64ct::{Base64, Encoding as _};
-use common::Client;
 use sealstone_kms_mock::{MockKms, fuzzing};
 use serde_json::{Value, json};
 
-const TABLE: &str = include_str!("answers.table");
+use crate::common::Client;
 
-/// One line.
+const TABLE: &str = include_str!("../answers.table");
+
+/// One line of the table.
 #[derive(Debug)]
 struct Case<'t> {
     operation: &'t str,
@@ -38,7 +35,7 @@ fn cases() -> impl Iterator<Item = Case<'static>> {
     })
 }
 
-/// A mock with everything in it that a line may name.
+/// A mock with everything that a line can name.
 struct World {
     _mock: MockKms,
     client: Client,
@@ -134,7 +131,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 
-/// Where an answer is not as it must be.
+/// Where an answer differs from the expected one.
 fn difference(expected: &Value, got: &Value, place: &str) -> Option<String> {
     let differs = || Some(format!("{place}: expected {expected}, got {got}"));
     match (expected, got) {

@@ -1,20 +1,17 @@
 //! The service over TLS.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, request};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use sealstone_kms_mock::{Fault, MockKms, MockKmsBuilder};
+
+use crate::common::{PATIENCE, request};
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -28,7 +25,7 @@ fn plain(kms: &MockKms) -> TcpStream {
     stream
 }
 
-/// A client that trusts this certificate, and calls the server by this name.
+/// A client that trusts this certificate and expects this server name.
 fn client(kms: &MockKms, certificate: &str, name: &str) -> Stream {
     let mut trusted = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
@@ -43,7 +40,7 @@ fn client(kms: &MockKms, certificate: &str, name: &str) -> Stream {
     StreamOwned::new(connection, plain(kms))
 }
 
-/// What comes in answer to a call until its body has come, or why not.
+/// The answer to a call up to the end of its body, or the error.
 fn call(stream: &mut Stream, operation: &str) -> std::io::Result<String> {
     stream.write_all(&request(operation, b"{}"))?;
     let mut answer = Vec::new();
@@ -87,7 +84,7 @@ fn others_are_not() {
     );
     assert!(elsewhere.unwrap_err().to_string().contains("certificate"));
 
-    // Without TLS there is no answer of the service, and the next client is served.
+    // Without TLS the service does not answer, and the next client is served.
     let mut bare = plain(&kms);
     bare.write_all(&request("ListKeys", b"{}")).unwrap();
     let mut answer = Vec::new();

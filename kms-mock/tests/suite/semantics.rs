@@ -1,14 +1,12 @@
-//! What operations answer, rule by rule: AWS's own words where it has documented them.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
+//! The rules of each operation, in AWS's words where AWS documents them.
 
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
-use common::{Client, head};
 use sealstone_kms_mock::{MockKms, Settings};
 use serde_json::{Value, json};
+
+use crate::common::{Client, head};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -25,7 +23,7 @@ impl Kms {
         Self { mock, client }
     }
 
-    /// What an operation answers, or the name and message of its error.
+    /// The answer of an operation, or the name and message of its error.
     fn try_call(&mut self, operation: &str, body: &Value) -> Result<Value, (String, String)> {
         self.call_as("AKIDEXAMPLE", operation, body)
     }
@@ -78,7 +76,7 @@ fn decrypt(blob: &str, context: &Value) -> Value {
     json!({ "CiphertextBlob": blob, "EncryptionContext": context })
 }
 
-/// Other mocks join keys and values, so that the second context opens what the first one sealed.
+/// Other mocks join keys and values, so that the second context decrypts what the first one encrypted.
 #[test]
 fn a_bc_and_ab_c_are_different_contexts() {
     let mut kms = Kms::new();
@@ -153,7 +151,7 @@ fn another_key_and_every_altered_byte_are_refused() {
     for place in 0..bytes.len() {
         let mut altered = bytes.clone();
         altered[place] ^= 1 << (place % 8);
-        // Behind the version is the key's id: there is no such key.
+        // The key id follows the version: this key does not exist.
         let is_id = (1..17).contains(&place);
         let kind = if is_id {
             "AccessDeniedException"
@@ -170,7 +168,7 @@ fn another_key_and_every_altered_byte_are_refused() {
     kms.fails("Decrypt", &decrypt("%%", &json!({})), "SerializationException");
 }
 
-/// Each cryptographic operation looks at the state of each key that it uses.
+/// Each cryptographic operation checks the state of each key that it uses.
 #[test]
 fn key_states_stop_what_they_stop_and_in_the_services_words() {
     let mut kms = Kms::new();
@@ -321,7 +319,7 @@ fn a_dry_run_never_succeeds() {
     kms.fails("Decrypt", &wrong, "InvalidCiphertextException");
 }
 
-/// Access keys that begin with GRANTEE may do what grants say, under the contexts that grants say.
+/// Access keys that begin with GRANTEE may do what grants permit, under the contexts that they permit.
 #[test]
 fn grants_permit_their_operations_under_their_contexts_only() {
     let mut kms = Kms::new();
@@ -432,7 +430,7 @@ fn the_audit_log_shows_contexts_as_they_were_sent_and_no_secret() {
     }
 }
 
-/// However long the list of what is wrong, the answer and the log are short.
+/// The answer and the log stay short, no matter how many violations there are.
 #[test]
 fn a_request_of_many_errors_gets_a_short_answer() {
     let mut kms = Kms::new();
