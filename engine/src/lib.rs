@@ -106,12 +106,15 @@ pub use layout::{
 // and errors.
 pub use error::{ContextMismatch, Error, PartError, ProviderError, ProviderErrorClass, Result, TransferDamage};
 
-/// The README's examples, run as tests.
+/// The examples of the pages, run as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Project;
 
-/// The same of the page that the package ships.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct CrateReadme;
+    #[doc = include_str!("../README.md")]
+    struct Crate;
+
+    #[doc = include_str!("../../docs/embedding.md")]
+    struct Embedding;
+}
