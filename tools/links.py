@@ -28,8 +28,8 @@ def main():
 def listed(pattern):
     # Also what is new and not yet added.
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", pattern]
-    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return [name for name in told.split("\0") if name and (ROOT / name).exists()]
+    listed_names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [name for name in listed_names.split("\0") if name and (ROOT / name).exists()]
 
 
 def prose(page):

@@ -17,13 +17,13 @@ NEEDED = {"README.md", "LICENSE-MIT", "LICENSE-APACHE", "Cargo.toml"}
 
 def main():
     command = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
-    told = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
-    crates = [package for package in told["packages"] if package["publish"] != []]
+    metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    crates = [package for package in metadata["packages"] if package["publish"] != []]
     packaged = ["cargo", "package", "--locked", "--allow-dirty", "--no-verify"]
     for crate in crates:
         packaged += ["-p", crate["name"]]
     subprocess.run(packaged, cwd=ROOT, check=True)
-    faults = [fault for crate in crates for fault in faults_of(crate, pathlib.Path(told["target_directory"]))]
+    faults = [fault for crate in crates for fault in faults_of(crate, pathlib.Path(metadata["target_directory"]))]
     print(f"{len(crates)} packages: {', '.join(crate['name'] for crate in crates)}")
     if faults or not crates:
         raise SystemExit("\n".join(faults))

@@ -30,7 +30,7 @@ CONTEXTS = [
 
 
 def open_here(data, context, kek_of):
-    """Opens an object made by the command line; `kek_of` gives the key of a slot's provider and key id."""
+    """Opens an object made by the command line; `kek_of` returns the key of a slot's provider and key id."""
     header = objects.parse_attached(data)
     require(header.core == objects.STANDARD_CORE, "the default is suite 1 and 16 KiB chunks")
     [(provider, key_id, wrapped)] = header.slots

@@ -54,7 +54,7 @@ class Header:
 class Reader:
     """Who opens: keys as ("raw", KEK), ("local", HEX32, KEK), ("passphrase", bytes), ("intermediate", KEK of raw).
 
-    Behind the bytes of a passphrase may stand another floor, behind the key of intermediate ones the scope required.
+    After the bytes of a passphrase may come another floor, after the key of intermediate ones the required scope.
     """
 
     keys: list
@@ -100,7 +100,7 @@ def require(holds, why, kind="header"):
 
 
 def parse_copy(copy):
-    """One header copy, and the padding behind it [H-2] to [H-5], [H-8]."""
+    """One header copy, and the padding after it [H-2] to [H-5], [H-8]."""
     require(copy[:8] == MAGIC, "no sealstone object", "magic")
     require(len(copy) >= 9, "it ends before the version")
     require(copy[8] == 1, f"version {copy[8]}", "version")
@@ -150,7 +150,7 @@ def parse_detached(data):
     """[H-6]"""
     require(len(data) <= 64 * 1024, "over 64 KiB")
     header, padding = parse_copy(data)
-    require(padding == 0, "bytes behind the slots")
+    require(padding == 0, "bytes after the slots")
     return header
 
 
@@ -258,7 +258,7 @@ def passphrase_key(passphrase, key_id, floor=ARGON_FLOOR):
 
 
 def data_keys(header, context, reader):
-    """The data key of each slot that one of the reader's keys fits, as a function that may refuse, behind the kind of
+    """The data key of each slot that one of the reader's keys fits, as a function that may refuse, after the kind of
     refusal if it is another payload's: of a passphrase, that of a wrong one [W-17].
     """
     for provider, key_id, wrapped in header.slots:
@@ -354,8 +354,8 @@ def open_range(header, payload, reader, start, end):
         chunk(last)
     end = length if end is None else end
     require(start <= end <= length, "past the end", "range")
-    first, behind = start // size, (end + size - 1) // size
-    whole = b"".join(chunk(index) for index in range(first, behind)) if start < end else b""
+    first, after = start // size, (end + size - 1) // size
+    whole = b"".join(chunk(index) for index in range(first, after)) if start < end else b""
     return whole[start - first * size : end - first * size]
 
 

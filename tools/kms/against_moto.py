@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs a command while moto's server, another mock of AWS, is there for it.
+"""Runs a command against moto's server, another mock of AWS.
 
     against_moto.py COMMAND...
 

@@ -277,7 +277,7 @@ def states(session):
     refused("NotFoundException", kms.describe_key, KeyId=arn)
     refused("NotFoundException", kms.describe_key, KeyId="alias/doomed")
     refused("NotFoundException", kms.generate_data_key, KeyId=arn, KeySpec="AES_256")
-    # The blob is well formed, but nobody can say any more whose it is.
+    # The blob is well formed, but its key is unknown.
     refused("AccessDeniedException", kms.decrypt, CiphertextBlob=blob)
     kms.decrypt(CiphertextBlob=other_blob)
     return "disabled, enabled, pending deletion, cancelled, deleted by the clock"

@@ -17,7 +17,7 @@ from expect import expect, expect_equal
 from servers import Moto
 
 PAIRS = "GenerateDataKey+Decrypt"
-# Of one measurement of three kinds of calls: a server that hangs must not hold us up for ever.
+# Of one measurement of three kinds of calls: a server that hangs must not block us forever.
 LIMIT_SECONDS = 300
 AIM_A_SECOND, AIM_TIMES_MOTO = 10_000, 20
 

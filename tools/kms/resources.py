@@ -100,7 +100,7 @@ def keys(account):
     declared["enabled"] = True
     same()
 
-    # A policy is kept and returned, and nobody is kept out by it.
+    # A policy is stored and returned, and not enforced.
     nobody = json.loads(policy(account))
     nobody["Statement"][0]["Principal"] = {"AWS": f"arn:aws:iam::{account}:user/somebody-else"}
     kms.put_key_policy(KeyId=key_id, Policy=json.dumps(nobody))

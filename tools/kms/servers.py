@@ -32,12 +32,12 @@ class Server:
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        # A server that never says its address must not hold us up for ever.
+        # A server that never says its address must not block us forever.
         watchdog = threading.Timer(START_SECONDS, self.process.kill)
         watchdog.start()
         self.addresses = [self._await(pattern) for pattern in self.address_patterns]
         watchdog.cancel()
-        # Whatever else it says: nobody may wait for us to read it.
+        # Whatever else it says: nothing may wait for us to read it.
         self.reader = threading.Thread(target=self._listen, daemon=True)
         self.reader.start()
         self.outside = dict(os.environ)
