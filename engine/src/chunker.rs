@@ -3,16 +3,19 @@
 //! ```text
 //! length unknown   bytes -> Chunker -> PlainBatch 0, PlainBatch 1, ..., the batch that ends
 //! in parts         PartClaims -> PartChunker -> PlainBatch ...      (each part claimed once, in any order)
+//! in running parts RunningChunks -> Span, Span, ..., the span that ends      (claimed in order, sealed in any)
 //! length known     SpanCursor -> Span 0, Span 1, ..., the span that ends      (claimed by any thread, once each)
 //! ```
 
 mod parts;
+mod running;
 
 use std::mem;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use self::parts::{PartChunker, PartClaims};
+pub(crate) use self::running::RunningChunks;
 
 use crate::batch::{PlainBatch, Slab, chunks_per_batch};
 use crate::error::{Error, Result};

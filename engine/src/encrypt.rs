@@ -18,7 +18,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 pub(crate) use self::parts::Shared;
-pub use self::parts::{EqualParts, PartSealer, PartWriter, SealedPart};
+pub use self::parts::{EqualParts, PartSealer, PartWriter, RunningPart, RunningParts, SealedPart};
 pub use self::writer::EncryptWriter;
 
 use crate::buffer::{buffer_len, new_buffer};

@@ -128,6 +128,12 @@ impl Layout {
         self.chunk_len() + TAG_LEN
     }
 
+    /// The length of what `plain_len` bytes of consecutive chunks seal to, in bytes. If `ends`, the last chunk is the final
+    /// one; if not, all chunks are full.
+    pub(crate) const fn sealed_len(self, plain_len: usize, ends: bool) -> usize {
+        plain_len + (plain_len / self.chunk_len() + ends as usize) * TAG_LEN
+    }
+
     const fn chunk_len64(self) -> u64 {
         1 << self.log2
     }

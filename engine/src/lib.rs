@@ -72,7 +72,9 @@ mod unlocked;
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncDecryptReader, AsyncEncryptWriter, OpenStream, SealStream};
 pub use decrypt::{DecryptReader, Decryptor};
-pub use encrypt::{EncryptWriter, Encryptor, EqualParts, NewObject, PartSealer, PartWriter, SealedPart};
+pub use encrypt::{
+    EncryptWriter, Encryptor, EqualParts, NewObject, PartSealer, PartWriter, RunningPart, RunningParts, SealedPart,
+};
 pub use file::{
     AtomicFile, FileAccess, FileAttributes, IfExists, NamedFile, NotKept, OpenedObject, SparseFile, has_true_length,
 };

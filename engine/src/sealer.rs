@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 use crate::batch::{BufferPool, PlainBatch, SealedBatch};
 use crate::cipher::ChunkCipher;
 use crate::error::{Error, Result};
-use crate::layout::{ChunkIndex, Layout, TAG_LEN};
+use crate::layout::{ChunkIndex, Layout};
 use crate::sys::{Process, process};
 
 /// Seals the chunks of one payload.
@@ -50,7 +50,7 @@ impl Sealer {
     /// The length of what `plain_len` bytes seal to, in bytes. If `ends`, the last chunk is the final one; if not,
     /// all chunks are full.
     pub(crate) const fn sealed_len(&self, plain_len: usize, ends: bool) -> usize {
-        plain_len + (plain_len / self.layout.chunk_len() + ends as usize) * TAG_LEN
+        self.layout.sealed_len(plain_len, ends)
     }
 
     /// Whether this is still the process that the sealer was made in.

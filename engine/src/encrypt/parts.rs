@@ -9,6 +9,7 @@
 //! and is longer by them. For stores that demand parts of equal length, [`EqualParts`] cuts them anew.
 
 mod equal;
+mod running;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::equal::EqualParts;
+pub use self::running::{RunningPart, RunningParts};
 
 use super::NewObject;
 use crate::batch::{BufferPool, PlainBatch};

@@ -399,3 +399,65 @@ fn equal_parts_refuse_a_part_twice_and_name_what_is_missing() {
     let nothing = EqualParts::new(equal_len).finish();
     assert!(matches!(nothing, Err(Error::Part(PartError::Missing { part: 0 }))));
 }
+
+#[test]
+fn running_parts_of_any_length_join_to_what_one_writer_makes() {
+    for len in LENGTHS {
+        let plain = plaintext(len);
+        for chunks in [[1, 1, 1], [1, 5, 2], [40, 1, 3]] {
+            // With the header and without it.
+            let attached = chunks[0] == 40;
+            let object = if attached { begin() } else { begin().detach().1 };
+            let mut running = object.running_parts().unwrap();
+            let mut rest = plain.as_slice();
+            let mut claimed = Vec::new();
+            for chunks in chunks.iter().cycle() {
+                let Some((piece, after)) = rest.split_at_checked(chunks * C) else {
+                    break;
+                };
+                claimed.push((running.next_part(*chunks as u64).unwrap(), piece));
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            claimed.push((running.last_part(rest.len()).unwrap(), rest));
+            // Sealed on threads, the last one first.
+            let mut sealed: Vec<SealedPart> = std::thread::scope(|scope| {
+                let threads: Vec<_> = claimed
+                    .into_iter()
+                    .rev()
+                    .map(|(part, piece)| {
+                        assert_eq!(part.plaintext_len(), piece.len());
+                        scope.spawn(|| part.seal(piece).unwrap())
+                    })
+                    .collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            sealed.sort_by_key(SealedPart::number);
+            let mut offset = 0;
+            for part in &sealed {
+                assert_eq!(part.offset(), offset);
+                offset += part.bytes().len() as u64;
+            }
+            assert!(sealed.last().unwrap().is_last());
+            let joined = join(&sealed).split_off(if attached { ATTACHED_LEN } else { 0 });
+            assert!(joined == serial(&plain), "{len} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_running_part_takes_its_own_length_only() {
+    let mut running = begin().running_parts().unwrap();
+    assert!(matches!(running.next_part(0), Err(Error::Part(PartError::Size { .. }))));
+    assert!(running.next_part(u64::MAX).is_err());
+    let part = running.next_part(2).unwrap();
+    let short = part.seal(&[0; C]);
+    assert!(
+        matches!(short, Err(Error::Part(PartError::Length { part: 0, need, have: 16384 })) if need == 2 * C as u64)
+    );
+    let last = running.last_part(5).unwrap();
+    assert_eq!((last.number(), last.plaintext_offset()), (1, 2 * C as u64));
+    assert!(last.seal(b"longer").is_err());
+}
