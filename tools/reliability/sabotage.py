@@ -2,6 +2,7 @@
 """Each detector can fail: the product is sabotaged in one place at a time, and a test has to turn red.
 
     sabotage.py [--quick] [NAME...]
+    sabotage.py --check                no run: whether each text is there exactly once
 
 A copy of the tree is edited, so that nothing of this is in the product. Each sabotage names the text that it replaces,
 which must be there exactly once, the tests that are run (of the engine, or power.py's scenarios), and one of them that has
@@ -15,7 +16,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 
-from tree import copy_to, program, target
+from tree import ROOT, copy_to, program, target
 
 HERE = pathlib.Path(__file__).resolve().parent
 LIB = ("--lib",)
@@ -411,7 +412,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="all, unless some are named")
     parser.add_argument("--quick", action="store_true", help="the most important ones that one test program detects")
+    parser.add_argument("--check", action="store_true", help="only whether the texts to replace are there")
     options = parser.parse_args()
+    if options.check:
+        raise SystemExit("\n".join(filter(None, map(moved, SABOTAGES))) or 0)
     chosen = [each for each in SABOTAGES if not options.names or each.name in options.names]
     chosen = [each for each in chosen if each.quick or not options.quick]
     copy = target() / "sabotage"
@@ -471,13 +475,25 @@ def run(copy, words):
     return done, names
 
 
+def edits_of(sabotage):
+    return [(sabotage.file, sabotage.old, sabotage.new), *sabotage.also]
+
+
+def moved(sabotage):
+    """What is wrong, if a text that it replaces is not there exactly once."""
+    for file, old, _ in edits_of(sabotage):
+        count = (ROOT / file).read_text().count(old) if (ROOT / file).exists() else 0
+        if count != 1:
+            return f"{sabotage.name}: {file} has its text {count} times: the code has moved"
+    return None
+
+
 def undetected(copy, sabotage):
     """What is wrong, if its test did not turn red."""
-    edits = [(sabotage.file, sabotage.old, sabotage.new), *sabotage.also]
+    if fault := moved(sabotage):
+        return fault
+    edits = edits_of(sabotage)
     originals = {copy / file: (copy / file).read_text() for file, _, _ in edits}
-    for file, old, _ in edits:
-        if (count := originals[copy / file].count(old)) != 1:
-            return f"{sabotage.name}: {file} has its text {count} times: the code has moved"
     try:
         for file, old, new in edits:
             (copy / file).write_text((copy / file).read_text().replace(old, new))
