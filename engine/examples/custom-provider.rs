@@ -1,13 +1,14 @@
 //! A key provider of one's own: an escrow that keeps data keys in a table and gives out receipts for them.
 //!
-//! Real ones call a service. What counts is the same: a wrapped key opens under the context that it was made with and
-//! under no other, failures have a class, and secrets are nowhere printed.
+//! Real ones call a service, but must keep the same promises: a wrapped key opens under the context and the names that it
+//! was made with, failures have a class, and secrets are never printed. The conformance suite checks them.
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sealstone::testing::Conformance;
 use sealstone::{
     BoxFuture, DataKey, Decryptor, EncryptionContext, Encryptor, Error as SealError, ExpectedContext, KeyMatch,
     KeyProvider, ProviderError, ProviderErrorClass, WrappedKey,
@@ -30,7 +31,7 @@ impl Escrow {
         }
     }
 
-    /// Forgets everything: what was sealed under these keys is gone for good.
+    /// Forgets all keys: what was sealed under them is gone for good.
     fn shred(&self) {
         self.deposits().clear();
     }
@@ -41,7 +42,7 @@ impl Escrow {
 
     fn deposit(&self, key: &DataKey, context: &EncryptionContext) -> Result<WrappedKey, ProviderError> {
         let random = |error| ProviderError::new(ProviderErrorClass::Unavailable, ID, "no receipt").with_source(error);
-        // The receipt tells nothing of the key: random bytes that never were one.
+        // Random bytes that never were a key: the receipt reveals nothing.
         let receipt = DataKey::random().map_err(random)?.expose()[..16].to_vec();
         let copy = DataKey::filled_by(|bytes| bytes.copy_from_slice(key.expose()));
         self.deposits().insert(receipt.clone(), (copy, context.clone()));
@@ -50,11 +51,15 @@ impl Escrow {
 
     fn collect(&self, wrapped: &WrappedKey, context: &EncryptionContext) -> Result<DataKey, ProviderError> {
         let failed = |class, message| ProviderError::new(class, ID, message).with_key_id(&self.name);
+        // The names are checked too, because they are what people are shown.
+        if (wrapped.provider.as_str(), wrapped.key_id.as_str()) != (ID, self.name.as_str()) {
+            return Err(failed(ProviderErrorClass::NotFound, "the receipt is another escrow's"));
+        }
         let deposits = self.deposits();
         let Some((key, bound_to)) = deposits.get(&wrapped.ciphertext) else {
             return Err(failed(ProviderErrorClass::NotFound, "no deposit for this receipt"));
         };
-        // By its pairs: which of them the header stores is no part of a context.
+        // Compared pair by pair: which pairs the header stores makes no difference.
         if !bound_to.iter().eq(context.iter()) {
             return Err(failed(
                 ProviderErrorClass::BadCiphertext,
@@ -70,7 +75,7 @@ impl KeyProvider for Escrow {
         ID
     }
 
-    /// Answered without a call: by what the slot says.
+    /// Answered from the slot's names, without a call.
     fn matches(&self, slot: &WrappedKey) -> KeyMatch {
         if slot.key_id == self.name {
             KeyMatch::Yes
@@ -79,7 +84,7 @@ impl KeyProvider for Escrow {
         }
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
@@ -87,7 +92,7 @@ impl KeyProvider for Escrow {
         Box::pin(async move { self.deposit(data_key, context) })
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
@@ -96,7 +101,7 @@ impl KeyProvider for Escrow {
     }
 }
 
-/// The name alone: never the table.
+/// Shows the name, never the table.
 impl fmt::Debug for Escrow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Escrow({})", self.name)
@@ -104,6 +109,9 @@ impl fmt::Debug for Escrow {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // In a crate of its own, this is a test.
+    Conformance::new(&Escrow::new("one"), &Escrow::new("other")).assert();
+
     let escrow = Arc::new(Escrow::new("vault-1"));
     let context = EncryptionContext::new().with("tenant", "a");
     let encryptor = Encryptor::new(escrow.clone()).with_context(context.clone());
@@ -113,7 +121,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let decryptor = Decryptor::new(escrow.clone()).with_context(expected.clone());
     assert_eq!(decryptor.open(&object)?, b"kept in trust");
 
-    // Another escrow has no key that fits, and says so without a call.
+    // Another escrow does not have the key, and says so without a call.
     let other = Decryptor::new(Arc::new(Escrow::new("vault-2"))).with_context(expected);
     assert!(matches!(other.open(&object), Err(SealError::NoUsableKey { .. })));
 

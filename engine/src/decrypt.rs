@@ -156,7 +156,7 @@ impl Decryptor {
             providers: &self.providers,
             context: &self.context,
             max_provider_calls: self.max_provider_calls,
-            passphrases: true,
+            guessable: true,
             backend: self.backend,
         };
         let cipher = unlock(copy, &offer).await?;

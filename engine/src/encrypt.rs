@@ -137,10 +137,10 @@ impl Encryptor {
     /// [`Error::InvalidContext`], [`Error::Provider`], [`Error::TooManySlots`], [`Error::Random`].
     pub async fn begin_async(&self) -> Result<NewObject> {
         self.context.validate()?;
-        let GeneratedKey { data_key, wrapped } = self.providers[0].generate(&self.context).await?;
+        let GeneratedKey { data_key, wrapped } = self.providers[0].generate_key(&self.context).await?;
         let mut slots = vec![wrapped];
         for provider in &self.providers[1..] {
-            slots.push(provider.wrap(&data_key, &self.context).await?);
+            slots.push(provider.wrap_key(&data_key, &self.context).await?);
         }
         check_slots(&slots)?;
         let mut object = self.object(&data_key, random_array()?);
@@ -153,7 +153,10 @@ impl Encryptor {
         self.context.validate()?;
         let mut object = self.object(data_key, salt);
         for provider in &self.providers {
-            object.header.slots.push(provider.wrap(data_key, &self.context).await?);
+            object
+                .header
+                .slots
+                .push(provider.wrap_key(data_key, &self.context).await?);
         }
         check_slots(&object.header.slots)?;
         Ok(object)

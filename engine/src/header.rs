@@ -20,8 +20,8 @@ mod slot;
 use sha2::{Digest, Sha256};
 
 pub use self::metadata::{MAX_METADATA_LEN, METADATA_KEY};
+pub(crate) use self::slot::check_slots;
 pub use self::slot::{MAX_SLOTS, WrappedKey};
-pub(crate) use self::slot::{PASSPHRASE, check_slots};
 
 use crate::context::StoredContext;
 use crate::error::{Error, Result, TransferDamage};

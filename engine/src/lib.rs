@@ -27,6 +27,7 @@
 //!   fork from its parent, and nothing else in this crate.
 //! - `tokio`: adapters and streams for asynchronous programs: `Encryptor::writer_async`, `Encryptor::seal_stream`,
 //!   `Decryptor::reader_async`, `Decryptor::open_stream`.
+//! - `testing`: a conformance suite for implementations of [`KeyProvider`].
 
 // Layer by layer, lowest first; `tests/suite/layers.rs` holds the modules to it.
 mod buffer;
@@ -35,6 +36,7 @@ mod error;
 mod hex;
 mod layout;
 mod progress;
+mod registry;
 mod secret;
 mod sticky;
 mod suite;
@@ -66,6 +68,8 @@ mod range;
 mod rewrap;
 pub mod sse;
 pub mod stream;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod unlocked;
 
 // Public API: sealing and opening,
@@ -92,8 +96,8 @@ pub use suite::Suite;
 // keys,
 pub use keys::{DATA_KEY_LEN, DataKey};
 pub use provider::{
-    Argon2Limits, BlockingProvider, BoxFuture, GeneratedKey, IntermediateKeyStats, IntermediateKeys, KeyMatch,
-    KeyProvider, KeyRing, KeyRingEntry, KeyVersion, Passphrase, RawKey,
+    Argon2Limits, BoxFuture, GeneratedKey, IntermediateKeyStats, IntermediateKeys, KeyMatch, KeyProvider, KeyRing,
+    KeyRingEntry, KeyVersion, Passphrase, RawKey,
 };
 // the encryption context,
 pub use context::{EncryptionContext, ExpectedContext, MAX_CONTEXT_PAIRS, StoredContext};

@@ -1,17 +1,14 @@
-//! Key providers: who makes, wraps and unwraps data keys.
+//! Key providers: who generates, wraps and unwraps data keys.
 //!
 //! ```text
-//! seal   generate(context) -> data key + wrapped key     the wrapped key goes into a slot
-//! open   unwrap(wrapped key, context) -> data key        under the same context, or not at all
+//! seal   generate_key(context) -> data key + wrapped key     the wrapped key goes into a slot
+//! open   unwrap_key(wrapped key, context) -> data key        under the same context, or not at all
 //! ```
 
-mod blocking;
 mod intermediate;
 mod local;
 mod passphrase;
 mod raw;
-#[cfg(test)]
-mod testing;
 mod wrap;
 
 use std::fmt;
@@ -20,110 +17,144 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 
-pub use self::blocking::BlockingProvider;
 pub use self::intermediate::{IntermediateKeyStats, IntermediateKeys};
 pub use self::local::{KeyRing, KeyRingEntry, KeyVersion};
 pub use self::passphrase::{Argon2Limits, Passphrase};
 pub use self::raw::RawKey;
-pub(crate) use self::{
-    intermediate::ID as INTERMEDIATE, local::ID as LOCAL, passphrase::wrong_passphrase, raw::ID as RAW,
-};
+pub(crate) use self::wrap::refused;
 
 use crate::context::EncryptionContext;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
 use crate::keys::DataKey;
 
-/// A future that may be sent to another thread.
+/// A future that can be sent to another thread.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Whether a provider has the key that a slot was wrapped by. Answered without calling any service.
+/// Whether a provider has the key that wrapped a slot. Answered without calling any service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyMatch {
-    /// It has: the slot is tried first.
+    /// The provider has the key. Such slots are tried first.
     Yes,
-    /// Only the key service can tell: the slot is tried after those that surely match.
+    /// Only unwrapping can tell, and the secret behind the key can be guessed, as a passphrase can. Tried first, like
+    /// [`Yes`](Self::Yes).
+    ///
+    /// An attacker can craft a slot that unwraps under many guesses at once. So callers never learn whether such a slot
+    /// failed to unwrap or unwrapped to another payload's key: both take the same work and return the same error, of
+    /// class `BadCiphertext` and with this message. A slot is tried under one context only.
+    Guessable(String),
+    /// Only the key service can tell. Such slots are tried after the others.
     Maybe,
-    /// It has not, and here is what to tell a person about it, if anything.
+    /// The provider does not have the key. The text, if any, tells a person why.
     No(Option<String>),
 }
 
 /// A data key and its wrapped copy.
 #[derive(Debug)]
 pub struct GeneratedKey {
-    /// The key in plaintext, to be dropped as soon as the cipher is made.
+    /// The key in plaintext. Drop it as soon as the cipher is made.
     pub data_key: DataKey,
-    /// The same key as the slot keeps it. Its key id is the resolved one: never an alias.
+    /// The same key as the slot stores it. Its key id is the resolved one, never an alias.
     pub wrapped: WrappedKey,
 }
 
-/// Makes, wraps and unwraps data keys under a key-encryption key that never leaves it.
+/// Generates, wraps and unwraps data keys under a key-encryption key that never leaves the provider.
 ///
-/// Each call is given the whole encryption context and binds the wrapped key to it: as the context of a key
-/// service, or as associated data of the wrap.
+/// Each call gets the whole encryption context and binds the wrapped key to it: as the context of a key service, or as
+/// associated data of the wrap. Which pairs of a context the header stores makes no difference.
 ///
-/// Futures must not rely on the caller's async runtime: the synchronous parts of this crate drive them without
-/// one. A provider whose client needs a runtime brings it, for example in a [`BlockingProvider`].
+/// An implementation needs an id, [`matches`](Self::matches), [`wrap_key`](Self::wrap_key) and
+/// [`unwrap_key`](Self::unwrap_key). The other methods have defaults that are right for a provider of one key that unwraps
+/// and wraps by itself. A provider that passes calls on to another one passes all of them on.
+///
+/// Futures must not depend on the caller's async runtime: the synchronous parts of this crate drive them without one. A
+/// provider whose client needs a runtime brings its own.
 pub trait KeyProvider: Send + Sync + fmt::Debug {
-    /// The provider's id, as slots name it: lower-case letters, digits and `-`, at most 32.
+    /// The provider's id, as slots name it: lower-case letters, digits and `-`, at most 32 characters.
     fn id(&self) -> &str;
 
-    /// Whether this provider has the key that `slot` was wrapped by. The slot is of this provider's id.
+    /// Whether this provider has the key that wrapped `slot`, whose provider id is this provider's.
     fn matches(&self, slot: &WrappedKey) -> KeyMatch;
 
-    /// Makes a data key and wraps it.
-    fn generate<'a>(&'a self, context: &'a EncryptionContext) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
+    /// Generates a data key and wraps it. By default the key comes from the operating system's generator.
+    ///
+    /// # Errors
+    /// As [`wrap_key`](Self::wrap_key).
+    fn generate_key<'a>(
+        &'a self,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
         Box::pin(async move {
             let data_key = DataKey::random().map_err(|error| wrap::random_failed(self.id(), error))?;
-            let wrapped = self.wrap(&data_key, context).await?;
+            let wrapped = self.wrap_key(&data_key, context).await?;
             Ok(GeneratedKey { data_key, wrapped })
         })
     }
 
-    /// Wraps a data key that another provider made.
-    fn wrap<'a>(
+    /// Wraps a data key that another provider generated.
+    ///
+    /// # Errors
+    /// The provider's own; see [`ProviderErrorClass`].
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>>;
 
-    /// Unwraps a data key under the context it was wrapped under.
-    fn unwrap<'a>(
+    /// Unwraps a data key under the context that it was wrapped under.
+    ///
+    /// # Errors
+    /// Class `BadCiphertext` for another context and for altered bytes; `BadCiphertext`, `OtherKey`, `NotFound` or
+    /// `Denied` for a slot of another key; and the provider's own.
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<DataKey, ProviderError>>;
 
-    /// Whether [`rewrap`](Self::rewrap) may be asked for a slot of this provider's id: by default if it may be its
-    /// own. One that was told of other keys of its service, and takes their slots over, overrides this.
+    /// Whether the provider wraps this slot again without revealing the data key, as a key service can: then
+    /// [`rewrap_key`](Self::rewrap_key) and [`rebind_key`](Self::rebind_key) are called for slots that were not unwrapped
+    /// before. By default it does not: slots are unwrapped and compared with the object first, and their key is then
+    /// wrapped.
     fn can_rewrap(&self, slot: &WrappedKey) -> bool {
-        !matches!(self.matches(slot), KeyMatch::No(_))
+        let _ = slot;
+        false
     }
 
-    /// Wraps the key of `wrapped` anew, under this provider's current key and the context `to`. A key service
-    /// that can do so without giving the data key away overrides this.
-    fn rewrap<'a>(
+    /// Wraps the key in `wrapped` under this provider's current key and the context `to`. Called only if
+    /// [`can_rewrap`](Self::can_rewrap) allows it; by default it unwraps and wraps.
+    ///
+    /// # Errors
+    /// As [`unwrap_key`](Self::unwrap_key).
+    fn rewrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         from: &'a EncryptionContext,
         to: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
         Box::pin(async move {
-            let data_key = self.unwrap(wrapped, from).await?;
-            self.wrap(&data_key, to).await
+            let data_key = self.unwrap_key(wrapped, from).await?;
+            self.wrap_key(&data_key, to).await
         })
     }
 
-    /// Wraps the key of `wrapped` anew under the same key, or a newer version of it, and the context `to`. A
-    /// provider of several keys overrides this: a change of the context changes nobody's access.
-    fn rebind<'a>(
+    /// Wraps the key in `wrapped` under the key that wrapped it, or a newer version of that key, and the context `to`. By
+    /// default it unwraps and wraps. A provider of several keys overrides this, because a change of the context must not
+    /// change who has access.
+    ///
+    /// # Errors
+    /// As [`unwrap_key`](Self::unwrap_key).
+    fn rebind_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         from: &'a EncryptionContext,
         to: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        self.rewrap(wrapped, from, to)
+        Box::pin(async move {
+            let data_key = self.unwrap_key(wrapped, from).await?;
+            self.wrap_key(&data_key, to).await
+        })
     }
 }
 

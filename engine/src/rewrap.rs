@@ -127,7 +127,7 @@ impl Rewrap {
     }
 
     /// Puts one slot for the key `new` in the place of the slots `old`. Between keys of one provider its own
-    /// [`KeyProvider::rewrap`] does it, where it can.
+    /// [`KeyProvider::rewrap_key`] does it, where it can.
     pub fn replace(mut self, old: SlotChoice, new: Arc<dyn KeyProvider>) -> Self {
         self.changes.push(Change::Replace(old, new));
         self

@@ -62,8 +62,8 @@ use crate::context::{EncryptionContext, ExpectedContext, RESERVED_KEY};
 use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::{ProviderError, ProviderErrorClass};
-use crate::header::{Header, PASSPHRASE};
-use crate::provider::{INTERMEDIATE, IntermediateKeys, KeyProvider, KeyRing, LOCAL, RAW};
+use crate::header::Header;
+use crate::provider::{IntermediateKeys, KeyProvider, KeyRing, Passphrase, RawKey};
 use crate::rewrap::{Rewrap, SlotChoice};
 
 /// The context key that S3 binds every object by: its ARN, or with bucket keys that of its bucket.
@@ -135,9 +135,9 @@ impl Mode {
             return Err(SseError::NotServerSide);
         };
         match slot.provider.as_str() {
-            LOCAL => Ok(Self::S3),
-            RAW => Ok(Self::Customer),
-            INTERMEDIATE => match slot.key_id.split_once(':') {
+            KeyRing::ID => Ok(Self::S3),
+            RawKey::ID => Ok(Self::Customer),
+            IntermediateKeys::ID => match slot.key_id.split_once(':') {
                 Some((inner, key_id)) if is_key_service(inner) => Ok(Self::Kms {
                     key_id: key_id.to_owned(),
                     bucket_key: true,
@@ -193,7 +193,7 @@ impl ServerSide {
     /// # Errors
     /// As [`ServerSide::kms`].
     pub fn kms_with_bucket_keys(keys: Arc<IntermediateKeys>) -> Result<Self, ProviderError> {
-        check_key_service(keys.inner_id())?;
+        check_key_service(keys.inner().id())?;
         Ok(Self::new(keys, Kind::BucketKeys))
     }
 
@@ -344,7 +344,7 @@ pub fn context_to_header(header: &Header) -> Option<String> {
 
 /// Whether a provider's id is none of this crate's own.
 fn is_key_service(provider: &str) -> bool {
-    ![LOCAL, RAW, PASSPHRASE, INTERMEDIATE].contains(&provider)
+    ![KeyRing::ID, RawKey::ID, Passphrase::ID, IntermediateKeys::ID].contains(&provider)
 }
 
 fn check_key_service(provider: &str) -> Result<(), ProviderError> {

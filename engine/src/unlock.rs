@@ -1,4 +1,4 @@
-//! From a header and the caller's keys to the cipher of the chunks.
+//! Turns a header and the caller's keys into the cipher of the chunks.
 //!
 //! ```text
 //! context compared (no call yet) -> slots that match an offered key -> unwrap, a bounded number of times
@@ -10,30 +10,30 @@ use std::sync::Arc;
 use crate::cipher::{Backend, ChunkCipher};
 use crate::context::{EncryptionContext, ExpectedContext};
 use crate::error::{Error, ProviderErrorClass, Result};
-use crate::header::{Header, PASSPHRASE, WrappedKey};
+use crate::header::{Header, WrappedKey};
 use crate::keys::{ContentKeys, DataKey};
-use crate::provider::{KeyMatch, KeyProvider, wrong_passphrase};
+use crate::provider::{KeyMatch, KeyProvider, refused};
 
-/// What a caller offers and allows when opening an object.
+/// The keys that a caller offers for opening an object, and its limits.
 pub(crate) struct Offer<'a> {
     pub(crate) providers: &'a [Arc<dyn KeyProvider>],
     pub(crate) context: &'a ExpectedContext,
     pub(crate) max_provider_calls: usize,
-    /// Whether passphrases are among what is tried: not again after they were, under another context.
-    pub(crate) passphrases: bool,
+    /// Whether keys that can be guessed are tried: not again, after they were tried under another context.
+    pub(crate) guessable: bool,
     pub(crate) backend: Backend,
 }
 
-/// A slot that was opened: its data key is the one that this payload was sealed under.
+/// An opened slot, with the data key that this payload was sealed under.
 pub(crate) struct OpenedSlot {
     pub(crate) data_key: DataKey,
-    /// Which of the header's slots it was, and which of the offered providers opened it.
+    /// The index of the slot in the header, and of the provider among those offered.
     pub(crate) slot: usize,
     pub(crate) provider: usize,
     keys: ContentKeys,
 }
 
-/// Finds the key that the payload was sealed under, and makes the cipher of its chunks.
+/// Finds the key that the payload was sealed under, and creates the cipher of its chunks.
 ///
 /// # Errors
 /// As [`unlock_slot`].
@@ -47,12 +47,12 @@ pub(crate) async fn unlock(header: &Header, offer: &Offer<'_>) -> Result<ChunkCi
 ///
 /// # Errors
 /// [`Error::ContextMismatch`], [`Error::NoUsableKey`], [`Error::Provider`], [`Error::CommitmentMismatch`]. If several
-/// slots were tried, one that may pass by itself, else that of the first.
+/// slots were tried, a retryable error, or else the first one.
 pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<OpenedSlot> {
     let context = offer.context.resolve(header.context())?;
     let candidates = candidates(header, offer)?;
     let mut failed: Option<Error> = None;
-    // A service that does not answer is not waited for again.
+    // A service that did not answer is not called again.
     let mut away = Vec::new();
     for (provider, slot) in candidates.into_iter().take(offer.max_provider_calls) {
         if away.contains(&provider) {
@@ -86,17 +86,15 @@ pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<Op
     Err(failed.unwrap_or_else(|| no_usable_key(header, Vec::new())))
 }
 
-/// The slots worth a call, each with the provider to ask: those that surely match first.
+/// The slots worth a call, each with the provider to call; those that surely match come first.
 fn candidates(header: &Header, offer: &Offer<'_>) -> Result<Vec<(usize, usize)>> {
     let (mut sure, mut possible, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
     for (number, provider) in offer.providers.iter().enumerate() {
-        if provider.id() == PASSPHRASE && !offer.passphrases {
-            continue;
-        }
         let slots = header.slots().iter().enumerate();
         for (index, slot) in slots.filter(|(_, slot)| slot.provider == provider.id()) {
             match provider.matches(slot) {
-                KeyMatch::Yes => sure.push((number, index)),
+                KeyMatch::Guessable(_) if !offer.guessable => {}
+                KeyMatch::Yes | KeyMatch::Guessable(_) => sure.push((number, index)),
                 KeyMatch::Maybe => possible.push((number, index)),
                 KeyMatch::No(reason) => reasons.extend(reason),
             }
@@ -118,9 +116,9 @@ pub(crate) fn no_usable_key(header: &Header, reasons: Vec<String>) -> Error {
 
 /// Opens one slot, and checks that its key is the payload's.
 ///
-/// A passphrase's slot can be made to unwrap under each of many passphrases, with a key of none of which the payload was
-/// sealed: to tell this from a slot that does not unwrap would tell which passphrase it is, many at a time. So there is
-/// one error for both, after the same work.
+/// A slot of a key that can be guessed can be crafted to unwrap under many guesses, with a key that the payload was not
+/// sealed under. Telling it from a slot that does not unwrap would reveal which of them is right, many at a time. So both
+/// take the same work and return the same error.
 ///
 /// # Errors
 /// [`Error::Provider`], [`Error::CommitmentMismatch`].
@@ -130,12 +128,15 @@ pub(crate) async fn try_slot(
     slot: &WrappedKey,
     context: &EncryptionContext,
 ) -> Result<(DataKey, ContentKeys)> {
-    let is_passphrase = slot.provider == PASSPHRASE;
-    let (data_key, refused) = match provider.unwrap(slot, context).await {
-        Ok(data_key) => (data_key, None),
+    let guessable = match provider.matches(slot) {
+        KeyMatch::Guessable(wrong) => Some(wrong),
+        _ => None,
+    };
+    let (data_key, unwraps) = match provider.unwrap_key(slot, context).await {
+        Ok(data_key) => (data_key, true),
         // Any key will do for the rest of the work.
-        Err(error) if is_passphrase && error.class == ProviderErrorClass::BadCiphertext => {
-            (DataKey::filled_by(|_| {}), Some(error))
+        Err(error) if guessable.is_some() && error.class == ProviderErrorClass::BadCiphertext => {
+            (DataKey::filled_by(|_| {}), false)
         }
         Err(error) => return Err(error.into()),
     };
@@ -147,10 +148,11 @@ pub(crate) async fn try_slot(
         &header.payload_context(),
     );
     let commits = keys.commits_to(&header.commitment);
-    match refused {
-        Some(error) => Err(error.into()),
-        None if commits => Ok((data_key, keys)),
-        None if is_passphrase => Err(wrong_passphrase(slot).into()),
-        None => Err(Error::CommitmentMismatch { slot: slot.name() }),
+    if unwraps && commits {
+        return Ok((data_key, keys));
     }
+    Err(match guessable {
+        Some(wrong) => refused(slot, &wrong).into(),
+        None => Error::CommitmentMismatch { slot: slot.name() },
+    })
 }

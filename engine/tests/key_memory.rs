@@ -164,28 +164,31 @@ impl KeyProvider for Recording {
         self.inner.matches(slot)
     }
 
-    fn generate<'a>(&'a self, context: &'a EncryptionContext) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
+    fn generate_key<'a>(
+        &'a self,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
         Box::pin(async move {
-            let generated = self.inner.generate(context).await?;
+            let generated = self.inner.generate_key(context).await?;
             self.seen.lock().unwrap().push(Masked::new(&generated.data_key));
             Ok(generated)
         })
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        self.inner.wrap(data_key, context)
+        self.inner.wrap_key(data_key, context)
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
-        self.inner.unwrap(wrapped, context)
+        self.inner.unwrap_key(wrapped, context)
     }
 }
 

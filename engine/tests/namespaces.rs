@@ -169,7 +169,7 @@ fn the_clock_goes_on_while_the_machine_sleeps() -> Vec<u8> {
     let keys = IntermediateKeys::new(service.clone(), ["bucket"; 0]).unwrap();
     let keys = keys.with_max_age(Duration::from_secs(60));
     let calls = || {
-        pollster::block_on(keys.generate(&EncryptionContext::new())).unwrap();
+        pollster::block_on(keys.generate_key(&EncryptionContext::new())).unwrap();
         service.calls()
     };
     let (first, second) = (calls(), calls());

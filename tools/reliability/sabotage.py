@@ -167,7 +167,7 @@ SABOTAGES = [
         "engine/src/unlock.rs",
         "    let context = offer.context.resolve(header.context())?;\n",
         "    let stored = ExpectedContext::AcceptStored.resolve(header.context()).unwrap_or_default();\n"
-        "    for slot in header.slots() {\n        let _ = offer.providers[0].unwrap(slot, &stored).await;\n    }\n"
+        "    for slot in header.slots() {\n        let _ = offer.providers[0].unwrap_key(slot, &stored).await;\n    }\n"
         "    let context = offer.context.resolve(header.context())?;\n",
         of("unlock"),
         "a_context_mismatch_calls_no_provider",
@@ -263,8 +263,8 @@ SABOTAGES = [
     Sabotage(
         "a rewrap binds slots that it did not open",
         "engine/src/rewrap/bind.rs",
-        "let verdict = if self.is_open() || slot.provider == PASSPHRASE {",
-        "let verdict = if slot.provider == PASSPHRASE {",
+        "let verdict = if self.is_open() || !key.can_rewrap(&slot) {",
+        "let verdict = if false {",
         of("foreign_slots"),
         "another_objects_slot_is_named_and_nothing_is_written",
     ),
@@ -343,8 +343,9 @@ SABOTAGES = [
     Sabotage(
         "a passphrase slot of another commitment is told from one that does not unwrap",
         "engine/src/unlock.rs",
-        "        None if is_passphrase => Err(wrong_passphrase(slot).into()),\n",
-        "",
+        "        Some(wrong) => refused(slot, &wrong).into(),\n",
+        "        Some(wrong) if !unwraps => refused(slot, &wrong).into(),\n"
+        "        Some(_) => Error::CommitmentMismatch { slot: slot.name() },\n",
         of("partitioning"),
         "a_slot_that_unwraps_under_many_passphrases_does_not_tell_which",
     ),

@@ -44,45 +44,48 @@ impl KeyProvider for Watched {
         self.provider.matches(slot)
     }
 
-    fn generate<'a>(&'a self, context: &'a EncryptionContext) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
-        self.watch(self.provider.generate(context))
+    fn generate_key<'a>(
+        &'a self,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
+        self.watch(self.provider.generate_key(context))
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        self.watch(self.provider.wrap(data_key, context))
+        self.watch(self.provider.wrap_key(data_key, context))
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
-        self.watch(self.provider.unwrap(wrapped, context))
+        self.watch(self.provider.unwrap_key(wrapped, context))
     }
 
     fn can_rewrap(&self, slot: &WrappedKey) -> bool {
         self.provider.can_rewrap(slot)
     }
 
-    fn rewrap<'a>(
+    fn rewrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         from: &'a EncryptionContext,
         to: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        self.watch(self.provider.rewrap(wrapped, from, to))
+        self.watch(self.provider.rewrap_key(wrapped, from, to))
     }
 
-    fn rebind<'a>(
+    fn rebind_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         from: &'a EncryptionContext,
         to: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        self.watch(self.provider.rebind(wrapped, from, to))
+        self.watch(self.provider.rebind_key(wrapped, from, to))
     }
 }

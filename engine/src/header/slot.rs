@@ -7,12 +7,11 @@
 use std::fmt;
 
 use crate::error::{Error, ProviderError, ProviderErrorClass, Result};
+use crate::registry::{SlotLimit, slot_limit};
 use crate::wire::{MAX_FIELD_LEN, WireReader, put_prefixed};
 
 /// The largest number of slots.
 pub const MAX_SLOTS: usize = 16;
-/// The provider id of passphrase slots, of which an object has at most one: each costs a reader an Argon2 run.
-pub(crate) const PASSPHRASE: &str = "passphrase";
 
 /// A data key as a provider wrapped it: the content of one slot.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,8 +57,8 @@ pub(crate) fn check_slots(slots: &[WrappedKey]) -> Result<()> {
     if slots.len() > MAX_SLOTS {
         return Err(too_many("slots", MAX_SLOTS));
     }
-    if count_passphrases(slots) > 1 {
-        return Err(too_many("passphrase slots", 1));
+    if let Some(limit) = exceeded_limit(slots) {
+        return Err(too_many(limit.kind, limit.count));
     }
     for slot in slots {
         let need = slot.provider.len().max(slot.key_id.len()).max(slot.ciphertext.len());
@@ -116,8 +115,8 @@ pub(super) fn parse_slots(reader: &mut WireReader<'_>) -> Result<Vec<WrappedKey>
         }
         slots.push(WrappedKey::new(provider, key_id, reader.prefixed()?));
     }
-    if count_passphrases(&slots) > 1 {
-        return Err(reader.damaged("more than one passphrase slot"));
+    if let Some(limit) = exceeded_limit(&slots) {
+        return Err(reader.damaged(limit.exceeded));
     }
     Ok(slots)
 }
@@ -132,6 +131,12 @@ fn is_key_id(id: &str) -> bool {
     !id.chars().any(char::is_control)
 }
 
-fn count_passphrases(slots: &[WrappedKey]) -> usize {
-    slots.iter().filter(|slot| slot.provider == PASSPHRASE).count()
+/// The limit that the slots of one of the providers exceed, if any do.
+fn exceeded_limit(slots: &[WrappedKey]) -> Option<&'static SlotLimit> {
+    let count = |provider: &str| slots.iter().filter(|slot| slot.provider == provider).count();
+    let mut limits = slots
+        .iter()
+        .filter_map(|slot| Some((&slot.provider, slot_limit(&slot.provider)?)));
+    let exceeded = limits.find(|(provider, limit)| count(provider) > limit.count);
+    exceeded.map(|(_, limit)| limit)
 }

@@ -4,8 +4,8 @@
 //! key id = name "#" id      id: 32 hex digits, random, of one version of the key
 //! ```
 //!
-//! The id alone says which secret it is; the name is for people. Of each name the newest version wraps, and
-//! every version of every name unwraps.
+//! The id alone identifies the secret; the name is for people. The newest version of a name wraps, and every version of
+//! every name unwraps.
 
 mod file;
 mod manage;
@@ -23,13 +23,14 @@ use crate::context::EncryptionContext;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
 use crate::keys::DataKey;
+use crate::registry;
 
-pub(crate) const ID: &str = "local";
+const ID: &str = KeyRing::ID;
 
 /// Named keys in a file that only its owner can read.
 ///
-/// The file must be kept: without it, what was sealed with its keys is lost. Changes to it are safe against other
-/// threads and processes and against being killed: the file is either the old one or the new one.
+/// Keep the file: without it, everything sealed with its keys is lost. Changes are safe against other threads and processes
+/// and against a kill: the file is either the old one or the new one.
 pub struct KeyRing {
     place: Place,
     ring: Ring,
@@ -37,25 +38,27 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// The name of the key that seals unless another is chosen.
+    /// The provider id of key rings.
+    pub const ID: &'static str = registry::LOCAL;
+    /// The name of the key that seals by default.
     pub const DEFAULT_NAME: &str = "default";
 
-    /// Reads a key ring file. It is never created here.
+    /// Reads a key ring file. Never creates one.
     ///
     /// # Errors
-    /// Class `NotFound` if it is missing; `Configuration` if it cannot be read, is damaged, or is open to others
-    /// than its owner.
+    /// Class `NotFound` if it is missing; `Configuration` if it cannot be read, is corrupted, or is accessible to anyone but
+    /// its owner.
     pub fn open(path: &Path) -> Result<Self, ProviderError> {
         let ring = file::read(path)?.ok_or_else(|| file::missing(path))?;
         Ok(Self::at(path, ring, Self::DEFAULT_NAME))
     }
 
-    /// Reads a key ring file, whose key `name` seals. The file, its directory and the key are made on first use;
-    /// whether a key was. However many do this at the same time, one key is made and all of them use it.
+    /// Reads a key ring file, whose key `name` seals. Creates the file, its directory and the key on first use, and returns
+    /// whether it created the key. However many callers do this at once, one key is created and all of them use it.
     ///
     /// # Errors
-    /// As of [`open`](Self::open), but for a missing file; also `Configuration` if `name` is no key name or
-    /// the file cannot be written.
+    /// As [`open`](Self::open), except for a missing file; also `Configuration` if `name` is not a key name or the file
+    /// cannot be written.
     pub fn create_or_open(path: &Path, name: &str) -> Result<(Self, bool), ProviderError> {
         if let Some(ring) = file::read(path)?.filter(|ring| ring.newest(name).is_some()) {
             return Ok((Self::at(path, ring, name), false));
@@ -72,10 +75,10 @@ impl KeyRing {
         Ok((Self::at(path, ring, name), created))
     }
 
-    /// Adds a key named `name`, which seals in the ring returned; makes the file if it is missing.
+    /// Adds a key named `name`, which seals in the returned ring. Creates the file if it is missing.
     ///
     /// # Errors
-    /// Class `Configuration` if there is a key of that name, and as of [`create_or_open`](Self::create_or_open).
+    /// Class `Configuration` if the name is taken, and as [`create_or_open`](Self::create_or_open).
     pub fn add(path: &Path, name: &str) -> Result<Self, ProviderError> {
         match Self::create_or_open(path, name)? {
             (ring, true) => Ok(ring),
@@ -85,10 +88,10 @@ impl KeyRing {
         }
     }
 
-    /// Adds a version to the key `name`, which seals from now on; the older ones stay for reading.
+    /// Adds a version to the key `name`. The new version seals from now on; older ones still unwrap.
     ///
     /// # Errors
-    /// Class `NotFound` if there is no such file or key, and as of [`open`](Self::open).
+    /// Class `NotFound` if there is no such file or key, and as [`open`](Self::open).
     pub fn rotate(path: &Path, name: &str) -> Result<Self, ProviderError> {
         let ring = file::change(path, IfMissing::Fail, |ring| match ring.newest(name) {
             Some(_) => ring.add_version(name).map(|()| true),
@@ -97,11 +100,10 @@ impl KeyRing {
         Ok(Self::at(path, ring, name))
     }
 
-    /// A key ring with one key that is nowhere but in memory: what is sealed with it cannot be opened after it is
-    /// dropped.
+    /// A key ring with one key that exists in memory only: what it seals cannot be opened after the ring is dropped.
     ///
     /// # Errors
-    /// Class `Configuration` if `name` is no key name; `Unavailable` if the random generator fails.
+    /// Class `Configuration` if `name` is not a key name; `Unavailable` if the random generator fails.
     pub fn in_memory(name: &str) -> Result<Self, ProviderError> {
         check_name(name)?;
         let mut ring = Ring::empty();
@@ -116,7 +118,7 @@ impl KeyRing {
     /// Chooses the key that seals.
     ///
     /// # Errors
-    /// Class `NotFound` if there is none of that name.
+    /// Class `NotFound` if there is no key of that name.
     pub fn with_sealing_key(mut self, name: &str) -> Result<Self, ProviderError> {
         if self.ring.newest(name).is_none() {
             return Err(no_such_key(&self.place, &self.ring, name));
@@ -131,7 +133,7 @@ impl KeyRing {
         &self.sealing
     }
 
-    /// The file, as it was named; `None` if the ring is in memory only.
+    /// The path that the ring was opened by; `None` if it is in memory only.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
@@ -140,7 +142,7 @@ impl KeyRing {
         }
     }
 
-    /// What keys there are, by name. Secrets are not part of it.
+    /// The keys by name, without their secrets.
     pub fn entries(&self) -> impl Iterator<Item = KeyRingEntry> {
         self.ring.keys.iter().map(|key| KeyRingEntry {
             name: key.name.clone(),
@@ -156,7 +158,7 @@ impl KeyRing {
         }
     }
 
-    /// The version that a slot names, or what to tell a person.
+    /// The version that a slot names, or a message for a person.
     fn version_of(&self, slot: &WrappedKey) -> Result<&Version, String> {
         let (name, id) = slot
             .key_id
@@ -218,7 +220,7 @@ impl KeyProvider for KeyRing {
         }
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
@@ -226,7 +228,7 @@ impl KeyProvider for KeyRing {
         Box::pin(async move { self.wrap_now(&self.sealing, data_key, context) })
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
@@ -234,7 +236,7 @@ impl KeyProvider for KeyRing {
         Box::pin(async move { self.unwrap_now(wrapped, context) })
     }
 
-    fn rebind<'a>(
+    fn rebind_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         from: &'a EncryptionContext,
@@ -257,23 +259,25 @@ impl KeyProvider for KeyRing {
 
 /// A named key of a ring, without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KeyRingEntry {
     /// The name: letters, digits, `.`, `_` and `-`, at most 64.
     pub name: String,
-    /// Its versions, oldest first: the last one seals.
+    /// Its versions, oldest first; the last one seals.
     pub versions: Vec<KeyVersion>,
 }
 
 /// One version of a key, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KeyVersion {
-    /// 32 hex digits, random: what slots know it by.
+    /// How slots name it: 32 random hex digits.
     pub id: String,
-    /// When it was made, in seconds since 1970.
+    /// When it was created, in seconds since 1970.
     pub created: u64,
 }
 
-/// Where a ring is, as messages name it.
+/// The place of a ring, as messages name it.
 #[derive(Debug)]
 enum Place {
     File(PathBuf),
@@ -299,7 +303,7 @@ fn check_name(name: &str) -> Result<(), ProviderError> {
     if is_name(name) {
         return Ok(());
     }
-    let message = format!("{name:?} is no key name: 1 to 64 letters, digits, '.', '_' and '-'");
+    let message = format!("{name:?} is not a key name: use 1 to 64 letters, digits, '.', '_' and '-'");
     Err(configuration(message))
 }
 

@@ -1,10 +1,10 @@
-//! A key made of a passphrase by Argon2id (RFC 9106).
+//! A key derived from a passphrase with Argon2id (RFC 9106).
 //!
 //! ```text
 //! key id = "argon2id,m=" KiB ",t=" passes ",p=" lanes ",salt=" 32 hex digits
 //! ```
 //!
-//! The key id says how the key is made, and has one spelling only; numbers are decimal without leading zeros.
+//! The key id says how the key is derived, and has exactly one spelling: numbers are decimal without leading zeros.
 
 use std::fmt;
 
@@ -14,26 +14,27 @@ use zeroize::Zeroizing;
 use super::{BoxFuture, KeyMatch, KeyProvider, wrap};
 use crate::context::EncryptionContext;
 use crate::error::{ProviderError, ProviderErrorClass};
-use crate::header::{PASSPHRASE, WrappedKey};
+use crate::header::WrappedKey;
 use crate::hex;
 use crate::keys::DataKey;
+use crate::registry;
 use crate::secret::{Secret, random_array};
 use crate::suite::KEY_LEN;
 
 /// Bytes of the salt.
 const SALT_LEN: usize = 16;
-/// What new slots are written with: the second recommendation of RFC 9106.
+/// The cost of new slots: the second recommendation of RFC 9106.
 const WRITTEN: Cost = Cost {
     memory_kib: 65_536,
     passes: 3,
     lanes: 4,
 };
 
-/// How much work an object may ask of whoever opens it with a passphrase, and how little: its header says, and nobody
-/// has vouched for the header.
+/// The most and the least work that an object may demand from those who open it with a passphrase. The header names the
+/// work, and the header is not authenticated at that point.
 ///
-/// An object that asks for much keeps its reader busy. One that asks for little was made by no sealstone, and may be
-/// there to find the passphrase out: its author tries many passphrases at the price of what it asks for.
+/// An object that demands much keeps its reader busy. One that demands little was not written by sealstone and may be an
+/// attempt to find the passphrase: its author can test guesses at the price that the object demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Argon2Limits {
     /// The largest memory, in KiB.
@@ -63,12 +64,11 @@ impl Default for Argon2Limits {
 
 /// A passphrase. Wiped when dropped, never printed.
 ///
-/// Wrapping and unwrapping each take a run of Argon2id: 64 MiB and a good part of a second, on the thread that
-/// polls the future.
+/// Wrapping and unwrapping each run Argon2id: 64 MiB and a good part of a second, on the thread that polls the future.
 ///
-/// Programs that answer strangers use a [`Decryptor`](crate::Decryptor), not [`KeyProvider::unwrap`] itself: a slot can
-/// be made to unwrap under each of many passphrases, and to learn whether it did tells which of them is among those.
-/// A `Decryptor` gives one error, whether the slot does not unwrap or has the key of another payload.
+/// Programs that answer strangers must use a [`Decryptor`](crate::Decryptor), not [`KeyProvider::unwrap_key`] itself: a slot
+/// can be crafted to unwrap under many passphrases, and whoever learns whether it did learns whether the passphrase is one of
+/// them. A `Decryptor` returns the same error for a slot that does not unwrap and for one with another payload's key.
 pub struct Passphrase {
     passphrase: Zeroizing<String>,
     limits: Argon2Limits,
@@ -76,7 +76,10 @@ pub struct Passphrase {
 }
 
 impl Passphrase {
-    /// Takes a passphrase over, as it is: neither trimmed nor normalized.
+    /// The provider id of passphrases.
+    pub const ID: &'static str = registry::PASSPHRASE;
+
+    /// Uses the passphrase as it is: neither trimmed nor normalized.
     ///
     /// # Errors
     /// Class `Configuration` for an empty one.
@@ -95,7 +98,7 @@ impl Passphrase {
         })
     }
 
-    /// Other limits on what an object may ask for.
+    /// Sets the limits on the work that an object may demand.
     #[must_use]
     pub const fn with_limits(mut self, limits: Argon2Limits) -> Self {
         self.limits = limits;
@@ -131,11 +134,11 @@ impl Passphrase {
                 passes,
                 lanes,
             };
-            format!("the object asks for Argon2id with {cost}, over the limit of {limits}; raise it to open the object")
+            format!("the object demands Argon2id with {cost}, over the limit of {limits}; raise it to open the object")
         } else if cost.memory_kib < least_memory_kib || cost.passes < least_passes {
             format!(
-                "the object asks for Argon2id with {cost}, less than {least_memory_kib} KiB and {least_passes} passes: \
-                 it may have been made to find the passphrase out; lower the limit only if you know who made it"
+                "the object demands Argon2id with {cost}, less than {least_memory_kib} KiB and {least_passes} passes: \
+                 it may be an attempt to find the passphrase; lower the limit only if you know who made the object"
             )
         } else {
             return Ok(());
@@ -144,13 +147,13 @@ impl Passphrase {
     }
 
     fn wrap_now(&self, data_key: &DataKey, context: &EncryptionContext) -> Result<WrappedKey, ProviderError> {
-        let salt = random_array().map_err(|error| wrap::random_failed(PASSPHRASE, error))?;
+        let salt = random_array().map_err(|error| wrap::random_failed(Self::ID, error))?;
         let recipe = Recipe {
             cost: self.written,
             salt,
         };
         let key = recipe.derive(&self.passphrase)?;
-        wrap::wrap_data_key(&key, PASSPHRASE, &recipe.to_string(), context, data_key)
+        wrap::wrap_data_key(&key, Self::ID, &recipe.to_string(), context, data_key)
     }
 
     fn unwrap_now(&self, wrapped: &WrappedKey, context: &EncryptionContext) -> Result<DataKey, ProviderError> {
@@ -172,18 +175,17 @@ impl fmt::Debug for Passphrase {
 
 impl KeyProvider for Passphrase {
     fn id(&self) -> &str {
-        PASSPHRASE
+        Self::ID
     }
 
-    /// Any well-formed slot matches: only unwrapping can tell more.
     fn matches(&self, slot: &WrappedKey) -> KeyMatch {
         match Recipe::parse(&slot.key_id) {
-            Some(_) => KeyMatch::Yes,
+            Some(_) => KeyMatch::Guessable(WRONG.to_owned()),
             None => KeyMatch::No(Some(MALFORMED.to_owned())),
         }
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
@@ -191,7 +193,7 @@ impl KeyProvider for Passphrase {
         Box::pin(async move { self.wrap_now(data_key, context) })
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
@@ -213,7 +215,7 @@ const NO_FLOOR: Argon2Limits = Argon2Limits {
     least_passes: 0,
 };
 
-/// What one run of Argon2id takes.
+/// The cost of one run of Argon2id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cost {
     memory_kib: u32,
@@ -231,7 +233,7 @@ impl fmt::Display for Cost {
     }
 }
 
-/// How a passphrase becomes a key: what the key id says.
+/// How a passphrase becomes a key, as the key id says.
 #[derive(Debug, PartialEq, Eq)]
 struct Recipe {
     cost: Cost,
@@ -239,7 +241,7 @@ struct Recipe {
 }
 
 impl Recipe {
-    /// Parses a key id; `None` unless formatting the result gives it again and Argon2 takes the numbers.
+    /// Parses a key id; `None` unless formatting the result returns the same text and Argon2 accepts the numbers.
     fn parse(key_id: &str) -> Option<Self> {
         let (memory_kib, rest) = key_id.strip_prefix("argon2id,m=")?.split_once(",t=")?;
         let (passes, rest) = rest.split_once(",p=")?;
@@ -290,7 +292,7 @@ impl fmt::Display for Recipe {
     }
 }
 
-/// Argon2's memory, ours because the one it allocates itself is not wiped, and the key can be computed from it.
+/// Argon2's memory. Allocated here because Argon2 does not wipe its own, and the key can be computed from it.
 fn blocks(count: usize) -> Result<Zeroizing<Vec<Block>>, ProviderError> {
     let mut blocks = Vec::new();
     blocks.try_reserve_exact(count).map_err(|error| {
@@ -304,42 +306,35 @@ fn blocks(count: usize) -> Result<Zeroizing<Vec<Block>>, ProviderError> {
     Ok(Zeroizing::new(blocks))
 }
 
-/// What unwrapping with a wrong passphrase fails with, for a slot that unwraps to the key of another payload: whoever made
-/// the slot is not to learn the difference.
-pub(crate) fn wrong_passphrase(slot: &WrappedKey) -> ProviderError {
-    wrap::refused(slot, WRONG)
-}
-
 fn failed(class: ProviderErrorClass, message: impl Into<String>) -> ProviderError {
-    ProviderError::new(class, PASSPHRASE, message)
+    ProviderError::new(class, Passphrase::ID, message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::testing::{assert_binds_names_and_context, assert_round_trips};
+    use crate::testing::Conformance;
 
     const SALT: &str = "000102030405060708090a0b0c0d0e0f";
 
     fn unwrap_error(passphrase: &Passphrase, wrapped: &WrappedKey) -> ProviderError {
-        pollster::block_on(passphrase.unwrap(wrapped, &EncryptionContext::new())).unwrap_err()
+        pollster::block_on(passphrase.unwrap_key(wrapped, &EncryptionContext::new())).unwrap_err()
     }
 
     #[test]
-    fn round_trips_bound_to_names_and_context() {
-        let passphrase = Passphrase::cheap("correct horse");
-        assert_round_trips(&passphrase);
-        assert_binds_names_and_context(&passphrase);
+    fn a_passphrase_conforms() {
+        let [passphrase, other, twin] = ["correct horse", "wrong horse", "correct horse"].map(Passphrase::cheap);
+        Conformance::new(&passphrase, &other).with_twin(&twin).assert();
     }
 
     #[test]
     fn new_slots_say_the_written_cost_and_a_salt_of_their_own() {
         let passphrase = Passphrase::new("correct horse".to_owned()).unwrap();
         let context = EncryptionContext::new();
-        let wrapped = pollster::block_on(passphrase.generate(&context)).unwrap().wrapped;
+        let wrapped = pollster::block_on(passphrase.generate_key(&context)).unwrap().wrapped;
         let salt = wrapped.key_id.strip_prefix("argon2id,m=65536,t=3,p=4,salt=").unwrap();
         assert!(hex::is_lower(salt, 32));
-        let other = pollster::block_on(passphrase.rewrap(&wrapped, &context, &context)).unwrap();
+        let other = pollster::block_on(passphrase.rewrap_key(&wrapped, &context, &context)).unwrap();
         assert_ne!(wrapped.key_id, other.key_id);
     }
 
@@ -371,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_wrong_passphrase_is_called_one() {
-        let wrapped = pollster::block_on(Passphrase::cheap("right").generate(&EncryptionContext::new()));
+        let wrapped = pollster::block_on(Passphrase::cheap("right").generate_key(&EncryptionContext::new()));
         let error = unwrap_error(&Passphrase::cheap("wrong"), &wrapped.unwrap().wrapped);
         assert_eq!(error.class, ProviderErrorClass::BadCiphertext);
         assert_eq!(
@@ -392,8 +387,8 @@ mod tests {
         assert_eq!(Recipe::parse(&good).unwrap().to_string(), good);
         let passphrase = Passphrase::cheap("x");
         assert_eq!(
-            passphrase.matches(&WrappedKey::new(PASSPHRASE, &good, [])),
-            KeyMatch::Yes
+            passphrase.matches(&WrappedKey::new(Passphrase::ID, &good, [])),
+            KeyMatch::Guessable(WRONG.to_owned())
         );
         for bad in [
             String::new(),
@@ -412,7 +407,7 @@ mod tests {
             format!("{good},"),
             format!(" {good}"),
         ] {
-            let slot = WrappedKey::new(PASSPHRASE, &bad, []);
+            let slot = WrappedKey::new(Passphrase::ID, &bad, []);
             assert!(matches!(passphrase.matches(&slot), KeyMatch::No(Some(_))), "{bad}");
             assert_eq!(
                 unwrap_error(&passphrase, &slot).class,
@@ -431,7 +426,7 @@ mod tests {
             "m=8,t=11,p=1",
             "m=136,t=1,p=17",
         ] {
-            let slot = WrappedKey::new(PASSPHRASE, format!("argon2id,{cost},salt={SALT}"), []);
+            let slot = WrappedKey::new(Passphrase::ID, format!("argon2id,{cost},salt={SALT}"), []);
             let error = unwrap_error(&passphrase, &slot);
             assert_eq!(error.class, ProviderErrorClass::Configuration, "{cost}");
             assert!(error.message.contains("raise it"), "{error}");
@@ -442,7 +437,7 @@ mod tests {
     fn cost_below_the_floor_is_refused_before_any_work() {
         let passphrase = Passphrase::new("x".to_owned()).unwrap();
         let class = |passphrase: &Passphrase, cost: &str| {
-            let slot = WrappedKey::new(PASSPHRASE, format!("argon2id,{cost},salt={SALT}"), [0; 72]);
+            let slot = WrappedKey::new(Passphrase::ID, format!("argon2id,{cost},salt={SALT}"), [0; 72]);
             let error = unwrap_error(passphrase, &slot);
             let is_floor = error.message.contains("lower the limit only if");
             assert_eq!(error.class == ProviderErrorClass::Configuration, is_floor, "{error}");
@@ -463,7 +458,7 @@ mod tests {
     #[test]
     fn raised_limits_allow_more() {
         let passphrase = Passphrase::cheap("x");
-        let slot = WrappedKey::new(PASSPHRASE, format!("argon2id,m=8,t=11,p=1,salt={SALT}"), [0; 72]);
+        let slot = WrappedKey::new(Passphrase::ID, format!("argon2id,m=8,t=11,p=1,salt={SALT}"), [0; 72]);
         assert_eq!(
             unwrap_error(&passphrase, &slot).class,
             ProviderErrorClass::Configuration

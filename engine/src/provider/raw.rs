@@ -4,7 +4,7 @@
 //! key id = hex of the first 16 bytes of HMAC-SHA-512(key, "sealstone/raw-key-id@v1")
 //! ```
 //!
-//! The key id is a fingerprint, so that a wrong key is told before anything is unwrapped.
+//! The key id is a fingerprint, so a wrong key is noticed before anything is unwrapped.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,14 +18,15 @@ use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
 use crate::hex;
 use crate::keys::{DataKey, hmac_sha512};
+use crate::registry;
 use crate::secret::{Secret, read_wiped};
 use crate::suite::KEY_LEN;
 
-pub(crate) const ID: &str = "raw";
+const ID: &str = RawKey::ID;
 const BASE64_LEN: usize = 44;
 const HEX_LEN: usize = 2 * KEY_LEN;
 
-/// A 32-byte key-encryption key of the caller's own. Wiped when dropped, never printed.
+/// A 32-byte key-encryption key that the caller supplies. Wiped when dropped, never printed.
 #[derive(Debug)]
 pub struct RawKey {
     key: Secret<KEY_LEN>,
@@ -33,19 +34,22 @@ pub struct RawKey {
 }
 
 impl RawKey {
-    /// The key with these bytes; `None` unless there are 32. Wipe `bytes` afterwards.
+    /// The provider id of raw keys.
+    pub const ID: &'static str = registry::RAW;
+
+    /// A key with these bytes; `None` unless there are 32. Wipe `bytes` afterwards.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         Secret::copy_from(bytes).map(Self::new)
     }
 
-    /// The key that `text` is the standard base64 of; `None` if it is anything else.
+    /// Decodes standard base64; `None` for anything but 32 bytes of it.
     pub(crate) fn from_base64(text: &str) -> Option<Self> {
         decode_base64(text.as_bytes()).map(Self::new)
     }
 
-    /// The key in a file that holds 32 raw bytes, 64 hex digits or the standard base64 of 32 bytes. Text may end
-    /// with a line end; raw bytes may not.
+    /// Reads a key from a file of 32 raw bytes, 64 hex digits, or the standard base64 of 32 bytes. Text may end with a line
+    /// break; raw bytes may not.
     ///
     /// # Errors
     /// Class `NotFound` if there is no such file; `Configuration` if it cannot be read or holds anything else.
@@ -62,7 +66,7 @@ impl RawKey {
         })
     }
 
-    /// What slots name the key by: 32 hex digits that tell nothing of it.
+    /// How slots name the key: 32 hex digits that reveal nothing about it.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
@@ -103,7 +107,7 @@ impl KeyProvider for RawKey {
         }
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
@@ -111,7 +115,7 @@ impl KeyProvider for RawKey {
         Box::pin(async move { wrap::wrap_data_key(&self.key, ID, &self.fingerprint, context, data_key) })
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
@@ -124,7 +128,7 @@ impl KeyProvider for RawKey {
     }
 }
 
-/// 32 raw bytes are taken as they are, even if the last is a line feed.
+/// 32 raw bytes are used as they are, even if the last one is a line feed.
 fn decode(bytes: &[u8]) -> Option<Secret<KEY_LEN>> {
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -150,7 +154,7 @@ fn decode_base64(text: &[u8]) -> Option<Secret<KEY_LEN>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::testing::{assert_binds_names_and_context, assert_round_trips};
+    use crate::testing::Conformance;
 
     fn from_file(content: impl AsRef<[u8]>) -> Result<RawKey, ProviderError> {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -159,10 +163,9 @@ mod tests {
     }
 
     #[test]
-    fn round_trips_bound_to_names_and_context() {
-        let key = RawKey::from_slice(&[7; 32]).unwrap();
-        assert_round_trips(&key);
-        assert_binds_names_and_context(&key);
+    fn a_raw_key_conforms() {
+        let [key, other, twin] = [7, 8, 7].map(|byte| RawKey::from_slice(&[byte; 32]).unwrap());
+        Conformance::new(&key, &other).with_twin(&twin).assert();
     }
 
     #[test]
@@ -228,12 +231,12 @@ mod tests {
             RawKey::from_slice(&[2; 32]).unwrap(),
         );
         let context = EncryptionContext::new();
-        let wrapped = pollster::block_on(right.generate(&context)).unwrap().wrapped;
+        let wrapped = pollster::block_on(right.generate_key(&context)).unwrap().wrapped;
         let KeyMatch::No(Some(reason)) = wrong.matches(&wrapped) else {
             panic!("another key does not match");
         };
         assert!(reason.contains(right.fingerprint()) && reason.contains(wrong.fingerprint()));
-        let error = pollster::block_on(wrong.unwrap(&wrapped, &context)).unwrap_err();
+        let error = pollster::block_on(wrong.unwrap_key(&wrapped, &context)).unwrap_err();
         assert_eq!(
             (error.class, error.message),
             (ProviderErrorClass::BadCiphertext, reason)

@@ -14,11 +14,11 @@ use crate::secret::Secret;
 use crate::suite::KEY_LEN;
 use crate::wire::put_prefixed;
 
-/// What to tell of a wrap by a key that is surely the right one.
+/// The message for a wrap that does not open under the right key.
 pub(super) const ALTERED_OR_OTHER_CONTEXT: &str =
     "the wrapped key was altered, or a supplied context value differs from the one it was wrapped under";
 
-/// Wraps `data_key` under `key`, which `provider` knows as `key_id`.
+/// Wraps `data_key` under `key`, which `provider` calls `key_id`.
 pub(super) fn wrap_data_key(
     key: &Secret<KEY_LEN>,
     provider: &str,
@@ -31,7 +31,7 @@ pub(super) fn wrap_data_key(
     Ok(WrappedKey::new(provider, key_id, sealed))
 }
 
-/// Seals `data_key` under `key`, bound to `aad`: the wrap's bytes.
+/// Seals `data_key` under `key`, bound to `aad`.
 pub(super) fn seal_data_key(
     key: &Secret<KEY_LEN>,
     provider: &str,
@@ -41,7 +41,7 @@ pub(super) fn seal_data_key(
     xaes::seal(key, aad, data_key.expose()).map_err(|error| random_failed(provider, error))
 }
 
-/// Unwraps a data key; `failed` is what to tell a person if the wrap does not open.
+/// Unwraps a data key; `failed` is the message if the wrap does not open.
 pub(super) fn unwrap_data_key(
     key: &Secret<KEY_LEN>,
     wrapped: &WrappedKey,
@@ -52,19 +52,19 @@ pub(super) fn unwrap_data_key(
     open_data_key(key, &aad, &wrapped.ciphertext).ok_or_else(|| refused(wrapped, failed))
 }
 
-/// Opens what [`seal_data_key`] made; `None` if it does not verify.
+/// Opens what [`seal_data_key`] sealed; `None` if it does not verify.
 pub(super) fn open_data_key(key: &Secret<KEY_LEN>, aad: &[u8], sealed: &[u8]) -> Option<DataKey> {
     let mut opened = Ok(());
     let data_key = DataKey::filled_by(|out| opened = xaes::open(key, aad, sealed, out));
     opened.ok().map(|()| data_key)
 }
 
-/// The wrap in a slot does not open: `message` is what to tell a person.
-pub(super) fn refused(slot: &WrappedKey, message: &str) -> ProviderError {
+/// The error for a slot that does not open.
+pub(crate) fn refused(slot: &WrappedKey, message: &str) -> ProviderError {
     ProviderError::new(ProviderErrorClass::BadCiphertext, &slot.provider, message).with_key_id(&slot.key_id)
 }
 
-/// The names or the context that a wrap is to be bound to cannot be encoded.
+/// The names or the context of a wrap cannot be encoded.
 pub(super) fn unbindable(provider: &str, error: Error) -> ProviderError {
     let message = format!("no wrap can be bound to this key id and encryption context: {error}");
     ProviderError::new(ProviderErrorClass::Configuration, provider, message).with_source(error)

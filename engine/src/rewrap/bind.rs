@@ -11,7 +11,7 @@
 use super::plan::{Plan, Slot, State};
 use super::trials::Verdict;
 use crate::error::{Error, ProviderError, Result};
-use crate::header::{PASSPHRASE, WrappedKey};
+use crate::header::WrappedKey;
 use crate::provider::KeyMatch;
 
 /// What was found out about a slot that has to be bound.
@@ -122,16 +122,16 @@ impl Plan<'_> {
             if matches!(fit, KeyMatch::No(_)) {
                 continue;
             }
-            // Without the data key nothing can be compared: the caller has chosen to trust the header. A passphrase's
-            // slot is unwrapped here, and so is compared.
-            let verdict = if self.is_open() || slot.provider == PASSPHRASE {
+            // A slot that the key service binds by itself cannot be compared if the data key is not at hand: the caller
+            // has chosen to trust the header. Any other slot is unwrapped to be bound, and so is compared.
+            let verdict = if self.is_open() || !key.can_rewrap(&slot) {
                 self.trials.ask(key, &slot, &self.from).await?
             } else {
                 self.trials.count()?;
                 Verdict::Opens
             };
             let error = match verdict {
-                Verdict::Opens => match key.rebind(&slot, &self.from, &self.to).await {
+                Verdict::Opens => match key.rebind_key(&slot, &self.from, &self.to).await {
                     Ok(wrapped) => return Ok(Found::Bound(wrapped)),
                     Err(error) if self.is_open() || error.is_retryable() => return Err(error.into()),
                     Err(error) => error,
@@ -142,7 +142,7 @@ impl Plan<'_> {
                     continue;
                 }
             };
-            if fit == KeyMatch::Yes || !Verdict::is_not_its_key(&error) {
+            if matches!(fit, KeyMatch::Yes | KeyMatch::Guessable(_)) || !Verdict::is_not_its_key(&error) {
                 refused.get_or_insert(error);
             }
         }

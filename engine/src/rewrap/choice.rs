@@ -6,7 +6,7 @@ use super::SlotChoice;
 use super::trials::{Trials, Verdict};
 use crate::context::EncryptionContext;
 use crate::error::Result;
-use crate::header::{PASSPHRASE, WrappedKey};
+use crate::header::WrappedKey;
 use crate::provider::{KeyMatch, KeyProvider};
 
 /// Whether the choice, which is not [`SlotChoice::Any`], means the slot.
@@ -36,7 +36,7 @@ async fn is_of(
     }
     match key.matches(slot) {
         KeyMatch::No(_) => Ok(false),
-        KeyMatch::Yes if slot.provider != PASSPHRASE => Ok(true),
+        KeyMatch::Yes => Ok(true),
         _ => match trials.ask(key, slot, context).await? {
             Verdict::Opens => Ok(true),
             Verdict::Foreign => Ok(false),

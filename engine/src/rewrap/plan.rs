@@ -12,7 +12,7 @@ use super::trials::{Trials, Verdict};
 use super::{Change, Rewrap, SlotChoice};
 use crate::context::{EncryptionContext, ExpectedContext};
 use crate::error::{Error, ProviderError, Result};
-use crate::header::{Header, PASSPHRASE, WrappedKey, check_slots};
+use crate::header::{Header, WrappedKey, check_slots};
 use crate::keys::DataKey;
 use crate::provider::{KeyMatch, KeyProvider};
 use crate::unlock::{Offer, OpenedSlot, no_usable_key, unlock_slot};
@@ -136,7 +136,7 @@ impl<'a> Plan<'a> {
                 context: &ExpectedContext::Exact(context.clone()),
                 max_provider_calls: self.rewrap.decryptor.max_provider_calls,
                 // Each run of Argon2id costs, and one slot could be made for both contexts.
-                passphrases: number == 0,
+                guessable: number == 0,
                 backend: self.rewrap.decryptor.backend,
             };
             match unlock_slot(self.header, &offer).await {
@@ -172,7 +172,7 @@ impl<'a> Plan<'a> {
 
     async fn wrap(&mut self, key: &dyn KeyProvider) -> Result<WrappedKey> {
         let to = self.to.clone();
-        Ok(key.wrap(self.data_key().await?, &to).await?)
+        Ok(key.wrap_key(self.data_key().await?, &to).await?)
     }
 
     async fn add(&mut self, key: &Arc<dyn KeyProvider>) -> Result<()> {
@@ -253,11 +253,10 @@ impl<'a> Plan<'a> {
         let Some(source) = source.map(|index| &self.slots[index].wrapped) else {
             return Ok(Anew::ByUs(None));
         };
-        // A passphrase's provider is no service: it would unwrap the slot, and not compare what comes out.
-        if source.provider == PASSPHRASE || source.provider != new.id() || !new.can_rewrap(source) {
+        if source.provider != new.id() || !new.can_rewrap(source) {
             return Ok(Anew::ByUs(None));
         }
-        match new.rewrap(source, &self.from, &self.to).await {
+        match new.rewrap_key(source, &self.from, &self.to).await {
             Ok(made) => Ok(Anew::Made(made)),
             // With the data key at hand there is another way.
             Err(error) if self.opened.is_some() && !error.is_retryable() => Ok(Anew::ByUs(Some(error))),
@@ -274,10 +273,12 @@ impl<'a> Plan<'a> {
     async fn present(&mut self, key: &Arc<dyn KeyProvider>, made: &WrappedKey) -> Result<Option<usize>> {
         for (index, slot) in self.slots.iter().enumerate() {
             let wrapped = &slot.wrapped;
+            if slot.state == State::Gone || wrapped.provider != made.provider {
+                continue;
+            }
             // No two wraps by a passphrase have the same key id.
-            let same_key =
-                wrapped.provider == made.provider && (wrapped.key_id == made.key_id || wrapped.provider == PASSPHRASE);
-            if slot.state == State::Gone || !same_key {
+            let is_guessable = || matches!(key.matches(wrapped), KeyMatch::Guessable(_));
+            if wrapped.key_id != made.key_id && !is_guessable() {
                 continue;
             }
             let context = slot.state.context(&self.from, &self.to);

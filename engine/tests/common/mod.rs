@@ -142,16 +142,16 @@ impl<P: KeyProvider> KeyProvider for Counting<P> {
         }
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        self.inner.wrap(data_key, context)
+        self.inner.wrap_key(data_key, context)
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
@@ -160,6 +160,6 @@ impl<P: KeyProvider> KeyProvider for Counting<P> {
         if let Some(class) = self.fails {
             return Box::pin(async move { Err(ProviderError::new(class, self.id(), "told to fail")) });
         }
-        self.inner.unwrap(wrapped, context)
+        self.inner.unwrap_key(wrapped, context)
     }
 }

@@ -650,25 +650,25 @@ impl KeyProvider for Awaiting {
         self.0.matches(slot)
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(2)).await;
-            self.0.wrap(data_key, context).await
+            self.0.wrap_key(data_key, context).await
         })
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(2)).await;
-            self.0.unwrap(wrapped, context).await
+            self.0.unwrap_key(wrapped, context).await
         })
     }
 }

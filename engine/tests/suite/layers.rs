@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The layers, lowest first. A new module is given its place here.
 const LAYERS: [&[&str]; 6] = [
     &[
-        "error", "buffer", "layout", "context", "secret", "sticky", "suite", "hex", "wire", "sys", "progress",
+        "error", "buffer", "layout", "context", "secret", "sticky", "suite", "hex", "wire", "sys", "progress", "registry",
     ],
     &["header", "keys", "cipher", "provider", "unlock"],
     &[
@@ -22,7 +22,7 @@ const LAYERS: [&[&str]; 6] = [
         "mapped",
     ],
     &[
-        "encrypt", "decrypt", "unlocked", "range", "file", "rewrap", "hazmat", "stream",
+        "encrypt", "decrypt", "unlocked", "range", "file", "rewrap", "hazmat", "stream", "testing",
     ],
     &["asynchronous", "sse"],
     &["lib"],

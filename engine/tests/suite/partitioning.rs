@@ -39,7 +39,7 @@ fn a_slot_that_unwraps_under_many_passphrases_does_not_tell_which() {
     assert!(OTHERS.iter().all(|phrase| unwraps(phrase).is_none()));
     let wrapped = WrappedKey::new("passphrase", KEY_ID, slot.wrapped.as_slice());
     for phrase in MANY {
-        let unwrapped = pollster::block_on(passphrase(phrase).unwrap(&wrapped, &EncryptionContext::new()));
+        let unwrapped = pollster::block_on(passphrase(phrase).unwrap_key(&wrapped, &EncryptionContext::new()));
         assert!(unwrapped.is_ok());
     }
 

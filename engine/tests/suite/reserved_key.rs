@@ -20,7 +20,7 @@ fn key() -> Arc<RawKey> {
 /// The wrap of an intermediate key, out of a slot that anybody can read.
 fn stolen() -> WrappedKey {
     let keys = IntermediateKeys::new(key(), ["bucket"; 0]).unwrap();
-    let slot = pollster::block_on(keys.generate(&EncryptionContext::new()))
+    let slot = pollster::block_on(keys.generate_key(&EncryptionContext::new()))
         .unwrap()
         .wrapped;
     // No context key, then the wrap behind its length.
@@ -33,7 +33,7 @@ fn the_wrap_of_an_intermediate_key_is_no_objects() {
     let wrapped = stolen();
     // It would unwrap: to the holder of the key, the context is all that tells it from a data key's.
     let context = EncryptionContext::new().with(RESERVED.0, RESERVED.1);
-    let unwrapped = pollster::block_on(key().unwrap(&wrapped, &context)).unwrap();
+    let unwrapped = pollster::block_on(key().unwrap_key(&wrapped, &context)).unwrap();
 
     // An object under it, as one who knows the key would seal it, with a right checksum and commitment.
     let payload = oracle::seal_payload(unwrapped.expose(), CORE, &[3; 24], b"plain");

@@ -405,15 +405,15 @@ impl KeyProvider for ReEncrypts {
         raw(1).matches(slot) == KeyMatch::Yes
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        self.inner.wrap(data_key, context)
+        self.inner.wrap_key(data_key, context)
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         _: &'a WrappedKey,
         _: &'a EncryptionContext,
@@ -421,7 +421,7 @@ impl KeyProvider for ReEncrypts {
         Box::pin(async { Err(ProviderError::new(ProviderErrorClass::Denied, "raw", "not for you")) })
     }
 
-    fn rewrap<'a>(
+    fn rewrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         from: &'a EncryptionContext,
@@ -430,8 +430,8 @@ impl KeyProvider for ReEncrypts {
         self.calls.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             let old = RawKey::from_slice(&[1; 32]).unwrap();
-            let data_key = old.unwrap(wrapped, from).await?;
-            self.inner.wrap(&data_key, to).await
+            let data_key = old.unwrap_key(wrapped, from).await?;
+            self.inner.wrap_key(&data_key, to).await
         })
     }
 }

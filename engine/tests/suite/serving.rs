@@ -29,15 +29,15 @@ impl KeyProvider for Slow {
         self.0.matches(slot)
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        self.0.wrap(data_key, context)
+        self.0.wrap_key(data_key, context)
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
@@ -45,7 +45,7 @@ impl KeyProvider for Slow {
         Box::pin(async move {
             self.1.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_millis(200)).await;
-            self.0.unwrap(wrapped, context).await
+            self.0.unwrap_key(wrapped, context).await
         })
     }
 }

@@ -57,24 +57,27 @@ impl KeyProvider for Service {
         }
     }
 
-    fn generate<'a>(&'a self, context: &'a EncryptionContext) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
+    fn generate_key<'a>(
+        &'a self,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
         Box::pin(async move {
             self.note("generate", context);
-            let GeneratedKey { data_key, wrapped } = self.key.generate(context).await?;
+            let GeneratedKey { data_key, wrapped } = self.key.generate_key(context).await?;
             let padded = [wrapped.ciphertext.as_slice(), &[0; 184 - 72]].concat();
             let wrapped = WrappedKey::new(self.id(), ARN, padded);
             Ok(GeneratedKey { data_key, wrapped })
         })
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
         Box::pin(async move {
             self.note("wrap", context);
-            let wrapped = self.key.wrap(data_key, context).await?;
+            let wrapped = self.key.wrap_key(data_key, context).await?;
             Ok(WrappedKey::new(
                 self.id(),
                 ARN,
@@ -83,7 +86,7 @@ impl KeyProvider for Service {
         })
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
@@ -91,7 +94,7 @@ impl KeyProvider for Service {
         Box::pin(async move {
             self.note("unwrap", context);
             let inner = WrappedKey::new(self.key.id(), self.key.fingerprint(), &wrapped.ciphertext[..72]);
-            self.key.unwrap(&inner, context).await
+            self.key.unwrap_key(&inner, context).await
         })
     }
 }

@@ -35,8 +35,7 @@ pub use builder::AwsKmsBuilder;
 pub use key::KmsKey;
 pub use provider::AwsKms;
 
-/// The provider id of the slots.
-const ID: &str = "aws-kms";
+const ID: &str = AwsKms::ID;
 
 /// The README's example, compiled.
 #[cfg(doctest)]

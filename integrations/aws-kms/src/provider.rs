@@ -41,6 +41,9 @@ pub struct AwsKms {
 }
 
 impl AwsKms {
+    /// The provider id of KMS keys.
+    pub const ID: &'static str = "aws-kms";
+
     /// The key as the caller named it.
     #[must_use]
     pub fn key(&self) -> &KmsKey {
@@ -132,14 +135,17 @@ impl KeyProvider for AwsKms {
         !self.calls.sources(slot).is_empty()
     }
 
-    fn generate<'a>(&'a self, context: &'a EncryptionContext) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
+    fn generate_key<'a>(
+        &'a self,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
         Box::pin(self.run(|calls, deadline| {
             let context = pairs(context);
             async move { calls.generate(context, deadline).await }
         }))
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
@@ -151,7 +157,7 @@ impl KeyProvider for AwsKms {
         }))
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
@@ -162,7 +168,7 @@ impl KeyProvider for AwsKms {
         }))
     }
 
-    fn rewrap<'a>(
+    fn rewrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         from: &'a EncryptionContext,
@@ -175,7 +181,7 @@ impl KeyProvider for AwsKms {
     }
 
     /// The same key's, both ways: which one that is, the slot has no say in.
-    fn rebind<'a>(
+    fn rebind_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         from: &'a EncryptionContext,

@@ -165,11 +165,11 @@ fn context() -> EncryptionContext {
 }
 
 fn unwrap(key: &AwsKms, slot: &WrappedKey) -> Result<[u8; 32], ProviderError> {
-    pollster::block_on(key.unwrap(slot, &context())).map(|key| *key.expose())
+    pollster::block_on(key.unwrap_key(slot, &context())).map(|key| *key.expose())
 }
 
 fn generate(key: &AwsKms) -> Result<WrappedKey, ProviderError> {
-    pollster::block_on(key.generate(&context())).map(|generated| generated.wrapped)
+    pollster::block_on(key.generate_key(&context())).map(|generated| generated.wrapped)
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn decrypt_names_the_callers_key_and_the_whole_context() {
         );
     }
     let provider = fake.provider();
-    pollster::block_on(provider.unwrap(&slot(ARN), &EncryptionContext::new())).unwrap();
+    pollster::block_on(provider.unwrap_key(&slot(ARN), &EncryptionContext::new())).unwrap();
     assert!(!fake.seen.lock().unwrap()[0].1.contains("EncryptionContext"));
 }
 
@@ -250,9 +250,9 @@ fn an_answer_for_another_key_is_refused() {
         assert_eq!(error.class, ProviderErrorClass::Denied);
         assert!(error.message.contains(OTHER), "{error}");
         let data_key = DataKey::random().unwrap();
-        let wrapped = pollster::block_on(provider.wrap(&data_key, &context()));
+        let wrapped = pollster::block_on(provider.wrap_key(&data_key, &context()));
         assert_eq!(wrapped.unwrap_err().class, ProviderErrorClass::Denied);
-        let rebound = pollster::block_on(provider.rebind(&slot(ARN), &context(), &context()));
+        let rebound = pollster::block_on(provider.rebind_key(&slot(ARN), &context(), &context()));
         assert!(!rebound.unwrap_err().is_retryable());
     }
     // Without a list an alias stands for any key, but the slot has to name the one that opened it.
@@ -363,7 +363,7 @@ fn a_dropped_future_ends_its_call_and_a_dropped_provider_all_of_them() {
     let (slot, context) = (slot(ARN), context());
     runtime.block_on(async {
         // Time for the call to reach the service.
-        let call = tokio::time::timeout(Duration::from_secs(1), provider.unwrap(&slot, &context));
+        let call = tokio::time::timeout(Duration::from_secs(1), provider.unwrap_key(&slot, &context));
         assert!(call.await.is_err());
     });
     assert_eq!(fake.calls(), 1);
@@ -418,8 +418,8 @@ fn a_key_that_a_header_names_and_the_caller_does_not_gets_no_call() {
         assert!(!provider.can_rewrap(&slot(ARN)));
         for refused in [
             unwrap(&provider, &slot(ARN)).map(drop),
-            pollster::block_on(provider.rewrap(&slot(ARN), &context(), &context())).map(drop),
-            pollster::block_on(provider.rebind(&slot(ARN), &context(), &context())).map(drop),
+            pollster::block_on(provider.rewrap_key(&slot(ARN), &context(), &context())).map(drop),
+            pollster::block_on(provider.rebind_key(&slot(ARN), &context(), &context())).map(drop),
         ] {
             let class = refused.unwrap_err().class;
             assert!(
@@ -462,7 +462,8 @@ fn reencrypt_asks_for_keys_that_the_caller_named() {
         let provider = fake.builder(ARN).rewraps_from(keys).build().unwrap();
         assert!(provider.can_rewrap(&slot(OTHER)));
         assert!(matches!(provider.matches(&slot(OTHER)), KeyMatch::No(_)));
-        let made = pollster::block_on(provider.rewrap(&slot(OTHER), &context(), &EncryptionContext::new())).unwrap();
+        let made =
+            pollster::block_on(provider.rewrap_key(&slot(OTHER), &context(), &EncryptionContext::new())).unwrap();
         assert_eq!(made, WrappedKey::new("aws-kms", ARN, b"new".as_slice()));
         let seen = fake.seen.lock().unwrap();
         assert_eq!(seen.len(), calls);
@@ -479,7 +480,7 @@ fn reencrypt_asks_for_keys_that_the_caller_named() {
     let answer = format!(r#"{{"CiphertextBlob":"bmV3","SourceKeyId":"{ARN}","KeyId":"{ARN}"}}"#);
     let fake = Fake::start([Answer::Json(200, answer)]);
     let provider = fake.builder("alias/mine").build().unwrap();
-    let forged = pollster::block_on(provider.rebind(&slot(OTHER), &context(), &context()));
+    let forged = pollster::block_on(provider.rebind_key(&slot(OTHER), &context(), &context()));
     assert_eq!(forged.unwrap_err().class, ProviderErrorClass::BadCiphertext);
     let body = fake.seen.lock().unwrap()[0].1.clone();
     assert!(
@@ -553,7 +554,7 @@ fn plain_http_to_another_machine_is_refused_unless_it_is_insisted_on() {
     // By the configuration of a program, it is found before the request is signed.
     let elsewhere = config().into_builder().endpoint_url("http://192.0.2.1:4599").build();
     let provider = AwsKms::builder(ARN.parse().unwrap()).config(elsewhere).build().unwrap();
-    told(&pollster::block_on(provider.generate(&context())).unwrap_err());
+    told(&pollster::block_on(provider.generate_key(&context())).unwrap_err());
 
     // What is insisted on is sent: a name that resolves to this machine, and is not taken for it.
     let fake = Fake::start([key(ARN, KEY)]);
@@ -562,7 +563,7 @@ fn plain_http_to_another_machine_is_refused_unless_it_is_insisted_on() {
         .allow_insecure_endpoint()
         .connect_timeout(Duration::from_millis(200))
         .max_attempts(1);
-    let error = pollster::block_on(insisting.build().unwrap().generate(&context())).unwrap_err();
+    let error = pollster::block_on(insisting.build().unwrap().generate_key(&context())).unwrap_err();
     assert_eq!(error.class, ProviderErrorClass::Unavailable, "{error}");
     unwrap(&fake.builder(ARN).build().unwrap(), &slot(ARN)).unwrap();
 }
@@ -579,7 +580,7 @@ fn a_region_that_is_none_is_an_error_and_no_panic() {
             .max_attempts(1)
             .build()
             .unwrap();
-        let error = pollster::block_on(provider.generate(&context())).unwrap_err();
+        let error = pollster::block_on(provider.generate_key(&context())).unwrap_err();
         assert_eq!(error.class, ProviderErrorClass::Configuration, "{region:?}: {error}");
         assert!(error.message.contains("AWS_REGION"), "{region:?}: {error}");
     }
@@ -593,7 +594,7 @@ fn a_request_that_cannot_be_sent_is_not_shown() {
         let builder = AwsKms::builder(ARN.parse().unwrap()).config(config()).endpoint_url(url);
         // What is plainly no URL is found before that.
         let error = match builder.build() {
-            Ok(provider) => pollster::block_on(provider.wrap(&data_key, &context())).unwrap_err(),
+            Ok(provider) => pollster::block_on(provider.wrap_key(&data_key, &context())).unwrap_err(),
             Err(error) => error,
         };
         assert_eq!(error.class, ProviderErrorClass::Configuration, "{error}");
@@ -645,10 +646,10 @@ fn nothing_of_a_data_key_is_logged() {
     let (text, mark) = ("WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlo=", "WlpaWlpa");
     let fake = Fake::start([key(ARN, text)]);
     let provider = fake.provider();
-    let generated = pollster::block_on(provider.generate(&context())).unwrap();
+    let generated = pollster::block_on(provider.generate_key(&context())).unwrap();
     assert_eq!(generated.data_key.expose(), &[0x5A; 32]);
     unwrap(&provider, &slot(ARN)).unwrap();
-    pollster::block_on(provider.wrap(&generated.data_key, &context())).unwrap();
+    pollster::block_on(provider.wrap_key(&generated.data_key, &context())).unwrap();
     assert!(fake.seen.lock().unwrap()[2].1.contains(mark));
     let logged = LOGGED.lock().unwrap();
     assert!(logged.contains("transmitting request") && logged.contains("GenerateDataKey"));

@@ -1,4 +1,4 @@
-//! Intermediate keys in memory, for as long and as often as the limits allow.
+//! Intermediate keys in memory, within limits on age, uses and number.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::header::WrappedKey;
 use crate::keys::DataKey;
 use crate::provider::BoxFuture;
 
-/// What a call of the inner provider gives.
+/// The result of a call of the inner provider.
 pub(super) type Outcome = Result<Arc<Key>, ProviderError>;
 
 /// An intermediate key in plaintext. Wiped when the last user drops it.
@@ -46,7 +46,7 @@ impl Key {
     }
 }
 
-/// How long, how often and how many.
+/// Limits on age, uses and number.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) age: Duration,
@@ -55,7 +55,7 @@ pub(super) struct Limits {
     pub(super) keys: usize,
 }
 
-/// What a key is found by: bytes that two different keys never share.
+/// Identifies a key: two different keys never share it.
 type Id = Vec<u8>;
 
 #[derive(Default)]
@@ -66,9 +66,9 @@ pub(super) struct Cache {
 #[derive(Default)]
 struct State {
     held: HashMap<Id, Held>,
-    /// Calls under way. They are their callers': one that nobody waits for any more is gone.
+    /// Calls in flight, owned by their callers: a call without callers is gone.
     under_way: HashMap<Id, Weak<Flight<Outcome>>>,
-    /// No key in `held` was made before.
+    /// No key in `held` is older than this.
     oldest: Option<Instant>,
     clock: u64,
 }
@@ -85,9 +85,8 @@ enum Found {
 }
 
 impl Cache {
-    /// The key found by `id`; or else what `call` gives, which is made once however many ask, and kept if it is a key.
-    /// All who waited for a call that fails get its error; whoever asks after that makes another. Whether the key was
-    /// there, and the key.
+    /// Returns whether the key was cached, and the key. If it was not, `call` runs once, however many callers ask, and its key
+    /// is cached. All who waited for a call that fails get its error; the next caller makes another call.
     pub(super) async fn get(
         &self,
         id: &[u8],
@@ -105,14 +104,14 @@ impl Cache {
             let outcome = flight.clone().join().await;
             self.settle(id, &flight, outcome.as_ref(), limits);
             match outcome {
-                // More waited than the key may wrap: the rest ask for another one.
+                // More callers waited than the key may wrap for: the rest ask for another key.
                 Some(Ok(key)) if !key.take_use(limits) => {}
                 outcome => return (hit, outcome),
             }
         }
     }
 
-    /// Drops the keys that are past their age; gives how many are left.
+    /// Drops expired keys and returns how many are left.
     pub(super) fn sweep(&self, limits: &Limits, now: Instant) -> usize {
         let mut state = self.lock();
         state.sweep(limits, now);
@@ -134,7 +133,7 @@ impl Cache {
         Found::Flight(flight)
     }
 
-    /// The first to see how a call ended takes it off the list and keeps the key.
+    /// The first caller to see a call end takes it off the list and caches its key.
     fn settle(&self, id: &[u8], flight: &Arc<Flight<Outcome>>, outcome: Option<&Outcome>, limits: &Limits) {
         let mut state = self.lock();
         let listed = state
@@ -151,7 +150,7 @@ impl Cache {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Maps whose entries stand each for itself: nothing in them is half changed by a panic.
+        // The maps' entries are independent: a panic leaves none of them half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -168,7 +167,7 @@ impl State {
         Some(held.key.clone())
     }
 
-    /// In place of the one that was not used for longest, if there are as many as may be.
+    /// Replaces the least recently used key if the cache is full.
     fn keep(&mut self, id: &[u8], key: &Arc<Key>, limits: &Limits) {
         if limits.keys == 0 {
             return;
@@ -188,7 +187,7 @@ impl State {
         self.held.insert(id.to_owned(), Held { key, used });
     }
 
-    /// Looks at each key only when one of them may have come to its age.
+    /// Looks at the keys only when one of them may have expired.
     fn sweep(&mut self, limits: &Limits, now: Instant) {
         let due = |oldest| now.saturating_duration_since(oldest) >= limits.age;
         if !self.oldest.is_some_and(due) {

@@ -1,7 +1,7 @@
 //! One call that many callers wait for.
 //!
-//! Whoever waits also drives: the call is polled by any caller that is polled, so that it does not stand still
-//! because the one who began it has gone, or is not polled just now. No lock is held while a caller is suspended.
+//! Every caller also drives the call: any of them polls it when it is polled itself, so the call does not stall when the
+//! caller that started it is dropped or not polled. No lock is held while a caller is suspended.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,14 +10,14 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::provider::BoxFuture;
 
-/// A call under way, and what it gave once it has ended.
+/// A call in flight, and its result once it has ended.
 pub(super) struct Flight<T> {
     call: Mutex<Call<T>>,
     waiting: Waiting,
 }
 
 enum Call<T> {
-    /// The future is taken out while it is polled: one that panics is not put back.
+    /// The future is taken out while it is polled, so one that panics is not put back.
     Running(Option<BoxFuture<'static, T>>),
     Ended(T),
 }
@@ -30,7 +30,7 @@ impl<T: Clone + Send + 'static> Flight<T> {
         })
     }
 
-    /// The call's result, the same for all who wait; `None` if it panicked.
+    /// The call's result, the same for all callers; `None` if it panicked.
     pub(super) fn join(self: Arc<Self>) -> Join<T> {
         Join(self)
     }
@@ -39,7 +39,7 @@ impl<T: Clone + Send + 'static> Flight<T> {
         let mut call = match self.call.try_lock() {
             Ok(call) => call,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // Another caller is polling it, and wakes all who wait when it is done or goes away.
+            // Another caller is polling, and wakes the others when it is done or dropped.
             Err(TryLockError::WouldBlock) => return Poll::Pending,
         };
         match &mut *call {
@@ -73,13 +73,13 @@ impl<T: Clone + Send + 'static> Future for Join<T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // Registered before the look at the call: a wake between the two is not lost.
+        // Registered before polling the call, so that no wake in between is lost.
         self.0.waiting.add(context.waker());
         self.0.poll()
     }
 }
 
-/// Whoever leaves may be the one that was woken to drive the call: the others are told.
+/// The caller that leaves may be the one that was woken to drive the call, so the others are woken.
 impl<T> Drop for Join<T> {
     fn drop(&mut self) {
         self.0.waiting.wake_all();
@@ -105,7 +105,7 @@ impl Waiting {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {
-        // A list of wakers cannot be left half changed.
+        // A panic cannot leave a list of wakers half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

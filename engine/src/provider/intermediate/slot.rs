@@ -21,8 +21,8 @@ use crate::wire::{MAX_FIELD_LEN, WireReader, put_prefixed};
 /// Bytes of the data key as the intermediate key wraps it.
 const LOCAL_LEN: usize = OVERHEAD + KEY_LEN;
 
-/// The pair that every intermediate key's own context has: a key service's policies and logs tell by it that this
-/// is no object's data key, and no object can have the key unwrapped as one, because none has that pair.
+/// The pair in every intermediate key's own context. It shows a key service's policies and logs that this is not an
+/// object's data key; and no object can have the key unwrapped as its own, because no object has that pair.
 const OWN_PAIR: (&str, &str) = (RESERVED_KEY, "intermediate@v1");
 
 /// Which pairs of an object's context an intermediate key is bound to: their keys, ascending and distinct.
@@ -37,7 +37,7 @@ impl Scope {
         (keys.len() <= u8::MAX.into() && keys.iter().all(|key| is_scope_key(key))).then_some(Self(keys))
     }
 
-    /// The same without the limits of a slot: keys that none has are those of no slot.
+    /// The same without a slot's limits: keys that no slot can have match no slot.
     pub(super) const fn required(keys: Vec<String>) -> Self {
         Self(keys)
     }
@@ -63,7 +63,7 @@ fn is_scope_key(key: &str) -> bool {
     !key.is_empty() && key.len() <= MAX_FIELD_LEN && key != OWN_PAIR.0
 }
 
-/// A slot taken apart.
+/// A parsed slot.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Slot<'a> {
     pub(super) scope: Scope,
@@ -77,7 +77,7 @@ pub(super) struct Slot<'a> {
 
 impl<'a> Slot<'a> {
     /// # Errors
-    /// Every slot that encoding never writes.
+    /// [`Error::HeaderDamaged`] for slots that encoding never writes.
     pub(super) fn parse(slot: &'a WrappedKey) -> Result<Self> {
         let mut reader = WireReader::new(&slot.ciphertext);
         let names = slot
@@ -131,7 +131,7 @@ pub(super) fn head(scope: &Scope, inner: &WrappedKey) -> Result<Vec<u8>> {
     Ok(head)
 }
 
-/// What the local wrap is bound to: the slot's names, all of its other bytes, and the object's whole context.
+/// The associated data of the local wrap: the slot's names, all of its other bytes, and the object's whole context.
 ///
 /// # Errors
 /// [`Error::HeaderTooLarge`] for names of 64 KiB or more; [`Error::InvalidContext`].
@@ -144,7 +144,7 @@ pub(super) fn aad(provider: &str, key_id: &str, head: &[u8], context: &Encryptio
     Ok(aad)
 }
 
-/// What an intermediate key is cached by for reading: all that the inner provider is given to unwrap it.
+/// The cache id of an intermediate key for reading: everything that the inner provider gets to unwrap it.
 ///
 /// # Errors
 /// As [`aad`].

@@ -13,7 +13,7 @@ use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::Error;
 use crate::provider::RawKey;
-use crate::provider::testing::{assert_binds_names_and_context, assert_round_trips};
+use crate::testing::Conformance;
 
 /// A raw key as a service would hold it.
 #[derive(Debug)]
@@ -92,25 +92,25 @@ impl KeyProvider for Service {
         self.key.matches(slot)
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
         Box::pin(async move {
             self.answer(context).await?;
-            self.key.wrap(data_key, context).await
+            self.key.wrap_key(data_key, context).await
         })
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
         Box::pin(async move {
             self.answer(context).await?;
-            self.key.unwrap(wrapped, context).await
+            self.key.unwrap_key(wrapped, context).await
         })
     }
 }
@@ -124,11 +124,11 @@ fn of(bucket: &str, path: &str) -> EncryptionContext {
 }
 
 fn wrap_in(keys: &IntermediateKeys, context: &EncryptionContext) -> Result<WrappedKey, ProviderError> {
-    pollster::block_on(keys.generate(context)).map(|generated| generated.wrapped)
+    pollster::block_on(keys.generate_key(context)).map(|generated| generated.wrapped)
 }
 
 fn unwrap_in(keys: &IntermediateKeys, slot: &WrappedKey, context: &EncryptionContext) -> Result<(), ProviderError> {
-    pollster::block_on(keys.unwrap(slot, context)).map(drop)
+    pollster::block_on(keys.unwrap_key(slot, context)).map(drop)
 }
 
 /// A clock, and how to move it on.
@@ -144,13 +144,15 @@ fn watch(cache: &Cache) -> Vec<Weak<Key>> {
 }
 
 #[test]
-fn intermediate_slots_round_trip_bound_to_names_and_context() {
-    let keys = IntermediateKeys::new(Arc::new(Service::new(1)), ["a"; 0]).unwrap();
-    assert_round_trips(&keys);
-    assert_binds_names_and_context(&keys);
+fn intermediate_keys_conform() {
+    let context = EncryptionContext::new().with("a", "1").with_supplied("b", "2");
     // The scope may name supplied pairs.
-    let keys = IntermediateKeys::new(Arc::new(Service::new(1)), ["b", "a"]).unwrap();
-    assert_binds_names_and_context(&keys);
+    for scope in [&[][..], &["b", "a"]] {
+        let [keys, other, twin] =
+            [1, 2, 1].map(|byte| IntermediateKeys::new(Arc::new(Service::new(byte)), scope.iter().copied()).unwrap());
+        let suite = Conformance::new(&keys, &other).with_twin(&twin);
+        suite.with_context(context.clone()).assert();
+    }
 }
 
 #[test]
@@ -444,14 +446,14 @@ fn a_call_does_not_depend_on_the_one_who_began_it() {
     let service = Arc::new(Service::slow());
     let keys = over(&service);
     let (context, mut idle) = (of("b", "p"), Context::from_waker(Waker::noop()));
-    let mut stalled = keys.generate(&context);
+    let mut stalled = keys.generate_key(&context);
     assert!(stalled.as_mut().poll(&mut idle).is_pending());
     wrap_in(&keys, &context).unwrap();
     assert!(stalled.as_mut().poll(&mut idle).is_ready());
     assert_eq!(service.calls(), 1);
 
     let other = of("c", "p");
-    let mut dropped = keys.generate(&other);
+    let mut dropped = keys.generate_key(&other);
     assert!(dropped.as_mut().poll(&mut idle).is_pending());
     thread::scope(|scope| {
         let waiting = scope.spawn(|| drop(wrap_in(&keys, &other).unwrap()));
@@ -463,7 +465,7 @@ fn a_call_does_not_depend_on_the_one_who_began_it() {
 
     // Left by all, it is made anew.
     let third = of("d", "p");
-    let mut left = keys.generate(&third);
+    let mut left = keys.generate_key(&third);
     assert!(left.as_mut().poll(&mut idle).is_pending());
     drop(left);
     wrap_in(&keys, &third).unwrap();
@@ -498,23 +500,23 @@ fn providers_and_scopes_that_make_no_sense_are_refused() {
         fn matches(&self, slot: &WrappedKey) -> KeyMatch {
             self.1.matches(slot)
         }
-        fn wrap<'a>(
+        fn wrap_key<'a>(
             &'a self,
             data_key: &'a DataKey,
             context: &'a EncryptionContext,
         ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-            self.1.wrap(data_key, context)
+            self.1.wrap_key(data_key, context)
         }
-        fn unwrap<'a>(
+        fn unwrap_key<'a>(
             &'a self,
             wrapped: &'a WrappedKey,
             context: &'a EncryptionContext,
         ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
-            self.1.unwrap(wrapped, context)
+            self.1.unwrap_key(wrapped, context)
         }
     }
     let named = |id| Arc::new(Named(id, RawKey::from_slice(&[1; 32]).unwrap()));
-    for id in ["passphrase", "intermediate"] {
+    for id in [registry::PASSPHRASE, IntermediateKeys::ID] {
         assert!(IntermediateKeys::new(named(id), ["bucket"]).is_err(), "{id}");
     }
     assert!(IntermediateKeys::new(named("kms"), ["sealstone:key"]).is_err());

@@ -4,9 +4,9 @@
 //! change:  lock RING.lock | read RING | write RING.new, fsync | rename to RING | fsync directory | unlock
 //! ```
 //!
-//! The lock is on a file of its own that is never removed: a lock on the ring itself would be on a file that the
-//! rename has replaced, and one on a file that comes and goes could be held twice, on two files. It is the operating
-//! system's and ends with the process. Readers need none, since the rename shows them all of a ring or the one before.
+//! The lock is on a separate file that is never removed: a lock on the ring itself would be on a file that the rename
+//! replaced, and one on a file that comes and goes could be held twice, on two files. The operating system releases it when
+//! the process ends. Readers need no lock, because the rename shows them either the old ring or the new one.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -20,7 +20,7 @@ use crate::provider::file_failed;
 use crate::secret::read_wiped;
 use crate::sys::{self, NotKept, Replaced};
 
-/// What a change does if there is no file.
+/// What a change does if the file is missing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum IfMissing {
     Create,
@@ -33,10 +33,10 @@ pub(super) fn read(path: &Path) -> Result<Option<Ring>, ProviderError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(failed("open the key ring", path))?,
     };
-    // Of the open file, so that what is checked is what is read.
+    // Metadata of the open file, so that the file checked is the file read.
     let metadata = file.metadata().map_err(failed("read the key ring", path))?;
-    // Its owner can change it at any time, and so say what we seal with. Whoever is root may read it all the same, and
-    // would leave a ring of root's if it were changed.
+    // The owner can change the file at any time, and so choose the keys we seal with. Root can read it anyway, and would
+    // leave a ring owned by root after a change.
     if let Some(owner) = sys::other_owner(&metadata) {
         let path = path.display();
         let message = format!("the key ring {path} belongs to another user (uid {owner}): run this as that user");
@@ -54,7 +54,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Ring>, ProviderError> {
     }
 }
 
-/// Lets `edit` change the ring at `path`, which is written if it says `true`, and gives the ring that is there then.
+/// Lets `edit` change the ring at `path`, writes it if `edit` returns `true`, and returns the resulting ring.
 pub(super) fn change(
     path: &Path,
     if_missing: IfMissing,
@@ -95,8 +95,8 @@ pub(super) fn missing(path: &Path) -> ProviderError {
     ProviderError::new(ProviderErrorClass::NotFound, ID, message)
 }
 
-/// The file that `path` leads to, so that a symbolic link stays one, and everyone who changes the ring takes the
-/// same lock. One that leads nowhere is refused: the disk with the ring may just not be mounted.
+/// The file that `path` leads to, so that a symbolic link stays one and every writer takes the same lock. A dangling link is
+/// refused: the disk with the ring may not be mounted.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
@@ -107,7 +107,7 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Waits for the lock; it is held until the file is closed.
+/// Waits for the lock, which is held until the file is closed.
 fn lock(target: &Path) -> io::Result<File> {
     let mut path = target.as_os_str().to_owned();
     path.push(".lock");
@@ -122,14 +122,13 @@ fn lock(target: &Path) -> io::Result<File> {
             error
         }
     })?;
-    // If root made it, it would lock out the owner of the ring.
+    // A lock file owned by root would lock out the owner of the ring.
     sys::give_to_owner_of(target, &file);
     sys::uninterrupted(|| file.lock())?;
     Ok(file)
 }
 
-/// Under the lock the temporary file can have a fixed name, so that kills leave at most one behind, until the next
-/// change.
+/// Under the lock the temporary file can have a fixed name, so a kill leaves at most one, which the next change removes.
 fn write(target: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
     let dir = sys::parent(target);
     let mut name = target.file_name().map_or_else(OsString::new, ToOwned::to_owned);
@@ -138,12 +137,12 @@ fn write(target: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // Made anew and for its owner alone: tempfile's default.
+    // Created new and accessible to its owner only: tempfile's default.
     let mut file = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempfile_in(dir)?;
     file.write_all(bytes)?;
     keep_owner(target, file.as_file())?;
     file.as_file().sync_all()?;
-    // A ring that appeared meanwhile, put there by something that takes no lock, is not replaced.
+    // A ring that appeared meanwhile, created by something that takes no lock, is not replaced.
     let persisted = if replace {
         file.persist(target)
     } else {
@@ -153,7 +152,7 @@ fn write(target: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
     sys::sync_dir(dir)
 }
 
-/// The owner of the ring stays its owner, also when root changes it.
+/// The owner of the ring stays the same, even when root changes it.
 fn keep_owner(target: &Path, file: &File) -> io::Result<()> {
     let Some(old) = Replaced::at(target)? else {
         return Ok(());

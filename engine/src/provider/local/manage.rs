@@ -1,4 +1,4 @@
-//! Keys that leave a ring, come into it, or are deleted.
+//! Exports, imports and deletes keys of a ring.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use super::{ID, KeyRing, Place, check_name, configuration, no_such_key};
 use crate::error::{ProviderError, ProviderErrorClass};
 
 impl KeyRing {
-    /// Whether a key may have this name: 1 to 64 letters, digits, `.`, `_` and `-`.
+    /// Whether a key can have this name: 1 to 64 letters, digits, `.`, `_` and `-`.
     #[must_use]
     pub fn is_key_name(name: &str) -> bool {
         is_name(name)
     }
 
-    /// The keys of these names with all their versions, secrets included: the content of a key ring file.
+    /// The named keys with all their versions, secrets included, as the content of a key ring file.
     ///
     /// # Errors
-    /// Class `NotFound` if there is no key of one of the names; `Configuration` if `names` is empty.
+    /// Class `NotFound` if one of the names is unknown; `Configuration` if `names` is empty.
     pub fn export(&self, names: &[&str]) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
         if names.is_empty() {
             return Err(configuration("no key to export is named".to_owned()));
@@ -31,11 +31,11 @@ impl KeyRing {
             .ok_or_else(|| configuration("the keys to export exceed 1 MiB".to_owned()))
     }
 
-    /// Reads the content of a key ring file, such as that of [`export`](Self::export). The ring is in memory only. Wipe
+    /// Parses the content of a key ring file, such as [`export`](Self::export) returns. The ring is in memory only. Wipe
     /// `content` afterwards.
     ///
     /// # Errors
-    /// Class `Configuration` if it is not one.
+    /// Class `Configuration` if the content is anything else.
     pub fn from_content(content: &[u8]) -> Result<Self, ProviderError> {
         let ring = Ring::parse(content).map_err(|fault| configuration(format!("the key ring given {fault}")))?;
         Ok(Self {
@@ -45,10 +45,10 @@ impl KeyRing {
         })
     }
 
-    /// The ring with its one key under another name.
+    /// Renames the ring's only key.
     ///
     /// # Errors
-    /// Class `Configuration` if it has several keys, or if `name` is no key name.
+    /// Class `Configuration` if the ring has several keys, or if `name` is not a key name.
     pub fn with_only_key_named(mut self, name: &str) -> Result<Self, ProviderError> {
         check_name(name)?;
         let [key] = self.ring.keys.as_mut_slice() else {
@@ -61,13 +61,13 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// Adds the versions of `other` that the ring at `path` does not have, all or none, and makes the file if it is
-    /// missing; gives the ring and the names of the keys that became more. The newest version of a key seals, wherever it
-    /// comes from.
+    /// Adds the versions of `other` that the ring at `path` lacks, all or none, and creates the file if it is missing.
+    /// Returns the ring and the names of the keys that gained versions. The newest version of a key seals, wherever it comes
+    /// from.
     ///
     /// # Errors
-    /// Class `Configuration` if the ring has another key of one of the names, or if it has one of the versions with
-    /// another name or secret; and as of [`create_or_open`](Self::create_or_open).
+    /// Class `Configuration` if the ring has a different key of one of the names, or one of the versions under another name
+    /// or with another secret; and as [`create_or_open`](Self::create_or_open).
     pub fn import(path: &Path, other: &Self) -> Result<(Self, Vec<String>), ProviderError> {
         let mut changed = Vec::new();
         let ring = file::change(path, IfMissing::Create, |ring| {
@@ -77,11 +77,11 @@ impl KeyRing {
         Ok((Self::at(path, ring, Self::DEFAULT_NAME), changed))
     }
 
-    /// Deletes a key, or one version of it. What was sealed with that alone cannot be opened any more.
+    /// Deletes a key, or one version of it. What was sealed with it alone can no longer be opened.
     ///
     /// # Errors
     /// Class `NotFound` if there is no such file, key or version; `Configuration` if it is the key's only version, or the
-    /// ring's only key; and as of [`open`](Self::open).
+    /// ring's only key; and as [`open`](Self::open).
     pub fn delete(path: &Path, name: &str, version: Option<&str>) -> Result<Self, ProviderError> {
         let ring = file::change(path, IfMissing::Fail, |ring| {
             let place = Place::File(path.to_owned());

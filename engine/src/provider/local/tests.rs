@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::provider::testing::{assert_binds_names_and_context, assert_round_trips};
+use crate::testing::Conformance;
 
 /// Tells a child process, which is this test binary run again, what to do and where.
 const TASK: &str = "SEALSTONE_TEST_TASK";
@@ -26,13 +26,13 @@ fn new_ring(path: &Path) -> KeyRing {
 }
 
 fn sealed_by(ring: &KeyRing) -> WrappedKey {
-    pollster::block_on(ring.generate(&EncryptionContext::new()))
+    pollster::block_on(ring.generate_key(&EncryptionContext::new()))
         .unwrap()
         .wrapped
 }
 
 fn opens(ring: &KeyRing, wrapped: &WrappedKey) -> bool {
-    pollster::block_on(ring.unwrap(wrapped, &EncryptionContext::new())).is_ok()
+    pollster::block_on(ring.unwrap_key(wrapped, &EncryptionContext::new())).is_ok()
 }
 
 fn reason(ring: &KeyRing, slot: &WrappedKey) -> String {
@@ -80,12 +80,17 @@ fn child_process() {
 }
 
 #[test]
-fn round_trips_bound_to_names_and_context() {
+fn a_key_ring_conforms() {
     let (_dir, path) = dir_and_path();
-    for ring in [new_ring(&path), KeyRing::in_memory("default").unwrap()] {
-        assert_round_trips(&ring);
-        assert_binds_names_and_context(&ring);
-    }
+    let (ring, other) = (new_ring(&path), KeyRing::in_memory("default").unwrap());
+    let twin = KeyRing::open(&path).unwrap();
+    Conformance::new(&ring, &other).with_twin(&twin).assert();
+    Conformance::new(&other, &ring).assert();
+    // Of several keys, each stays with its own when its context changes.
+    let both = KeyRing::add(&path, "second").unwrap();
+    Conformance::new(&both, &other)
+        .with_twin(&KeyRing::open(&path).unwrap().with_sealing_key("second").unwrap())
+        .assert();
 }
 
 #[test]
@@ -100,7 +105,7 @@ fn a_wrap_is_bound_to_its_name_and_version() {
             key_id,
             ..wrapped.clone()
         };
-        let error = pollster::block_on(ring.unwrap(&moved, &EncryptionContext::new())).unwrap_err();
+        let error = pollster::block_on(ring.unwrap_key(&moved, &EncryptionContext::new())).unwrap_err();
         assert_eq!(error.class, ProviderErrorClass::BadCiphertext);
     }
     assert!(opens(&ring, &wrapped));
@@ -147,7 +152,7 @@ fn a_ring_without_the_default_key_opens_and_names_what_it_has() {
     let wrapped = sealed_by(&KeyRing::add(&path, "work").unwrap());
     let ring = KeyRing::open(&path).unwrap();
     assert!(opens(&ring, &wrapped));
-    let error = pollster::block_on(ring.generate(&EncryptionContext::new())).unwrap_err();
+    let error = pollster::block_on(ring.generate_key(&EncryptionContext::new())).unwrap_err();
     assert_eq!(error.class, ProviderErrorClass::NotFound);
     assert!(error.message.contains("it has work"), "{error}");
 }
@@ -192,7 +197,7 @@ fn a_key_of_the_same_name_from_elsewhere_is_told_apart() {
     let said = reason(&here, &elsewhere);
     assert!(said.contains("a key named default, but another one"), "{said}");
     assert!(said.contains("ring.json"), "{said}");
-    let error = pollster::block_on(here.unwrap(&elsewhere, &EncryptionContext::new())).unwrap_err();
+    let error = pollster::block_on(here.unwrap_key(&elsewhere, &EncryptionContext::new())).unwrap_err();
     assert_eq!((error.class, error.message), (ProviderErrorClass::NotFound, said));
 
     let unknown = sealed_by(&KeyRing::in_memory("work").unwrap());

@@ -111,7 +111,7 @@ impl KeyProvider for Told {
         self.takes.is_some_and(|tag| slot.key_id == Self::key_id(tag))
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
@@ -119,7 +119,7 @@ impl KeyProvider for Told {
         Box::pin(async { self.call("wrap").map(|()| self.wrapped(data_key, context)) })
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         slot: &'a WrappedKey,
         context: &'a EncryptionContext,
@@ -130,7 +130,7 @@ impl KeyProvider for Told {
         })
     }
 
-    fn rewrap<'a>(
+    fn rewrap_key<'a>(
         &'a self,
         slot: &'a WrappedKey,
         from: &'a EncryptionContext,
@@ -140,7 +140,7 @@ impl KeyProvider for Told {
         Box::pin(async move { self.anew("rewrap", tag, slot, [from, to]) })
     }
 
-    fn rebind<'a>(
+    fn rebind_key<'a>(
         &'a self,
         slot: &'a WrappedKey,
         from: &'a EncryptionContext,

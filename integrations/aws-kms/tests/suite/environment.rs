@@ -21,7 +21,7 @@ fn child() {
         builder = builder.profile(profile);
     }
     let provider = builder.build().unwrap();
-    let error = pollster::block_on(provider.generate(&EncryptionContext::new())).unwrap_err();
+    let error = pollster::block_on(provider.generate_key(&EncryptionContext::new())).unwrap_err();
     println!("class {:?}: {error}", error.class);
 }
 

@@ -83,7 +83,7 @@ fn context(value: &str) -> EncryptionContext {
 }
 
 fn unwrap(key: &AwsKms, slot: &WrappedKey, context: &EncryptionContext) -> Result<DataKey, ProviderErrorClass> {
-    pollster::block_on(key.unwrap(slot, context)).map_err(|error| error.class)
+    pollster::block_on(key.unwrap_key(slot, context)).map_err(|error| error.class)
 }
 
 fn opens(object: &[u8], key: Arc<dyn KeyProvider>, context: &EncryptionContext) -> bool {
@@ -104,10 +104,10 @@ fn a_data_key_comes_back_by_every_way() {
     for name in [&*arn, id, &alias, &format!("{alias}@{REGION}")] {
         let key = service.provider(name);
         let (from, to) = (context("1"), EncryptionContext::new());
-        let generated = pollster::block_on(key.generate(&from)).unwrap();
-        let wrapped = pollster::block_on(key.wrap(&generated.data_key, &from)).unwrap();
-        let moved = pollster::block_on(key.rewrap(&generated.wrapped, &from, &to)).unwrap();
-        let bound = pollster::block_on(key.rebind(&wrapped, &from, &to)).unwrap();
+        let generated = pollster::block_on(key.generate_key(&from)).unwrap();
+        let wrapped = pollster::block_on(key.wrap_key(&generated.data_key, &from)).unwrap();
+        let moved = pollster::block_on(key.rewrap_key(&generated.wrapped, &from, &to)).unwrap();
+        let bound = pollster::block_on(key.rebind_key(&wrapped, &from, &to)).unwrap();
         for (slot, context) in [
             (&generated.wrapped, &from),
             (&wrapped, &from),
@@ -116,7 +116,7 @@ fn a_data_key_comes_back_by_every_way() {
         ] {
             assert_eq!((&*slot.provider, &*slot.key_id), ("aws-kms", &*arn));
             assert!(!matches!(key.matches(slot), KeyMatch::No(_)));
-            let opened = pollster::block_on(key.unwrap(slot, context)).unwrap();
+            let opened = pollster::block_on(key.unwrap_key(slot, context)).unwrap();
             assert_eq!(opened.expose(), generated.data_key.expose());
         }
     }
@@ -127,7 +127,7 @@ fn another_context_and_altered_bytes_do_not_open() {
     let service = Service::start();
     let arn = service.key();
     let key = service.provider(&arn);
-    let slot = pollster::block_on(key.generate(&context("1"))).unwrap().wrapped;
+    let slot = pollster::block_on(key.generate_key(&context("1"))).unwrap().wrapped;
     let mut altered = slot.clone();
     *altered.ciphertext.last_mut().unwrap() ^= 1;
     for (slot, context) in [
@@ -138,7 +138,7 @@ fn another_context_and_altered_bytes_do_not_open() {
     ] {
         let refused = unwrap(&key, slot, &context).unwrap_err();
         assert_eq!(refused, ProviderErrorClass::BadCiphertext);
-        let refused = pollster::block_on(key.rewrap(slot, &context, &context)).unwrap_err();
+        let refused = pollster::block_on(key.rewrap_key(slot, &context, &context)).unwrap_err();
         assert_eq!(refused.class, ProviderErrorClass::BadCiphertext, "{refused}");
     }
     // Under the name of another key of the same caller.
@@ -155,7 +155,7 @@ fn another_context_and_altered_bytes_do_not_open() {
 fn another_key_and_a_missing_one_do_not_open() {
     let service = Service::start();
     let [one, two] = [service.key(), service.key()];
-    let slot = pollster::block_on(service.provider(&one).generate(&context("1")))
+    let slot = pollster::block_on(service.provider(&one).generate_key(&context("1")))
         .unwrap()
         .wrapped;
     for name in [&*two, &service.alias(&two)] {
@@ -165,7 +165,7 @@ fn another_key_and_a_missing_one_do_not_open() {
         assert!(classes.contains(&refused), "{refused:?}");
     }
     let missing = service.provider("alias/there-is-none");
-    let refused = pollster::block_on(missing.generate(&context("1"))).unwrap_err();
+    let refused = pollster::block_on(missing.generate_key(&context("1"))).unwrap_err();
     assert_eq!(refused.class, ProviderErrorClass::NotFound, "{refused}");
 }
 
@@ -227,11 +227,11 @@ fn it_works_inside_any_runtime() {
     let context = context("1");
     let roundtrip = || async {
         let key = service.provider(&arn);
-        let generated = key.generate(&context).await.unwrap();
-        let opened = key.unwrap(&generated.wrapped, &context).await.unwrap();
+        let generated = key.generate_key(&context).await.unwrap();
+        let opened = key.unwrap_key(&generated.wrapped, &context).await.unwrap();
         assert_eq!(opened.expose(), generated.data_key.expose());
         // Blocking inside a runtime, as the synchronous parts of the engine do.
-        pollster::block_on(key.unwrap(&generated.wrapped, &context)).unwrap();
+        pollster::block_on(key.unwrap_key(&generated.wrapped, &context)).unwrap();
     };
     pollster::block_on(roundtrip());
     service.runtime.block_on(roundtrip());
