@@ -1,4 +1,4 @@
-//! What an [`AwsKms`] can be told.
+//! The settings that callers choose.
 
 use std::time::Duration;
 
@@ -6,37 +6,64 @@ use aws_config::SdkConfig;
 use sealstone::{ProviderError, ProviderErrorClass};
 
 use crate::KmsKey;
+use crate::calls::Calls;
+use crate::client::KmsClient;
 use crate::endpoint::{EXPOSED, is_exposed};
 use crate::errors::failure;
 use crate::limit::Limit;
 use crate::provider::AwsKms;
+use crate::service::Service;
 use crate::settings::{Settings, is_url};
 
-/// Settings of an [`AwsKms`]. What is not set here comes from where every AWS tool takes it: the environment, the
-/// profile, the machine's or container's role.
+/// The settings of an [`AwsKms`] or a [`KmsClient`]. Everything not set here comes from where every AWS tool takes it: the
+/// environment, the profile, the role of the machine or container.
 #[derive(Debug, Clone)]
-#[must_use = "nothing is made yet"]
-pub struct AwsKmsBuilder {
+#[must_use = "nothing is built yet"]
+pub struct KmsBuilder<T> {
     settings: Settings,
     region: Option<String>,
     max_concurrent: Option<usize>,
     max_per_second: Option<u32>,
+    target: T,
 }
 
+/// Builds an [`AwsKms`].
+pub type AwsKmsBuilder = KmsBuilder<SlotKey>;
+
+/// Builds a [`KmsClient`].
+pub type KmsClientBuilder = KmsBuilder<AnyKey>;
+
+/// The key of an [`AwsKms`], and those that it takes slots over from.
+#[derive(Debug, Clone)]
+pub struct SlotKey {
+    key: KmsKey,
+    sources: Vec<KmsKey>,
+}
+
+/// No key yet: a [`KmsClient`] names one with each call.
+#[derive(Debug, Clone)]
+pub struct AnyKey(());
+
 impl AwsKms {
-    /// For this key, with the configuration of every AWS tool: credentials, profile, region, endpoint.
+    /// A provider of this key, with the configuration of every AWS tool: credentials, profile, region, endpoint.
     pub const fn builder(key: KmsKey) -> AwsKmsBuilder {
-        AwsKmsBuilder::new(key)
+        let sources = Vec::new();
+        KmsBuilder::new(SlotKey { key, sources })
     }
 }
 
-impl AwsKmsBuilder {
-    const fn new(key: KmsKey) -> Self {
+impl KmsClient {
+    /// A client with the configuration of every AWS tool: credentials, profile, region, endpoint.
+    pub const fn builder() -> KmsClientBuilder {
+        KmsBuilder::new(AnyKey(()))
+    }
+}
+
+impl<T> KmsBuilder<T> {
+    const fn new(target: T) -> Self {
         Self {
             settings: Settings {
-                key,
                 allowed: None,
-                sources: Vec::new(),
                 region: None,
                 timeout: Duration::from_secs(30),
                 config: None,
@@ -50,120 +77,107 @@ impl AwsKmsBuilder {
             region: None,
             max_concurrent: None,
             max_per_second: None,
+            target,
         }
     }
 
-    /// The configuration to begin with, in the place of the environment's: for programs that have one, with
-    /// credentials of their own. Its retries and timeouts are not used.
+    /// The configuration to start from, instead of the environment's: for programs with credentials of their own. Its
+    /// retries and timeouts are not used.
     pub fn config(mut self, config: SdkConfig) -> Self {
         self.settings.config = Some(config);
         self
     }
 
-    /// Where KMS is asked, such as `http://127.0.0.1:4599` for a local one. By default AWS's own endpoint of the
-    /// region, or what `AWS_ENDPOINT_URL_KMS` or the profile says.
+    /// The endpoint of KMS, such as `http://127.0.0.1:4599` for a local one. By default AWS's own endpoint of the region,
+    /// or the one that `AWS_ENDPOINT_URL_KMS` or the profile names.
     pub fn endpoint_url(mut self, url: impl Into<String>) -> Self {
         self.settings.endpoint_url = Some(url.into());
         self
     }
 
-    /// Allows an endpoint of plain `http://` on another machine, wherever it is configured: whoever is on the way reads
-    /// the data keys in its answers. Without this, only an endpoint of this machine may be without TLS.
+    /// Allows a plain `http://` endpoint on another machine, wherever it is configured. Anyone on the network path can
+    /// read the data keys in its answers. Without this, only endpoints on this machine may do without TLS.
     pub const fn allow_insecure_endpoint(mut self) -> Self {
         self.settings.insecure_endpoint = true;
         self
     }
 
-    /// The region of a key that is not named with one.
+    /// The region, for keys that are not named with one.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
         self
     }
 
-    /// The profile of the AWS configuration files to use, in the place of `AWS_PROFILE`.
+    /// The profile of the AWS configuration files, instead of `AWS_PROFILE`.
     pub fn profile(mut self, name: impl Into<String>) -> Self {
         self.settings.profile = Some(name.into());
         self
     }
 
-    /// The only keys that may be used, by their key ARNs. A slot that names another one gets no call, and what KMS
-    /// answers for another one, such as what an alias has come to stand for, is refused.
+    /// The only keys that may be used, by their key ARNs. A slot that names another key causes no call, and an answer for
+    /// another key, such as one that an alias was moved to, is refused.
     pub fn allow_only(mut self, keys: impl IntoIterator<Item = KmsKey>) -> Self {
         self.settings.allowed = Some(keys.into_iter().collect());
         self
     }
 
-    /// Other keys that slots may be rewrapped from, by KMS and without the data key leaving it. Slots of keys that
-    /// are not named here are unwrapped and wrapped.
-    ///
-    /// These are named by the caller because a slot cannot be believed: KMS would be asked for whatever key a forged
-    /// header names, and tell that key's owner the caller and the encryption context.
-    pub fn rewraps_from(mut self, keys: impl IntoIterator<Item = KmsKey>) -> Self {
-        self.settings.sources = keys.into_iter().collect();
-        self
-    }
-
-    /// How many calls may be under way at the same time; at least 1. By default there is no limit.
+    /// The number of calls in flight at once; at least 1. No limit by default.
     pub const fn max_concurrent(mut self, calls: usize) -> Self {
         self.max_concurrent = Some(calls);
         self
     }
 
-    /// How many calls are begun in a second, evenly spread; at least 1. By default there is no limit. Attempts after
-    /// a failed one are not counted: they are few, and far apart.
+    /// The number of calls started per second, evenly spread; at least 1. No limit by default. Retries do not count: they
+    /// are few and far apart.
     pub const fn max_per_second(mut self, calls: u32) -> Self {
         self.max_per_second = Some(calls);
         self
     }
 
-    /// How long a call may take as a whole, with all waiting and all attempts. By default 30 seconds.
+    /// The time for a whole call, waiting and retries included. 30 seconds by default.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
     }
 
-    /// How long one attempt may take. By default 5 seconds.
+    /// The time for one attempt. 5 seconds by default.
     pub const fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.settings.attempt_timeout = timeout;
         self
     }
 
-    /// How long connecting may take. By default 3 seconds.
+    /// The time to connect. 3 seconds by default.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.connect_timeout = timeout;
         self
     }
 
-    /// How often a call is tried; at least once. By default 4 times. What may be tried again is throttling, failures
-    /// of the service, and what the network does; before each attempt is a random wait whose bound doubles, from a
-    /// second on.
+    /// The number of attempts for a call, at least 1; 4 by default. Throttling and failures of the service or the network
+    /// are retried, each time after a random wait whose bound starts at a second and doubles.
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
         self.settings.max_attempts = if attempts == 0 { 1 } else { attempts };
         self
     }
 
-    /// The provider. It calls nothing yet: credentials and configuration are looked for at the first call.
-    ///
-    /// # Errors
-    /// Class `Configuration` for settings that contradict each other, and an endpoint that is no URL or an insecure one;
-    /// class `Unavailable` if its thread cannot be
-    /// started.
-    pub fn build(self) -> Result<AwsKms, ProviderError> {
+    /// The service with these settings, for `key` if there is one.
+    fn service(self, key: Option<&KmsKey>) -> Result<(Service, T), ProviderError> {
         let mut settings = self.settings;
-        let key = &settings.key;
         let refused = |message: String| Err(failure(ProviderErrorClass::Configuration, key, message));
         if let Some(allowed) = &settings.allowed {
             if let Some(other) = allowed.iter().find(|allowed| !allowed.is_key_arn()) {
-                return refused(format!("keys are allowed by their key ARNs, and {other} is not one"));
+                return refused(format!(
+                    "allowed keys are named by their key ARNs, and {other} is not one"
+                ));
             }
-            if key.is_key_arn() && !allowed.contains(key) {
+            if key.is_some_and(|key| key.is_key_arn() && !allowed.contains(key)) {
                 return refused("it is not one of the allowed keys".to_owned());
             }
         }
-        if let (Some(own), Some(region)) = (key.region(), &self.region)
+        let own = key.and_then(KmsKey::region);
+        if let (Some(own), Some(region)) = (own, &self.region)
             && own != region
         {
-            return refused(format!("it is a key of {own}, and the region to ask is {region}"));
+            return refused(format!("it is a key of {own}, and the region to call is {region}"));
         }
         if let Some(url) = &settings.endpoint_url
             && !is_url(url)
@@ -178,7 +192,42 @@ impl AwsKmsBuilder {
         {
             return refused(EXPOSED.to_owned());
         }
-        settings.region = key.region().map(str::to_owned).or(self.region);
-        AwsKms::new(settings, Limit::new(self.max_concurrent, self.max_per_second))
+        settings.region = own.map(str::to_owned).or(self.region);
+        let limit = Limit::new(self.max_concurrent, self.max_per_second);
+        Ok((Service::new(settings, limit), self.target))
+    }
+}
+
+impl AwsKmsBuilder {
+    /// Other keys that slots may be rewrapped from, by KMS itself and without revealing the data key. Slots of keys not
+    /// named here are unwrapped and wrapped.
+    ///
+    /// The caller names these keys because a slot cannot be trusted: KMS would be asked for whatever key a forged header
+    /// names, and that key's owner would learn the caller and the encryption context.
+    pub fn rewraps_from(mut self, keys: impl IntoIterator<Item = KmsKey>) -> Self {
+        self.target.sources = keys.into_iter().collect();
+        self
+    }
+
+    /// Builds the provider. It makes no call yet: credentials and configuration are looked up by the first one.
+    ///
+    /// # Errors
+    /// Class `Configuration` for contradictory settings, and for an endpoint that is insecure or not a URL; class
+    /// `Unavailable` if its thread cannot be started.
+    pub fn build(self) -> Result<AwsKms, ProviderError> {
+        let key = self.target.key.clone();
+        let (service, SlotKey { key, sources }) = self.service(Some(&key))?;
+        AwsKms::new(Calls { service, key, sources })
+    }
+}
+
+impl KmsClientBuilder {
+    /// Builds the client. It makes no call yet: credentials and configuration are looked up by the first one.
+    ///
+    /// # Errors
+    /// As [`AwsKmsBuilder::build`].
+    pub fn build(self) -> Result<KmsClient, ProviderError> {
+        let (service, AnyKey(())) = self.service(None)?;
+        KmsClient::new(service)
     }
 }

@@ -1,71 +1,33 @@
-//! What KMS is asked, and what is checked of its answers.
+//! What the engine asks of a key, and what KMS is asked for it.
 //!
 //! ```text
-//! generate  GenerateDataKey   own key                     answered: the own key, 32 bytes, a wrapped key
-//! wrap      Encrypt           own key                     answered: the own key, a wrapped key
-//! unwrap    Decrypt           own key                     answered: the slot's key, 32 bytes
-//! rewrap    ReEncrypt         a named key -> own key      answered: the slot's key, the own key, a wrapped key
-//! rebind    ReEncrypt         own key -> own key
+//! generate_key  GenerateDataKey   own key                   checked: the own key, 32 bytes, a wrapped key
+//! wrap_key      Encrypt           own key                   checked: the own key, a wrapped key
+//! unwrap_key    Decrypt           own key                   checked: the slot's key, 32 bytes
+//! rewrap_key    ReEncrypt         a named key -> own key    checked: the slot's key, the own key, a wrapped key
+//! rebind_key    ReEncrypt         own key -> own key        checked: the same
 //! ```
 
-use std::collections::HashMap;
-
-use aws_sdk_kms::Client;
-use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::DataKeySpec;
-use sealstone::{DataKey, EncryptionContext, GeneratedKey, KeyMatch, ProviderError, ProviderErrorClass, WrappedKey};
-use tokio::sync::{OnceCell, SemaphorePermit};
+use sealstone::{DataKey, GeneratedKey, KeyMatch, ProviderError, ProviderErrorClass, WrappedKey};
 use tokio::time::Instant;
-use tracing::instrument::WithSubscriber;
-use tracing::subscriber::NoSubscriber;
-use zeroize::Zeroizing;
 
-use crate::errors::{Operation, failed, failure};
-use crate::key::{is_key_arn, is_same_key};
-use crate::limit::Limit;
-use crate::settings::Settings;
+use crate::errors::failure;
+use crate::key::is_same_key;
+use crate::service::{Context, Sealed, Service, Side};
 use crate::{ID, KmsKey};
 
-/// What KMS takes for a wrapped key.
-const MAX_CIPHERTEXT_LEN: usize = 6144;
-
-/// What calls share.
+/// A key of KMS, and the service that has it.
 pub(crate) struct Calls {
-    pub(crate) settings: Settings,
-    pub(crate) limit: Limit,
-    client: OnceCell<Client>,
-}
-
-pub(crate) type Context = Option<HashMap<String, String>>;
-
-/// The context as KMS takes it.
-pub(crate) fn pairs(context: &EncryptionContext) -> Context {
-    let pairs = context.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
-    (!context.is_empty()).then(|| pairs.collect())
+    pub(crate) service: Service,
+    pub(crate) key: KmsKey,
+    /// Other keys whose slots may be wrapped again under `key`.
+    pub(crate) sources: Vec<KmsKey>,
 }
 
 impl Calls {
-    pub(crate) fn new(settings: Settings, limit: Limit) -> Self {
-        Self {
-            settings,
-            limit,
-            client: OnceCell::new(),
-        }
-    }
-
     pub(crate) async fn generate(&self, context: Context, deadline: Instant) -> Result<GeneratedKey, ProviderError> {
-        let operation = Operation::GenerateDataKey;
-        let (_turn, client) = self.begin(deadline).await?;
-        let mut answer = client
-            .generate_data_key()
-            .key_id(self.key().id())
-            .key_spec(DataKeySpec::Aes256)
-            .set_encryption_context(context)
-            .send()
-            .await
-            .map_err(|error| failed(operation, self.key(), error))?;
-        let data_key = self.data_key(answer.plaintext.take())?;
-        let wrapped = self.wrapped(answer.key_id, answer.ciphertext_blob)?;
+        let (data_key, sealed) = self.service.generate(&self.key, context, deadline).await?;
+        let wrapped = slot(sealed);
         Ok(GeneratedKey { data_key, wrapped })
     }
 
@@ -75,18 +37,8 @@ impl Calls {
         context: Context,
         deadline: Instant,
     ) -> Result<WrappedKey, ProviderError> {
-        let (_turn, client) = self.begin(deadline).await?;
-        // At the level of traces the client logs requests whole, and this one holds the key.
-        let answer = client
-            .encrypt()
-            .key_id(self.key().id())
-            .plaintext(Blob::new(data_key.expose().as_slice()))
-            .set_encryption_context(context)
-            .send()
-            .with_subscriber(NoSubscriber::new())
-            .await
-            .map_err(|error| failed(Operation::Encrypt, self.key(), error))?;
-        self.wrapped(answer.key_id, answer.ciphertext_blob)
+        let sealed = self.service.encrypt(&self.key, data_key, context, deadline).await?;
+        Ok(slot(sealed))
     }
 
     pub(crate) async fn unwrap(
@@ -96,18 +48,10 @@ impl Calls {
         deadline: Instant,
     ) -> Result<DataKey, ProviderError> {
         self.check_own(wrapped)?;
-        let (_turn, client) = self.begin(deadline).await?;
-        let mut answer = client
-            .decrypt()
-            .key_id(self.key().id())
-            .ciphertext_blob(Blob::new(wrapped.ciphertext.as_slice()))
-            .set_encryption_context(context)
-            .send()
-            .await
-            .map_err(|error| failed(Operation::Decrypt, self.key(), error))?;
-        let data_key = self.data_key(answer.plaintext.take())?;
-        let key_id = self.answered(answer.key_id)?;
-        self.check_name(wrapped, Some(&key_id))?;
+        let ciphertext = &wrapped.ciphertext;
+        let opened = self.service.decrypt(Some(&self.key), ciphertext, context, deadline);
+        let (data_key, opened_by) = opened.await?;
+        self.check_name(wrapped, Some(&opened_by))?;
         Ok(data_key)
     }
 
@@ -133,7 +77,7 @@ impl Calls {
         }
         Err(denied.unwrap_or_else(|| {
             let message = format!("{} is not one of the keys that may be rewrapped from", wrapped.key_id);
-            failure(ProviderErrorClass::Denied, self.key(), message)
+            failure(ProviderErrorClass::Denied, &self.key, message)
         }))
     }
 
@@ -145,7 +89,7 @@ impl Calls {
         deadline: Instant,
     ) -> Result<WrappedKey, ProviderError> {
         self.check_own(wrapped)?;
-        self.re_encrypt(wrapped, self.key(), from, to, deadline).await
+        self.re_encrypt(wrapped, &self.key, from, to, deadline).await
     }
 
     /// One ReEncrypt from `source`, a key that the caller named, to the own key.
@@ -157,61 +101,31 @@ impl Calls {
         to: &Context,
         deadline: Instant,
     ) -> Result<WrappedKey, ProviderError> {
-        let (_turn, client) = self.begin(deadline).await?;
-        let answer = client
-            .re_encrypt()
-            .source_key_id(source.id())
-            .set_source_encryption_context(from.clone())
-            .ciphertext_blob(Blob::new(wrapped.ciphertext.as_slice()))
-            .destination_key_id(self.key().id())
-            .set_destination_encryption_context(to.clone())
-            .send()
-            .await
-            .map_err(|error| {
-                let mut error = failed(Operation::ReEncrypt, source, error);
-                // It may be either of the two that the error is about.
-                error.message = format!("to {}: {}", self.key(), error.message);
-                error
-            })?;
-        self.check_name(wrapped, answer.source_key_id.as_deref())?;
-        self.wrapped(answer.key_id, answer.ciphertext_blob)
+        let from = Side {
+            key: source,
+            context: from,
+        };
+        let to = Side {
+            key: &self.key,
+            context: to,
+        };
+        let moved = self.service.re_encrypt(&wrapped.ciphertext, from, to, deadline);
+        let (source_arn, sealed) = moved.await?;
+        self.check_name(wrapped, source_arn.as_deref())?;
+        Ok(slot(sealed))
     }
 
-    /// The call's turn, to be kept until it has ended, and the client, made by the first call.
-    async fn begin(&self, deadline: Instant) -> Result<(Option<SemaphorePermit<'_>>, &Client), ProviderError> {
-        let turn = self.limit.turn(deadline).await.map_err(|_| {
-            let message = "more calls are waiting than the limit lets through in time";
-            failure(ProviderErrorClass::Throttled, self.key(), message)
-        })?;
-        let client = self.client.get_or_try_init(|| self.settings.connect()).await?;
-        Ok((turn, client))
-    }
-
-    pub(crate) const fn key(&self) -> &KmsKey {
-        &self.settings.key
-    }
-
-    pub(crate) fn is_allowed(&self, arn: &str) -> bool {
-        let allowed = self.settings.allowed.as_ref();
-        allowed.is_none_or(|allowed| allowed.iter().any(|key| is_same_key(key.id(), arn)))
-    }
-
-    /// The caller's keys that the slot may be under, those first that it surely is under. It is one that the client
-    /// reaches: ReEncrypt is within a region.
+    /// The caller's keys that the slot may be under, those first that it surely is under. ReEncrypt works within one
+    /// region, so keys of other regions are left out.
     pub(crate) fn sources(&self, slot: &WrappedKey) -> Vec<&KmsKey> {
-        if slot.provider != ID || !self.is_allowed(&slot.key_id) {
+        if slot.provider != ID || !self.service.is_allowed(&slot.key_id) {
             return Vec::new();
         }
-        let here = self.settings.region.as_deref();
+        let here = self.service.settings.region.as_deref();
         let is_near = |key: &KmsKey| here.is_none() || key.region().is_none_or(|region| Some(region) == here);
         let (mut sure, mut possible) = (Vec::new(), Vec::new());
-        for key in self
-            .settings
-            .sources
-            .iter()
-            .chain([self.key()])
-            .filter(|key| is_near(key))
-        {
+        let keys = self.sources.iter().chain([&self.key]);
+        for key in keys.filter(|key| is_near(key)) {
             match key.matches(&slot.key_id) {
                 KeyMatch::Yes => sure.push(key),
                 KeyMatch::Maybe => possible.push(key),
@@ -226,17 +140,17 @@ impl Calls {
         if wrapped.provider != ID {
             return Err(self.foreign(wrapped));
         }
-        if !self.is_allowed(&wrapped.key_id) {
+        if !self.service.is_allowed(&wrapped.key_id) {
             let message = format!("{} is not one of the allowed keys", wrapped.key_id);
-            return Err(failure(ProviderErrorClass::Denied, self.key(), message));
+            return Err(failure(ProviderErrorClass::Denied, &self.key, message));
         }
-        match self.key().matches(&wrapped.key_id) {
+        match self.key.matches(&wrapped.key_id) {
             KeyMatch::No(_) => {
                 let message = format!(
                     "the data key was wrapped under {}; if that key is yours, offer it",
                     wrapped.key_id
                 );
-                Err(failure(ProviderErrorClass::OtherKey, self.key(), message))
+                Err(failure(ProviderErrorClass::OtherKey, &self.key, message))
             }
             _ => Ok(()),
         }
@@ -244,52 +158,19 @@ impl Calls {
 
     fn foreign(&self, wrapped: &WrappedKey) -> ProviderError {
         let message = format!("{} is not a slot of AWS KMS", wrapped.name());
-        failure(ProviderErrorClass::BadCiphertext, self.key(), message)
+        failure(ProviderErrorClass::BadCiphertext, &self.key, message)
     }
 
-    /// The slot's name has to be that of the key that opened it: it is what people are shown.
+    /// A slot must name the key that opened it, because its name is what people are shown.
     fn check_name(&self, wrapped: &WrappedKey, opened_by: Option<&str>) -> Result<(), ProviderError> {
-        match opened_by {
-            Some(arn) if is_same_key(arn, &wrapped.key_id) => Ok(()),
-            _ => {
-                let message = format!(
-                    "the slot names {}, but that is not the key that opens it",
-                    wrapped.key_id
-                );
-                Err(failure(ProviderErrorClass::BadCiphertext, self.key(), message))
-            }
+        if opened_by.is_some_and(|arn| is_same_key(arn, &wrapped.key_id)) {
+            return Ok(());
         }
+        let message = format!("the slot names {}, but another key opens it", wrapped.key_id);
+        Err(failure(ProviderErrorClass::BadCiphertext, &self.key, message))
     }
+}
 
-    /// The key that KMS says it used.
-    fn answered(&self, arn: Option<String>) -> Result<String, ProviderError> {
-        let Some(arn) = arn.filter(|arn| is_key_arn(arn)) else {
-            return Err(self.senseless("no key ARN"));
-        };
-        if !self.is_allowed(&arn) || matches!(self.key().matches(&arn), KeyMatch::No(_)) {
-            let message = format!("KMS used {arn}, which is not the key asked for, or not an allowed one");
-            return Err(failure(ProviderErrorClass::Denied, self.key(), message));
-        }
-        Ok(arn)
-    }
-
-    fn wrapped(&self, arn: Option<String>, blob: Option<Blob>) -> Result<WrappedKey, ProviderError> {
-        let arn = self.answered(arn)?;
-        let ciphertext = blob.map(Blob::into_inner).unwrap_or_default();
-        if !(1..=MAX_CIPHERTEXT_LEN).contains(&ciphertext.len()) {
-            return Err(self.senseless("no wrapped key"));
-        }
-        Ok(WrappedKey::new(ID, arn, ciphertext))
-    }
-
-    /// Moves the key out of the answer, and wipes that.
-    fn data_key(&self, plaintext: Option<Blob>) -> Result<DataKey, ProviderError> {
-        let bytes = Zeroizing::new(plaintext.map(Blob::into_inner).unwrap_or_default());
-        DataKey::from_slice(&bytes).ok_or_else(|| self.senseless("no data key of 32 bytes"))
-    }
-
-    fn senseless(&self, what: &str) -> ProviderError {
-        let message = format!("there is {what} in the answer; is the endpoint that of KMS?");
-        failure(ProviderErrorClass::BadCiphertext, self.key(), message)
-    }
+fn slot(sealed: Sealed) -> WrappedKey {
+    WrappedKey::new(ID, sealed.key_arn, sealed.ciphertext)
 }

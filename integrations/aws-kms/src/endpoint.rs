@@ -1,4 +1,4 @@
-//! Where KMS is asked: not over connections that others can listen to, unless the caller insists.
+//! Refuses endpoints that others can listen to, unless the caller allows them.
 
 use std::error::Error;
 use std::fmt;
@@ -8,11 +8,11 @@ use aws_sdk_kms::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_kms::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_kms::error::BoxError;
 
-/// What to tell of such an endpoint.
-pub(crate) const EXPOSED: &str = "its endpoint is one of plain http:// on another machine, and data keys could be read on \
-     their way: use https://, or allow it with `allow_insecure_endpoint` (--kms-insecure-endpoint)";
+/// The message for such an endpoint.
+pub(crate) const EXPOSED: &str = "its endpoint is plain http:// on another machine, so data keys could be read on the \
+     network: use https://, or allow it with `allow_insecure_endpoint` (--kms-insecure-endpoint)";
 
-/// Whether the URL is one of plain HTTP, and not of this machine.
+/// Whether the URL is plain HTTP to another machine.
 pub(crate) fn is_exposed(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else {
         return false;
@@ -34,8 +34,7 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Stops requests to such an endpoint before they are signed, wherever it is configured: by the caller, by the
-/// environment or in a profile.
+/// Stops requests to such an endpoint before they are signed, whether the caller, the environment or a profile named it.
 #[derive(Debug)]
 pub(crate) struct RefuseExposed;
 

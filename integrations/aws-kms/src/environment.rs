@@ -1,5 +1,5 @@
-//! The environment of AWS's tools. A variable that is set to nothing counts as unset, as it does for the `aws` command;
-//! AWS's client takes it at its word.
+//! The environment of AWS's tools. A variable set to the empty string counts as unset, as it does for the `aws` command;
+//! AWS's client would use the empty string.
 
 use std::env;
 use std::path::PathBuf;
@@ -18,12 +18,12 @@ const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL"];
 /// A variable that is not set: to look a setting up in the profile alone.
 const NO_VARIABLE: &str = "SEALSTONE_NO_VARIABLE";
 
-/// Loads the configuration, with this profile and region in the place of the environment's.
+/// Loads the configuration, with this profile and region instead of the environment's.
 pub(crate) fn loader(profile: Option<&str>, region: Option<&str>) -> ConfigLoader {
     let blank_profile = || is_blank("AWS_PROFILE").then_some("default");
     let profile = profile.or_else(blank_profile);
     let files = files();
-    // What is read of retries is not used, and one that is not a number would be a panic.
+    // The retry settings that it would read are not used, and one that is not a number would panic.
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).retry_config(RetryConfig::standard());
     if let Some(profile) = profile {
         loader = loader.profile_name(profile);
@@ -31,7 +31,7 @@ pub(crate) fn loader(profile: Option<&str>, region: Option<&str>) -> ConfigLoade
     if let Some(files) = &files {
         loader = loader.profile_files(files.clone());
     }
-    // Known, it need not be asked of the machine.
+    // A known region is not looked up.
     if let Some(region) = region {
         return loader.region(Region::new(region.to_owned()));
     }
@@ -50,7 +50,7 @@ pub(crate) fn loader(profile: Option<&str>, region: Option<&str>) -> ConfigLoade
     loader.region(chain.or_else(ImdsRegionProvider::builder().build()))
 }
 
-/// Where the configuration has KMS asked; `None` for AWS's own endpoint of the region.
+/// The configured endpoint of KMS; `None` for AWS's own endpoint of the region.
 pub(crate) fn endpoint(config: &SdkConfig) -> Option<String> {
     if config.get_origin("endpoint_url").is_client_config() {
         return config.endpoint_url().map(str::to_owned);
@@ -86,7 +86,7 @@ fn files() -> Option<EnvConfigFiles> {
         files = match (blank, kind) {
             (false, Config) => files.include_default_config_file(true),
             (false, _) => files.include_default_credentials_file(true),
-            // One that is named has to be there; the default need not.
+            // A named file has to exist; the default one need not.
             (true, kind) => match default_file(name) {
                 Some(path) => files.with_file(kind, path),
                 None => files,

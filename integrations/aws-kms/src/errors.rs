@@ -1,6 +1,6 @@
-//! From what the client reports to the engine's classes of failures, each with what to do.
+//! Maps the client's errors to the engine's classes of failures, each with advice.
 //!
-//! Only the parts of an error are kept that quote no request and no answer: they may hold a data key.
+//! Parts of an error that quote a request or an answer are dropped: they may hold a data key.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -43,13 +43,21 @@ impl Operation {
     }
 }
 
-/// A failure of `class` that concerns `key`.
-pub(crate) fn failure(class: ProviderErrorClass, key: &KmsKey, message: impl Into<String>) -> ProviderError {
-    ProviderError::new(class, ID, message).with_key_id(key.to_string())
+/// A failure of `class` that concerns `key`, if a key was named.
+pub(crate) fn failure<'k>(
+    class: ProviderErrorClass,
+    key: impl Into<Option<&'k KmsKey>>,
+    message: impl Into<String>,
+) -> ProviderError {
+    let error = ProviderError::new(class, ID, message);
+    match key.into() {
+        Some(key) => error.with_key_id(key.to_string()),
+        None => error,
+    }
 }
 
 /// The client's error.
-pub(crate) fn failed<E>(operation: Operation, key: &KmsKey, error: SdkError<E, HttpResponse>) -> ProviderError
+pub(crate) fn failed<E>(operation: Operation, key: Option<&KmsKey>, error: SdkError<E, HttpResponse>) -> ProviderError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
@@ -72,10 +80,10 @@ where
     }
 }
 
-/// A request that did not get as far as KMS.
+/// A request that did not reach KMS.
 fn not_sent(
     operation: Operation,
-    key: &KmsKey,
+    key: Option<&KmsKey>,
     is_network: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 ) -> ProviderError {
@@ -115,11 +123,11 @@ fn not_sent(
         // For these the client has no public types.
         _ if says("identity resolver timed out") => (Unavailable, late.to_owned()),
         _ => {
-            // What is left may quote the whole request, and so the data key of an Encrypt: nothing of it is kept.
+            // Anything else may quote the whole request, and so the data key of an Encrypt: none of it is kept.
             let (class, message) = if says("failed to apply endpoint") {
                 (Configuration, "the endpoint that is configured is not a URL")
             } else {
-                (Unavailable, "no exchange with KMS came about; check the endpoint and the AWS configuration")
+                (Unavailable, "the request could not be sent; check the endpoint and the AWS configuration")
             };
             return failure(class, key, format!("{}: {message}", operation.name()));
         }
@@ -129,17 +137,14 @@ fn not_sent(
     failure
 }
 
-/// What is wrong with the answer is not told: it might quote it.
-fn unreadable(operation: Operation, key: &KmsKey) -> ProviderError {
-    let message = format!(
-        "{}: the answer of KMS cannot be read; check the endpoint",
-        operation.name()
-    );
+/// The client's reason is dropped: it might quote the answer.
+fn unreadable(operation: Operation, key: Option<&KmsKey>) -> ProviderError {
+    let message = format!("{}: KMS's answer cannot be read; check the endpoint", operation.name());
     failure(ProviderErrorClass::Unavailable, key, message)
 }
 
-/// What KMS answered with an error.
-fn refused<E>(operation: Operation, key: &KmsKey, status: u16, error: E) -> ProviderError
+/// An error that KMS returned.
+fn refused<E>(operation: Operation, key: Option<&KmsKey>, status: u16, error: E) -> ProviderError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
@@ -231,12 +236,12 @@ fn classify(operation: Operation, code: &str, status: u16) -> (ProviderErrorClas
     (class, advice.to_owned())
 }
 
-/// An error and those underneath it.
+/// An error and its causes.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
-/// An error and those underneath it, in one line.
+/// An error and its causes, in one line.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     for error in causes(error) {
@@ -249,7 +254,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     texts.join(": ")
 }
 
-/// A text of the service's, for one line on a terminal.
+/// Text from the service, fit for one line on a terminal.
 fn printable(text: impl AsRef<str>) -> String {
     const LIMIT: usize = 1000;
     let shown = |char: char| if char.is_control() { ' ' } else { char };

@@ -1,8 +1,8 @@
 //! How a KMS key is named.
 //!
 //! ```text
-//! arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab     a key, once and for all
-//! arn:aws:kms:eu-west-1:111122223333:alias/backups          what the alias stands for when it is asked
+//! arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab     one key, forever
+//! arn:aws:kms:eu-west-1:111122223333:alias/backups          the key that the alias points to at the time
 //! 1234abcd-12ab-34cd-56ef-1234567890ab                      the caller's account, the client's region
 //! mrk-1234abcd12ab34cd56ef1234567890ab                      the same, of a key in several regions
 //! alias/backups
@@ -44,7 +44,7 @@ enum Form {
 }
 
 impl KmsKey {
-    /// The key as KMS is told it, without the region.
+    /// The key as KMS is sent it, without the region.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -56,14 +56,14 @@ impl KmsKey {
         self.region.as_deref()
     }
 
-    /// Whether this names one key for ever: an alias may come to stand for another, and an id is one of the account
-    /// and region that are asked.
+    /// Whether this names the same key forever: an alias can be moved to another key, and an id belongs to the account and
+    /// region that are called.
     #[must_use]
     pub const fn is_key_arn(&self) -> bool {
         matches!(self.form, Form::KeyArn)
     }
 
-    /// Whether a slot whose key id is `arn` is under this key, as far as the names tell.
+    /// Whether a slot with the key id `arn` is under this key, as far as the names tell.
     pub(crate) fn matches(&self, arn: &str) -> KeyMatch {
         match self.form {
             Form::KeyArn if is_same_key(&self.id, arn) => KeyMatch::Yes,
@@ -78,7 +78,7 @@ impl KmsKey {
 }
 
 impl KmsKey {
-    /// Whether the key of this ARN is none that an id or alias can stand for: one of another region, account or partition.
+    /// Whether an id or alias cannot mean the key of this ARN: it is in another region, account or partition.
     fn is_elsewhere(&self, arn: &str) -> bool {
         let Some(key) = Arn::parse(arn) else { return true };
         let own = Arn::parse(&self.id);
@@ -96,9 +96,9 @@ impl FromStr for KmsKey {
     /// Class `Configuration`, with what is wrong.
     fn from_str(text: &str) -> Result<Self, ProviderError> {
         let refused = |reason: &str| {
-            // The text is not repeated: what was given for a key may be a secret.
+            // The text is not repeated: someone may have pasted a secret.
             let message = format!(
-                "this is no KMS key: {reason}; give a key ARN, a key id, alias/NAME or an alias ARN, if need be with @REGION"
+                "this is not a KMS key: {reason}; give a key ARN, a key id, alias/NAME or an alias ARN, with @REGION if needed"
             );
             ProviderError::new(ProviderErrorClass::Configuration, ID, message)
         };
@@ -107,7 +107,7 @@ impl FromStr for KmsKey {
             None => (text, None),
         };
         if named.is_some_and(|region| !is_region(region)) {
-            return Err(refused("what follows the @ is no region"));
+            return Err(refused("the text after the @ is not a region"));
         }
         let (form, own) = parse_id(id).map_err(refused)?;
         if let (Some(own), Some(named)) = (own, named)
@@ -279,8 +279,8 @@ mod tests {
             ("backups", "begins with alias/"),
             ("alias/", "an alias has"),
             ("alias/a b", "an alias has"),
-            ("alias/x@", "no region"),
-            ("alias/x@evil.example.org/", "no region"),
+            ("alias/x@", "not a region"),
+            ("alias/x@evil.example.org/", "not a region"),
             ("alias/x@eu-west-1@us-east-1", "an alias has"),
             (&ID[1..], "begins with alias/"),
             (&format!("{key_arn}@us-east-1"), "one of eu-west-1, not of us-east-1"),

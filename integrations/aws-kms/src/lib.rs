@@ -18,20 +18,26 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! Sealing an object is one GenerateDataKey, opening it one Decrypt. For objects by the million, put
-//! [`IntermediateKeys`](sealstone::IntermediateKeys) in between; the README says what is given up for that.
+//! Sealing an object takes one GenerateDataKey, opening it one Decrypt. For millions of objects, put
+//! [`IntermediateKeys`](sealstone::IntermediateKeys) in between; the README says what that costs.
+//!
+//! [`KmsClient`] encrypts and decrypts data keys that are stored outside of slots.
 
 mod builder;
 mod calls;
+mod client;
 mod endpoint;
 mod environment;
 mod errors;
 mod key;
 mod limit;
 mod provider;
+mod runtime;
+mod service;
 mod settings;
 
-pub use builder::AwsKmsBuilder;
+pub use builder::{AnyKey, AwsKmsBuilder, KmsBuilder, KmsClientBuilder, SlotKey};
+pub use client::{DecryptWith, Decrypted, Encrypted, KmsClient};
 pub use key::KmsKey;
 pub use provider::AwsKms;
 

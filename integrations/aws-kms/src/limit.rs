@@ -1,10 +1,10 @@
-//! How many calls there are at once, and in a second.
+//! Limits on calls at once and per second.
 //!
 //! ```text
 //! call -> waits for a place among `concurrent` -> waits for its turn, one in each `interval` -> is made
 //! ```
 //!
-//! First come, first served. A turn is taken when it has come: those who gave up waiting keep nobody waiting.
+//! First come, first served. A turn is taken only when it has come: callers who gave up delay no others.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) struct Limit {
     pace: Option<Pace>,
 }
 
-/// The call's turn did not come before its time was over.
+/// The call's turn did not come in time.
 #[derive(Debug)]
 pub(crate) struct NoTurn;
 
@@ -32,7 +32,7 @@ impl Limit {
         }
     }
 
-    /// Waits for the call's turn; what is returned is kept until the call has ended.
+    /// Waits for the call's turn. Hold the result until the call has ended.
     pub(crate) async fn turn(&self, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>, NoTurn> {
         timeout_at(deadline, self.wait()).await.map_err(|_| NoTurn)?
     }
@@ -52,7 +52,7 @@ impl Limit {
 #[derive(Debug)]
 struct Pace {
     interval: Duration,
-    /// When the next call may be made. Locked by whoever waits for that; the others queue for the lock.
+    /// When the next call may be made. The caller who waits for that holds the lock; the others queue for it.
     next: Mutex<Instant>,
 }
 
@@ -92,7 +92,7 @@ mod tests {
 
     /// Whether they were dropped, or their time was over.
     #[tokio::test]
-    async fn those_who_gave_up_keep_nobody_waiting() {
+    async fn callers_who_gave_up_delay_no_others() {
         let limit = limit(None, Some(5));
         limit.turn(later()).await.unwrap();
         for _ in 0..1000 {

@@ -1,4 +1,4 @@
-//! What a client of KMS is made of.
+//! The settings of a client of KMS.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,20 +14,17 @@ use crate::endpoint::RefuseExposed;
 use crate::errors::failure;
 use crate::{KmsKey, environment};
 
-/// What calls of KMS are made with.
+/// How KMS is called.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    pub(crate) key: KmsKey,
-    /// Key ARNs; `None` for all.
+    /// The only keys that may be used, by key ARN; `None` allows all.
     pub(crate) allowed: Option<Vec<KmsKey>>,
-    /// Keys whose slots may be wrapped anew under `key`.
-    pub(crate) sources: Vec<KmsKey>,
-    /// `None` for that of the environment.
+    /// `None` means the environment's.
     pub(crate) region: Option<String>,
     pub(crate) timeout: Duration,
     pub(crate) config: Option<SdkConfig>,
     pub(crate) endpoint_url: Option<String>,
-    /// Whether plain HTTP to another machine will do.
+    /// Whether plain HTTP to another machine is allowed.
     pub(crate) insecure_endpoint: bool,
     pub(crate) profile: Option<String>,
     pub(crate) attempt_timeout: Duration,
@@ -36,16 +33,16 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The client, with the rest of its configuration from the environment.
+    /// The client, with the rest of its configuration from the environment. Errors name `key`.
     ///
     /// # Errors
-    /// Class `Configuration` if there is no region.
-    pub(crate) async fn connect(&self) -> Result<Client, ProviderError> {
+    /// Class `Configuration` for a missing or impossible region, and for an endpoint that is not a URL.
+    pub(crate) async fn connect(&self, key: Option<&KmsKey>) -> Result<Client, ProviderError> {
         let config = match &self.config {
             Some(config) => config.clone(),
             None => self.load().await,
         };
-        let refused = |message: String| Err(failure(ProviderErrorClass::Configuration, &self.key, message));
+        let refused = |message: String| Err(failure(ProviderErrorClass::Configuration, key, message));
         let region = self.region.as_deref().or_else(|| config.region().map(Region::as_ref));
         match region {
             None => return refused("no region is known; name the key with @REGION, or set AWS_REGION".to_owned()),
@@ -98,20 +95,19 @@ impl Settings {
     }
 }
 
-/// Whether it can be part of a host's name: with another one no exchange would come about, and look like an outage.
+/// Whether it can be part of a host name. Otherwise no request could be sent, which would look like an outage.
 fn is_region(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Whether it is made as the names of AWS's regions are, of words and a number. Another one has no host, and its failed
-/// look-up could not be told from an outage.
+/// Whether it looks like the name of an AWS region: words and a number. Others have no host, and a failed lookup could not
+/// be told from an outage.
 fn is_region_of_aws(name: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     name.split('-').count() >= 3 && name.split('-').any(is_number)
 }
 
-/// What is plainly none is found before the first call; the rest is the client's, which takes a port that is not one for
-/// none.
+/// Finds what is plainly not a URL before the first call. The client parses the rest; it ignores an impossible port.
 pub(crate) fn is_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     rest.is_some_and(|rest| {
@@ -134,13 +130,11 @@ fn is_host_and_port(authority: &str) -> bool {
     port && !host.is_empty() && host.bytes().all(of_host)
 }
 
-/// Nothing of a configuration that may hold credentials.
+/// Leaves out the configuration, which may hold credentials.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
-            .field("key", &self.key)
             .field("allowed", &self.allowed)
-            .field("sources", &self.sources)
             .field("region", &self.region)
             .field("endpoint_url", &self.endpoint_url)
             .field("insecure_endpoint", &self.insecure_endpoint)

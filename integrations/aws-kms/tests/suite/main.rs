@@ -3,6 +3,8 @@
 //! `answers`, beside this directory, takes the whole process for its log.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod client;
+mod conformance;
 mod environment;
 mod fault_campaign;
 mod sdk;
