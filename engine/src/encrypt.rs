@@ -17,6 +17,7 @@ mod writer;
 use std::io::Write;
 use std::sync::Arc;
 
+#[cfg(feature = "hazmat")]
 pub(crate) use self::parts::Shared;
 pub use self::parts::{EqualParts, PartSealer, PartWriter, RunningPart, RunningParts, SealedPart};
 pub use self::writer::EncryptWriter;
@@ -149,6 +150,7 @@ impl Encryptor {
     }
 
     /// The same under a data key and salt of the caller's, which must never meet again: see `hazmat`.
+    #[cfg(feature = "hazmat")]
     pub(crate) async fn begin_with(&self, data_key: &DataKey, salt: [u8; SALT_LEN]) -> Result<NewObject> {
         self.context.validate()?;
         let mut object = self.object(data_key, salt);

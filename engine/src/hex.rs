@@ -21,6 +21,7 @@ pub(crate) fn decode_into(text: &[u8], out: &mut [u8]) -> bool {
 }
 
 /// Whether `text` is `len` lower-case digits.
+#[cfg(feature = "key-ring")]
 pub(crate) fn is_lower(text: &str, len: usize) -> bool {
     text.len() == len && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -21,13 +21,23 @@
 //!
 //! # Features
 //!
-//! - `aws-lc-rs` (default): the fast AEAD backend. It needs a C compiler; without it, everything is pure Rust.
-//! - `threads` (default): [`Executor::threads`] and [`Executor::pool`].
-//! - `mmap`: `MappedFile`, a local file as a source of ranged reads. It has unsafe code, as has the mark that tells a
-//!   fork from its parent, and nothing else in this crate.
+//! On by default:
+//!
+//! - `aws-lc-rs`: the fast AEAD backend. It needs a C compiler; without it, everything is pure Rust.
+//! - `threads`: `Executor::threads` and `Executor::pool`.
+//! - `passphrase`: `Passphrase`, keys derived with Argon2id.
+//! - `key-ring`: `KeyRing`, a file of named keys, and `sse`.
+//!
+//! Off by default:
+//!
 //! - `tokio`: adapters and streams for asynchronous programs: `Encryptor::writer_async`, `Encryptor::seal_stream`,
 //!   `Decryptor::reader_async`, `Decryptor::open_stream`.
+//! - `mmap`: `MappedFile`, a local file as a source of ranged reads. It has unsafe code; the only other unsafe code in this
+//!   crate is the mark that tells a fork from its parent.
+//! - `hazmat`: sealing and opening under keys and salts of the caller's choice.
 //! - `testing`: a conformance suite for implementations of [`KeyProvider`].
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // Layer by layer, lowest first; `tests/suite/layers.rs` holds the modules to it.
 mod buffer;
@@ -63,9 +73,11 @@ mod asynchronous;
 mod decrypt;
 mod encrypt;
 mod file;
+#[cfg(feature = "hazmat")]
 pub mod hazmat;
 mod range;
 mod rewrap;
+#[cfg(feature = "key-ring")]
 pub mod sse;
 pub mod stream;
 #[cfg(any(test, feature = "testing"))]
@@ -95,10 +107,11 @@ pub use progress::Progress;
 pub use suite::Suite;
 // keys,
 pub use keys::{DATA_KEY_LEN, DataKey};
-pub use provider::{
-    Argon2Limits, BoxFuture, GeneratedKey, IntermediateKeyStats, IntermediateKeys, KeyMatch, KeyProvider, KeyRing,
-    KeyRingEntry, KeyVersion, Passphrase, RawKey,
-};
+#[cfg(feature = "passphrase")]
+pub use provider::{Argon2Limits, Passphrase};
+pub use provider::{BoxFuture, GeneratedKey, IntermediateKeyStats, IntermediateKeys, KeyMatch, KeyProvider, RawKey};
+#[cfg(feature = "key-ring")]
+pub use provider::{KeyRing, KeyRingEntry, KeyVersion};
 // the encryption context,
 pub use context::{EncryptionContext, ExpectedContext, MAX_CONTEXT_PAIRS, StoredContext};
 // the format,

@@ -6,7 +6,9 @@
 //! ```
 
 mod intermediate;
+#[cfg(feature = "key-ring")]
 mod local;
+#[cfg(feature = "passphrase")]
 mod passphrase;
 mod raw;
 mod wrap;
@@ -18,7 +20,9 @@ use std::path::Path;
 use std::pin::Pin;
 
 pub use self::intermediate::{IntermediateKeyStats, IntermediateKeys};
+#[cfg(feature = "key-ring")]
 pub use self::local::{KeyRing, KeyRingEntry, KeyVersion};
+#[cfg(feature = "passphrase")]
 pub use self::passphrase::{Argon2Limits, Passphrase};
 pub use self::raw::RawKey;
 pub(crate) use self::wrap::refused;

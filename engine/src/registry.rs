@@ -3,6 +3,7 @@
 //! A header is held to this whether or not the provider is compiled in.
 
 pub(crate) const RAW: &str = "raw";
+#[cfg(feature = "key-ring")]
 pub(crate) const LOCAL: &str = "local";
 pub(crate) const PASSPHRASE: &str = "passphrase";
 pub(crate) const INTERMEDIATE: &str = "intermediate";

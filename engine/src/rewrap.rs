@@ -177,6 +177,7 @@ impl Rewrap {
 
     /// Takes no object for one that has the new context already. What a context means where its values are not stored,
     /// only the keys tell: an object that somebody put at the wrong place would be as good as done.
+    #[cfg(feature = "key-ring")]
     pub(crate) const fn only_from_expected(mut self) -> Self {
         self.only_expected = true;
         self

@@ -63,7 +63,8 @@ use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::Header;
-use crate::provider::{IntermediateKeys, KeyProvider, KeyRing, Passphrase, RawKey};
+use crate::provider::{IntermediateKeys, KeyProvider, KeyRing, RawKey};
+use crate::registry;
 use crate::rewrap::{Rewrap, SlotChoice};
 
 /// The context key that S3 binds every object by: its ARN, or with bucket keys that of its bucket.
@@ -344,7 +345,7 @@ pub fn context_to_header(header: &Header) -> Option<String> {
 
 /// Whether a provider's id is none of this crate's own.
 fn is_key_service(provider: &str) -> bool {
-    ![KeyRing::ID, RawKey::ID, Passphrase::ID, IntermediateKeys::ID].contains(&provider)
+    ![KeyRing::ID, RawKey::ID, registry::PASSPHRASE, IntermediateKeys::ID].contains(&provider)
 }
 
 fn check_key_service(provider: &str) -> Result<(), ProviderError> {

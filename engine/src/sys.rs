@@ -2,9 +2,11 @@
 
 mod attributes;
 mod clock;
+#[cfg(feature = "key-ring")]
+mod private;
 mod process;
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -13,6 +15,8 @@ use tempfile::NamedTempFile;
 pub(crate) use self::attributes::Replaced;
 pub use self::attributes::{FileAttributes, NotKept};
 pub(crate) use self::clock::clock;
+#[cfg(feature = "key-ring")]
+pub(crate) use self::private::{create_private_dirs, give_to_owner_of, is_open_to_others, open_private, other_owner};
 pub(crate) use self::process::{Process, process};
 
 /// Reads at an offset without moving a cursor that other threads share.
@@ -198,50 +202,6 @@ pub(crate) fn hindrance_to_replacing(_: &Path) -> Option<&'static str> {
     None
 }
 
-/// Opens a file for writing, creating it for its owner alone if it is missing. A symbolic link is refused: what it leads
-/// to is the choice of whoever put it there.
-pub(crate) fn open_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
-        options.mode(0o600).custom_flags(no_follow);
-    }
-    options.open(path)
-}
-
-/// Gives `file` owner and group of the file named `path`, if there is one and that is allowed.
-pub(crate) fn give_to_owner_of(path: &Path, file: &File) {
-    #[cfg(unix)]
-    if let (Ok(of), Ok(is)) = (path.metadata(), file.metadata()) {
-        use std::os::unix::fs::MetadataExt;
-        if (of.uid(), of.gid()) != (is.uid(), is.gid()) {
-            let _ = std::os::unix::fs::fchown(file, Some(of.uid()), Some(of.gid()));
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = (path, file);
-}
-
-/// Creates a directory and its missing parents for their owner alone, and makes their names durable.
-pub(crate) fn create_private_dirs(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = parent(path);
-    create_private_dirs(parent)?;
-    #[cfg_attr(not(unix), expect(unused_mut))]
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => Err(error),
-        _ => sync_dir(parent),
-    }
-}
-
 /// The directory that `path` is in.
 pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
@@ -268,29 +228,6 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 pub(crate) fn sync_dir(_path: &Path) -> io::Result<()> {
     Ok(())
-}
-
-/// Whether a file's mode lets its group or others do anything with it.
-#[cfg(unix)]
-pub(crate) fn is_open_to_others(metadata: &fs::Metadata) -> bool {
-    std::os::unix::fs::MetadataExt::mode(metadata) & 0o077 != 0
-}
-
-#[cfg(not(unix))]
-pub(crate) fn is_open_to_others(_metadata: &fs::Metadata) -> bool {
-    false
-}
-
-/// The file's owner, if it is another user than the one that this process acts as.
-#[cfg(unix)]
-pub(crate) fn other_owner(metadata: &fs::Metadata) -> Option<u32> {
-    let owner = std::os::unix::fs::MetadataExt::uid(metadata);
-    (owner != rustix::process::geteuid().as_raw()).then_some(owner)
-}
-
-#[cfg(not(unix))]
-pub(crate) fn other_owner(_metadata: &fs::Metadata) -> Option<u32> {
-    None
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ impl RawKey {
     }
 
     /// Decodes standard base64; `None` for anything but 32 bytes of it.
+    #[cfg(feature = "key-ring")]
     pub(crate) fn from_base64(text: &str) -> Option<Self> {
         decode_base64(text.as_bytes()).map(Self::new)
     }
@@ -72,6 +73,7 @@ impl RawKey {
         &self.fingerprint
     }
 
+    #[cfg(feature = "key-ring")]
     pub(crate) fn expose(&self) -> &[u8; KEY_LEN] {
         self.key.expose()
     }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// The layers, lowest first. A new module is given its place here.
 const LAYERS: [&[&str]; 6] = [
     &[
-        "error", "buffer", "layout", "context", "secret", "sticky", "suite", "hex", "wire", "sys", "progress", "registry",
+        "error", "buffer", "layout", "context", "secret", "sticky", "suite", "hex", "wire", "sys", "progress",
+        "registry",
     ],
     &["header", "keys", "cipher", "provider", "unlock"],
     &[
