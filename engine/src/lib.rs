@@ -53,6 +53,7 @@ mod suite;
 mod sys;
 mod wire;
 
+mod cache;
 mod cipher;
 mod header;
 mod keys;
@@ -99,7 +100,7 @@ pub use mapped::MappedFile;
 pub use positioned::{ReadAt, SizeOnly, WriteAt};
 pub use range::{RangeOpener, RangeReader};
 pub use rewrap::{LockedObject, Rewrap, Rewrapped, SlotChoice};
-pub use unlocked::Unlocked;
+pub use unlocked::{Unlocked, UnlockedCache};
 // how and where,
 pub use cipher::Backend;
 pub use executor::Executor;

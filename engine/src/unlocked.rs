@@ -8,10 +8,13 @@
 //!          --open_at------> a file         (see `file`)
 //! ```
 
+mod cache;
+
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 
+pub use self::cache::UnlockedCache;
 use crate::buffer::{buffer_len, new_buffer};
 use crate::chunker::{Span, Spans};
 use crate::decrypt::{DecryptReader, Decryptor, check_prefix, explain_end, plaintext_len};

@@ -60,7 +60,7 @@ fn list(path: &Path, report: &Report) -> Result<(), Failure> {
     let entries: Vec<_> = ring.entries().collect();
     let width = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
     let mut lines = format!("key ring {}\n", text::one_line(&display(path)));
-    for KeyRingEntry { name, versions } in &entries {
+    for KeyRingEntry { name, versions, .. } in &entries {
         let dates = match versions.as_slice() {
             [only] => format!("made {}, id {}", date(only), only.id),
             [first, .., newest] => format!("made {}, newest {}, id {}", date(first), date(newest), newest.id),

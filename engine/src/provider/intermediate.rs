@@ -7,8 +7,6 @@
 //!
 //! A slot holds both wraps; `slot` draws its bytes.
 
-mod cache;
-mod flight;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -18,9 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use self::cache::{Cache, Key, Limits, Outcome};
 use self::slot::{Scope, Slot};
 use super::{BoxFuture, GeneratedKey, KeyMatch, KeyProvider, wrap};
+use crate::cache::{Cache, Entry, Limits, Outcome};
 use crate::context::EncryptionContext;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
@@ -29,6 +27,15 @@ use crate::registry;
 use crate::sys;
 
 const ID: &str = IntermediateKeys::ID;
+
+/// An intermediate key in plaintext. Wiped when the last user drops it.
+struct Key {
+    secret: DataKey,
+    /// The same key as the inner provider wrapped it.
+    inner: WrappedKey,
+}
+
+type Found = Outcome<Key, ProviderError>;
 
 /// Wraps data keys under keys that another provider generates, one for very many objects, so that a key service is called a
 /// few times instead of once per object.
@@ -53,9 +60,9 @@ pub struct IntermediateKeys {
     cached: usize,
     now: Arc<dyn Fn() -> Instant + Send + Sync>,
     /// Keys that wrap the next data keys, by their own context.
-    sealing: Cache,
+    sealing: Cache<Key, ProviderError>,
     /// Keys that unwrap, by their wrap and own context. Kept apart: permission to seal is not permission to read.
-    reading: Cache,
+    reading: Cache<Key, ProviderError>,
     counters: Arc<Counters>,
 }
 
@@ -166,7 +173,7 @@ impl IntermediateKeys {
         Limits {
             age: self.age,
             uses: self.wraps,
-            keys: self.cached,
+            entries: self.cached,
         }
     }
 
@@ -190,11 +197,11 @@ impl IntermediateKeys {
             ProviderError::new(ProviderErrorClass::Configuration, ID, message)
         })?;
         let key = self.sealing_key(&own).await?;
-        let key_id = slot::key_id(&key.inner);
-        let head = slot::head(&self.scope, &key.inner);
+        let key_id = slot::key_id(&key.value.inner);
+        let head = slot::head(&self.scope, &key.value.inner);
         let head = head.map_err(|error| wrap::unbindable(ID, error))?;
         let aad = slot::aad(ID, &key_id, &head, context).map_err(|error| wrap::unbindable(ID, error))?;
-        let local = wrap::seal_data_key(key.secret.as_secret(), ID, &aad, data_key)?;
+        let local = wrap::seal_data_key(key.value.secret.as_secret(), ID, &aad, data_key)?;
         Ok(slot::join(&key_id, head, &local))
     }
 
@@ -203,7 +210,7 @@ impl IntermediateKeys {
         let aad = slot::aad(&wrapped.provider, &wrapped.key_id, slot.head, context);
         let aad = aad.map_err(|error| wrap::unbindable(ID, error))?;
         let key = self.reading_key(&slot.inner, &own).await?;
-        wrap::open_data_key(key.secret.as_secret(), &aad, slot.local)
+        wrap::open_data_key(key.value.secret.as_secret(), &aad, slot.local)
             .ok_or_else(|| wrap::refused(wrapped, wrap::ALTERED_OR_OTHER_CONTEXT))
     }
 
@@ -273,14 +280,20 @@ impl IntermediateKeys {
         Ok(slot)
     }
 
-    async fn sealing_key(&self, own: &EncryptionContext) -> Outcome {
-        let call = || -> BoxFuture<'static, Outcome> {
+    async fn sealing_key(&self, own: &EncryptionContext) -> Found {
+        let call = || -> BoxFuture<'static, Found> {
             let (inner, own, counters) = (self.inner.clone(), own.clone(), self.counters.clone());
             let made = (self.now)();
             Box::pin(async move {
                 counters.generate_calls.fetch_add(1, Ordering::Relaxed);
                 let GeneratedKey { data_key, wrapped } = inner.generate_key(&own).await?;
-                Ok(Arc::new(Key::new(data_key, wrapped, made)))
+                Ok(Arc::new(Entry::new(
+                    Key {
+                        secret: data_key,
+                        inner: wrapped,
+                    },
+                    made,
+                )))
             })
         };
         let limits = self.sealing_limits();
@@ -289,14 +302,14 @@ impl IntermediateKeys {
         self.counted(found.await)
     }
 
-    async fn reading_key(&self, wrapped: &WrappedKey, own: &EncryptionContext) -> Outcome {
-        let call = || -> BoxFuture<'static, Outcome> {
+    async fn reading_key(&self, wrapped: &WrappedKey, own: &EncryptionContext) -> Found {
+        let call = || -> BoxFuture<'static, Found> {
             let (inner, own, counters) = (self.inner.clone(), own.clone(), self.counters.clone());
             let (wrapped, made) = (wrapped.clone(), (self.now)());
             Box::pin(async move {
                 counters.unwrap_calls.fetch_add(1, Ordering::Relaxed);
                 let secret = inner.unwrap_key(&wrapped, &own).await?;
-                Ok(Arc::new(Key::new(secret, wrapped, made)))
+                Ok(Arc::new(Entry::new(Key { secret, inner: wrapped }, made)))
             })
         };
         let limits = self.reading_limits();
@@ -305,7 +318,7 @@ impl IntermediateKeys {
         self.counted(found.await)
     }
 
-    fn counted(&self, (hit, outcome): (bool, Option<Outcome>)) -> Outcome {
+    fn counted(&self, (hit, outcome): (bool, Option<Found>)) -> Found {
         let counter = if hit {
             &self.counters.hits
         } else {

@@ -100,7 +100,7 @@ impl Faulty {
         match self.fault {
             Fault::NamesAnotherProvider => RawKey::ID.clone_into(&mut own.provider),
             Fault::IgnoresTheNames => {
-                own = WrappedKey::new(RawKey::ID, self.key.fingerprint(), slot.ciphertext.clone())
+                own = WrappedKey::new(RawKey::ID, self.key.fingerprint(), slot.ciphertext.clone());
             }
             Fault::WritesTheAlias if slot.key_id == "alias" => self.key.fingerprint().clone_into(&mut own.key_id),
             Fault::IgnoresTheRest | Fault::StoresTheKey => own.ciphertext.truncate(72),

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 6] = [
         "error", "buffer", "layout", "context", "secret", "sticky", "suite", "hex", "wire", "sys", "progress",
         "registry",
     ],
-    &["header", "keys", "cipher", "provider", "unlock"],
+    &["cache", "header", "keys", "cipher", "provider", "unlock"],
     &[
         "batch",
         "chunker",

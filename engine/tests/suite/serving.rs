@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use sealstone::{
-    BoxFuture, DataKey, Decryptor, EncryptionContext, KeyMatch, KeyProvider, ProviderError, RawKey, Result, WrappedKey,
+    BoxFuture, DataKey, Decryptor, EncryptionContext, KeyMatch, KeyProvider, ProviderError, RawKey, Result,
+    UnlockedCache, WrappedKey,
 };
 use tokio::io::AsyncReadExt;
 
@@ -113,6 +114,23 @@ fn ranges_are_served_while_other_tasks_run() {
         ticking.abort();
     });
     assert_eq!(slow.1.load(Ordering::Relaxed), 1, "one key call for all of it");
+
+    // Requests that come at once share one call.
+    let cache = UnlockedCache::new(Decryptor::new(slow.clone()));
+    let header = Decryptor::read_header(&object).unwrap();
+    runtime.block_on(async {
+        let cache = Arc::new(cache);
+        let requests: Vec<_> = (0..20)
+            .map(|_| {
+                let (cache, header) = (cache.clone(), header.clone());
+                tokio::spawn(async move { cache.unlock_async(header).await.unwrap() })
+            })
+            .collect();
+        for request in requests {
+            assert_eq!(request.await.unwrap().header(), header.header());
+        }
+    });
+    assert_eq!(slow.1.load(Ordering::Relaxed), 2);
 }
 
 #[cfg(feature = "threads")]

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use sealstone::{Decryptor, Error, Executor, RawKey, Unlocked};
+use sealstone::{Decryptor, Error, Executor, RawKey, Unlocked, UnlockedCache};
 
 use crate::common::{C, CHUNKS, Counting, SEALED, decryptor, encryptor, executors, plaintext, seal_fixed, unlocked};
 
@@ -171,5 +171,33 @@ fn a_range_refuses_what_is_altered_cut_or_of_another_length() {
             )
             .is_err()
         );
+    }
+}
+
+#[test]
+fn a_cache_asks_once_for_each_object_and_again_after_a_failure() {
+    let plain = plaintext(2 * C);
+    let objects = [1, 2].map(|_| encryptor().seal(&plain).unwrap());
+    let counting = Arc::new(Counting::new(RawKey::from_slice(&[7; 32]).unwrap()));
+    let cache = UnlockedCache::new(Decryptor::new(counting.clone()));
+    let header = |object: &Vec<u8>| Decryptor::read_header(object).unwrap();
+    for _ in 0..3 {
+        for object in &objects {
+            assert!(cache.unlock(header(object)).unwrap().open(object).unwrap() == plain);
+        }
+    }
+    assert_eq!(counting.calls(), 2);
+    // Detached, the same header is that of another source.
+    let detached = cache.unlock(header(&objects[0]).header().clone()).unwrap();
+    assert!(detached.open(&objects[0][8192..]).unwrap() == plain);
+    assert_eq!(counting.calls(), 3);
+
+    let mut failing = Counting::new(RawKey::from_slice(&[7; 32]).unwrap());
+    failing.fails = Some(sealstone::ProviderErrorClass::Unavailable);
+    let failing = Arc::new(failing);
+    let cache = UnlockedCache::new(Decryptor::new(failing.clone()));
+    for calls in 1..4 {
+        assert!(cache.unlock(header(&objects[0])).is_err());
+        assert_eq!(failing.calls(), calls);
     }
 }

@@ -139,8 +139,8 @@ fn clock() -> (Arc<Mutex<Duration>>, impl Fn() -> Instant + Send + Sync + 'stati
 }
 
 /// The wiped-on-drop keys that a cache holds, without holding them.
-fn watch(cache: &Cache) -> Vec<Weak<Key>> {
-    cache.keys().iter().map(Arc::downgrade).collect()
+fn watch(cache: &Cache<Key, ProviderError>) -> Vec<Weak<Entry<Key>>> {
+    cache.entries().iter().map(Arc::downgrade).collect()
 }
 
 #[test]
@@ -477,9 +477,9 @@ fn debug_shows_nothing_of_the_keys() {
     wrap_in(&keys, &of("b", "p")).unwrap();
     let secrets: Vec<_> = keys
         .sealing
-        .keys()
+        .entries()
         .iter()
-        .map(|key| format!("{:?}", key.secret.expose()))
+        .map(|key| format!("{:?}", key.value.secret.expose()))
         .collect();
     let text = format!("{keys:?}");
     assert!(text.contains("bucket") && text.contains("IntermediateKeys"), "{text}");

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::provider::BoxFuture;
 
 /// A call in flight, and its result once it has ended.
-pub(super) struct Flight<T> {
+pub(crate) struct Flight<T> {
     call: Mutex<Call<T>>,
     waiting: Waiting,
 }
@@ -23,7 +23,7 @@ enum Call<T> {
 }
 
 impl<T: Clone + Send + 'static> Flight<T> {
-    pub(super) fn new(call: BoxFuture<'static, T>) -> Arc<Self> {
+    pub(crate) fn new(call: BoxFuture<'static, T>) -> Arc<Self> {
         Arc::new(Self {
             call: Mutex::new(Call::Running(Some(call))),
             waiting: Waiting::default(),
@@ -31,7 +31,7 @@ impl<T: Clone + Send + 'static> Flight<T> {
     }
 
     /// The call's result, the same for all callers; `None` if it panicked.
-    pub(super) fn join(self: Arc<Self>) -> Join<T> {
+    pub(crate) fn join(self: Arc<Self>) -> Join<T> {
         Join(self)
     }
 
@@ -67,7 +67,7 @@ impl<T: Clone + Send + 'static> Flight<T> {
 }
 
 /// A caller that waits.
-pub(super) struct Join<T>(Arc<Flight<T>>);
+pub(crate) struct Join<T>(Arc<Flight<T>>);
 
 impl<T: Clone + Send + 'static> Future for Join<T> {
     type Output = Option<T>;

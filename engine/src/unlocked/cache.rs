@@ -1,0 +1,163 @@
+//! Unlocked objects in memory, for servers that read ranges of the same objects again and again.
+//!
+//! ```text
+//! header --SHA-256--> cached?  --yes--> Unlocked
+//!                              --no---> one call of the key provider, however many requests wait for it --> Unlocked
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use super::Unlocked;
+use crate::cache::{Cache, Entry, Limits, Outcome};
+use crate::decrypt::Decryptor;
+use crate::error::{Error, Result};
+use crate::header::ObjectHeader;
+use crate::provider::BoxFuture;
+use crate::sys;
+
+/// Unlocks objects and remembers them: requests for an object that was unlocked lately, or that wait for the same key call,
+/// cause no further call. Failures are not remembered.
+///
+/// An entry is found by the whole header, so that a rewrapped object is unlocked again. While an entry is cached, the key
+/// service is not asked and its log shows no use: withdrawn permission takes effect when the entry expires. Entries hold the
+/// objects' keys; they are wiped when they expire or are replaced, at the next call, or by [`UnlockedCache::clear`].
+pub struct UnlockedCache {
+    decryptor: Decryptor,
+    limits: Limits,
+    cache: Cache<Unlocked, Error>,
+    now: Arc<dyn Fn() -> Instant + Send + Sync>,
+}
+
+impl UnlockedCache {
+    /// The age at which an entry expires, unless set otherwise: 5 minutes.
+    pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(5 * 60);
+    /// The number of entries, unless set otherwise.
+    pub const DEFAULT_MAX_OBJECTS: usize = 1000;
+
+    /// Unlocks with `decryptor`.
+    #[must_use]
+    pub fn new(decryptor: Decryptor) -> Self {
+        Self {
+            decryptor,
+            limits: Limits {
+                age: Self::DEFAULT_MAX_AGE,
+                uses: u64::MAX,
+                entries: Self::DEFAULT_MAX_OBJECTS,
+            },
+            cache: Cache::default(),
+            now: Arc::new(sys::clock()),
+        }
+    }
+
+    /// The age at which an entry expires.
+    #[must_use]
+    pub const fn with_max_age(mut self, age: Duration) -> Self {
+        self.limits.age = age;
+        self
+    }
+
+    /// The number of entries. The least recently used one makes room; 0 keeps none, and requests still share calls.
+    #[must_use]
+    pub const fn with_max_objects(mut self, objects: usize) -> Self {
+        self.limits.entries = objects;
+        self
+    }
+
+    /// [`Decryptor::unlock_async`], unless the object is cached.
+    ///
+    /// # Errors
+    /// As [`Decryptor::unlock_async`]; all who wait for a call that fails get its error.
+    pub async fn unlock_async(&self, header: impl Into<ObjectHeader>) -> Result<Unlocked> {
+        let header = header.into();
+        let id = id(&header)?;
+        let call = || -> BoxFuture<'static, Outcome<Unlocked, Error>> {
+            let (decryptor, header, made) = (self.decryptor.clone(), header.clone(), (self.now)());
+            Box::pin(async move {
+                let unlocked = decryptor.unlock_async(header).await?;
+                Ok(Arc::new(Entry::new(unlocked, made)))
+            })
+        };
+        let (_, found) = self.cache.get(&id, &self.limits, &*self.now, call).await;
+        // None: the call panicked for the request that made it.
+        found.unwrap_or(Err(Error::Poisoned)).map(|entry| entry.value.clone())
+    }
+
+    /// [`Decryptor::unlock`], unless the object is cached. Waits on the caller's thread.
+    ///
+    /// # Errors
+    /// As [`UnlockedCache::unlock_async`].
+    pub fn unlock(&self, header: impl Into<ObjectHeader>) -> Result<Unlocked> {
+        pollster::block_on(self.unlock_async(header))
+    }
+
+    /// Drops expired entries; returns the number of the others.
+    pub fn drop_expired(&self) -> usize {
+        self.cache.sweep(&self.limits, (self.now)())
+    }
+
+    /// Drops all entries. A call under way is not cancelled, and its entry is kept.
+    pub fn clear(&self) {
+        self.cache.clear();
+    }
+}
+
+/// What an entry is found by: everything that the header says, and where it was stored.
+fn id(header: &ObjectHeader) -> Result<Vec<u8>> {
+    let mut hash = Sha256::new();
+    hash.update(header.payload_start().to_be_bytes());
+    for copy in [Some(header.header()), header.stale()].into_iter().flatten() {
+        let bytes = copy.to_detached()?;
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+    if let Some(prefix) = header.payload_prefix() {
+        hash.update(prefix);
+    }
+    Ok(hash.finalize().to_vec())
+}
+
+impl fmt::Debug for UnlockedCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnlockedCache")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{Encryptor, RawKey};
+
+    #[test]
+    fn an_entry_expires_at_its_age_and_makes_room_for_another() {
+        let key = Arc::new(RawKey::from_slice(&[7; 32]).unwrap());
+        let headers = [1, 2, 3].map(|_| {
+            let object = Encryptor::new(key.clone()).begin().unwrap();
+            object.detach().0
+        });
+        let clock = Arc::new(Mutex::new(Instant::now()));
+        let mut cache = UnlockedCache::new(Decryptor::new(key))
+            .with_max_age(Duration::from_secs(10))
+            .with_max_objects(2);
+        let time = clock.clone();
+        cache.now = Arc::new(move || *time.lock().unwrap());
+        for header in &headers {
+            drop(cache.unlock(header.clone()).unwrap());
+        }
+        assert_eq!(cache.drop_expired(), 2);
+        *clock.lock().unwrap() += Duration::from_secs(9);
+        assert_eq!(cache.drop_expired(), 2);
+        *clock.lock().unwrap() += Duration::from_secs(1);
+        assert_eq!(cache.drop_expired(), 0);
+        drop(cache.unlock(headers[0].clone()).unwrap());
+        cache.clear();
+        assert_eq!(cache.drop_expired(), 0);
+    }
+}
