@@ -1,4 +1,4 @@
-//! One module for each command, and what several of them do alike.
+//! One module for each command, and what several of them share.
 
 pub(crate) mod cat;
 pub(crate) mod completions;
@@ -17,8 +17,9 @@ use sealstone::{Decryptor, EncryptionContext, ExpectedContext, Progress, Unlocke
 
 use crate::args::{Command, Common, KeysAction, NewContextArgs, OfferArgs, Pair, ReadArgs, S3Object};
 use crate::exit::Failure;
+use crate::explain::explain;
 use crate::io::{Descriptor, Input, Object, Roles, check_header, check_object_length};
-use crate::providers::{Provider, ReadingKeys, add_keys, explain, watched};
+use crate::keys::{Provider, ReadingKeys, add_keys, watched};
 use crate::report::Report;
 use crate::workers::Workers;
 
@@ -39,7 +40,7 @@ impl<'a> Reading<'a> {
         check_header(args.header.as_deref(), inputs.len())?;
         check_object_length(args.object_length, inputs.len())?;
         Ok(Self {
-            keys: ReadingKeys::new(&args.offer.keys, common, report),
+            keys: ReadingKeys::new(&args.offer.keys, &common.keys, report),
             context: expected(&args.offer)?,
             workers: Workers::new(args.threads),
             header: args.header.as_deref(),
@@ -109,11 +110,11 @@ fn new_context(args: &NewContextArgs) -> Result<Option<EncryptionContext>, Failu
 /// What a reading command reads.
 fn roles(inputs: &[PathBuf], args: &ReadArgs, common: &Common) -> Roles {
     let mut roles = Roles::new(inputs, args.header.as_deref());
-    add_keys(&mut roles, &args.offer.keys, common);
+    add_keys(&mut roles, &args.offer.keys, &common.keys);
     roles
 }
 
-/// The encryption context that the pairs make. One key given twice is a slip of the pen.
+/// The encryption context that the pairs make. A key given twice is an error.
 fn context(stored: &[Pair], supplied: &[Pair], place: Option<&S3Object>) -> Result<EncryptionContext, Failure> {
     let mut context = EncryptionContext::new();
     let stored = stored.iter().map(|pair| (pair, false));
@@ -132,7 +133,7 @@ fn context(stored: &[Pair], supplied: &[Pair], place: Option<&S3Object>) -> Resu
     Ok(context)
 }
 
-/// Refuses to begin what is reported on standard output if that is closed or cannot be written.
+/// Fails before any work if a command would report on standard output and cannot write to it.
 pub(crate) fn check_stdout(command: &Command, common: &Common) -> Result<(), Failure> {
     let is_printed = match command {
         Command::Inspect(_) | Command::Completions(_) => true,
@@ -145,7 +146,7 @@ pub(crate) fn check_stdout(command: &Command, common: &Common) -> Result<(), Fai
     Ok(())
 }
 
-/// The exit code of what concerns no input.
+/// The exit code of a result that concerns no input.
 fn finish(report: &Report, command: &str, done: Result<(), Failure>) -> u8 {
     match done {
         Ok(()) => 0,

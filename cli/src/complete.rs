@@ -15,12 +15,11 @@ use clap_complete::engine::{
     ArgValueCandidates, ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter,
 };
 use clap_complete::env::{self, EnvCompleter, Shells};
-use sealstone::KeyRing;
 
 use crate::args::Args;
-use crate::providers::named_ring;
+use crate::keys::{self, local};
 
-/// Has the program complete words in the place of all else. A name of our own: other programs' COMPLETE is not meant.
+/// Makes the program complete words instead of running. Not clap's default, `COMPLETE`, which other programs use too.
 const VARIABLE: &str = "SEALSTONE_COMPLETE";
 const SHELLS: Shells<'static> = Shells(&[&Bash, &env::Elvish, &env::Fish, &env::Powershell, &env::Zsh]);
 const BASH: &str = include_str!("complete/sealstone.bash");
@@ -50,41 +49,25 @@ pub(crate) fn key() -> ArgValueCompleter {
         let Some(current) = current.to_str() else {
             return Vec::new();
         };
-        for form in ["raw:file:", "passphrase:file:"] {
-            if let Some(path) = current.strip_prefix(form) {
-                let paths = PathCompleter::file().complete(OsStr::new(path)).into_iter();
-                return paths.map(|path| path.add_prefix(form)).collect();
-            }
+        let of_file = |form: &String| form.ends_with("file:") && current.starts_with(form);
+        if let Some(form) = keys::candidates().find(of_file) {
+            let paths = PathCompleter::file().complete(OsStr::new(&current[form.len()..]));
+            return paths.into_iter().map(|path| path.add_prefix(&form)).collect();
         }
-        let forms = [
-            "passphrase",
-            "passphrase:file:",
-            "passphrase:fd:",
-            "raw:file:",
-            "aws-kms:alias/",
-            "aws-kms:arn:",
-        ];
-        let keys = names().into_iter().map(|name| format!("local:{name}"));
-        let all = keys.chain(forms.map(str::to_owned));
-        let fitting = all.filter(|value| value.starts_with(current));
+        let fitting = keys::candidates().filter(|key| key.starts_with(current));
         fitting.map(CompletionCandidate::new).collect()
     })
 }
 
 /// The name of a key of the ring.
 pub(crate) fn key_names() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| names().into_iter().map(CompletionCandidate::new).collect())
+    ArgValueCandidates::new(|| local::names().into_iter().map(CompletionCandidate::new).collect())
 }
 
 /// A file whose name ends as those of objects do.
 pub(crate) fn objects() -> ArgValueCompleter {
     let is_object = |path: &Path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("seal"));
     ArgValueCompleter::new(PathCompleter::any().filter(move |path| path.is_file() && is_object(path)))
-}
-
-fn names() -> Vec<String> {
-    let ring = named_ring(std::env::args_os()).and_then(|path| KeyRing::open(&path).ok());
-    ring.map_or_else(Vec::new, |ring| ring.entries().map(|entry| entry.name).collect())
 }
 
 /// bash breaks words at colons and equals signs, which keys and options have in them: its script puts them together.

@@ -4,20 +4,19 @@
 //! [`sealstone`]; scripts use the command, whose options, exit codes and JSON are stable.
 //!
 //! ```text
-//! args -> io (what is read, where it goes) -> providers (keys) -> engine -> report (result, exit code)
+//! args -> io (what is read, where it goes) -> keys -> engine -> report (result, exit code)
 //! ```
 
 mod args;
 mod commands;
 mod complete;
 mod exit;
+mod explain;
 mod io;
-mod key_spec;
-mod kms;
+mod keys;
 mod panics;
 mod progress;
 mod prompt;
-mod providers;
 mod report;
 mod signals;
 mod sys;
@@ -32,7 +31,7 @@ use crate::report::Report;
 /// How arguments are parsed.
 pub mod arguments {
     pub use crate::args::{ByteRange, Pair, S3Object};
-    pub use crate::key_spec::{KeySpec, PassphraseFrom, SlotSpec};
+    pub use crate::keys::{KeySpec, SlotSpec};
 }
 
 /// Runs the command with the arguments, streams and environment of this process; returns its exit code.

@@ -1,4 +1,4 @@
-//! Progress. It only looks: at a counter and at what is waited for, ten times a second, from a thread of its own.
+//! Progress. A separate thread reads a counter, and what is being waited for, ten times a second.
 //!
 //! ```text
 //! terminal        one line, drawn again and again as wide as it fits, and taken away at the end

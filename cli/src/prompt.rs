@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::exit::{Code, Failure};
 use crate::{signals, sys};
 
-/// Asks for the passphrase to seal with, twice: a slip would lock the data for ever.
+/// Asks for the passphrase to seal with, twice: a typing error would lock the data forever.
 pub(crate) fn new_passphrase() -> Result<Zeroizing<String>, Failure> {
     let passphrase = ask("New passphrase: ")?;
     if passphrase.is_empty() {

@@ -1,4 +1,4 @@
-//! What a person or a script is told: result lines, errors, notes, JSON.
+//! Reports to people and scripts: result lines, errors, notes, JSON.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -8,11 +8,12 @@ use sealstone::{Backend, CopyFault, ObjectHeader};
 use serde::Serialize;
 
 use crate::args::{Common, When};
-use crate::exit::{Failure, shorten_slots};
+use crate::exit::Failure;
 use crate::io::{Descriptor, Place, Stream, display};
+use crate::keys::shorten_slots;
 use crate::text::{self, one_line};
 
-/// How much is told, and in which form.
+/// How much is reported, and in which form.
 #[derive(Debug)]
 pub(crate) struct Report {
     quiet: bool,
@@ -111,7 +112,7 @@ struct Failed<'a> {
     input: InputName,
     exit_code: u8,
     error: &'a str,
-    /// Where the object ends, if what is wrong is that other bytes follow it.
+    /// Where the object ends, if the failure is that other bytes follow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     object_length: Option<u64>,
 }
@@ -141,7 +142,7 @@ impl Report {
         self.json
     }
 
-    /// Tells the result of one input.
+    /// Reports the result of one input.
     pub(crate) fn outcome(&self, outcome: &Outcome<'_>) -> Result<(), Failure> {
         let backend = Backend::default().name();
         let seconds = outcome.elapsed.as_secs_f64();
@@ -189,7 +190,7 @@ impl Report {
         Ok(())
     }
 
-    /// Tells what became of one object's header.
+    /// Reports what was done with one object's header.
     pub(crate) fn header_outcome(&self, outcome: &HeaderOutcome) -> Result<(), Failure> {
         if self.json {
             return self.json(outcome, false);
@@ -215,7 +216,7 @@ impl Report {
         Ok(())
     }
 
-    /// Tells why an input, or all of the command, was not done.
+    /// Reports why an input, or the whole command, failed.
     pub(crate) fn failure(&self, command: &str, input: Option<&Path>, on_stdout: bool, failure: &Failure) {
         if failure.is_quiet() {
             return;
@@ -231,33 +232,33 @@ impl Report {
                 error: &failure.message,
                 object_length: failure.object_length,
             };
-            // The exit code says it too, if nobody reads this.
+            // If this cannot be written, the exit code still says it.
             let _ = self.json(&failed, on_stdout || failure.spares_stdout);
         }
     }
 
-    /// Tells the result of all inputs together.
+    /// Reports the result of all inputs together.
     pub(crate) fn sum(&self, message: &str) {
         if !self.quiet {
             self.note(message);
         }
     }
 
-    /// Says something on standard error, in one line.
-    #[expect(clippy::unused_self, reason = "whoever may speak was given the report")]
+    /// Writes a line to standard error.
+    #[expect(clippy::unused_self, reason = "only holders of the report may write")]
     pub(crate) fn note(&self, message: &str) {
-        // With standard error gone there is nobody to tell.
+        // If standard error is gone, there is nowhere to report it.
         let _ = writeln!(io::stderr(), "sealstone: {}", one_line(message));
     }
 
-    /// The same, if much is to be said.
+    /// The same, if `--verbose` is given.
     pub(crate) fn detail(&self, message: impl FnOnce() -> String) {
         if self.verbose {
             self.note(&message());
         }
     }
 
-    /// Warns of header copies that others may need one day.
+    /// Warns of damaged header copies.
     pub(crate) fn copy_faults(&self, input: &str, header: &ObjectHeader) {
         for fault in copy_faults(header) {
             self.note(&format!(
@@ -277,14 +278,13 @@ impl Report {
     }
 
     /// Writes text to standard output.
-    #[expect(clippy::unused_self, reason = "whoever may speak was given the report")]
+    #[expect(clippy::unused_self, reason = "only holders of the report may write")]
     pub(crate) fn print(&self, text: &[u8]) -> Result<(), Failure> {
         write(Descriptor::STDOUT, text)
     }
 }
 
-/// Writes all of `text`, or says why not: std takes a descriptor that cannot be written for one that nobody reads, and
-/// does not wait for one that is not ready.
+/// Writes all of `text`. std would ignore a descriptor that cannot be written, and not wait for one that is not ready.
 fn write(descriptor: Descriptor, text: &[u8]) -> Result<(), Failure> {
     let stream = descriptor.writing()?;
     #[cfg(unix)]

@@ -1,11 +1,11 @@
-//! What has to be undone when a signal ends the process, at whatever point that is.
+//! What has to be undone when a signal ends the process.
 //!
 //! ```text
-//! SIGINT, SIGTERM, SIGHUP -> a thread of its own: temporary file away, terminal as it was -> exit 128 + signal
+//! SIGINT, SIGTERM, SIGHUP -> own thread: remove temporary files, restore the terminal -> exit 128 + signal
 //! SIGXFSZ                 -> nothing: the write fails, and its error says why
 //! ```
 //!
-//! The other threads are not asked: one of them may wait in a read for ever.
+//! Other threads are not waited for: one of them may be blocked in a read forever.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -22,7 +22,7 @@ static CLEANUP: Mutex<Cleanup> = Mutex::new(Cleanup {
 
 /// What has to be undone.
 struct Cleanup {
-    /// At most an output and, behind it, its header.
+    /// At most an output, followed by its header.
     temporary: Vec<PathBuf>,
     bar: Option<ProgressBar>,
     terminal: Option<TerminalSettings>,
@@ -35,7 +35,7 @@ pub(crate) fn watch() {
         use std::sync::Arc;
 
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-        // Nobody reads the flag; but a signal that is caught ends no process.
+        // The flag is not read; but a signal that is caught ends no process.
         let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
         let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter();
         let wanted: Vec<_> = wanted.filter(|&signal| !crate::sys::is_ignored(signal)).collect();
@@ -51,7 +51,7 @@ pub(crate) fn watch() {
     }
 }
 
-/// Keeps others from `CLEANUP`, even behind a panic: what is in it still has to be undone.
+/// Locks `CLEANUP`, even after a panic: what is in it still has to be undone.
 fn cleanup() -> MutexGuard<'static, Cleanup> {
     CLEANUP.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -114,7 +114,7 @@ pub(crate) fn restore_on_exit() -> Registered {
 }
 
 /// Runs `commit` while no signal ends the process: a file that is being named may have a name for a moment that
-/// nobody else knows.
+/// no other process knows.
 pub(crate) fn uninterrupted<T>(commit: impl FnOnce() -> T) -> T {
     let _cleanup = cleanup();
     commit()
@@ -124,8 +124,8 @@ pub(crate) fn uninterrupted<T>(commit: impl FnOnce() -> T) -> T {
 mod tests {
     use super::*;
 
-    /// Where files need a name from the start, what is unfinished has one. The only test of this module: behind it,
-    /// the lock is held for ever, as it is to be.
+    /// Where files need a name from the start, what is unfinished has one. The only test of this module: after it,
+    /// the lock is held forever, as intended.
     #[test]
     fn a_temporary_file_is_removed_until_it_is_no_more_registered() {
         let directory = tempfile::tempdir().unwrap();

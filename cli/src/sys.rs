@@ -50,7 +50,7 @@ pub(crate) fn widen_pipe(stream: &File) {
     let _ = stream;
 }
 
-/// Columns of the terminal that standard error is, if that can be told.
+/// The width in columns of the terminal at standard error, if known.
 pub(crate) fn terminal_width() -> Option<u16> {
     #[cfg(unix)]
     {
@@ -67,7 +67,7 @@ pub(crate) fn is_in_foreground() -> bool {
     #[cfg(unix)]
     {
         use rustix::process::getpgrp;
-        // Of another session's terminal, it cannot be told.
+        // The terminal of another session does not say.
         rustix::termios::tcgetpgrp(std::io::stderr()).map_or(true, |group| group == getpgrp())
     }
     #[cfg(not(unix))]

@@ -457,7 +457,7 @@ def run(copy, words):
     if words == POWER:
         # A target directory of its own: a sabotaged program is to lie where nobody else finds it.
         env["CARGO_TARGET_DIR"] = str(copy / "target")
-        build = ["cargo", "build", "--locked", "-p", "sealstone-cli", "--no-default-features"]
+        build = ["cargo", "build", "--locked", "-p", "sealstone-cli"]
         commands, failed = [build, [HERE / "power.py", copy / "target/debug/sealstone"]], r"^(.*): after "
     else:
         env["CARGO_TARGET_DIR"] = str(target())

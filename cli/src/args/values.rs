@@ -1,4 +1,4 @@
-//! What the values of options are.
+//! Values of options.
 
 use std::str::FromStr;
 

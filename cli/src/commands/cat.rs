@@ -19,7 +19,7 @@ use crate::report::{Outcome, Report};
 const COMMAND: &str = "cat";
 /// Bytes that are read at once.
 const PIECE: usize = 1024 * 1024;
-/// The longest end that is kept of a stream, whose length nobody knows before.
+/// The longest suffix that is kept of a stream, whose length is unknown until its end.
 const MAX_LAST: u64 = 16 * 1024 * 1024;
 
 /// Writes the objects' plaintext, or the range of one; returns the exit code.
@@ -28,19 +28,19 @@ pub(crate) fn run(args: &CatArgs, common: &Common, report: &Report) -> u8 {
         Some(output) => Place::named(output),
         None => Place::Stdout { by_name: true },
     };
-    let told = |input: Option<&PathBuf>, failure: &Failure| {
+    let failed = |input: Option<&PathBuf>, failure: &Failure| {
         report.failure(COMMAND, input.map(PathBuf::as_path), place.is_stdout(), failure);
         failure.code as u8
     };
     let only = (args.inputs.len() == 1).then(|| &args.inputs[0]);
     let mut cat = match Cat::new(args, common, report, &place) {
         Ok(cat) => cat,
-        Err(failure) => return told(only, &failure),
+        Err(failure) => return failed(only, &failure),
     };
     for (index, input) in args.inputs.iter().enumerate() {
         if let Err(failure) = cat.append(input) {
-            let code = told(Some(input), &failure);
-            // What came after it would be taken for what comes next.
+            let code = failed(Some(input), &failure);
+            // Output that follows would look as if nothing were missing.
             let left = args.inputs.len() - index - 1;
             if left > 0 && !failure.is_quiet() {
                 report.note(&format!("{left} more not begun, so that no part is missing in between"));
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &CatArgs, common: &Common, report: &Report) -> u8 {
             return code;
         }
     }
-    cat.finish().map_or_else(|failure| told(only, &failure), |()| 0)
+    cat.finish().map_or_else(|failure| failed(only, &failure), |()| 0)
 }
 
 /// Objects whose plaintext becomes one output.
@@ -235,7 +235,7 @@ fn explain_end(unlocked: &Unlocked, extent: &Extent, error: Error) -> Error {
     }
 }
 
-/// Keeps the last bytes until it is certain that they are the last ones.
+/// Keeps the last bytes until the end of the stream is verified.
 fn last_of_stream<R: Read>(reader: &mut DecryptReader<R>, count: u64, sink: &mut Sink) -> Result<u64, Error> {
     let count = index(count);
     let mut kept: Vec<u8> = Vec::new();

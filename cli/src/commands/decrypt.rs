@@ -138,7 +138,7 @@ fn pour(unlocked: &Unlocked, body: Body, sink: &mut Sink, sparse: bool) -> Resul
     Ok(opened)
 }
 
-/// Says how much of the plaintext is out, if some can be: it is true, but it is not all.
+/// Adds how much plaintext was already written, if the output is a stream: it is authentic, but incomplete.
 pub(super) fn with_released(error: Error, sink: &Sink) -> Failure {
     let failure = Failure::from(error);
     if !sink.is_stream() {

@@ -9,8 +9,8 @@ use sealstone::{ATTACHED_LEN, Decryptor, EncryptionContext, Encryptor, Progress}
 use crate::args::{Common, EncryptArgs};
 use crate::exit::{Code, Failure};
 use crate::io::{self, Descriptor, Destination, Input, Job, Keep, Place, Roles, Sink, check_header};
+use crate::keys::{SealingKeys, add_keys, check_options, watched};
 use crate::progress::Bar;
-use crate::providers::{SealingKeys, add_keys, check_command, watched};
 use crate::report::{Outcome, Report};
 use crate::workers::Workers;
 
@@ -58,15 +58,15 @@ struct Sealing<'a> {
 
 impl<'a> Sealing<'a> {
     fn new(args: &'a EncryptArgs, common: &'a Common, report: &'a Report) -> Result<Self, Failure> {
-        check_command(&args.keys, common)?;
+        check_options(&args.keys, &common.keys)?;
         check_header(args.header.as_deref(), args.inputs.len())?;
         let mut roles = Roles::new(&args.inputs, None);
-        add_keys(&mut roles, &args.keys, common);
+        add_keys(&mut roles, &args.keys, &common.keys);
         roles.check_for_sealing(report.is_json())?;
         Ok(Self {
             args,
             report,
-            keys: SealingKeys::new(&args.keys, common, report),
+            keys: SealingKeys::new(&args.keys, &common.keys, report),
             context: super::context(&args.context, &args.context_supplied, args.s3_object.as_ref())?,
             workers: Workers::new(args.threads),
             roles,

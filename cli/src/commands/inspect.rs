@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::args::InspectArgs;
 use crate::exit::Failure;
 use crate::io::{self, Input, Object, Roles, check_header, check_object_length, read_detached};
+use crate::keys::slot_name;
 use crate::report::{InputName, Report, describe};
 use crate::text::{self, one_line};
 
@@ -226,18 +227,7 @@ impl Facts {
 impl Slot {
     /// The key without what tells versions and recipes apart.
     fn for_people(&self) -> String {
-        match self.provider.as_str() {
-            "local" => {
-                let name = self
-                    .key_id
-                    .rsplit_once('#')
-                    .map_or(self.key_id.as_str(), |(name, _)| name);
-                format!("local:{name}")
-            }
-            "passphrase" => "a passphrase".to_owned(),
-            "raw" => format!("the raw key {}", self.key_id),
-            provider => format!("{provider}:{}", self.key_id),
-        }
+        slot_name(&self.provider, &self.key_id)
     }
 }
 

@@ -11,13 +11,13 @@ use time::OffsetDateTime;
 use crate::args::{Common, DeleteArgs, KeysAction, KeysArgs};
 use crate::exit::{Code, Failure};
 use crate::io::display;
-use crate::providers::{announce_key, ring_path};
+use crate::keys::local::{announce_key, ring_path};
 use crate::report::Report;
 use crate::{prompt, text};
 
-/// Does what is asked with the ring; returns the exit code.
+/// Runs the action; returns the exit code.
 pub(crate) fn run(args: &KeysArgs, common: &Common, report: &Report) -> u8 {
-    let done = ring_path(common).and_then(|path| match &args.action {
+    let done = ring_path(&common.keys).and_then(|path| match &args.action {
         KeysAction::New { name } => new(&path, name, report),
         KeysAction::List => list(&path, report),
         KeysAction::Rotate { name } => rotate(&path, name, report),

@@ -9,8 +9,8 @@ use super::Reading;
 use crate::args::{Common, RekeyArgs};
 use crate::exit::Failure;
 use crate::io::{self, Destination, Input, Keep, Object, Place};
+use crate::keys::{SealingKeys, add_keys, watched};
 use crate::progress::Bar;
-use crate::providers::{SealingKeys, add_keys, watched};
 use crate::report::{Outcome, Report};
 
 const COMMAND: &str = "rekey";
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &RekeyArgs, common: &Common, report: &Report) -> u8 {
 fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> Result<(), Failure> {
     let inputs = std::slice::from_ref(&args.input);
     let mut roles = super::roles(inputs, &args.read, common);
-    add_keys(&mut roles, &args.to, common);
+    add_keys(&mut roles, &args.to, &common.keys);
     roles.check(report.is_json())?;
     let mut reading = Reading::new(inputs, &args.read, common, report)?;
     let destination = Destination::check(place, args.force, true, &roles)?;
@@ -36,7 +36,7 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     let object = reading.object(input)?;
     let progress = Progress::new();
     let (unlocked, threads) = reading.unlock(&object, &name, progress.clone())?;
-    let mut keys = SealingKeys::new(&args.to, common, report);
+    let mut keys = SealingKeys::new(&args.to, &common.keys, report);
     let encryptor = encryptor(args, &reading, &object, &mut keys)?;
     let mut sink = destination.open(&roles)?;
 

@@ -10,8 +10,7 @@ use sealstone::{
 use crate::args::{Common, RewrapArgs};
 use crate::exit::{Code, Failure};
 use crate::io::{self, Descriptor, Input, Roles, is_block_device, is_standard};
-use crate::key_spec::SlotSpec;
-use crate::providers::{Provider, ReadingKeys, SealingKeys, add_keys, slots_of};
+use crate::keys::{KeyOptions, Provider, ReadingKeys, SealingKeys, SlotSpec, add_keys, slots_of};
 use crate::report::{HeaderOutcome, InputName, Report, named_faults};
 use crate::sys;
 
@@ -36,7 +35,7 @@ pub(crate) fn run(args: &RewrapArgs, common: &Common, report: &Report) -> u8 {
 /// What is changed, and with which keys.
 struct Rewrapping<'a> {
     args: &'a RewrapArgs,
-    common: &'a Common,
+    options: &'a KeyOptions,
     report: &'a Report,
     old: ReadingKeys<'a>,
     expected: ExpectedContext,
@@ -63,14 +62,14 @@ impl<'a> Rewrapping<'a> {
             if specs.is_empty() {
                 return Ok(Vec::new());
             }
-            let keys = SealingKeys::new(specs, common, report);
+            let keys = SealingKeys::new(specs, &common.keys, report);
             Ok(keys.in_place_of(&args.offer.keys).providers()?.to_vec())
         };
         Ok(Self {
             args,
-            common,
+            options: &common.keys,
             report,
-            old: ReadingKeys::new(&args.offer.keys, common, report),
+            old: ReadingKeys::new(&args.offer.keys, &common.keys, report),
             expected: super::expected(&args.offer)?,
             to: made(args.to.as_slice())?.pop(),
             added: made(&args.add)?,
@@ -80,7 +79,7 @@ impl<'a> Rewrapping<'a> {
         })
     }
 
-    /// What a person wants to know after a thousand lines. Scripts count the lines of JSON.
+    /// A summary for people; scripts count the lines of JSON.
     fn sum_up(&self) {
         let inputs = self.args.inputs.len();
         if inputs > 1 && !self.report.is_json() {
@@ -137,12 +136,12 @@ impl<'a> Rewrapping<'a> {
         let mut rewrap = Rewrap::new(keys.fold(decryptor, Decryptor::with_key));
         if let Some(to) = &self.to {
             let specs = self.args.offer.keys.iter().cloned().map(SlotSpec::Of);
-            let old: Result<_, Failure> = specs.map(|spec| slots_of(&spec, header, self.common)).collect();
+            let old: Result<_, Failure> = specs.map(|spec| slots_of(&spec, header, self.options)).collect();
             rewrap = rewrap.replace(SlotChoice::Any(old?), to.clone());
         }
         rewrap = self.added.iter().cloned().fold(rewrap, Rewrap::add_key);
         for spec in &self.args.remove {
-            rewrap = rewrap.remove(slots_of(spec, header, self.common)?);
+            rewrap = rewrap.remove(slots_of(spec, header, self.options)?);
         }
         if let Some(context) = &self.context {
             rewrap = rewrap.with_context(context.clone());
@@ -178,7 +177,7 @@ fn roles(args: &RewrapArgs, common: &Common) -> Roles {
     });
     let named = args.offer.keys.iter().chain(&args.to).chain(&args.add).chain(removed);
     let named: Vec<_> = named.cloned().collect();
-    add_keys(&mut roles, &named, common);
+    add_keys(&mut roles, &named, &common.keys);
     roles
 }
 

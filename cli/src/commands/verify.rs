@@ -56,7 +56,7 @@ fn verify(reading: &mut Reading<'_>, input: &Path, report: &Report) -> Result<()
     })
 }
 
-/// The data is whole, but another fault of the kind would lose it all.
+/// The data is complete, but one more fault like this would lose all of it.
 fn refuse_faults(faults: &[String]) -> Result<(), Failure> {
     if faults.is_empty() {
         return Ok(());

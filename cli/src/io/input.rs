@@ -96,7 +96,7 @@ impl Input {
         }
     }
 
-    /// The file, if it can be read at any offset; else what it gives, from its start.
+    /// The file, if it can be read at any offset; otherwise a reader from its start.
     pub(crate) fn into_parts(self) -> Result<File, Box<dyn Read>> {
         match self.source {
             Source::File(file) => Ok(file),
@@ -104,7 +104,7 @@ impl Input {
         }
     }
 
-    /// What it gives, from its start.
+    /// A reader from its start.
     pub(crate) fn into_reader(self) -> Box<dyn Read> {
         self.into_parts().map_or_else(|reader| reader, |file| Box::new(file))
     }

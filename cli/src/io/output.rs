@@ -250,7 +250,7 @@ fn names_a_directory(path: &Path) -> bool {
     last.is_some_and(|&byte| std::path::is_separator(char::from(byte)))
 }
 
-/// The file that links lead to, whether it is there or not: the links stay.
+/// The file that links lead to, whether it exists or not: the links stay.
 fn follow_links(path: &Path) -> Result<PathBuf, Failure> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {

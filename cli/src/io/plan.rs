@@ -70,10 +70,10 @@ fn in_directory(directory: &Path, input: &Path, naming: Naming) -> Result<Place,
     }
 }
 
-/// Does `work` on every item, whatever becomes of the others; returns the exit code: the first failure's.
+/// Runs `work` on every item, even if others fail; returns the exit code of the first failure.
 ///
-/// When nobody reads our output any more, or a key service does not answer, the rest is not begun: each would wait as
-/// long, for nothing.
+/// If the reader of the output is gone or a key service does not answer, the remaining items are not begun: each would
+/// wait as long and fail.
 pub(crate) fn try_all<T>(
     report: &Report,
     command: &str,

@@ -63,7 +63,7 @@ impl Source {
         }
     }
 
-    /// Which file it is, if it is there. A descriptor has to be: it was opened by whoever started the program.
+    /// Which file it is, if it exists. A descriptor must: the caller opened it.
     fn id(&self) -> Result<Option<FileId>, Failure> {
         match self {
             Self::Descriptor(descriptor) => Ok(FileId::of_file(&descriptor.reading()?)),

@@ -86,9 +86,9 @@ mod start {
     /// Bit N: standard descriptor N was closed.
     static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-    /// Run by the loader before `main`, and so before std opens /dev/null in the place of each standard descriptor that
-    /// is closed. Later, that could not be told from a /dev/null that was meant: Python's `DEVNULL` and daemons open
-    /// it as std does.
+    /// Run by the loader before `main`, and so before std opens /dev/null for each standard descriptor that is
+    /// closed. Later, that would look like a /dev/null that the caller passed: Python's `DEVNULL` and daemons open it as
+    /// std does.
     #[used]
     // SAFETY: the loader calls each pointer in this section as a C function; this one takes no arguments and returns
     // nothing, as `look` does.

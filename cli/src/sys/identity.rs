@@ -24,9 +24,9 @@ pub(crate) struct FileId {
 pub(crate) enum Kind {
     /// Bytes that are stored: read as often as one likes, overwritten by a write.
     Stored,
-    /// Bytes that are there once, in the order in which they were written.
+    /// Bytes that can be read once, in the order in which they were written.
     Pipe,
-    /// Bytes that are there once; what is written goes elsewhere.
+    /// Bytes that can be read once; what is written goes elsewhere.
     Duplex,
     /// The null device: no bytes at all.
     Null,

@@ -16,7 +16,7 @@ use crate::signals;
 /// As long as a ring may be.
 const MAX_LEN: usize = 1 << 20;
 
-/// Writes the keys to a file of their owner's alone, or to standard output if that is no terminal or is named.
+/// Writes the keys to a file that only its owner can read, or to standard output if that is not a terminal or is named.
 pub(super) fn export(path: &Path, names: &[String], output: Option<&Path>, report: &Report) -> Result<(), Failure> {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let content = KeyRing::open(path)?.export(&names)?;
@@ -49,7 +49,7 @@ pub(super) fn export(path: &Path, names: &[String], output: Option<&Path>, repor
     Ok(())
 }
 
-/// Nothing is replaced, and no one else may read it at any moment.
+/// Never replaces a file; no other user can read it at any moment.
 fn write_private(path: &Path, content: &[u8]) -> Result<(), Failure> {
     if path.symlink_metadata().is_ok() {
         return Err(Failure::new(
@@ -79,7 +79,7 @@ fn make_private(file: &File) -> io::Result<()> {
     }
 }
 
-/// Takes in what the ring does not have yet.
+/// Imports what the ring does not have yet.
 pub(super) fn import(path: &Path, input: &Path, rename: Option<&str>, report: &Report) -> Result<(), Failure> {
     let other = match Source::of_input(input) {
         Source::Path(path) => KeyRing::open(&path)?,
@@ -119,7 +119,7 @@ pub(super) fn import(path: &Path, input: &Path, rename: Option<&str>, report: &R
 
 /// A ring that comes through a descriptor, and can be read once only.
 fn read_once(source: &Source) -> Result<KeyRing, Failure> {
-    // The room is there from the start, so that no copy is left where a buffer grew.
+    // Allocated at once, so that no copy is left where a buffer grew.
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_LEN + 1));
     let action = format!("reading {source}");
     let read = source.open(&action)?.take(MAX_LEN as u64 + 1).read_to_end(&mut content);

@@ -6,15 +6,15 @@ use sealstone::{
     BoxFuture, DataKey, EncryptionContext, GeneratedKey, KeyMatch, KeyProvider, ProviderError, WrappedKey,
 };
 
-use super::Provider;
-use crate::{kms, progress};
+use super::kind;
+use super::kind::Provider;
+use crate::progress;
 
-/// The same provider, which has the progress say what is waited for. Those that answer at once stay as they are.
+/// The same provider, which has the progress display say what is being waited for. Those that answer at once stay as
+/// they are.
 pub(crate) fn watched(provider: Provider) -> Provider {
-    let waits_for = match provider.id() {
-        "passphrase" => "deriving the key from the passphrase",
-        kms::ID => "waiting for AWS KMS",
-        _ => return provider,
+    let Some(waits_for) = kind(provider.id()).and_then(|kind| kind.waits_for()) else {
+        return provider;
     };
     Arc::new(Watched { provider, waits_for })
 }
