@@ -4,7 +4,7 @@
     unreachable_pub,
     clippy::mod_module_files,
     clippy::unwrap_used,
-    reason = "each test file uses a part of it; a test fails by panicking"
+    reason = "each test program uses a part of it; a test fails by panicking"
 )]
 
 use std::fs;
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-#[cfg(feature = "aws-kms")]
-pub mod kms;
+#[cfg(target_os = "linux")]
+pub mod terminal;
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_sealstone");

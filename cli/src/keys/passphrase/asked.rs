@@ -95,15 +95,15 @@ impl KeyProvider for Tried {
         self.passphrase.matches(slot)
     }
 
-    fn wrap<'a>(
+    fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        self.passphrase.wrap(data_key, context)
+        self.passphrase.wrap_key(data_key, context)
     }
 
-    fn unwrap<'a>(
+    fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
@@ -113,7 +113,7 @@ impl KeyProvider for Tried {
             return Box::pin(std::future::ready(Ok(copy_of(&known.data_key))));
         }
         Box::pin(async move {
-            let data_key = self.passphrase.unwrap(wrapped, context).await?;
+            let data_key = self.passphrase.unwrap_key(wrapped, context).await?;
             self.unwrapped.get_or_init(|| Unwrapped {
                 slot: wrapped.clone(),
                 context: context.clone(),

@@ -1,9 +1,6 @@
 //! What goes in comes out: files, pipes, nothing at all, several at once.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{C, CHUNKS, Place, plaintext};
+use crate::common::{C, CHUNKS, Place, plaintext};
 
 const LENGTHS: [usize; 8] = [0, 1, C - 1, C, C + 1, 5 * C, 1024 * 1024 - 1, 2 * 1024 * 1024 + 3];
 
@@ -187,7 +184,7 @@ fn names_that_are_not_utf_8_come_through() {
     let place = Place::new();
     let name = |bytes: &'static [u8]| OsStr::from_bytes(bytes).to_owned();
     let run = |args: &[OsString]| {
-        let run = common::Run::from(place.command(&[]).args(args).output().unwrap());
+        let run = crate::common::Run::from(place.command(&[]).args(args).output().unwrap());
         let told: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
         (run.code, told)
     };

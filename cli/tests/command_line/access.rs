@@ -1,15 +1,12 @@
 //! Who may access an output, and when it was last modified.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs::{self, File, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use common::{PROGRAM, Place, Run, Tmpfs, skipped};
+use crate::common::{PROGRAM, Place, Run, Tmpfs, skipped};
 
 const NOBODY: u32 = 65_534;
 
@@ -260,7 +257,7 @@ fn an_output_is_private_while_it_is_written() {
     }
     std::io::Write::write_all(&mut stdin, &object[2 << 20..]).unwrap();
     drop(stdin);
-    assert_eq!(common::wait(&mut child), Some(0));
+    assert_eq!(crate::common::wait(&mut child), Some(0));
     assert_eq!(mode(&place, "old"), 0o666);
     if open == 0 {
         skipped(

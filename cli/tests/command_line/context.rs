@@ -1,9 +1,6 @@
 //! The encryption context: what is not the object's own is refused, and the keys that differ are named.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::Place;
+use crate::common::Place;
 
 fn sealed() -> Place {
     let place = Place::new();

@@ -1,9 +1,6 @@
 //! Each kind of failure has its exit code and its own text, and leaves nothing behind.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{C, CHUNKS, COPY, PAYLOAD, Place, fix_checksums};
+use crate::common::{C, CHUNKS, COPY, PAYLOAD, Place, fix_checksums};
 
 /// Damages the object of a 3-chunk file, and has every reading command refuse it.
 fn refused(damage: impl FnOnce(&mut Vec<u8>), code: i32, words: &[&str]) {

@@ -1,13 +1,11 @@
 //! Objects in containers that hold more: devices, and files that were made longer.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::path::PathBuf;
 
-use common::{C, CHUNKS, Place, plaintext, skipped};
 use serde_json::Value;
+
+use crate::common::{C, CHUNKS, Place, plaintext, skipped};
 
 /// Zeros, and what was there before.
 fn paddings() -> [Vec<u8>; 4] {

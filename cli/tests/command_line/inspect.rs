@@ -1,10 +1,8 @@
 //! `inspect`: all that a header says, without any key.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{COPY, PAYLOAD, Place};
 use serde_json::{Value, json};
+
+use crate::common::{COPY, PAYLOAD, Place};
 
 fn inspected(place: &Place, name: &str) -> Value {
     let run = place.ok(&["inspect", "--json", name]);

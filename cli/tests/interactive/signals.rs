@@ -1,16 +1,14 @@
 //! A signal in the middle, and a reader that leaves: the right exit code, and nothing left behind.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 
-use common::{C, PROGRAM, Place, Run, skipped, wait};
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::common::{C, PROGRAM, Place, Run, skipped, wait};
 
 /// More than a pipe and the program's buffers hold: when it is written, the program is in the middle.
 const MIDDLE: usize = 20 * 1024 * 1024;

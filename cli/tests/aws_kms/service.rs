@@ -7,12 +7,12 @@ use std::ops::Deref;
 use sealstone_kms_mock::{Fault, InjectedError, MockKms, MockKmsBuilder};
 use serde_json::Value;
 
-use super::Place;
+use crate::common::Place;
 
 /// A directory whose program finds a key service with the keys `alias/one` and `alias/two`.
-pub struct Service {
+pub(crate) struct Service {
     place: Place,
-    pub mock: MockKms,
+    pub(crate) mock: MockKms,
 }
 
 impl Deref for Service {
@@ -23,15 +23,15 @@ impl Deref for Service {
     }
 }
 
-pub const ONE: &str = "aws-kms:alias/one";
-pub const TWO: &str = "aws-kms:alias/two";
+pub(crate) const ONE: &str = "aws-kms:alias/one";
+pub(crate) const TWO: &str = "aws-kms:alias/two";
 
 impl Service {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(MockKms::builder())
     }
 
-    pub fn with(builder: MockKmsBuilder) -> Self {
+    pub(crate) fn with(builder: MockKmsBuilder) -> Self {
         let mock = builder.key("alias/one").key("alias/two").start().unwrap();
         let mut place = Place::new();
         // What every AWS tool reads.
@@ -45,13 +45,13 @@ impl Service {
     }
 
     /// The key ARN of an alias.
-    pub fn arn(&self, alias: &str) -> String {
+    pub(crate) fn arn(&self, alias: &str) -> String {
         let answer = self.admin("DescribeKey", &serde_json::json!({ "KeyId": alias }));
         answer["KeyMetadata"]["Arn"].as_str().unwrap().to_owned()
     }
 
     /// What the service was asked for by `run`: operation and error code, if it was refused.
-    pub fn calls_of(&self, run: impl FnOnce()) -> Vec<(String, Option<String>)> {
+    pub(crate) fn calls_of(&self, run: impl FnOnce()) -> Vec<(String, Option<String>)> {
         let before = self.mock.audit_events().len();
         run();
         let text = |event: &Value, name: &str| event[name].as_str().map(str::to_owned);
@@ -62,7 +62,7 @@ impl Service {
     }
 
     /// An administrator's call.
-    pub fn admin(&self, operation: &str, body: &Value) -> Value {
+    pub(crate) fn admin(&self, operation: &str, body: &Value) -> Value {
         let address = self.mock.endpoint();
         let address = address.strip_prefix("http://").unwrap();
         let body = body.to_string();
@@ -85,7 +85,7 @@ impl Service {
 }
 
 /// Errors of this kind in the place of answers of an operation.
-pub fn failing(operation: &str, kind: &str) -> Fault {
+pub(crate) fn failing(operation: &str, kind: &str) -> Fault {
     Fault {
         op: Some(operation.to_owned()),
         error: Some(InjectedError {

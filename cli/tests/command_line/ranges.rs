@@ -1,9 +1,6 @@
 //! `cat`: any range of the plaintext, from files and from pipes.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{C, CHUNKS, Place};
+use crate::common::{C, CHUNKS, Place};
 
 const LEN: usize = 5 * 1024 * 1024 / 2 + 11;
 

@@ -1,14 +1,11 @@
 //! `decrypt --sparse`: zeros of the plaintext take no room in the output.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
-use common::{Place, Run, plaintext};
+use crate::common::{Place, Run, plaintext};
 
 const LEN: usize = 6 << 20;
 const DATA: usize = 1 << 20;

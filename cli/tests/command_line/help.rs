@@ -1,9 +1,6 @@
 //! What helps a person at the shell: help, manual pages, completions.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::Place;
+use crate::common::Place;
 
 const COMMANDS: [&str; 11] = [
     "encrypt",
@@ -25,7 +22,7 @@ fn help_is_wrapped_at_words_under_headings_with_two_examples() {
     let place = Place::new();
     let help = |command: &str, columns: &str| {
         let args: Vec<_> = command.split(' ').chain(["--help"]).collect();
-        let run = common::Run::from(place.command(&args).env("COLUMNS", columns).output().unwrap());
+        let run = crate::common::Run::from(place.command(&args).env("COLUMNS", columns).output().unwrap());
         assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{command}");
         run.text().to_owned()
     };
@@ -87,7 +84,7 @@ fn bash_completes_keys_and_objects() {
         place.write(name, "");
     }
     std::fs::create_dir(place.path("sub")).unwrap();
-    let program = std::path::Path::new(common::PROGRAM).parent().unwrap();
+    let program = std::path::Path::new(crate::common::PROGRAM).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
     // What readline hands over, made of the line as bash itself does it.
     let script = r#"
@@ -114,7 +111,7 @@ fn bash_completes_keys_and_objects() {
             .env("PATH", &path)
             .args(["--norc", "-c", script, "bash", line])
             .output();
-        let run = common::Run::from(run.unwrap());
+        let run = crate::common::Run::from(run.unwrap());
         assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{line}: {run:?}");
         run.text().lines().map(str::to_owned).collect::<Vec<_>>()
     };

@@ -1,14 +1,12 @@
 //! `--header`: the header in a file of its own, and the payload alone.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{C, Place};
 use serde_json::{Value, json};
+
+use crate::common::{C, Place};
 
 /// A plaintext `in` of `len` bytes, its payload `in.seal` and its header `in.header`.
 fn seal_apart(place: &Place, len: usize) -> Vec<u8> {
-    let plain = common::plaintext(len);
+    let plain = crate::common::plaintext(len);
     place.write("in", &plain);
     place.ok(&["encrypt", "-q", "in", "--header", "in.header"]);
     plain

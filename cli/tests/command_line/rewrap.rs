@@ -1,13 +1,11 @@
 //! `rewrap` and `rekey`: who may decrypt, changed in place and over many files; and a new object of an old one.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::sync::Arc;
 
-use common::{C, COPY, PAYLOAD, Place, plaintext};
 use sealstone::{Decryptor, KeyRing, LockedObject, ObjectHeader, Rewrap};
 use sha2::{Digest, Sha256};
+
+use crate::common::{C, COPY, PAYLOAD, Place, plaintext};
 
 /// A place with two raw keys and an object for the default key of the ring.
 fn place() -> Place {
@@ -313,7 +311,7 @@ fn slots_are_chosen_by_the_header_that_is_there_when_the_lock_is_had() {
     let ring = |name| Arc::new(KeyRing::create_or_open(&place.ring(), name).unwrap().0);
     let rewrap = Rewrap::new(Decryptor::new(ring("default"))).add_key(ring("alice"));
     assert!(locked.rewrap(&rewrap).unwrap().changed);
-    let run = common::Run::from(child.wait_with_output().unwrap());
+    let run = crate::common::Run::from(child.wait_with_output().unwrap());
     assert_eq!(run.code, Some(0), "{run:?}");
     // Any key of the ring would open it by the slot that is left: the header tells whose that is.
     let header = ObjectHeader::parse(&place.read("in.seal")).unwrap();
@@ -331,7 +329,7 @@ fn the_file_that_has_the_name_is_rewrapped_and_not_one_that_had_it() {
     std::fs::copy(&path, place.path("new.seal")).unwrap();
     std::fs::rename(place.path("new.seal"), &path).unwrap();
     file.unlock().unwrap();
-    let run = common::Run::from(child.wait_with_output().unwrap());
+    let run = crate::common::Run::from(child.wait_with_output().unwrap());
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(opens(&place, "in.seal", A));
 }
