@@ -13,7 +13,7 @@ pub(crate) mod verify;
 
 use std::path::{Path, PathBuf};
 
-use sealstone::{Decryptor, EncryptionContext, ExpectedContext, Progress, Unlocked};
+use sealstone::{Decryptor, EncryptionContext, ExpectedContext, ObjectHeader, Progress, Unlocked};
 
 use crate::args::{Command, Common, KeysAction, NewContextArgs, OfferArgs, Pair, ReadArgs, S3Object};
 use crate::exit::Failure;
@@ -54,17 +54,16 @@ impl<'a> Reading<'a> {
         Object::read(input, self.header, self.object_length)
     }
 
-    /// Finds the key of `object`; returns what opens it, and on how many threads it does.
-    fn unlock(&mut self, object: &Object, name: &str, progress: Progress) -> Result<(Unlocked, usize), Failure> {
-        let (decryptor, threads) = self.decryptor(object, name)?;
-        let unlocked = decryptor.with_progress(progress).unlock(object.header.clone());
-        let unlocked = unlocked.map_err(|error| explain(error.into(), object.header.header()));
-        let unlocked = unlocked.inspect_err(|failure| self.keys.forget_if_wrong(failure))?;
-        Ok((unlocked, threads))
+    /// Unlocks the object with this header. It may wait for a key service, or derive a key: progress is to be shown.
+    fn unlock(&mut self, decryptor: &Decryptor, header: &ObjectHeader) -> Result<Unlocked, Failure> {
+        let unlocked = decryptor.unlock(header.clone());
+        let unlocked = unlocked.map_err(|error| explain(error.into(), header.header()));
+        unlocked.inspect_err(|failure| self.keys.forget_if_wrong(failure))
     }
 
-    /// What may open `object`, and on how many threads it would.
-    fn decryptor(&mut self, object: &Object, name: &str) -> Result<(Decryptor, usize), Failure> {
+    /// The decryptor of `object`, and its number of threads. A person may be asked for a passphrase: progress is not to
+    /// be shown yet.
+    fn decryptor(&mut self, object: &Object, name: &str, progress: Progress) -> Result<(Decryptor, usize), Failure> {
         let header = object.header.header();
         // Before a person is asked for a passphrase that would be of no use.
         let context = self.context.resolve(header.context())?;
@@ -77,7 +76,8 @@ impl<'a> Reading<'a> {
         let decryptor = Decryptor::new(first)
             .with_context(self.context.clone())
             .with_max_provider_calls(calls)
-            .with_executor(executor);
+            .with_executor(executor)
+            .with_progress(progress);
         self.report.detail(|| {
             let slots: Vec<_> = header.slots().iter().map(sealstone::WrappedKey::name).collect();
             format!("{name}: {}, sealed for {}", header.suite().name(), slots.join(", "))

@@ -94,7 +94,7 @@ impl<'a> Cat<'a> {
             None => io::access(&opened, Keep::Privacy)?,
         };
         let object = self.reading.object(opened)?;
-        let (unlocked, threads) = self.reading.unlock(&object, &name, Progress::new())?;
+        let (decryptor, threads) = self.reading.decryptor(&object, &name, Progress::new())?;
         if let Some(destination) = self.destination.take() {
             self.sink = Some(destination.with_access(access).open(&self.roles)?);
         }
@@ -108,6 +108,7 @@ impl<'a> Cat<'a> {
         let total = range_len(self.range, object.claimed_len());
         let when = self.report.progress(sink.is_terminal());
         let bar = Bar::show(when, &name, total, move || written.load(Ordering::Relaxed) - before);
+        let unlocked = self.reading.unlock(&decryptor, &object.header)?;
         let done = write_range(&unlocked, object.body, self.range, sink);
         drop(bar);
         let bytes = done?;

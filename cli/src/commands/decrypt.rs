@@ -80,7 +80,7 @@ impl<'a> Opening<'a> {
         let name = io::display(&job.input);
         let object = self.reading.object(input)?;
         let progress = Progress::new();
-        let (unlocked, threads) = self.reading.unlock(&object, &name, progress.clone())?;
+        let (decryptor, threads) = self.reading.decryptor(&object, &name, progress.clone())?;
         let sink = destination.open(&self.roles)?;
         if self.args.sparse == Sparse::Always && sink.is_stream() {
             return Err(Failure::usage("--sparse=always is for outputs that are files"));
@@ -89,6 +89,7 @@ impl<'a> Opening<'a> {
         let start = Instant::now();
         let when = self.report.progress(sink.is_terminal());
         let bar = Bar::show(when, &name, object.claimed_len(), move || progress.bytes());
+        let unlocked = self.reading.unlock(&decryptor, &object.header)?;
         let opened = self.open_into(&unlocked, object.body, sink);
         drop(bar);
         let bytes = opened?;

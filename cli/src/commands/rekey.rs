@@ -35,7 +35,7 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     let name = io::display(&args.input);
     let object = reading.object(input)?;
     let progress = Progress::new();
-    let (unlocked, threads) = reading.unlock(&object, &name, progress.clone())?;
+    let (decryptor, threads) = reading.decryptor(&object, &name, progress.clone())?;
     let mut keys = SealingKeys::new(&args.to, &common.keys, report);
     let encryptor = encryptor(args, &reading, &object, &mut keys)?;
     let mut sink = destination.open(&roles)?;
@@ -43,6 +43,7 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     let start = Instant::now();
     let when = report.progress(sink.is_terminal());
     let bar = Bar::show(when, &name, object.claimed_len(), move || progress.bytes());
+    let unlocked = reading.unlock(&decryptor, &object.header)?;
     let payload = object.body.into_payload_reader(unlocked.object_header())?;
     let rekeyed = unlocked.rekey(payload, &encryptor, &mut sink);
     drop(bar);

@@ -30,12 +30,13 @@ fn verify(reading: &mut Reading<'_>, input: &Path, report: &Report) -> Result<()
     let name = io::display(input);
     let object = reading.object(Input::open(input)?)?;
     let progress = Progress::new();
-    let (unlocked, threads) = reading.unlock(&object, &name, progress.clone())?;
+    let (decryptor, threads) = reading.decryptor(&object, &name, progress.clone())?;
 
     let start = Instant::now();
     let bar = Bar::show(report.progress(false), &name, object.claimed_len(), move || {
         progress.bytes()
     });
+    let unlocked = reading.unlock(&decryptor, &object.header)?;
     let verified = match object.body {
         Body::File(file) => unlocked.verify(&file),
         Body::Stream(payload) => unlocked.pipe(payload, sink()),
