@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sealstone::{ObjectHeader, COPY_LEN, Header, METADATA_KEY};
+use sealstone::{COPY_LEN, Header, METADATA_KEY, ObjectHeader};
 use sealstone_fuzz::with_checksum;
 
 fuzz_target!(|input: (u8, &[u8])| {

@@ -35,7 +35,7 @@ impl NewObject {
     /// with the header, unless that is detached.
     ///
     /// # Errors
-    /// [`PartError::Size`], [`Error::HeaderTooLarge`].
+    /// [`PartError::Size`], [`Error::HeaderTooLarge`](crate::Error::HeaderTooLarge).
     pub fn parts(self, part_len: u64) -> Result<PartSealer> {
         PartSealer::new(self, part_len)
     }
@@ -79,7 +79,7 @@ impl PartSealer {
     /// Fixes the plaintext's length, before any part is given out: the last part is then known by its number.
     ///
     /// # Errors
-    /// [`Error::ObjectTooLarge`]; [`PartError::Duplicate`] of part 0 if a part was given out.
+    /// [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge); [`PartError::Duplicate`] of part 0 if a part was given out.
     pub fn with_plaintext_len(self, len: u64) -> Result<Self> {
         let Some(shared) = Arc::into_inner(self.shared).filter(|shared| shared.claims.is_untouched()) else {
             return Err(PartError::Duplicate { part: 0 }.into());
@@ -116,7 +116,7 @@ impl PartSealer {
     ///
     /// # Errors
     /// [`PartError::Duplicate`], [`PartError::AfterLast`],
-    /// [`Error::ObjectTooLarge`].
+    /// [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge).
     pub fn part(&self, number: u64) -> Result<PartWriter> {
         PartWriter::new(self.shared.clone(), number)
     }
@@ -192,7 +192,7 @@ impl PartWriter {
     /// Seals what is left of a part that is not the last, or that a known length makes the last.
     ///
     /// # Errors
-    /// [`PartError::Length`] unless the part's place is filled; [`Error::Cancelled`]; or the
+    /// [`PartError::Length`] unless the part's place is filled; [`Error::Cancelled`](crate::Error::Cancelled); or the
     /// error that an earlier call gave. The part is lost.
     pub fn finish(self) -> Result<SealedPart> {
         if self.shared.claims.is_known_last(self.number()) {
