@@ -18,9 +18,7 @@ use crate::wire::{MAX_FIELD_LEN, WireReader, put_prefixed};
 
 /// The largest number of pairs.
 pub const MAX_CONTEXT_PAIRS: usize = 256;
-/// The key that the own contexts of intermediate keys have, and no object's: what a key service wrapped under the one
-/// is never unwrapped under the other.
-pub(crate) const RESERVED_KEY: &str = "sealstone:key";
+pub(crate) const RESERVED_KEY: &str = EncryptionContext::RESERVED_KEY;
 
 /// Pairs that an object's keys are bound to, given when sealing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +28,10 @@ pub struct EncryptionContext {
 }
 
 impl EncryptionContext {
+    /// The key that marks the contexts of intermediate keys. No object's context can have it, so that an intermediate key
+    /// is never unwrapped as a data key.
+    pub const RESERVED_KEY: &'static str = "sealstone:key";
+
     /// A context without pairs.
     #[must_use]
     pub fn new() -> Self {

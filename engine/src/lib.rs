@@ -78,8 +78,6 @@ mod file;
 pub mod hazmat;
 mod range;
 mod rewrap;
-#[cfg(feature = "key-ring")]
-pub mod sse;
 pub mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -175,10 +175,9 @@ impl Rewrap {
         self
     }
 
-    /// Takes no object for one that has the new context already. What a context means where its values are not stored,
-    /// only the keys tell: an object that somebody put at the wrong place would be as good as done.
-    #[cfg(feature = "key-ring")]
-    pub(crate) const fn only_from_expected(mut self) -> Self {
+    /// Never skips an object as already rewrapped: supplied values are not stored, so the header alone cannot show where
+    /// the object belongs. The object must open in the context that the decryptor expects.
+    pub const fn only_from_expected(mut self) -> Self {
         self.only_expected = true;
         self
     }

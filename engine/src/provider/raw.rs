@@ -43,12 +43,6 @@ impl RawKey {
         Secret::copy_from(bytes).map(Self::new)
     }
 
-    /// Decodes standard base64; `None` for anything but 32 bytes of it.
-    #[cfg(feature = "key-ring")]
-    pub(crate) fn from_base64(text: &str) -> Option<Self> {
-        decode_base64(text.as_bytes()).map(Self::new)
-    }
-
     /// Reads a key from a file of 32 raw bytes, 64 hex digits, or the standard base64 of 32 bytes. Text may end with a line
     /// break; raw bytes may not.
     ///
@@ -71,11 +65,6 @@ impl RawKey {
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
-    }
-
-    #[cfg(feature = "key-ring")]
-    pub(crate) fn expose(&self) -> &[u8; KEY_LEN] {
-        self.key.expose()
     }
 
     fn new(key: Secret<KEY_LEN>) -> Self {

@@ -11,11 +11,9 @@ use std::time::Duration;
 use crate::common::{C, data_key, decryptor, encryptor, key, plaintext};
 use proptest::prelude::*;
 use sealstone::hazmat::{self, PartPlace, PayloadParameters};
-use sealstone::sse::{self, CustomerKey, ObjectName, ServerSide};
 use sealstone::{
-    Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, EqualParts, Error, ExpectedContext, Header,
-    IntermediateKeys, KeyProvider, KeyRing, Layout, Passphrase, RawKey, Rewrap, SizeOnly, SlotChoice, Suite,
-    WrappedKey,
+    Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, EqualParts, ExpectedContext, Header, IntermediateKeys,
+    KeyProvider, KeyRing, Layout, Passphrase, RawKey, Rewrap, SizeOnly, Suite, WrappedKey,
 };
 
 /// Texts on both sides of each limit, and what formats and file systems trip over.
@@ -164,6 +162,7 @@ proptest! {
         for path in [Path::new(&name), &directory.path().join(&name).join("ring")] {
             let _ = (KeyRing::open(path), KeyRing::rotate(path, &name), RawKey::from_file(path));
         }
+        let _ = Header::from_metadata([("sealstone-header", &name)]);
         let _ = Passphrase::new(name);
         let numbered: Vec<_> = (0..count % 300).map(|number| number.to_string()).collect();
         for scope in [scope, numbered] {
@@ -175,37 +174,6 @@ proptest! {
                 .with_max_cached(usize::try_from(count).unwrap_or(usize::MAX));
             let _ = pollster::block_on(keys.generate_key(&context));
             let _ = pollster::block_on(keys.unwrap_key(&slot, &context));
-        }
-    }
-
-    #[test]
-    fn requests_name_any_object(
-        bucket in texts(), object in texts(), other in texts(), context in contexts(), header in texts(),
-        json in prop_oneof![texts(), Just(r#"{"a":"b","a":"c"}"#.to_owned()), Just("[[".repeat(10_000))],
-    ) {
-        use base64ct::{Base64, Encoding};
-        let _ = CustomerKey::from_headers(Some(&header), Some(&bucket), Some(&object));
-        let _ = CustomerKey::from_headers(Some("AES256"), Some(&header), Some(&object));
-        let _ = Header::from_metadata([("sealstone-header", &header)]);
-        let (Ok(at), Ok(to)) = (ObjectName::new(bucket, object), ObjectName::new("bucket", other)) else { return Ok(()) };
-        let _ = sse::context_from_header(&header, &at);
-        let _ = sse::context_from_header(&Base64::encode_string(json.as_bytes()), &at);
-        let ring = Arc::new(KeyRing::in_memory("sse").unwrap());
-        let plain = ServerSide::s3(ring);
-        let Ok(bound) = plain.clone().with_context(context) else { return Ok(()) };
-        let sealed = plain.encryptor(&to).begin().ok();
-        let mut headers: Vec<_> = sealed.iter().map(|object| object.header().clone()).collect();
-        headers.extend(bound.encryptor(&at).begin().map(|object| object.header().clone()));
-        for header in headers {
-            for (side, name) in [(&plain, &at), (&plain, &to), (&bound, &at)] {
-                let decryptor = side.decryptor(name, &header).unwrap();
-                let unlocked = decryptor.unlock(header.clone());
-                let _ = unlocked.and_then(|unlocked| unlocked.range_reader([0; 72].as_slice()).map(drop));
-                for (copy_of, copy_at) in [(&plain, &at), (&bound, &to)] {
-                    let _ = side.copying(name, &header, copy_of, copy_at).unwrap().header(&header);
-                }
-            }
-            let _ = (sse::context_to_header(&header), plain.response_headers(&header));
         }
     }
 
@@ -291,38 +259,4 @@ proptest! {
         }
         let _ = encryptor().object_len(plaintext_len);
     }
-}
-
-/// The demonstration that this file began with: a request's object name in a supplied value.
-#[test]
-fn a_supplied_value_of_over_65535_bytes_is_an_error() {
-    let ring = Arc::new(KeyRing::in_memory("sse").unwrap());
-    let sse = ServerSide::s3(ring);
-    let (short, long) = (
-        ObjectName::new("b", "k").unwrap(),
-        ObjectName::new("b", "k".repeat(70_000)).unwrap(),
-    );
-    let object = sse.encryptor(&short).begin().unwrap();
-    let header = object.header().clone();
-    let invalid = |error: Error| matches!(error, Error::InvalidContext { key, .. } if key == "aws:s3:arn");
-    assert!(invalid(sse.encryptor(&long).begin().unwrap_err()));
-    assert!(invalid(
-        sse.decryptor(&long, &header)
-            .unwrap()
-            .unlock(header.clone())
-            .unwrap_err()
-    ));
-    assert!(invalid(
-        sse.copying(&short, &header, &sse, &long)
-            .unwrap()
-            .header(&header)
-            .unwrap_err()
-    ));
-    let choice = SlotChoice::Key(Arc::new(KeyRing::in_memory("x").unwrap()));
-    assert!(matches!(
-        Rewrap::new(sse.decryptor(&short, &header).unwrap())
-            .remove(choice)
-            .header(&header),
-        Ok(None)
-    ));
 }

@@ -1,6 +1,6 @@
 //! The modules of this crate use modules of their own layer or of a lower one only, and outside names stay where they
-//! belong: AEADs in `cipher`, threads in `executor`, streams in `asynchronous`. Crates have borders too: kms-mock does not
-//! depend on the engine.
+//! belong: AEADs in `cipher`, threads in `executor`, streams in `asynchronous`. Crates have borders too: this one knows
+//! nothing of S3, and kms-mock does not depend on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,18 +25,17 @@ const LAYERS: [&[&str]; 6] = [
     &[
         "encrypt", "decrypt", "unlocked", "range", "file", "rewrap", "hazmat", "stream", "testing",
     ],
-    &["asynchronous", "sse"],
+    &["asynchronous"],
     &["lib"],
 ];
 
 /// Names from outside, and the one module that may use each.
-const OWNERS: [(&str, &str); 6] = [
+const OWNERS: [(&str, &str); 5] = [
     ("aws_lc_rs", "cipher"),
     ("aes_gcm", "cipher"),
     ("chacha20poly1305", "cipher"),
     ("rayon", "executor"),
     ("futures_core", "asynchronous"),
-    ("md5", "sse"),
 ];
 
 #[test]
@@ -50,6 +49,39 @@ fn modules_use_their_own_layer_or_a_lower_one() {
         faults.extend(file_faults(&module_path(path.strip_prefix(&src).unwrap()), &source));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// S3's server-side encryption is a crate of its own, on the public API, as any other store's could be.
+#[test]
+fn the_engine_knows_no_s3() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut faults = Vec::new();
+    for path in source_files(&src) {
+        let code = code_of(&fs::read_to_string(&path).unwrap());
+        faults.extend(s3_names(&code).map(|name| format!("{} names {name}", path.display())));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let manifest = fs::read_to_string(src.join("../Cargo.toml")).unwrap();
+    assert!(!manifest.contains("md-5"));
+    // The check can fail.
+    for code in [
+        "mod sse;",
+        "fn s3() {}",
+        "let name = \"x-amz-meta\";",
+        "struct SseError;",
+        "const S3_LIMIT: u8;",
+    ] {
+        assert_eq!(s3_names(code).count(), 1, "{code}");
+    }
+    assert_eq!(s3_names("fn assess(message: &str) {}").count(), 0);
+}
+
+/// The names and texts of S3 in the code.
+fn s3_names(code: &str) -> impl Iterator<Item = &str> {
+    let is_s3 = |part: &str| matches!(part.to_ascii_lowercase().as_str(), "sse" | "s3");
+    let of_s3 = move |word: &&str| word.starts_with("Sse") || word.split('_').any(is_s3);
+    let header = code.contains("x-amz").then_some("x-amz");
+    words(code).filter(of_s3).chain(header)
 }
 
 /// A test double that shares code with what it tests shares its faults.

@@ -49,7 +49,6 @@ mod rewrap;
 #[cfg(feature = "tokio")]
 mod serving;
 mod sparse;
-mod sse;
 mod tamper;
 mod two_keys;
 mod unlock;

@@ -9,4 +9,3 @@ mod environment;
 mod fault_campaign;
 mod sdk;
 mod service;
-mod sse;

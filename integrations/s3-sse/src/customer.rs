@@ -1,18 +1,18 @@
-//! A customer's key, as three request headers bring it.
+//! A customer's key, sent in three request headers.
 
 use std::fmt;
 use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};
 use md5::{Digest, Md5};
+use sealstone::{Header, KeyMatch, KeyProvider, RawKey};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
-use super::error::SseError;
-use super::names;
-use crate::header::Header;
-use crate::provider::{KeyMatch, KeyProvider, RawKey};
+use crate::error::SseError;
+use crate::names;
 
-/// A key that came with a request. Wiped with its last clone, never printed, never stored.
+/// A key that came with a request. It is wiped with its last clone, and never printed or stored.
 #[derive(Clone)]
 pub struct CustomerKey {
     key: Arc<RawKey>,
@@ -21,12 +21,12 @@ pub struct CustomerKey {
 
 impl CustomerKey {
     /// The key of a request with these values of [`names::CUSTOMER_ALGORITHM`], [`names::CUSTOMER_KEY`] and
-    /// [`names::CUSTOMER_KEY_MD5`]; `None` if it has none of the three. Wipe `key` afterwards.
+    /// [`names::CUSTOMER_KEY_MD5`]; `None` if all three are absent. Wipe `key` afterwards.
     ///
-    /// Whether the connection is one that nobody can listen to is for the caller to check.
+    /// The caller checks that the connection is encrypted.
     ///
     /// # Errors
-    /// [`SseError::CustomerHeaderMissing`] if it has some of them; [`SseError::CustomerAlgorithm`],
+    /// [`SseError::CustomerHeaderMissing`] if only some are present; [`SseError::CustomerAlgorithm`],
     /// [`SseError::CustomerKeyInvalid`], [`SseError::CustomerKeyMd5`].
     pub fn from_headers(
         algorithm: Option<&str>,
@@ -42,18 +42,19 @@ impl CustomerKey {
             return Err(SseError::CustomerAlgorithm);
         }
         let md5 = md5.ok_or(SseError::CustomerHeaderMissing(names::CUSTOMER_KEY_MD5))?;
-        let key = RawKey::from_base64(key).ok_or(SseError::CustomerKeyInvalid)?;
-        let computed = Base64::encode_string(&Md5::digest(key.expose()));
+        let key = decode(key).ok_or(SseError::CustomerKeyInvalid)?;
+        let computed = Base64::encode_string(&Md5::digest(*key));
         if !bool::from(computed.as_bytes().ct_eq(md5.as_bytes())) {
             return Err(SseError::CustomerKeyMd5);
         }
+        let key = RawKey::from_slice(&*key).ok_or(SseError::CustomerKeyInvalid)?;
         Ok(Some(Self {
             key: Arc::new(key),
             md5: computed,
         }))
     }
 
-    /// The key's MD5 in base64, which S3 answers with.
+    /// The key's MD5 in base64, which S3 returns.
     #[must_use]
     pub fn md5(&self) -> &str {
         &self.md5
@@ -63,7 +64,7 @@ impl CustomerKey {
         self.key.clone()
     }
 
-    /// Whether the object was sealed with this key, by the fingerprint that its header tells.
+    /// Whether the object was sealed under this key, according to the fingerprint in its header.
     pub(super) fn fits(&self, header: &Header) -> bool {
         header
             .slots()
@@ -76,4 +77,11 @@ impl fmt::Debug for CustomerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CustomerKey({})", self.key.fingerprint())
     }
+}
+
+/// The 32 bytes that `text` is the base64 of.
+fn decode(text: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let mut key = Zeroizing::new([0; 32]);
+    let len = Base64::decode(text, &mut *key).ok()?.len();
+    (len == key.len()).then_some(key)
 }

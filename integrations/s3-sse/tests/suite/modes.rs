@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex};
 
 use base64ct::{Base64, Encoding};
 use md5::{Digest, Md5};
-use sealstone::sse::{self, CustomerKey, Mode, ObjectName, ServerSide, SseError, names};
 use sealstone::{
     BoxFuture, DataKey, EncryptionContext, Error, GeneratedKey, Header, KeyMatch, KeyProvider, KeyRing,
     MAX_METADATA_LEN, ProviderError, RawKey, WrappedKey,
 };
+use sealstone_s3_sse::{self as sse, CustomerKey, Mode, ObjectName, ServerSide, SseError, names};
 
 const ARN: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
-/// A key service: its slots are as long as those of AWS KMS, and it remembers what it was asked.
+/// A key service whose slots are as long as those of AWS KMS. It records its calls.
 #[derive(Debug)]
 struct Service {
     key: RawKey,
@@ -33,7 +33,7 @@ impl Service {
         self.calls.lock().unwrap().push((call, context.clone()));
     }
 
-    /// What was asked since the last time.
+    /// Returns the calls since the last time.
     fn calls(&self) -> Vec<(&'static str, BTreeMap<String, String>)> {
         let calls = std::mem::take(&mut *self.calls.lock().unwrap());
         let pairs = |context: EncryptionContext| context.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
@@ -99,7 +99,7 @@ impl KeyProvider for Service {
     }
 }
 
-/// What a store keeps of an object.
+/// An object in a store.
 #[derive(Clone)]
 struct Stored {
     metadata: BTreeMap<String, String>,
@@ -175,7 +175,7 @@ fn ring() -> Arc<KeyRing> {
 }
 
 #[test]
-fn each_mode_opens_what_it_sealed_and_is_told_by_the_header() {
+fn each_mode_opens_what_it_sealed_and_shows_in_the_header() {
     let service = Service::new();
     let bucket_keys = Arc::new(sse::bucket_keys(service.clone()).unwrap());
     let modes = [
@@ -229,7 +229,7 @@ fn each_mode_opens_what_it_sealed_and_is_told_by_the_header() {
 
 /// What the key service logs: the object's ARN, or with bucket keys the bucket's, a few times.
 #[test]
-fn the_key_service_is_told_the_default_context() {
+fn the_key_service_gets_the_default_context() {
     let service = Service::new();
     let kms = ServerSide::kms(service.clone()).unwrap();
     let stored = Stored::put(&kms, &name("key"), b"secret");
@@ -244,7 +244,7 @@ fn the_key_service_is_told_the_default_context() {
         let stored = Stored::put(&kms, &name, b"secret");
         assert_eq!(stored.get(&kms, &name).unwrap(), b"secret");
     }
-    // The second pair says what it is: nobody takes it for an object's own key.
+    // The second pair marks it, so that it cannot be unwrapped as an object's own key.
     let context = pairs(&[
         ("aws:s3:arn", "arn:aws:s3:::bucket"),
         ("sealstone:key", "intermediate@v1"),
@@ -360,7 +360,7 @@ fn a_copy_goes_to_any_mode_and_place_without_its_payload() {
     }
 }
 
-/// Somebody put the object `b` where `a` was: a copy of `a` to `b` is not "done already".
+/// Someone moved the object `b` to the place of `a`: a copy of `a` to `b` must not count as already done.
 #[test]
 fn an_object_at_the_wrong_place_is_not_copied_to_its_own() {
     let sse = ServerSide::s3(ring());
@@ -380,7 +380,7 @@ fn the_callers_own_pairs_are_kept_and_answered() {
     assert_eq!(service.calls(), [("generate", all)]);
     let answered = sse::context_to_header(&stored.header()).unwrap();
     assert_eq!(Base64::decode_vec(&answered).unwrap(), br#"{"tenant":"blue"}"#);
-    // A reader need not know them: the object stores them.
+    // Readers need not supply them: the object stores them.
     let any = ServerSide::kms(service).unwrap();
     assert_eq!(stored.get(&any, &name("a")).unwrap(), b"secret");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! A JSON object of text to text in which no key stands twice.
+//! A JSON object of strings with distinct keys.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,14 +21,14 @@ impl<'de> Visitor<'de> for PairsVisitor {
     type Value = DistinctPairs;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of text to text, each key once")
+        f.write_str("an object of strings with distinct keys")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DistinctPairs, A::Error> {
         let mut pairs = BTreeMap::new();
         while let Some((key, value)) = map.next_entry::<String, String>()? {
             if pairs.insert(key, value).is_some() {
-                return Err(A::Error::custom("a key twice"));
+                return Err(A::Error::custom("a duplicate key"));
             }
         }
         Ok(DistinctPairs(pairs))

@@ -1,4 +1,5 @@
-//! S3's server-side encryption, for storage systems that choose a mode for each object.
+//! S3's server-side encryption with sealstone, for storage systems: SSE-S3, SSE-KMS with and without bucket keys,
+//! SSE-C.
 //!
 //! ```text
 //!          key                               slot's provider      encryption context (values supplied, names stored)
@@ -7,20 +8,21 @@
 //!          the same, with bucket keys        intermediate         aws:s3:arn = arn:aws:s3:::bucket, s3:key = key, ...
 //! SSE-C    comes with each request           raw                  aws:s3:arn = arn:aws:s3:::bucket/key
 //!
-//! a bucket key, as the key service sees it                        aws:s3:arn = arn:aws:s3:::bucket, and what marks it:
+//! a bucket key, as the key service sees it                        aws:s3:arn = arn:aws:s3:::bucket, and its mark:
 //!                                                                 sealstone:key = intermediate@v1
 //!
 //! PUT   ServerSide --encryptor(name)-----------> NewObject: payload to the store, header.to_metadata() beside it
-//! GET   metadata --Header::from_metadata, Mode::of--> ServerSide --decryptor(name, header)--> any reader
+//! GET   metadata --Header::from_metadata, Mode::of--> ServerSide --decryptor(name, header)--> Unlocked
 //! COPY  ServerSide --copying(name, header, to)--> Rewrap: another header for the same payload
 //! ```
 //!
-//! The context's values come from where the object is, so that an object moved by anybody else does not open. They are
-//! not stored: the longest name takes no room in the metadata.
+//! The context's values come from the object's location, so that an object moved by anyone else does not open. They are
+//! not stored: even the longest name takes no room in the metadata.
 //!
 //! ```
 //! use std::sync::Arc;
-//! use sealstone::{Header, KeyRing, sse::{CustomerKey, Mode, ObjectName, ServerSide, SseError}};
+//! use sealstone::{Header, KeyRing};
+//! use sealstone_s3_sse::{CustomerKey, Mode, ObjectName, ServerSide, SseError};
 //!
 //! let ring = Arc::new(KeyRing::in_memory("sse-s3")?);
 //! let name = ObjectName::new("photos", "2026/11/cat.jpg")?;
@@ -28,9 +30,10 @@
 //! // PUT without encryption headers: SSE-S3.
 //! let (header, object) = ServerSide::s3(ring.clone()).encryptor(&name).begin()?.detach();
 //! let metadata = header.to_metadata()?;
-//! let payload = object.writer(Vec::new())?.finish()?;
+//! let mut payload = Vec::new();
+//! object.pipe(&b"a cat"[..], &mut payload)?;
 //!
-//! // GET: the request's three customer headers, of which there are none here, and the object's metadata.
+//! // GET: the request's customer headers, which are absent here, and the object's metadata.
 //! let header = Header::from_metadata(&metadata)?;
 //! let sse = match CustomerKey::from_headers(None, None, None)? {
 //!     Some(key) => ServerSide::customer(key),
@@ -39,10 +42,12 @@
 //!         mode => return Err(format!("this store has no key service: {mode:?}").into()),
 //!     },
 //! };
-//! assert_eq!(sse.decryptor(&name, &header)?.unlock(header.clone())?.open(&payload)?, b"");
+//! assert_eq!(sse.decryptor(&name, &header)?.unlock(header.clone())?.open(&payload)?, b"a cat");
 //! assert_eq!(sse.response_headers(&header)["x-amz-server-side-encryption"], "AES256");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! This crate uses nothing but sealstone's public API.
 
 mod customer;
 mod error;
@@ -58,21 +63,24 @@ pub use self::customer::CustomerKey;
 pub use self::error::SseError;
 use self::pairs::DistinctPairs;
 
-use crate::context::{EncryptionContext, ExpectedContext, RESERVED_KEY};
-use crate::decrypt::Decryptor;
-use crate::encrypt::Encryptor;
-use crate::error::{ProviderError, ProviderErrorClass};
-use crate::header::Header;
-use crate::provider::{IntermediateKeys, KeyProvider, KeyRing, RawKey};
-use crate::registry;
-use crate::rewrap::{Rewrap, SlotChoice};
+use sealstone::{
+    Decryptor, EncryptionContext, Encryptor, ExpectedContext, Header, IntermediateKeys, KeyProvider, KeyRing,
+    ProviderError, ProviderErrorClass, RawKey, Rewrap, SlotChoice,
+};
 
-/// The context key that S3 binds every object by: its ARN, or with bucket keys that of its bucket.
+/// The ids of sealstone's own providers. Every other id is a key service's.
+const LOCAL: &str = KeyRing::ID;
+const RAW: &str = RawKey::ID;
+const INTERMEDIATE: &str = IntermediateKeys::ID;
+/// That of `Passphrase`, a type that this crate does not need.
+const PASSPHRASE: &str = "passphrase";
+
+/// The context key that S3 binds every object to: its ARN, or with bucket keys its bucket's.
 pub const ARN_PAIR: &str = "aws:s3:arn";
-/// The context key of an object's key, where [`ARN_PAIR`] names the bucket only.
+/// The context key for an object's key, where [`ARN_PAIR`] names the bucket only.
 pub const OBJECT_KEY_PAIR: &str = "s3:key";
 
-/// Where an object is.
+/// An object's bucket and key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ObjectName {
     bucket: String,
@@ -83,7 +91,8 @@ impl ObjectName {
     /// The object `key` in `bucket`.
     ///
     /// # Errors
-    /// [`SseError::BucketName`] if the bucket's name is empty or has a `/`: two objects could have one ARN.
+    /// [`SseError::BucketName`] if the bucket's name is empty or contains a `/`, so that two objects could share an
+    /// ARN.
     pub fn new(bucket: impl Into<String>, key: impl Into<String>) -> Result<Self, SseError> {
         let bucket = bucket.into();
         if bucket.is_empty() || bucket.contains('/') {
@@ -108,7 +117,7 @@ impl ObjectName {
     }
 }
 
-/// How an object is encrypted. The header says it, and nothing proves it before the object opens.
+/// How an object is encrypted, according to its header. Only opening the object proves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
@@ -116,13 +125,12 @@ pub enum Mode {
     S3,
     /// SSE-KMS.
     Kms {
-        /// The key service's key, as its provider names it: for AWS the ARN. Whether it may be used is for the caller
-        /// to say.
+        /// The key service's key, as its provider names it: the ARN for AWS. The caller decides whether it may be used.
         key_id: String,
-        /// Whether a bucket key stands between.
+        /// Whether a bucket key is used.
         bucket_key: bool,
     },
-    /// SSE-C: under a key that comes with each request.
+    /// SSE-C: under a key that each request brings.
     Customer,
 }
 
@@ -130,7 +138,7 @@ impl Mode {
     /// The mode of the object with this header.
     ///
     /// # Errors
-    /// [`SseError::NotServerSide`] if it has several slots, or one that no mode makes.
+    /// [`SseError::NotServerSide`] if it has several slots, or one that no mode creates.
     pub fn of(header: &Header) -> Result<Self, SseError> {
         let [slot] = header.slots() else {
             return Err(SseError::NotServerSide);
@@ -178,18 +186,19 @@ impl ServerSide {
         Self::new(ring, Kind::S3)
     }
 
-    /// SSE-KMS: one call of the key service for each object. Which of the service's keys it is, one of the customer's
-    /// or the one that AWS manages (`alias/aws/s3`), is a matter of the provider.
+    /// SSE-KMS: one call to the key service for each object. The provider chooses the key: one of the customer's, or
+    /// the one that AWS manages (`alias/aws/s3`).
     ///
     /// # Errors
-    /// Class `Configuration` if `kms` is a provider of this crate: the object's mode could not be told later.
+    /// Class `Configuration` if `kms` is one of sealstone's own providers: the object's mode could not be determined
+    /// later.
     pub fn kms(kms: Arc<dyn KeyProvider>) -> Result<Self, ProviderError> {
         check_key_service(kms.id())?;
         Ok(Self::new(kms, Kind::Kms))
     }
 
-    /// SSE-KMS with bucket keys: a few calls of the key service for each bucket. `keys` come from [`bucket_keys`],
-    /// and are kept: they are the cache.
+    /// SSE-KMS with bucket keys: a few calls to the key service for each bucket. `keys` come from [`bucket_keys`]. Keep
+    /// them: they are the cache.
     ///
     /// # Errors
     /// As [`ServerSide::kms`].
@@ -198,7 +207,7 @@ impl ServerSide {
         Ok(Self::new(keys, Kind::BucketKeys))
     }
 
-    /// SSE-C: under the key that came with the request. It is not kept; the header tells a fingerprint of it.
+    /// SSE-C: under the key that came with the request. It is not stored; the header contains its fingerprint.
     #[must_use]
     pub fn customer(key: CustomerKey) -> Self {
         Self::new(key.provider(), Kind::Customer(key))
@@ -212,17 +221,17 @@ impl ServerSide {
         }
     }
 
-    /// Binds objects to these pairs too, such as those of [`context_from_header`], or the object's version. Objects are
-    /// opened with all pairs that they store; those given here they must have.
+    /// Also binds objects to these pairs, such as those of [`context_from_header`] or the object's version. An object
+    /// opens if it has these pairs; it may store others.
     ///
     /// # Errors
-    /// [`SseError::Context`] if [`ARN_PAIR`], [`OBJECT_KEY_PAIR`] or the key that marks bucket keys is among them.
+    /// [`SseError::Context`] if [`ARN_PAIR`], [`OBJECT_KEY_PAIR`] or [`EncryptionContext::RESERVED_KEY`] is among them.
     pub fn with_context(mut self, context: EncryptionContext) -> Result<Self, SseError> {
-        if [ARN_PAIR, OBJECT_KEY_PAIR, RESERVED_KEY]
+        if [ARN_PAIR, OBJECT_KEY_PAIR, EncryptionContext::RESERVED_KEY]
             .iter()
             .any(|key| context.value(key).is_some())
         {
-            return Err(SseError::Context("a key that is the store's own"));
+            return Err(SseError::Context("a key that the store sets itself"));
         }
         self.context = context;
         Ok(self)
@@ -234,11 +243,11 @@ impl ServerSide {
         Encryptor::new(self.key.clone()).with_context(self.object_context(name))
     }
 
-    /// Unlocks the object `name`, whose header this is. No key was called yet.
+    /// Unlocks the object `name`, given its header. Calls no key yet: pass the header to [`Decryptor::unlock`].
     ///
     /// # Errors
     /// [`SseError::CustomerKeyRequired`], [`SseError::CustomerKeyNotApplicable`], [`SseError::WrongCustomerKey`] for
-    /// a request that does not fit the object; [`SseError::OtherMode`], [`SseError::NotServerSide`].
+    /// a request that does not match the object; [`SseError::OtherMode`], [`SseError::NotServerSide`].
     pub fn decryptor(&self, name: &ObjectName, header: &Header) -> Result<Decryptor, SseError> {
         match (Mode::of(header)?, &self.kind) {
             (Mode::Customer, Kind::Customer(key)) if !key.fits(header) => return Err(SseError::WrongCustomerKey),
@@ -254,9 +263,9 @@ impl ServerSide {
         Ok(Decryptor::new(self.key.clone()).with_context(context))
     }
 
-    /// The header of a copy, in any mode and at any place, `to` and `at`: the payload is copied as it is. Copied onto
-    /// itself, an object gets another mode, another key, or the newest version of its own. Pairs of the original that
-    /// `to` does not have are not the copy's, as in S3.
+    /// Makes the header of a copy in the mode `to` at the place `at`; the payload is copied unchanged. A copy onto
+    /// itself changes the mode or the key, or takes the newest version of a key. As in S3, the copy has only the pairs
+    /// of `to`.
     ///
     /// # Errors
     /// As [`ServerSide::decryptor`].
@@ -267,8 +276,7 @@ impl ServerSide {
             .only_from_expected())
     }
 
-    /// What S3 answers about an object's encryption, to every request. The context is not among it: see
-    /// [`context_to_header`].
+    /// The response headers that describe an object's encryption, without the context: see [`context_to_header`].
     #[must_use]
     pub fn response_headers(&self, header: &Header) -> BTreeMap<&'static str, String> {
         let mut headers = BTreeMap::new();
@@ -302,7 +310,7 @@ impl ServerSide {
     }
 }
 
-/// Bucket keys of the key service `kms`: one for each bucket, bound to its ARN. Ages and numbers can be set on them.
+/// Bucket keys of the key service `kms`: one for each bucket, bound to its ARN. Their age and number can be limited.
 ///
 /// # Errors
 /// As [`ServerSide::kms`].
@@ -311,21 +319,20 @@ pub fn bucket_keys(kms: Arc<dyn KeyProvider>) -> Result<IntermediateKeys, Provid
     IntermediateKeys::new(kms, [ARN_PAIR])
 }
 
-/// The pairs in the request header [`names::CONTEXT`]: base64 of JSON, text to text. The pair that S3 would add itself
-/// may be among them, and is left out. A key that stands there twice is refused: one reader of the header would take
-/// the first value, another the last.
+/// Parses the request header [`names::CONTEXT`]: base64 of a JSON object of strings. The pair that S3 adds itself may
+/// be among them and is dropped. Duplicate keys are refused, because readers disagree about which value counts.
 ///
 /// # Errors
 /// [`SseError::Context`] if the header is anything else.
 pub fn context_from_header(value: &str, name: &ObjectName) -> Result<EncryptionContext, SseError> {
-    let bytes = Base64::decode_vec(value).map_err(|_| SseError::Context("no base64"))?;
+    let bytes = Base64::decode_vec(value).map_err(|_| SseError::Context("not base64"))?;
     let DistinctPairs(mut pairs) = serde_json::from_slice(&bytes)
-        .map_err(|_| SseError::Context("no JSON object of text to text, or one with a key twice"))?;
+        .map_err(|_| SseError::Context("not a JSON object of strings with distinct keys"))?;
     if let Some(arn) = pairs.remove(ARN_PAIR)
         && arn != name.arn()
         && arn != name.bucket_arn()
     {
-        return Err(SseError::Context("another object's ARN"));
+        return Err(SseError::Context("the ARN of another object"));
     }
     let context: EncryptionContext = pairs.into_iter().collect();
     let valid = context.validate();
@@ -333,8 +340,8 @@ pub fn context_from_header(value: &str, name: &ObjectName) -> Result<EncryptionC
     Ok(context)
 }
 
-/// The value of the response header [`names::CONTEXT`], which S3 answers a PUT with: the pairs that the object stores.
-/// `None` if there are none.
+/// The value of the response header [`names::CONTEXT`] to a PUT: the pairs that the object stores, `None` if it stores
+/// none.
 #[must_use]
 pub fn context_to_header(header: &Header) -> Option<String> {
     let stored = header.context().iter();
@@ -343,15 +350,20 @@ pub fn context_to_header(header: &Header) -> Option<String> {
     json.map(|json| Base64::encode_string(&json))
 }
 
-/// Whether a provider's id is none of this crate's own.
+/// Whether a provider's id is not one of sealstone's own.
 fn is_key_service(provider: &str) -> bool {
-    ![KeyRing::ID, RawKey::ID, registry::PASSPHRASE, IntermediateKeys::ID].contains(&provider)
+    ![LOCAL, RAW, INTERMEDIATE, PASSPHRASE].contains(&provider)
 }
 
 fn check_key_service(provider: &str) -> Result<(), ProviderError> {
     if is_key_service(provider) {
         return Ok(());
     }
-    let message = "a provider of this crate is no key service: SSE-KMS objects could not be told from others";
+    let message = "one of sealstone's own providers is not a key service: SSE-KMS objects would look like others";
     Err(ProviderError::new(ProviderErrorClass::Configuration, provider, message))
 }
+
+/// The README's example, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

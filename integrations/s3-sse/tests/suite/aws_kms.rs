@@ -1,13 +1,13 @@
-//! SSE-KMS of the engine over this provider: what a storage system's key service is asked, and logs.
+//! SSE-KMS over AWS KMS: which calls the key service gets and logs.
 
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kms::config::{Credentials, Region, SharedCredentialsProvider};
 use sealstone::Header;
-use sealstone::sse::{self, Mode, ObjectName, ServerSide};
 use sealstone_aws_kms::AwsKms;
 use sealstone_kms_mock::MockKms;
+use sealstone_s3_sse::{self as sse, Mode, ObjectName, ServerSide};
 use serde_json::{Value, json};
 
 fn provider(mock: &MockKms, key: &str) -> Arc<AwsKms> {
@@ -21,7 +21,7 @@ fn provider(mock: &MockKms, key: &str) -> Arc<AwsKms> {
     Arc::new(AwsKms::builder(key.parse().unwrap()).config(config).build().unwrap())
 }
 
-/// Puts an object and gets it again, by its metadata.
+/// Stores an object and reads it back by its metadata.
 fn put_and_get(sse: &ServerSide, name: &ObjectName) -> Header {
     let object = sse.encryptor(name).begin().unwrap();
     let metadata = object.header().to_metadata().unwrap();
@@ -34,7 +34,7 @@ fn put_and_get(sse: &ServerSide, name: &ObjectName) -> Header {
     header
 }
 
-/// Operation and context of the calls.
+/// The operation and context of each call.
 fn log(mock: &MockKms) -> Vec<(Value, Value)> {
     let events = mock.audit_events().into_iter();
     events
@@ -47,7 +47,7 @@ fn log(mock: &MockKms) -> Vec<(Value, Value)> {
         .collect()
 }
 
-/// A customer's key, and the one that AWS manages, which appears when it is first used.
+/// With a customer's key, and with the AWS-managed key, which is created at its first use.
 #[test]
 fn each_object_costs_a_call_each_way_under_its_own_arn() {
     for key in ["alias/mine", "alias/aws/s3"] {

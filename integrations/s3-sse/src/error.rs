@@ -1,34 +1,34 @@
-//! Requests that do not fit S3's rules, or the object.
+//! Requests that violate S3's rules or do not match the object.
 
 use std::fmt;
 
-use super::Mode;
+use crate::Mode;
 
-/// Why a request is refused, before any key was used.
+/// Why a request is refused. No key has been used at that point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SseError {
-    /// Of the three SSE-C headers this one is missing.
+    /// This one of the three SSE-C headers is missing.
     CustomerHeaderMissing(&'static str),
     /// The SSE-C algorithm is not `AES256`.
     CustomerAlgorithm,
     /// The SSE-C key is not the base64 of 32 bytes.
     CustomerKeyInvalid,
-    /// The SSE-C key has another MD5.
+    /// The SSE-C key does not match its MD5.
     CustomerKeyMd5,
-    /// The object is sealed under a customer's key, and the request brings none.
+    /// The object is sealed under a customer's key, and the request has none.
     CustomerKeyRequired,
-    /// The request brings a customer's key, and the object is not sealed under one.
+    /// The request has a customer's key, and the object is not sealed under one.
     CustomerKeyNotApplicable,
     /// The object is sealed under another customer's key.
     WrongCustomerKey,
-    /// The request's encryption context is no such thing, or has a pair it must not have.
+    /// The request's encryption context is invalid, or has a pair that is not allowed.
     Context(&'static str),
-    /// No bucket has this name.
+    /// The bucket's name is invalid.
     BucketName,
-    /// The object is of this mode, and the service took a key of another: the service is at fault.
+    /// The object has this mode, and the service chose a key of another: a fault of the service.
     OtherMode(Mode),
-    /// The object is of no mode.
+    /// The object has no mode of server-side encryption.
     NotServerSide,
 }
 
@@ -65,14 +65,14 @@ impl fmt::Display for SseError {
             Self::CustomerHeaderMissing(name) => write!(f, "a customer's key needs the header {name}"),
             Self::CustomerAlgorithm => f.write_str("the algorithm of a customer's key must be AES256"),
             Self::CustomerKeyInvalid => f.write_str("a customer's key must be 32 bytes in base64"),
-            Self::CustomerKeyMd5 => f.write_str("the customer's key does not have the MD5 that came with it"),
+            Self::CustomerKeyMd5 => f.write_str("the customer's key does not match its MD5"),
             Self::CustomerKeyRequired => f.write_str("the object is sealed under a customer's key: send that key"),
             Self::CustomerKeyNotApplicable => f.write_str("the object is not sealed under a customer's key: send none"),
             Self::WrongCustomerKey => f.write_str("the object is sealed under another customer's key"),
             Self::Context(reason) => write!(f, "the encryption context is refused: {reason}"),
-            Self::BucketName => f.write_str("a bucket's name is not empty and has no slash"),
-            Self::OtherMode(mode) => write!(f, "the object is of another mode: {mode:?}"),
-            Self::NotServerSide => f.write_str("the object is of no mode of server-side encryption"),
+            Self::BucketName => f.write_str("a bucket's name must not be empty or contain a slash"),
+            Self::OtherMode(mode) => write!(f, "the object has another mode: {mode:?}"),
+            Self::NotServerSide => f.write_str("the object has no mode of server-side encryption"),
         }
     }
 }
