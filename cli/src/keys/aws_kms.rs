@@ -11,7 +11,7 @@ use super::{KeyOptions, KeySpec, slots};
 use crate::exit::{Code, Failure};
 use crate::report::Report;
 
-const ID: &str = "aws-kms";
+const ID: &str = AwsKms::ID;
 
 /// The clients that were made, by their own key and those whose slots they take over.
 type Clients = Vec<(KmsKey, Vec<KmsKey>, Provider)>;

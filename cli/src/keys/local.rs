@@ -14,7 +14,7 @@ use crate::io::display;
 use crate::report::Report;
 use crate::sys;
 
-const ID: &str = "local";
+const ID: &str = KeyRing::ID;
 
 /// Where the key ring is.
 #[derive(Debug, clap::Args)]

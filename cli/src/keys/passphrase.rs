@@ -20,7 +20,7 @@ use crate::io::{Descriptor, Source};
 use crate::prompt;
 use crate::report::Report;
 
-const ID: &str = "passphrase";
+const ID: &str = Passphrase::ID;
 /// How the names of slots begin, which go on with how the key is derived.
 const RECIPE: &str = "passphrase:argon2id,";
 

@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::io::Source;
 use crate::report::Report;
 
-const ID: &str = "raw";
+const ID: &str = RawKey::ID;
 
 /// The keys that were read, by the names of their files.
 static KEYS: Mutex<Vec<(PathBuf, Arc<RawKey>)>> = Mutex::new(Vec::new());
