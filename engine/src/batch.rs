@@ -49,11 +49,11 @@ pub(crate) struct SealedBatch {
 /// Verified plaintext of consecutive chunks.
 pub(crate) struct OpenedBatch {
     pub(crate) plain: Slab,
-    /// Why the chunk behind them does not open, if it does not.
+    /// Why the chunk after them does not open, if it does not.
     pub(crate) failure: Option<Error>,
 }
 
-/// A buffer of which a beginning is in use. What lies behind is kept as it is, so that a pooled buffer is not
+/// A buffer of which a beginning is in use. What follows it is kept as it is, so that a pooled buffer is not
 /// filled with zeros at every use: at these speeds that would show.
 #[derive(Default)]
 pub(crate) struct Slab {

@@ -48,8 +48,8 @@ impl Chunker {
         chunks_per_batch(self.layout) * self.layout.chunk_len()
     }
 
-    /// Takes bytes from `input`'s front until a batch is full, and gives that batch; `None` if `input` ends first.
-    /// `spare` gives the buffer that the next batch begins in.
+    /// Takes bytes from `input`'s front until a batch is full, and returns that batch; `None` if `input` ends first.
+    /// `spare` returns the buffer that the next batch begins in.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`].
@@ -155,12 +155,12 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// The lengths of what is sealed and what that gives.
+    /// The lengths of what is sealed and what that becomes.
     pub(crate) const fn seal_lens(&self) -> (usize, usize) {
         (self.plain_len, self.sealed_len)
     }
 
-    /// The lengths of what is opened and what that gives.
+    /// The lengths of what is opened and what that becomes.
     pub(crate) const fn open_lens(&self) -> (usize, usize) {
         (self.sealed_len, self.plain_len)
     }
@@ -284,7 +284,7 @@ impl SpanCursor {
         }
     }
 
-    /// The next span that nobody has; `None` when all are claimed.
+    /// The next span that no one has; `None` when all are claimed.
     pub(crate) fn claim(&self) -> Option<Span> {
         let number = self.claimed.fetch_add(1, Ordering::Relaxed);
         let first = self

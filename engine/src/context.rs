@@ -218,7 +218,7 @@ impl Default for ExpectedContext {
 }
 
 impl ExpectedContext {
-    /// Compares with what a header stores and gives the whole context, supplied values included.
+    /// Compares with what a header stores and returns the whole context, supplied values included.
     ///
     /// # Errors
     /// [`Error::ContextMismatch`] naming the keys that differ; [`Error::InvalidContext`] for pairs that no object has.

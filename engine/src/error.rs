@@ -1,6 +1,6 @@
 //! Errors by cause. Each carries what a person needs to act: the chunk, the offset, the key id, the context keys.
 //!
-//! Every error is `Clone`, so that a reader or writer that failed once can give the same answer for ever.
+//! Every error is `Clone`, so that a reader or writer that failed once can return the same error forever.
 
 mod detail;
 mod part;
@@ -87,7 +87,7 @@ pub enum Error {
         /// The slot it came from, as `provider:key id`.
         slot: String,
     },
-    /// No slot would be left: nobody could open the object any more.
+    /// No slot would be left: no one could open the object any more.
     LastSlot,
     /// Slots that would have to be bound to the new context, and none of the keys offered can do it.
     UnreachableSlots {
@@ -100,7 +100,7 @@ pub enum Error {
         /// The slots, as `provider:key id`.
         slots: Vec<String>,
     },
-    /// The slots that would be left, none of which was opened: nobody might be able to open the object any more.
+    /// The slots that would be left, none of which was opened: no one might be able to open the object any more.
     UnprovedSlots {
         /// The slots, as `provider:key id`.
         slots: Vec<String>,
@@ -190,9 +190,9 @@ pub enum Error {
     },
     /// A part of an object was refused.
     Part(PartError),
-    /// The output is there already, and replacing it was not asked for.
+    /// The output exists already, and replacing it was not asked for.
     OutputExists(PathBuf),
-    /// The output is there already and cannot be replaced, though it may be possible to write into it.
+    /// The output exists already and cannot be replaced, though it may be possible to write into it.
     OutputNotReplaceable {
         /// The output.
         path: PathBuf,
@@ -391,7 +391,7 @@ impl From<PartError> for Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
-            // std's loops try again after `Interrupted`, and these errors stay: they would try for ever.
+            // std's loops try again after `Interrupted`, and these errors stay: they would try forever.
             Error::Io { source, .. } if source.kind() != io::ErrorKind::Interrupted => source.kind(),
             Error::Io { .. } | Error::Cancelled => io::ErrorKind::Other,
             Error::Truncated { .. } | Error::HeaderTruncated { .. } => io::ErrorKind::UnexpectedEof,

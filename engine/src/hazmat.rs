@@ -78,8 +78,8 @@ pub struct PartPlace {
 ///
 /// What must hold, and nothing here checks: all parts are sealed with the same `part_len` and parameters; under one
 /// data key and salt each number is sealed once, or again with the very same plaintext; exactly one part is the last,
-/// and no part behind it is ever sealed. If a worker may have failed after its sealed bytes left it, and cannot prove
-/// that its plaintext is still the same, the object is begun anew under another data key. Within one process
+/// and no part after it is ever sealed. If a worker may have failed after its sealed bytes left it, and cannot prove
+/// that its plaintext is still the same, the object is begun again under another data key. Within one process
 /// [`NewObject::parts`] keeps all of this.
 ///
 /// # Errors

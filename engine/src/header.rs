@@ -7,7 +7,7 @@
 //!  12   8  generation, counted up by each rewrite
 //!  20  24  salt        of the payload that the header belongs to
 //!  44  32  commitment  of the same
-//!  76      encryption context, then slots: count[1] | (provider | key id | wrapped key, each behind its length[2]) ...
+//!  76      encryption context, then slots: count[1] | (provider | key id | wrapped key, each after its length[2]) ...
 //!          zero padding (attached only)
 //! -32  32  SHA-256 of everything before
 //! ```

@@ -18,7 +18,7 @@ pub const SALT_LEN: usize = 24;
 pub const COMMITMENT_LEN: usize = 32;
 /// Bytes of a payload before its first chunk: salt and commitment.
 pub const PREFIX_LEN: usize = SALT_LEN + COMMITMENT_LEN;
-/// Bytes of the authentication tag behind each chunk.
+/// Bytes of the authentication tag after each chunk.
 pub const TAG_LEN: usize = 16;
 /// The largest number of chunks in a payload.
 pub const MAX_CHUNKS: u64 = 1 << 38;
@@ -168,7 +168,7 @@ impl Layout {
     /// The answer is as trustworthy as the length: only an opened final chunk proves it.
     ///
     /// # Errors
-    /// [`Error::Truncated`] for a length that no plaintext gives, [`Error::ObjectTooLarge`] for one over the limits.
+    /// [`Error::Truncated`] for a length that no plaintext has, [`Error::ObjectTooLarge`] for one over the limits.
     pub fn plaintext_len(self, payload_len: u64) -> Result<u64> {
         let body = payload_len
             .checked_sub(PREFIX_LEN as u64)

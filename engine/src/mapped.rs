@@ -14,7 +14,7 @@ use crate::positioned::ReadAt;
 ///
 /// - **A file that becomes shorter kills the process.** Reading the part of a map that its file no longer has raises
 ///   SIGBUS (an exception on Windows), which is no error that a caller can handle; so does a failing disk. Map only
-///   files that nobody truncates, on file systems that do not go away. The file as [`ReadAt`] gives errors instead.
+///   files that no one truncates, on file systems that do not go away. The file as [`ReadAt`] gives errors instead.
 /// - **The bytes may change at any time**, if others write to the file. That is no danger to what is opened: each
 ///   byte is copied out of the map once, and only the copy is verified and decrypted. The map is never lent out.
 /// - **A page that is not in the cache stops the thread** until it is read, in an async runtime as well.
@@ -58,7 +58,7 @@ impl MappedFile {
         // readable; `buffer` has `len` bytes or more, is exclusively borrowed and so apart from the mapping.
         // Whatever other processes write meanwhile, bytes are valid with any value, and no reference to the
         // mapping exists that would promise the compiler that they stay: `MmapRaw` gives a raw pointer only. What
-        // arrives is some mixture of old and new bytes, in a buffer that nobody else changes any more: it is verified
+        // arrives is some mixture of old and new bytes, in a buffer that no one else changes any more: it is verified
         // and decrypted there, so nothing is fetched twice. That the file is not truncated is the caller's part;
         // breaking it ends the process by a signal, which is not undefined behaviour.
         unsafe {

@@ -11,7 +11,7 @@ use crate::sys;
 
 /// A source of bytes that can be read anywhere, by several threads at once.
 pub trait ReadAt: Send + Sync {
-    /// Reads from `offset` on into `buffer`; gives the number of bytes read, which is 0 only at the end.
+    /// Reads from `offset` on into `buffer`; returns the number of bytes read, which is 0 only at the end.
     ///
     /// # Errors
     /// As the source has them.
@@ -52,7 +52,7 @@ impl ReadAt for SizeOnly {
 
 /// A sink of bytes that can be written anywhere, by several threads at once.
 pub trait WriteAt: Send + Sync {
-    /// Writes `bytes` from `offset` on; gives the number of bytes written.
+    /// Writes `bytes` from `offset` on; returns the number of bytes written.
     ///
     /// # Errors
     /// As the sink has them.
@@ -162,7 +162,7 @@ impl PinnedVersion {
     }
 }
 
-/// Fills as much of `buffer` as the source has from `offset` on; gives the number of bytes.
+/// Fills as much of `buffer` as the source has from `offset` on; returns the number of bytes.
 pub(crate) fn read_full_at(source: &(impl ReadAt + ?Sized), buffer: &mut [u8], offset: u64) -> Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -192,7 +192,7 @@ pub(crate) fn write_all_at(sink: &(impl WriteAt + ?Sized), mut bytes: &[u8], mut
     Ok(())
 }
 
-/// Fills as much of `buffer` as a stream has; gives the number of bytes.
+/// Fills as much of `buffer` as a stream has; returns the number of bytes.
 pub(crate) fn read_full(source: &mut (impl io::Read + ?Sized), buffer: &mut [u8]) -> Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

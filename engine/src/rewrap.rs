@@ -33,7 +33,7 @@ pub use self::locked::LockedObject;
 /// place. It does not revoke what somebody has seen: whoever could unwrap a removed slot may have kept the data key,
 /// and old copies of the header may be about. Where that matters, use [`Decryptor::rekey_path`].
 ///
-/// Asked for again, what is there already is left alone: a run over many objects that was interrupted is begun anew.
+/// Asked for again, what exists already is left alone: a run over many objects that was interrupted is begun again.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -68,7 +68,7 @@ pub struct Rewrap {
 pub enum SlotChoice {
     /// Those that this key opens.
     Key(Arc<dyn KeyProvider>),
-    /// Those of these names, `provider:key id`, as [`WrappedKey::name`](crate::WrappedKey::name) gives them. Their
+    /// Those of these names, `provider:key id`, as [`WrappedKey::name`](crate::WrappedKey::name) returns them. Their
     /// keys need not be there.
     Named(Vec<String>),
     /// Those that any of these means.

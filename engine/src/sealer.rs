@@ -121,7 +121,7 @@ impl Sealer {
         Ok(())
     }
 
-    /// Seals a batch into a pooled buffer; gives back what holds the plaintext.
+    /// Seals a batch into a pooled buffer; returns back what holds the plaintext.
     ///
     /// # Errors
     /// As [`Sealer::seal`].

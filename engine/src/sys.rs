@@ -169,7 +169,7 @@ fn link_unnamed(file: &File, target: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Why the file at `path` cannot be replaced by a rename, if that can be told.
+/// Why the file at `path` cannot be replaced by a rename, if that can be known.
 #[cfg(target_os = "linux")]
 pub(crate) fn hindrance_to_replacing(path: &Path) -> Option<&'static str> {
     use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};

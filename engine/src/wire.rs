@@ -49,13 +49,13 @@ impl<'a> WireReader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// Bytes behind a 16-bit length.
+    /// Bytes after a 16-bit length.
     pub(crate) fn prefixed(&mut self) -> Result<&'a [u8]> {
         let len = self.u16()?;
         self.take(usize::from(len))
     }
 
-    /// UTF-8 behind a 16-bit length.
+    /// UTF-8 after a 16-bit length.
     pub(crate) fn prefixed_str(&mut self) -> Result<&'a str> {
         let bytes = self.prefixed()?;
         std::str::from_utf8(bytes).map_err(|_| self.damaged("text that is not UTF-8"))
@@ -69,7 +69,7 @@ impl<'a> WireReader<'a> {
 /// The longest field that [`put_prefixed`] encodes, in bytes.
 pub(crate) const MAX_FIELD_LEN: usize = u16::MAX as usize;
 
-/// Appends `bytes` behind their 16-bit length.
+/// Appends `bytes` after their 16-bit length.
 ///
 /// # Errors
 /// [`Error::HeaderTooLarge`] if there are more than [`MAX_FIELD_LEN`] of them.

@@ -20,7 +20,7 @@ use crate::sticky::Guarded;
 /// A seek under way.
 pub(super) struct Seeking<R> {
     step: Step,
-    /// Drives it on; gives the new position, `None` for one before the start. A pointer, because a read must finish
+    /// Drives it on; returns the new position, `None` for one before the start. A pointer, because a read must finish
     /// a seek that was given up, and reads exist for sources that do not seek too.
     pub(super) poll: PollSeek<R>,
 }

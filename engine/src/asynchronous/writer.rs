@@ -126,7 +126,7 @@ impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
         self.poll_drain(cx)
     }
 
-    /// A shutdown flushes too. A flush before it would begin anew at each poll, and might never let it through.
+    /// A shutdown flushes too. A flush before it would begin again at each poll, and might never let it through.
     fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if !self.shut {
             ready!(self.poll_end(cx))?;

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A last part whose plaintext fills its place ends with an empty final chunk, whose index would be the next part's
-//! first. So a part ends the object only if none behind it was given out, and none is from then on.
+//! first. So a part ends the object only if none after it was handed out, and none is from then on.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -167,7 +167,7 @@ impl OpenMachine {
         self.upcoming.take().map_or(Ok(false), Err)
     }
 
-    /// The verified plaintext that is there.
+    /// The verified plaintext that is available.
     pub(crate) fn available(&self) -> &[u8] {
         &self.current[self.given..]
     }
@@ -230,7 +230,7 @@ impl OpenMachine {
                 return self.submit_last(End::Complete);
             }
         }
-        // A pool is worth whole batches; without one, a chunk that is there is not kept waiting.
+        // A pool is worth whole batches; without one, a chunk that has arrived is not kept waiting.
         if self.have == self.batch_len() || self.executor.is_serial() {
             return self.submit_complete();
         }
@@ -251,7 +251,7 @@ impl OpenMachine {
     }
 
     /// Takes in the first `count` bytes of [`OpenMachine::space`], not more than [`OpenMachine::direct_len`] with what was
-    /// there, and opens the complete chunks into `out`; gives the number of bytes, 0 if no chunk is complete.
+    /// there, and opens the complete chunks into `out`; returns the number of bytes, 0 if no chunk is complete.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`], [`Error::Cancelled`]; every error of a chunk, if it is the first.
@@ -276,7 +276,7 @@ impl OpenMachine {
         }
     }
 
-    /// For a source that has no more for now: has what is there opened if nothing else is; gives whether it does.
+    /// For a source that has no more for now: has what is there opened if nothing else is; returns whether it does.
     #[cfg(feature = "tokio")]
     pub(crate) fn starved(&mut self) -> Result<bool> {
         Ok(self.opening.is_empty() && self.submit_complete()?)
@@ -373,7 +373,7 @@ impl OpenMachine {
         self.submit(sealed, ends)
     }
 
-    /// The index of the first chunk in the next `sealed_len` bytes; those behind them are next.
+    /// The index of the first chunk in the next `sealed_len` bytes; those after them are next.
     fn advance(&mut self, sealed_len: usize) -> Result<ChunkIndex> {
         let first = self.next;
         let plain_end = self.opener.layout().plaintext_offset(first) + self.opener.plain_len(sealed_len) as u64;
@@ -411,7 +411,7 @@ impl OpenMachine {
         Ok(last.expect("every payload has a final chunk"))
     }
 
-    /// Opens the final chunk; gives the plaintext's length. `sealed` is what the source had of it.
+    /// Opens the final chunk; returns the plaintext's length. `sealed` is what the source had of it.
     ///
     /// # Errors
     /// [`Error::SourceChanged`], [`Error::ChunkAltered`], [`Error::TrailingData`].
@@ -433,7 +433,7 @@ impl OpenMachine {
         }
     }
 
-    /// Makes the byte at plaintext offset `position` the next one; gives the offset of the object that the source
+    /// Makes the byte at plaintext offset `position` the next one; returns the offset of the object that the source
     /// must be read from.
     ///
     /// # Errors

@@ -109,7 +109,7 @@ impl<R: Read> DecryptReader<R> {
             let space = self.machine.space();
             let room = space.len().min(wanted - have);
             match self.source.read(&mut space[..room]) {
-                // The end: what is there is the final chunk.
+                // The end: what has arrived is the final chunk.
                 Ok(0) => {
                     self.machine.filled(0)?;
                     break;

@@ -69,7 +69,7 @@ impl SealMachine {
         self.chunker.is_none()
     }
 
-    /// Takes bytes from `input`'s front, at most until one batch is on its way to be sealed; gives whether one is. Not
+    /// Takes bytes from `input`'s front, at most until one batch is on its way to be sealed; returns whether one is. Not
     /// while [`SealMachine::is_full`], nor after [`SealMachine::finish`].
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl SealMachine {
             && available >= self.sealing.thread_count() * chunks_per_batch(layout) * layout.chunk_len()
     }
 
-    /// Has all batches at `input`'s front sealed where they lie, and waits until nobody reads them any more. Sealed bytes
+    /// Has all batches at `input`'s front sealed where they lie, and waits until no one reads them any more. Sealed bytes
     /// that must be taken to make room go to `take`. If a beginning of a chunk is pending, its batch is completed first.
     ///
     /// # Errors
@@ -159,7 +159,7 @@ impl SealMachine {
         Ok(())
     }
 
-    /// Seals the complete chunks that wait for more; gives whether there are any. Not while [`SealMachine::is_full`].
+    /// Seals the complete chunks that wait for more; returns whether there are any. Not while [`SealMachine::is_full`].
     ///
     /// # Errors
     /// As [`SealMachine::push`].
@@ -204,7 +204,7 @@ impl SealMachine {
         self.buffers.give_back(buffer);
     }
 
-    /// Has the batch sealed, if there is one; gives whether there is.
+    /// Has the batch sealed, if there is one; returns whether there is.
     fn submit<P: Plain>(&mut self, batch: Option<PlainBatch<P>>) -> Result<bool> {
         let Some(batch) = batch else {
             return Ok(false);

@@ -6,7 +6,7 @@
 //!
 //! The parts, one after the other, are the object, byte for byte as a writer would have sealed it. Every part but the
 //! last holds the same number of whole chunks; the first begins with the header, or with the payload's first 56 bytes,
-//! and is longer by them. For stores that demand parts of equal length, [`EqualParts`] cuts them anew.
+//! and is longer by them. For stores that demand parts of equal length, [`EqualParts`] cuts them again.
 
 mod equal;
 mod running;
@@ -121,7 +121,7 @@ impl PartSealer {
         PartWriter::new(self.shared.clone(), number)
     }
 
-    /// Checks that every part is sealed; gives the plaintext's length in bytes.
+    /// Checks that every part is sealed; returns the plaintext's length in bytes.
     ///
     /// # Errors
     /// [`PartError::Missing`].
@@ -132,7 +132,7 @@ impl PartSealer {
 
 /// Seals the plaintext of one part, on the thread that writes it.
 ///
-/// After an error every call gives that error again. [`Write::flush`] does nothing: a part is sent as a whole.
+/// After an error every call returns that error again. [`Write::flush`] does nothing: a part is sent as a whole.
 #[must_use = "a part that is not finished is lost"]
 pub struct PartWriter {
     shared: Arc<Shared>,
@@ -204,7 +204,7 @@ impl PartWriter {
     /// Seals what is left of the last part, and the final chunk. The part may hold less than others, or nothing.
     ///
     /// # Errors
-    /// [`PartError::AfterLast`] if a part behind this one was given out or another was
+    /// [`PartError::AfterLast`] if a part after this one was handed out or another was
     /// the last; as [`PartWriter::finish`].
     pub fn finish_last(self) -> Result<SealedPart> {
         self.complete(true)
@@ -247,7 +247,7 @@ impl PartWriter {
     }
 }
 
-/// Seals a batch behind the bytes of `out`.
+/// Seals a batch after the bytes of `out`.
 fn append(shared: &Shared, out: &mut Vec<u8>, batch: &PlainBatch) -> Result<()> {
     let start = out.len();
     out.resize(start + shared.sealer.sealed_len(batch.plain.len(), batch.ends), 0);

@@ -50,7 +50,7 @@ mod sync {
     }
 }
 
-/// Runs `model` in every interleaving, or in those in which threads are stopped at most `preemptions` times; gives their
+/// Runs `model` in every interleaving, or in those in which threads are stopped at most `preemptions` times; returns their
 /// number. loom fails it if all threads wait.
 fn explored(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) -> usize {
     let count = Arc::new(AtomicUsize::new(0));
@@ -103,7 +103,7 @@ fn no_interleaving_of_jobs_and_task_leaves_the_task_asleep() {
         found.sort_unstable();
         assert_eq!(found, [0, 1]);
     });
-    // A task that leaves: results that nobody takes trouble nobody.
+    // A task that leaves: results that no one takes trouble no one.
     let left = explored(Some(2), || {
         let results = Results::new(2);
         start(&results, 2);

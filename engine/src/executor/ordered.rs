@@ -17,7 +17,7 @@ use super::{Executor, Inner};
 #[cfg(feature = "threads")]
 use crate::error::Result;
 
-/// Runs jobs on an executor and gives their results back in the order of submission. Bounded: the caller takes a
+/// Runs jobs on an executor and returns their results in the order of submission. Bounded: the caller takes a
 /// result before it submits beyond the limit.
 pub(crate) struct Ordered<T> {
     executor: Executor,

@@ -5,7 +5,7 @@
 //! caller   1. says which task waits            2. takes what is in the channel; if that is not enough, sleeps
 //! ```
 //!
-//! In this order no task sleeps for ever: a job that comes between the caller's steps finds the task, and one that came
+//! In this order no task sleeps forever: a job that comes between the caller's steps finds the task, and one that came
 //! before is found. What threads share is all in here, and `sync` is the standard library's and crossbeam's, or loom's: a
 //! test puts this file through all interleavings.
 
@@ -36,7 +36,7 @@ pub(super) struct Sending<T> {
 }
 
 impl<T> Results<T> {
-    /// For at most `limit` results that nobody has taken yet.
+    /// For at most `limit` results that no one has taken yet.
     pub(super) fn new(limit: usize) -> Self {
         let (sender, receiver) = bounded(limit);
         Self {

@@ -47,7 +47,7 @@ impl FileAccess {
     }
 }
 
-/// A new file under no name, or a temporary one, until [`AtomicFile::commit`] gives it its own.
+/// A new file under no name, or a temporary one, until [`AtomicFile::commit`] publishes it under its own.
 ///
 /// Dropped without that, nothing is left of it. Where the operating system has files without names, nothing is left
 /// after a kill either.
@@ -118,7 +118,7 @@ impl AtomicFile {
         self.unfinished.path()
     }
 
-    /// Syncs the file to disk and gives it its name.
+    /// Syncs the file to disk and publishes it under its name.
     ///
     /// # Errors
     /// [`Error::OutputExists`]; [`Error::Io`]. Nothing is left of the file then, except where only the directory could not
@@ -127,8 +127,8 @@ impl AtomicFile {
         self.name()?.sync()
     }
 
-    /// Syncs the file to disk and gives it its name; the directory is for [`NamedFile::sync`]. For who has several files
-    /// to name, and wants none of them if one cannot be.
+    /// Syncs the file to disk and publishes it under its name, for callers that publish several files together.
+    /// [`NamedFile::sync`] syncs the directory.
     ///
     /// # Errors
     /// [`Error::OutputExists`]; [`Error::Io`]. Nothing is left of the file then.

@@ -73,7 +73,7 @@ pub(super) fn rewrite(
     })
 }
 
-/// Reads the header, and checks that the payload behind it is its own.
+/// Reads the header, and checks that the payload after it is its own.
 fn read(file: &impl HeaderFile) -> Result<ObjectHeader> {
     let mut start = vec![0; ATTACHED_LEN + PREFIX_LEN];
     let len = read_full_at(file, &mut start, 0)?;

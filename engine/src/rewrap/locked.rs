@@ -59,7 +59,7 @@ impl<'a> LockedObject<'a> {
         &self.found
     }
 
-    /// Rewrites the header as `rewrap` says, and gives up the lock. See [`Rewrap::file`].
+    /// Rewrites the header as `rewrap` says, and releases the lock. See [`Rewrap::file`].
     ///
     /// # Errors
     /// As [`Rewrap::file`].
@@ -78,7 +78,7 @@ impl Drop for LockedObject<'_> {
     }
 }
 
-/// Waits for an exclusive lock. The system's own wait has no end, and a reader could hold it up for ever.
+/// Waits for an exclusive lock. The system's own wait has no end, and a reader could hold it up forever.
 fn acquire(file: &File, wait: Duration) -> Result<Turn> {
     const LONGEST_PAUSE: Duration = Duration::from_millis(50);
     let id = sys::file_id(file).map_err(Error::io("locking the object"))?;

@@ -213,7 +213,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Has the slot that the service made of the chosen one in its place. Nothing shows which slots hold this object's data
-    /// key, so that no other gives way, whatever its name.
+    /// key, so that no other makes room, whatever its name.
     fn hand_on(&mut self, chosen: &[usize], wrapped: &WrappedKey) {
         for &index in chosen {
             let slot = &mut self.slots[index];
@@ -241,7 +241,7 @@ impl<'a> Plan<'a> {
         own.map(|slot| slot.state = State::Kept).is_some()
     }
 
-    /// Has the provider wrap one of the chosen slots anew, without our seeing the key. The slot has to be one that is
+    /// Has the provider wrap one of the chosen slots again, without showing us the key. The slot has to be one that is
     /// known to open, or else what comes of it might not, and the others are gone.
     async fn anew(&self, chosen: &[usize], new: &dyn KeyProvider) -> Result<Anew> {
         let source = match (&self.opened, chosen) {
@@ -269,7 +269,7 @@ impl<'a> Plan<'a> {
         Error::AmbiguousSlots { slots: names.collect() }
     }
 
-    /// The slot of `key` that is there already, and opens. `made` is what a new one looks like.
+    /// The slot of `key` that exists already, and opens. `made` is what a new one looks like.
     async fn present(&mut self, key: &Arc<dyn KeyProvider>, made: &WrappedKey) -> Result<Option<usize>> {
         for (index, slot) in self.slots.iter().enumerate() {
             let wrapped = &slot.wrapped;
@@ -289,7 +289,7 @@ impl<'a> Plan<'a> {
         Ok(None)
     }
 
-    /// Keeps the slot that is present, or has the new one: in that `place`, or behind the others.
+    /// Keeps the slot that is present, or has the new one: in that `place`, or after the others.
     fn put(&mut self, made: WrappedKey, present: Option<usize>, place: Option<usize>) {
         let is_new = |state| matches!(state, State::Made | State::Handed);
         let keeps = present.filter(|&index| is_new(self.slots[index].state) || !self.changes_context());

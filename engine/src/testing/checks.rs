@@ -96,7 +96,7 @@ fn resolved_key_id(suite: &Conformance<'_>) -> Result<(), String> {
     }
 }
 
-/// Own slots match, and of others' slots nobody claims to have the key.
+/// Own slots match, and of others' slots no one claims to have the key.
 fn matches(suite: &Conformance<'_>) -> Result<(), String> {
     let own = generate(suite)?.wrapped;
     for provider in [Some(suite.provider), suite.twin].into_iter().flatten() {

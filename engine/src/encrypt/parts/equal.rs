@@ -5,7 +5,7 @@
 //! equal parts    | 0             | 1             | 2             | 3        |
 //! ```
 //!
-//! Cutting happens behind the sealing and knows nothing of chunks, keys or indices: no order of calls can repeat a
+//! Cutting happens after the sealing and knows nothing of chunks, keys or indices: no order of calls can repeat a
 //! nonce. Most equal parts have bytes of two sealed ones; what lacks its neighbour waits.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ pub struct EqualParts {
     object_len: Option<u64>,
 }
 
-/// What is there of an equal part, by offset in the object.
+/// What has arrived of an equal part, by offset in the object.
 #[derive(Debug, Default)]
 struct Waiting {
     have: u64,
@@ -53,7 +53,7 @@ impl EqualParts {
         }
     }
 
-    /// Takes a sealed part; gives the equal parts that are complete with it, in ascending order, often one.
+    /// Takes a sealed part; returns the equal parts that are complete with it, in ascending order, often one.
     ///
     /// # Errors
     /// [`PartError::Duplicate`] if this part was added before.
@@ -77,7 +77,7 @@ impl EqualParts {
         Ok(complete)
     }
 
-    /// Checks that every equal part was given out; gives the object's length in bytes.
+    /// Checks that every equal part was given out; returns the object's length in bytes.
     ///
     /// # Errors
     /// [`PartError::Missing`], with the number of the first equal part that lacks bytes.
@@ -96,7 +96,7 @@ impl EqualParts {
         let start = number * self.part_len;
         let ends = self.object_len.is_some_and(|len| len <= start + self.part_len);
         let need = match self.object_len {
-            // Parts of another object can lie behind the end of this one.
+            // Parts of another object can lie after the end of this one.
             Some(len) if ends => len.checked_sub(start).ok_or(PartError::AfterLast {
                 part: number,
                 last: len / self.part_len,

@@ -144,7 +144,7 @@ impl Ring {
         })
     }
 
-    /// Takes in the versions of `other` that are not here yet, by their age, all or none; gives the names of the keys
+    /// Takes in the versions of `other` that are not here yet, by their age, all or none; returns the names of the keys
     /// that they are of. The error completes "the key ring ... ".
     pub(super) fn merge(&mut self, other: &Self) -> Result<Vec<String>, String> {
         for key in &other.keys {
