@@ -12,8 +12,8 @@ use crate::common::{C, data_key, decryptor, encryptor, key, plaintext};
 use proptest::prelude::*;
 use sealstone::hazmat::{self, PartPlace, PayloadParameters};
 use sealstone::{
-    Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, EqualParts, ExpectedContext, Header, IntermediateKeys,
-    KeyProvider, KeyRing, Layout, Passphrase, RawKey, Rewrap, SizeOnly, Suite, WrappedKey,
+    Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, EqualParts, Error, ExpectedContext, Header,
+    IntermediateKeys, KeyProvider, KeyRing, Layout, Passphrase, RawKey, Rewrap, SizeOnly, Suite, WrappedKey,
 };
 
 /// Texts on both sides of each limit, and what formats and file systems trip over.
@@ -259,4 +259,19 @@ proptest! {
         }
         let _ = encryptor().object_len(plaintext_len);
     }
+}
+
+/// A request's object name in a supplied value, of any length.
+#[test]
+fn a_supplied_value_of_over_65535_bytes_is_an_error() {
+    let context = |len: usize| EncryptionContext::new().with_supplied("name", "v".repeat(len));
+    let begin = |len| encryptor().with_context(context(len)).begin();
+    let expecting = |len| decryptor().with_context(ExpectedContext::Exact(context(len)));
+    let invalid = |error: Error| matches!(error, Error::InvalidContext { key, .. } if key == "name");
+    assert!(invalid(begin(65_536).unwrap_err()));
+    let (header, _) = begin(65_535).unwrap().detach();
+    assert!(expecting(65_535).unlock(header.clone()).is_ok());
+    assert!(invalid(expecting(65_536).unlock(header.clone()).unwrap_err()));
+    let moved = Rewrap::new(expecting(65_535)).with_context(context(65_536));
+    assert!(invalid(moved.header(&header).unwrap_err()));
 }
