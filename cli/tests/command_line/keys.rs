@@ -1,4 +1,4 @@
-//! Raw keys, several keys, and secrets that nobody else may see.
+//! Raw keys, several keys, and secrets that no one else may see.
 
 use std::fs;
 

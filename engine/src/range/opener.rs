@@ -31,8 +31,9 @@ impl Unlocked {
     /// The plaintext bytes `range` of the object, whose length storage claims to be `object_len` bytes.
     ///
     /// # Errors
-    /// [`Error::RangeOutOfBounds`](crate::Error::RangeOutOfBounds) if the range is reversed or reaches past the end that `object_len` claims;
-    /// [`Error::Truncated`](crate::Error::Truncated) or [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge) if no object has that length.
+    /// [`Error::RangeOutOfBounds`](crate::Error::RangeOutOfBounds) if the range is reversed or reaches past the end that
+    /// `object_len` claims; [`Error::Truncated`](crate::Error::Truncated) or
+    /// [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge) if no object has that length.
     pub fn range(&self, object_len: u64, range: impl RangeBounds<u64>) -> Result<RangeOpener> {
         let claimed_len = self.plaintext_len(object_len)?;
         let plaintext = bounds(&range, || Ok(claimed_len))?;

@@ -214,7 +214,7 @@ fn a_rotated_key_ring_moves_slots_to_its_newest_version() {
     assert_eq!(again, names);
 }
 
-/// A change of the context changes nobody's access, also where a provider of several keys wraps intermediate keys.
+/// A change of the context does not change who has access, also where a provider of several keys wraps intermediate keys.
 #[test]
 fn an_intermediate_keys_slot_stays_with_the_inner_key_that_it_is_of() {
     let directory = tempfile::tempdir().unwrap();

@@ -36,7 +36,7 @@ pub(crate) struct Grant {
     pub(crate) constraints: Constraints,
 }
 
-/// Omits the token, which gives the grant's access.
+/// Omits the token: whoever has it has the grant's access.
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant").field("id", &self.id).finish_non_exhaustive()

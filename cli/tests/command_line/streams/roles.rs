@@ -118,7 +118,7 @@ fn a_report_is_not_written_into_what_is_read() {
     assert_eq!(place.read("raw"), [7; 32]);
 }
 
-/// Nor is it lost where nobody waits for it, or where it cannot be written.
+/// It is not lost either where no one waits for it, or where it cannot be written.
 #[test]
 fn a_report_is_written_or_it_is_an_error() {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};

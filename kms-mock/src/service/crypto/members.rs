@@ -45,7 +45,7 @@ impl Input for GenerateDataKey {
 
 impl GenerateDataKey {
     /// # Errors
-    /// `ValidationException` unless exactly one member gives the length.
+    /// `ValidationException` unless exactly one member states the length.
     pub(in crate::service) fn key_len(&self) -> Result<usize, KmsError> {
         match (self.number_of_bytes, self.key_spec.as_deref()) {
             (Some(len), None) => Ok(usize::try_from(len).unwrap_or_default()),
