@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fast_floe::random_access::Reader;
-use sealstone::{Decryptor, Encryptor, ReadAt};
+use sealstone::positioned::ReadAt;
+use sealstone::{Decryptor, Encryptor};
 use sealstone_benches::setup::{self, parameters, some_of};
 
 const LEN: usize = 64 << 20;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use sealstone::{Decryptor, Encryptor, KeyRing, Rewrap, SlotChoice};
+use sealstone::rewrap::SlotChoice;
+use sealstone::{Decryptor, Encryptor, KeyRing, Rewrap};
 use sealstone_benches::setup::{self, parameters, some_of};
 
 const SIZES: [u64; 4] = [1_000_000, 1_000_000_000, 10_000_000_000, 100_000_000_000];

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use sealstone::{
-    Decryptor, EncryptionContext, Encryptor, ExpectedContext, Header, IntermediateKeys, KeyProvider, Result,
-};
+use sealstone::keys::IntermediateKeys;
+use sealstone::{Decryptor, EncryptionContext, Encryptor, ExpectedContext, Header, KeyProvider, Result};
 
 use crate::setup;
 

@@ -79,7 +79,7 @@ impl<'a> Reading<'a> {
             .with_executor(executor)
             .with_progress(progress);
         self.report.detail(|| {
-            let slots: Vec<_> = header.slots().iter().map(sealstone::WrappedKey::name).collect();
+            let slots: Vec<_> = header.slots().iter().map(sealstone::format::WrappedKey::name).collect();
             format!("{name}: {}, sealed for {}", header.suite().name(), slots.join(", "))
         });
         Ok((providers.fold(decryptor, Decryptor::with_key), threads))

@@ -1,6 +1,8 @@
 //! From the engine's errors to exit codes, and to one line that says what to do.
 
-use sealstone::{Error, Header, ProviderError, ProviderErrorClass, WrappedKey};
+use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::format::WrappedKey;
+use sealstone::{Error, Header};
 
 use crate::exit::{Code, Failure, io_code};
 use crate::keys::{keys_to_add, kind, shorten_slots};

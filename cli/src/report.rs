@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use sealstone::{Backend, CopyFault, ObjectHeader};
+use sealstone::format::CopyFault;
+use sealstone::{Backend, ObjectHeader};
 use serde::Serialize;
 
 use crate::args::{Common, When};

@@ -8,11 +8,11 @@ use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::format::WrappedKey;
+use sealstone::keys::{BoxFuture, KeyMatch};
 use sealstone::testing::Conformance;
-use sealstone::{
-    BoxFuture, DataKey, Decryptor, EncryptionContext, Encryptor, Error as SealError, ExpectedContext, KeyMatch,
-    KeyProvider, ProviderError, ProviderErrorClass, WrappedKey,
-};
+use sealstone::{DataKey, Decryptor, EncryptionContext, Encryptor, Error as SealError, ExpectedContext, KeyProvider};
 
 const ID: &str = "example-escrow";
 
@@ -44,7 +44,7 @@ impl Escrow {
         let random = |error| ProviderError::new(ProviderErrorClass::Unavailable, ID, "no receipt").with_source(error);
         // Random bytes that never were a key: the receipt reveals nothing.
         let receipt = DataKey::random().map_err(random)?.expose()[..16].to_vec();
-        let copy = DataKey::filled_by(|bytes| bytes.copy_from_slice(key.expose()));
+        let copy = DataKey::init_with(|bytes| bytes.copy_from_slice(key.expose()));
         self.deposits().insert(receipt.clone(), (copy, context.clone()));
         Ok(WrappedKey::new(ID, &self.name, receipt))
     }
@@ -66,7 +66,7 @@ impl Escrow {
                 "deposited under another context",
             ));
         }
-        Ok(DataKey::filled_by(|bytes| bytes.copy_from_slice(key.expose())))
+        Ok(DataKey::init_with(|bytes| bytes.copy_from_slice(key.expose())))
     }
 }
 

@@ -4,9 +4,8 @@ use std::error::Error;
 use std::fs;
 use std::sync::Arc;
 
-use sealstone::{
-    Decryptor, EncryptionContext, Encryptor, Error as SealError, Executor, ExpectedContext, IfExists, KeyRing,
-};
+use sealstone::file::IfExists;
+use sealstone::{Decryptor, EncryptionContext, Encryptor, Error as SealError, Executor, ExpectedContext, KeyRing};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;

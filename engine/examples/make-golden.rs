@@ -9,8 +9,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sealstone::format::VERSION;
 use sealstone::{
-    ChunkSize, DataKey, EncryptionContext, Encryptor, KeyRing, NewObject, Passphrase, RawKey, Suite, VERSION, hazmat,
+    ChunkSize, DataKey, EncryptionContext, Encryptor, KeyRing, NewObject, Passphrase, RawKey, Suite, hazmat,
 };
 use sha2::{Digest, Sha256};
 

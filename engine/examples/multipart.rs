@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sealstone::{Decryptor, Encryptor, Header, KeyRing, Result, SealedPart};
+use sealstone::parts::SealedPart;
+use sealstone::{Decryptor, Encryptor, Header, KeyRing, Result};
 
 const PART: usize = 1 << 20;
 

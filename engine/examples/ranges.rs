@@ -8,7 +8,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use sealstone::{Decryptor, Encryptor, RangeReader, RawKey};
+use sealstone::range::RangeReader;
+use sealstone::{Decryptor, Encryptor, RawKey};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 

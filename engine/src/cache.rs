@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use self::flight::Flight;
-use crate::provider::BoxFuture;
+use crate::keys::BoxFuture;
 
 /// The result of a call of the key service.
 pub(crate) type Outcome<T, E> = Result<Arc<Entry<T>>, E>;

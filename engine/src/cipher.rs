@@ -13,7 +13,7 @@ mod aws_lc;
 
 use std::fmt;
 
-use crate::keys::ContentKeys;
+use crate::data_key::ContentKeys;
 use crate::layout::{ChunkIndex, TAG_LEN};
 use crate::secret::Secret;
 use crate::suite::{KEY_LEN, NONCE_LEN, Suite};
@@ -119,7 +119,7 @@ impl ChunkCipher {
         Self {
             aead: Aead::new(backend, suite, keys.key()),
             base_nonce: *keys.base_nonce(),
-            key: Secret::filled_by(|key| *key = *keys.key()),
+            key: Secret::init_with(|key| *key = *keys.key()),
             suite,
         }
     }

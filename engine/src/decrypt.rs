@@ -21,11 +21,11 @@ use crate::context::ExpectedContext;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::header::{ATTACHED_LEN, Header, ObjectHeader};
+use crate::keys::KeyProvider;
 use crate::layout::PREFIX_LEN;
 use crate::opener::Opener;
 use crate::positioned::{ReadAt, read_full, read_full_at};
 use crate::progress::Progress;
-use crate::provider::KeyProvider;
 use crate::unlock::{Offer, unlock};
 use crate::unlocked::Unlocked;
 

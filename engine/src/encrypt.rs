@@ -9,7 +9,7 @@
 //! ```
 
 pub(crate) mod machine;
-mod parts;
+pub mod parts;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -19,20 +19,19 @@ use std::sync::Arc;
 
 #[cfg(feature = "hazmat")]
 pub(crate) use self::parts::Shared;
-pub use self::parts::{EqualParts, PartSealer, PartWriter, RunningPart, RunningParts, SealedPart};
 pub use self::writer::EncryptWriter;
 
 use crate::buffer::{buffer_len, new_buffer};
 use crate::chunker::{Span, Spans};
 use crate::cipher::{Backend, ChunkCipher};
 use crate::context::EncryptionContext;
+use crate::data_key::{ContentKeys, DataKey};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::header::{ATTACHED_LEN, Header, check_slots, payload_context};
-use crate::keys::{ContentKeys, DataKey};
+use crate::keys::{GeneratedKey, KeyProvider};
 use crate::layout::{ChunkSize, Layout, PREFIX_LEN, SALT_LEN};
 use crate::progress::Progress;
-use crate::provider::{GeneratedKey, KeyProvider};
 use crate::sealer::Sealer;
 use crate::secret::random_array;
 use crate::suite::Suite;

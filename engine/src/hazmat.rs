@@ -10,9 +10,10 @@ use std::sync::Arc;
 use crate::buffer::new_buffer;
 use crate::chunker::{PartClaims, Span, Spans};
 use crate::cipher::{Backend, ChunkCipher};
-use crate::encrypt::{Encryptor, NewObject, PartWriter, SealedPart, Shared};
+use crate::data_key::{ContentKeys, DataKey};
+use crate::encrypt::parts::{PartWriter, SealedPart};
+use crate::encrypt::{Encryptor, NewObject, Shared};
 use crate::error::{Error, Result};
-use crate::keys::{ContentKeys, DataKey};
 use crate::layout::{ChunkSize, Layout, PREFIX_LEN, SALT_LEN};
 use crate::opener::Opener;
 use crate::progress::Progress;
@@ -83,7 +84,7 @@ pub struct PartPlace {
 /// [`NewObject::parts`] keeps all of this.
 ///
 /// # Errors
-/// [`PartError::Size`](crate::PartError::Size), [`PartError::Length`](crate::PartError::Length),
+/// [`PartError::Size`](crate::error::PartError::Size), [`PartError::Length`](crate::error::PartError::Length),
 /// [`Error::ObjectTooLarge`].
 pub fn seal_part(
     data_key: &DataKey,

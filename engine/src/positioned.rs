@@ -1,10 +1,16 @@
 //! Positioned input and output: sources and sinks that many threads use at once.
 
+#[cfg(feature = "mmap")]
+mod mapped;
+
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+
+#[cfg(feature = "mmap")]
+pub use self::mapped::MappedFile;
 
 use crate::error::{Error, Result};
 use crate::sys;
@@ -32,7 +38,7 @@ pub trait ReadAt: Send + Sync {
 }
 
 /// A source that knows its length and nothing else, for callers that fetch bytes themselves and hand them to
-/// [`RangeReader::open_fetched`](crate::RangeReader::open_fetched).
+/// [`RangeReader::open_fetched`](crate::range::RangeReader::open_fetched).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizeOnly {
     /// The length of the object, or of the payload if its header is detached, in bytes.

@@ -23,7 +23,7 @@ use crate::decrypt::Decryptor;
 use crate::error::Error;
 use crate::error::Result;
 use crate::header::{CopyFault, Header};
-use crate::provider::KeyProvider;
+use crate::keys::KeyProvider;
 
 pub use self::locked::LockedObject;
 
@@ -37,7 +37,8 @@ pub use self::locked::LockedObject;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use sealstone::{Decryptor, Encryptor, Error, RawKey, Rewrap, SlotChoice};
+/// use sealstone::{Decryptor, Encryptor, Error, RawKey, Rewrap};
+/// use sealstone::rewrap::SlotChoice;
 ///
 /// let [old, new] = [1, 2].map(|byte| Arc::new(RawKey::from_slice(&[byte; 32]).expect("32 bytes")));
 /// let object = Encryptor::new(old.clone()).seal(b"large, in practice")?;
@@ -45,7 +46,7 @@ pub use self::locked::LockedObject;
 ///
 /// let rotate = Rewrap::new(Decryptor::new(old.clone())).replace(SlotChoice::Key(old.clone()), new.clone());
 /// let header = rotate.header(header.header())?.expect("it was not sealed for the new key yet");
-/// let payload = &object[sealstone::ATTACHED_LEN..];
+/// let payload = &object[sealstone::format::ATTACHED_LEN..];
 /// assert!(Decryptor::new(new).unlock(header.clone())?.open(payload).is_ok());
 /// let refused = Decryptor::new(old).unlock(header);
 /// assert!(matches!(refused, Err(Error::NoUsableKey { .. })));
@@ -68,7 +69,7 @@ pub struct Rewrap {
 pub enum SlotChoice {
     /// Those that this key opens.
     Key(Arc<dyn KeyProvider>),
-    /// Those of these names, `provider:key id`, as [`WrappedKey::name`](crate::WrappedKey::name) returns them. Their
+    /// Those of these names, `provider:key id`, as [`WrappedKey::name`](crate::format::WrappedKey::name) returns them. Their
     /// keys need not be there.
     Named(Vec<String>),
     /// Those that any of these means.

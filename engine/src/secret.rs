@@ -12,7 +12,7 @@ pub(crate) struct Secret<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> Secret<N> {
     /// A secret that `fill` writes in place.
-    pub(crate) fn filled_by(fill: impl FnOnce(&mut [u8; N])) -> Self {
+    pub(crate) fn init_with(fill: impl FnOnce(&mut [u8; N])) -> Self {
         let mut secret = Self(Box::new([0; N]));
         fill(&mut secret.0);
         secret
@@ -27,7 +27,7 @@ impl<const N: usize> Secret<N> {
 
     /// A copy of `bytes`; `None` if there are not `N` of them.
     pub(crate) fn copy_from(bytes: &[u8]) -> Option<Self> {
-        (bytes.len() == N).then(|| Self::filled_by(|secret| secret.copy_from_slice(bytes)))
+        (bytes.len() == N).then(|| Self::init_with(|secret| secret.copy_from_slice(bytes)))
     }
 
     pub(crate) fn expose(&self) -> &[u8; N] {

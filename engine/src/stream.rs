@@ -30,5 +30,10 @@
 mod opener;
 mod sealer;
 
+#[cfg(feature = "tokio")]
+pub use crate::asynchronous::{AsyncDecryptReader, AsyncEncryptWriter, OpenStream, SealStream};
+pub use crate::decrypt::DecryptReader;
+pub use crate::encrypt::EncryptWriter;
+
 pub use self::opener::{OpenedRest, StreamOpener};
 pub use self::sealer::{SealedRest, StreamSealer};

@@ -20,7 +20,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::context::EncryptionContext;
-use crate::provider::KeyProvider;
+use crate::keys::KeyProvider;
 
 /// The suite, and what it tests.
 #[derive(Debug, Clone)]

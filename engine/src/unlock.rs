@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use crate::cipher::{Backend, ChunkCipher};
 use crate::context::{EncryptionContext, ExpectedContext};
+use crate::data_key::{ContentKeys, DataKey};
 use crate::error::{Error, ProviderErrorClass, Result};
 use crate::header::{Header, WrappedKey};
-use crate::keys::{ContentKeys, DataKey};
-use crate::provider::{KeyMatch, KeyProvider, refused};
+use crate::keys::{KeyMatch, KeyProvider, refused};
 
 /// The keys that a caller offers for opening an object, and its limits.
 pub(crate) struct Offer<'a> {
@@ -136,7 +136,7 @@ pub(crate) async fn try_slot(
         Ok(data_key) => (data_key, true),
         // Any key will do for the rest of the work.
         Err(error) if guessable.is_some() && error.class == ProviderErrorClass::BadCiphertext => {
-            (DataKey::filled_by(|_| {}), false)
+            (DataKey::init_with(|_| {}), false)
         }
         Err(error) => return Err(error.into()),
     };

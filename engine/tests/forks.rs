@@ -13,7 +13,8 @@ use std::io::{self, Write};
 use common::campaign::cases;
 use common::{C, CHUNKS, decryptor, encryptor, plaintext, pool};
 use forking::in_a_child;
-use sealstone::{EncryptWriter, Error, Executor};
+use sealstone::stream::EncryptWriter;
+use sealstone::{Error, Executor};
 
 fn message(result: &Result<(), Error>) -> Vec<u8> {
     format!("{result:?}").into_bytes()

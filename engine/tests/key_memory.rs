@@ -16,10 +16,10 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 
-use sealstone::{
-    Backend, BoxFuture, DATA_KEY_LEN, DataKey, Decryptor, EncryptionContext, Encryptor, GeneratedKey, KeyMatch,
-    KeyProvider, KeyRing, ProviderError, RawKey, Suite, WrappedKey,
-};
+use sealstone::error::ProviderError;
+use sealstone::format::WrappedKey;
+use sealstone::keys::{BoxFuture, DATA_KEY_LEN, GeneratedKey, KeyMatch};
+use sealstone::{Backend, DataKey, Decryptor, EncryptionContext, Encryptor, KeyProvider, KeyRing, RawKey, Suite};
 use zeroize::{Zeroize, Zeroizing};
 
 const PAGES: usize = 64 * 1024;

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use common::{C, Counting, decryptor, encryptor, plaintext};
 use forking::{in_a_child, pipe, say_and_exit, wait_for};
-use sealstone::{EncryptionContext, Error, IntermediateKeys, KeyProvider, RawKey};
+use sealstone::keys::IntermediateKeys;
+use sealstone::{EncryptionContext, Error, KeyProvider, RawKey};
 
 const CLONE_NEWTIME: i32 = 0x80;
 const NOT_RUN: &[u8] = b"NOT RUN";

@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sealstone::{COPY_LEN, Header, METADATA_KEY, ObjectHeader};
+use sealstone::format::{COPY_LEN, METADATA_KEY};
+use sealstone::{Header, ObjectHeader};
 use sealstone_fuzz::with_checksum;
 
 fuzz_target!(|input: (u8, &[u8])| {

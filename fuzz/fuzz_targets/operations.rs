@@ -5,7 +5,9 @@ use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use sealstone::{ATTACHED_LEN, ChunkSize, Decryptor, Encryptor, KeyProvider, Rewrap, SlotChoice, Suite};
+use sealstone::format::ATTACHED_LEN;
+use sealstone::rewrap::SlotChoice;
+use sealstone::{ChunkSize, Decryptor, Encryptor, KeyProvider, Rewrap, Suite};
 use sealstone_fuzz::{executor, key, plaintext};
 
 #[derive(Debug, arbitrary::Arbitrary)]

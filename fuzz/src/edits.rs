@@ -3,7 +3,7 @@
 use std::io;
 
 use arbitrary::Arbitrary;
-use sealstone::ReadAt;
+use sealstone::positioned::ReadAt;
 
 /// A place in an object, near where a chunk begins: there most goes wrong.
 #[derive(Debug, Clone, Copy, Arbitrary)]

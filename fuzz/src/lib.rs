@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::{Arc, LazyLock, Mutex};
 
-use sealstone::{ATTACHED_LEN, ChunkSize, DataKey, Decryptor, Encryptor, Executor, Header, NewObject, RawKey, hazmat};
+use sealstone::format::ATTACHED_LEN;
+use sealstone::{ChunkSize, DataKey, Decryptor, Encryptor, Executor, Header, NewObject, RawKey, hazmat};
 use sha2::{Digest, Sha256};
 
 pub use self::edits::{Altered, Edit, Grid};

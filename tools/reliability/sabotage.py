@@ -97,7 +97,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the commitment is not compared",
-        "engine/src/keys.rs",
+        "engine/src/data_key.rs",
         "self.commitment.ct_eq(commitment).into()",
         "bool::from(self.commitment.ct_eq(commitment)) || true",
         of("testkit"),
@@ -106,7 +106,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the commitment is not compared, where a chunk opens under two keys",
-        "engine/src/keys.rs",
+        "engine/src/data_key.rs",
         "self.commitment.ct_eq(commitment).into()",
         "bool::from(self.commitment.ct_eq(commitment)) || true",
         of("two_keys"),
@@ -122,7 +122,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a wrap is not bound to the context",
-        "engine/src/provider/wrap.rs",
+        "engine/src/keys/wrap.rs",
         "    aad.extend_from_slice(&context.canonical_bytes()?);\n",
         "    let _ = context;\n",
         of("testkit"),
@@ -131,7 +131,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a wrap is not bound to its key id",
-        "engine/src/provider/wrap.rs",
+        "engine/src/keys/wrap.rs",
         "    put_prefixed(&mut aad, key_id.as_bytes())?;\n",
         "    let _ = key_id;\n",
         of("testkit"),
@@ -139,7 +139,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a wrap is not bound to its provider",
-        "engine/src/provider/wrap.rs",
+        "engine/src/keys/wrap.rs",
         "    put_prefixed(&mut aad, provider.as_bytes())?;\n",
         "    let _ = provider;\n",
         of("testkit"),
@@ -206,7 +206,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the caps on Argon2id are ignored",
-        "engine/src/provider/passphrase.rs",
+        "engine/src/keys/passphrase.rs",
         "        self.check_limits(recipe.cost)?;\n",
         "        let _ = self.check_limits(recipe.cost);\n",
         LIB,
@@ -334,7 +334,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a suspended machine stops the age of intermediate keys",
-        "engine/src/provider/intermediate.rs",
+        "engine/src/keys/intermediate.rs",
         "            now: Arc::new(sys::clock()),\n",
         "            now: Arc::new(std::time::Instant::now),\n",
         of("namespaces"),
@@ -384,7 +384,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the key ring is renamed before it is synced",
-        "engine/src/provider/local/file.rs",
+        "engine/src/keys/local/file.rs",
         "    file.as_file().sync_all()?;\n",
         "",
         POWER,

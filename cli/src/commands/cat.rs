@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use sealstone::{DecryptReader, Error, Progress, RangeReader, ReadAt, Unlocked};
+use sealstone::positioned::ReadAt;
+use sealstone::range::RangeReader;
+use sealstone::stream::DecryptReader;
+use sealstone::{Error, Progress, Unlocked};
 
 use super::Reading;
 use super::decrypt::with_released;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use sealstone::{Error, Progress, SparseFile, Unlocked};
+use sealstone::file::SparseFile;
+use sealstone::{Error, Progress, Unlocked};
 
 use super::Reading;
 use crate::args::{Common, DecryptArgs, Sparse};

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use sealstone::{ATTACHED_LEN, Decryptor, EncryptionContext, Encryptor, Progress};
+use sealstone::format::ATTACHED_LEN;
+use sealstone::{Decryptor, EncryptionContext, Encryptor, Progress};
 
 use crate::args::{Common, EncryptArgs};
 use crate::exit::{Code, Failure};

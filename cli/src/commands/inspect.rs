@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use sealstone::{CopyFault, ObjectHeader, PREFIX_LEN, SALT_LEN, VERSION};
+use sealstone::ObjectHeader;
+use sealstone::format::{CopyFault, PREFIX_LEN, SALT_LEN, VERSION};
 use serde::Serialize;
 
 use crate::args::InspectArgs;

@@ -4,7 +4,8 @@ mod transfer;
 
 use std::path::Path;
 
-use sealstone::{KeyRing, KeyRingEntry, KeyVersion};
+use sealstone::KeyRing;
+use sealstone::keys::{KeyRingEntry, KeyVersion};
 use serde::Serialize;
 use time::OffsetDateTime;
 

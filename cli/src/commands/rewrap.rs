@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use sealstone::{
-    Decryptor, EncryptionContext, ExpectedContext, LockedObject, ObjectHeader, Rewrap, Rewrapped, SlotChoice,
-};
+use sealstone::rewrap::{LockedObject, Rewrapped, SlotChoice};
+use sealstone::{Decryptor, EncryptionContext, ExpectedContext, ObjectHeader, Rewrap};
 
 use crate::args::{Common, RewrapArgs};
 use crate::exit::{Code, Failure};
@@ -213,7 +212,7 @@ fn outcome(input: &Path, rewrapped: &Rewrapped) -> HeaderOutcome {
             .header
             .slots()
             .iter()
-            .map(sealstone::WrappedKey::name)
+            .map(sealstone::format::WrappedKey::name)
             .collect(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use sealstone::{FileAccess, FileAttributes};
+use sealstone::file::{FileAccess, FileAttributes};
 
 use super::Input;
 use super::extent::is_block_device;

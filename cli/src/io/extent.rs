@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 
-use sealstone::ReadAt;
+use sealstone::positioned::ReadAt;
 
 /// The beginning of an open file.
 #[derive(Debug)]

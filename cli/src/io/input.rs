@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use sealstone::has_true_length;
+use sealstone::file::has_true_length;
 
 use super::{Source as Origin, Stream, display, is_standard};
 use crate::exit::Failure;

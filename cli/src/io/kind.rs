@@ -1,6 +1,7 @@
 //! What a file that is no object is, where its first bytes tell.
 
-use sealstone::{Error, ReadAt};
+use sealstone::Error;
+use sealstone::positioned::ReadAt;
 
 use crate::exit::Failure;
 

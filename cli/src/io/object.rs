@@ -3,7 +3,8 @@
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use sealstone::{ATTACHED_LEN, Decryptor, Error, Header, MAX_DETACHED_LEN, ObjectHeader, PREFIX_LEN};
+use sealstone::format::{ATTACHED_LEN, MAX_DETACHED_LEN, PREFIX_LEN};
+use sealstone::{Decryptor, Error, Header, ObjectHeader};
 
 use super::{Extent, Input, Source, display, is_standard, kind};
 use crate::exit::{Code, Failure};

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sealstone::{AtomicFile, Error, FileAccess, IfExists, NamedFile, NotKept};
+use sealstone::Error;
+use sealstone::file::{AtomicFile, FileAccess, IfExists, NamedFile, NotKept};
 
 use super::descriptor::{MAX_LINKS, is_of_any_process};
 use super::extent::is_block_device;

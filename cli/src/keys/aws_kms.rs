@@ -3,7 +3,10 @@
 use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sealstone::{Header, KeyMatch, ProviderErrorClass, SlotChoice};
+use sealstone::Header;
+use sealstone::error::ProviderErrorClass;
+use sealstone::keys::KeyMatch;
+use sealstone::rewrap::SlotChoice;
 use sealstone_aws_kms::{AwsKms, KmsKey};
 
 use super::kind::{Key, Kind, Provider};
@@ -48,7 +51,9 @@ impl Kind for Kms {
             .unwrap_or_default()
             .to_str()
             .ok_or("a key of AWS KMS is UTF-8 text")?;
-        let key: KmsKey = key.parse().map_err(|error: sealstone::ProviderError| error.message)?;
+        let key: KmsKey = key
+            .parse()
+            .map_err(|error: sealstone::error::ProviderError| error.message)?;
         Ok(KeySpec::new(key))
     }
 
@@ -123,7 +128,7 @@ fn client(key: &KmsKey, from: &[KmsKey], options: &KmsOptions) -> Result<Provide
 
 #[cfg(test)]
 mod tests {
-    use sealstone::ProviderError;
+    use sealstone::error::ProviderError;
 
     use super::*;
 

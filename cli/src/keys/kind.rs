@@ -6,7 +6,9 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sealstone::{Header, KeyProvider, ProviderError, ProviderErrorClass, SlotChoice};
+use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::rewrap::SlotChoice;
+use sealstone::{Header, KeyProvider};
 
 use super::{KeyOptions, KeySpec};
 use crate::exit::{Code, Failure};

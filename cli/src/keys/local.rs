@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ValueHint;
-use sealstone::{Header, KeyRing, ProviderError, ProviderErrorClass, SlotChoice};
+use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::rewrap::SlotChoice;
+use sealstone::{Header, KeyRing};
 
 use super::kind::{Key, Kind, Provider};
 use super::{KeyOptions, KeySpec, passphrase, slots};

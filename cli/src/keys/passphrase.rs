@@ -8,7 +8,9 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sealstone::{Header, Passphrase, ProviderError, ProviderErrorClass, SlotChoice};
+use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::rewrap::SlotChoice;
+use sealstone::{Header, Passphrase};
 use zeroize::Zeroizing;
 
 pub(super) use self::asked::Asked;

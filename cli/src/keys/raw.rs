@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sealstone::{Header, KeyProvider, RawKey, SlotChoice};
+use sealstone::rewrap::SlotChoice;
+use sealstone::{Header, KeyProvider, RawKey};
 
 use super::kind::{Key, Kind, Provider};
 use super::spec::parse_path;

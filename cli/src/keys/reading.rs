@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use sealstone::{EncryptionContext, Error, Header, KeyMatch, WrappedKey};
+use sealstone::format::WrappedKey;
+use sealstone::keys::KeyMatch;
+use sealstone::{EncryptionContext, Error, Header};
 
 use super::kind::Provider;
 use super::passphrase::{self, Asked};

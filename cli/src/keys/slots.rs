@@ -1,6 +1,8 @@
 //! Slots: which of an object's are meant, and how messages name them.
 
-use sealstone::{Header, SlotChoice, WrappedKey};
+use sealstone::Header;
+use sealstone::format::WrappedKey;
+use sealstone::rewrap::SlotChoice;
 
 use super::{KINDS, KeyOptions, Optional, SlotSpec, kind};
 use crate::exit::Failure;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use sealstone::{
-    BoxFuture, DataKey, EncryptionContext, GeneratedKey, KeyMatch, KeyProvider, ProviderError, WrappedKey,
-};
+use sealstone::error::ProviderError;
+use sealstone::format::WrappedKey;
+use sealstone::keys::{BoxFuture, GeneratedKey, KeyMatch};
+use sealstone::{DataKey, EncryptionContext, KeyProvider};
 
 use super::kind;
 use super::kind::Provider;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use sealstone::{Decryptor, KeyRing, LockedObject, ObjectHeader, Rewrap};
+use sealstone::rewrap::LockedObject;
+use sealstone::{Decryptor, KeyRing, ObjectHeader, Rewrap};
 use sha2::{Digest, Sha256};
 
 use crate::common::{C, COPY, PAYLOAD, Place, plaintext};

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::provider::BoxFuture;
+use crate::keys::BoxFuture;
 
 /// A call in flight, and its result once it has ended.
 pub(crate) struct Flight<T> {

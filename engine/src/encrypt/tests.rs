@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::decrypt::Decryptor;
-use crate::provider::RawKey;
+use crate::keys::RawKey;
 
 const C: usize = 16 * 1024;
 

@@ -12,7 +12,7 @@ use super::plan::{Plan, Slot, State};
 use super::trials::Verdict;
 use crate::error::{Error, ProviderError, Result};
 use crate::header::WrappedKey;
-use crate::provider::KeyMatch;
+use crate::keys::KeyMatch;
 
 /// What was found out about a slot that has to be bound.
 enum Found {

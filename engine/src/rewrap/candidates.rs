@@ -6,7 +6,7 @@ use super::{Change, Rewrap, SlotChoice};
 use crate::context::EncryptionContext;
 use crate::error::Result;
 use crate::header::Header;
-use crate::provider::KeyProvider;
+use crate::keys::KeyProvider;
 
 /// The contexts that the object may have, in the order to be tried; there is one at least.
 pub(super) fn contexts(rewrap: &Rewrap, header: &Header) -> Result<Vec<EncryptionContext>> {

@@ -7,7 +7,7 @@ use super::trials::{Trials, Verdict};
 use crate::context::EncryptionContext;
 use crate::error::Result;
 use crate::header::WrappedKey;
-use crate::provider::{KeyMatch, KeyProvider};
+use crate::keys::{KeyMatch, KeyProvider};
 
 /// Whether the choice, which is not [`SlotChoice::Any`], means the slot.
 pub(super) async fn is_meant(

@@ -11,10 +11,10 @@ use super::choice::is_meant;
 use super::trials::{Trials, Verdict};
 use super::{Change, Rewrap, SlotChoice};
 use crate::context::{EncryptionContext, ExpectedContext};
+use crate::data_key::DataKey;
 use crate::error::{Error, ProviderError, Result};
 use crate::header::{Header, WrappedKey, check_slots};
-use crate::keys::DataKey;
-use crate::provider::{KeyMatch, KeyProvider};
+use crate::keys::{KeyMatch, KeyProvider};
 use crate::unlock::{Offer, OpenedSlot, no_usable_key, unlock_slot};
 
 /// What becomes of a header.

@@ -17,8 +17,8 @@ use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::{Error, Result};
 use crate::header::{ATTACHED_LEN, COPY_LEN, Header, ObjectHeader};
+use crate::keys::RawKey;
 use crate::positioned::{ReadAt, WriteAt, write_all_at};
-use crate::provider::RawKey;
 
 const PLAIN: &[u8] = b"not to be lost";
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::context::EncryptionContext;
 use crate::error::{Error, ProviderError, ProviderErrorClass, Result};
 use crate::header::{Header, MAX_SLOTS, WrappedKey};
-use crate::provider::KeyProvider;
+use crate::keys::KeyProvider;
 use crate::unlock::try_slot;
 
 /// What a key found out about a slot.

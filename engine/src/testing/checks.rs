@@ -9,11 +9,11 @@ use base64ct::{Base64, Encoding};
 
 use super::slots::{damaged, other_contexts, renamed, same_pairs};
 use super::{Conformance, panic_message};
+use crate::data_key::DataKey;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::{WrappedKey, check_slots};
 use crate::hex;
-use crate::keys::DataKey;
-use crate::provider::{BoxFuture, GeneratedKey, KeyMatch, KeyProvider};
+use crate::keys::{BoxFuture, GeneratedKey, KeyMatch, KeyProvider};
 
 /// A check; the error says what the provider did.
 pub(super) type Check = fn(&Conformance<'_>) -> Result<(), String>;

@@ -8,11 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::data_key::DataKey;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
 use crate::hex;
-use crate::keys::DataKey;
-use crate::provider::{BoxFuture, GeneratedKey, KeyMatch, RawKey};
+use crate::keys::{BoxFuture, GeneratedKey, KeyMatch, RawKey};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -112,7 +112,7 @@ impl Faulty {
             Err(error) => error,
         };
         match self.fault {
-            Fault::OpensWhatIsDamaged => Ok(DataKey::filled_by(|_| {})),
+            Fault::OpensWhatIsDamaged => Ok(DataKey::init_with(|_| {})),
             Fault::HasTwoKeys => self.other.unwrap_key(slot, context).await,
             Fault::CallsAnotherContextDenied => Err(Self::error(ProviderErrorClass::Denied, "not you")),
             Fault::CallsAnotherKeyUnavailable if slot.key_id != self.key.fingerprint() => {
@@ -158,7 +158,7 @@ impl KeyProvider for Faulty {
     ) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
         Box::pin(async move {
             let data_key = match self.fault {
-                Fault::GeneratesOneKey => DataKey::filled_by(|key| key.fill(9)),
+                Fault::GeneratesOneKey => DataKey::init_with(|key| key.fill(9)),
                 _ => DataKey::random().unwrap(),
             };
             let mut wrapped = self.wrapped(&data_key, context).await?;

@@ -16,7 +16,7 @@ use crate::cache::{Cache, Entry, Limits, Outcome};
 use crate::decrypt::Decryptor;
 use crate::error::{Error, Result};
 use crate::header::ObjectHeader;
-use crate::provider::BoxFuture;
+use crate::keys::BoxFuture;
 use crate::sys;
 
 /// Unlocks objects and remembers them: requests for an object that was unlocked lately, or that wait for the same key call,

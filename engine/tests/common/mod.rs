@@ -13,10 +13,10 @@ pub mod oracle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sealstone::{
-    BoxFuture, DataKey, Decryptor, EncryptionContext, Encryptor, Executor, KeyMatch, KeyProvider, ProviderError,
-    ProviderErrorClass, RawKey, Unlocked, WrappedKey, hazmat,
-};
+use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::format::WrappedKey;
+use sealstone::keys::{BoxFuture, KeyMatch};
+use sealstone::{DataKey, Decryptor, EncryptionContext, Encryptor, Executor, KeyProvider, RawKey, Unlocked, hazmat};
 
 /// Bytes of a full chunk of the default size.
 pub const C: usize = 16 * 1024;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::common::{decryptor, encryptor};
-use sealstone::{AtomicFile, FileAccess, FileAttributes, IfExists, KeyRing};
+use sealstone::KeyRing;
+use sealstone::file::{AtomicFile, FileAccess, FileAttributes, IfExists};
 
 struct Place(tempfile::TempDir);
 

@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use crate::common::{C, CHUNKS, LENGTHS, SEALED, data_key, decryptor, encryptor, key, plaintext, pool, seal_fixed};
 use crate::grudging::{Grudging, Items, Shared, collect, poll_times};
+use sealstone::error::ProviderError;
+use sealstone::format::WrappedKey;
+use sealstone::keys::{BoxFuture, KeyMatch};
 use sealstone::{
-    BoxFuture, DataKey, Decryptor, EncryptionContext, Encryptor, Error, Executor, KeyMatch, KeyProvider, NewObject,
-    Progress, ProviderError, RawKey, WrappedKey, hazmat,
+    DataKey, Decryptor, EncryptionContext, Encryptor, Error, Executor, KeyProvider, NewObject, Progress, RawKey, hazmat,
 };
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::runtime::{Builder, Runtime};

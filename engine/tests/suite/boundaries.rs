@@ -3,7 +3,8 @@
 use std::io::{BufRead, Cursor, Read, Seek, SeekFrom, Write};
 
 use crate::common::{C, LENGTHS, data_key, decryptor, encryptor, executors, plaintext, seal_fixed};
-use sealstone::{Backend, ChunkSize, Error, Layout, Suite, hazmat};
+use sealstone::format::Layout;
+use sealstone::{Backend, ChunkSize, Error, Suite, hazmat};
 
 /// Gives at most `step` bytes for each call.
 struct Steps<R> {

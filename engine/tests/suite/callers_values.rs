@@ -10,10 +10,14 @@ use std::time::Duration;
 
 use crate::common::{C, data_key, decryptor, encryptor, key, plaintext};
 use proptest::prelude::*;
+use sealstone::format::{Layout, WrappedKey};
 use sealstone::hazmat::{self, PartPlace, PayloadParameters};
+use sealstone::keys::IntermediateKeys;
+use sealstone::parts::EqualParts;
+use sealstone::positioned::SizeOnly;
 use sealstone::{
-    Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, EqualParts, Error, ExpectedContext, Header,
-    IntermediateKeys, KeyProvider, KeyRing, Layout, Passphrase, RawKey, Rewrap, SizeOnly, Suite, WrappedKey,
+    Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, Header, KeyProvider, KeyRing,
+    Passphrase, RawKey, Rewrap, Suite,
 };
 
 /// Texts on both sides of each limit, and what formats and file systems trip over.

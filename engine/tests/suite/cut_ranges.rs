@@ -5,7 +5,8 @@ use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use crate::common::{C, CHUNKS, SEALED, decryptor, encryptor, plaintext, seal_fixed};
-use sealstone::{Error, RangeReader};
+use sealstone::Error;
+use sealstone::range::RangeReader;
 
 const LENGTHS: [usize; 7] = [0, 1, C - 1, C, C + 1, 2 * C, 3 * C];
 

@@ -6,10 +6,10 @@ use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::common::{C, LENGTHS, SEALED, decryptor, encryptor, plaintext};
-use sealstone::{
-    AtomicFile, ChunkSize, Decryptor, EncryptionContext, Error, ExpectedContext, Header, IfExists, MAX_METADATA_LEN,
-    METADATA_KEY, ReadAt,
-};
+use sealstone::file::{AtomicFile, IfExists};
+use sealstone::format::{MAX_METADATA_LEN, METADATA_KEY};
+use sealstone::positioned::ReadAt;
+use sealstone::{ChunkSize, Decryptor, EncryptionContext, Error, ExpectedContext, Header};
 
 /// A header and its payload.
 fn seal(plain: &[u8]) -> (Header, Vec<u8>) {

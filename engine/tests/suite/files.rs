@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::common::{
     C, CHUNKS, LENGTHS, SEALED, data_key, decryptor, encryptor, executors, plaintext, seal_fixed, unlocked,
 };
-use sealstone::{AtomicFile, Error, IfExists, ReadAt, WriteAt, has_true_length, hazmat};
+use sealstone::file::{AtomicFile, IfExists, has_true_length};
+use sealstone::positioned::{ReadAt, WriteAt};
+use sealstone::{Error, hazmat};
 
 fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(directory)

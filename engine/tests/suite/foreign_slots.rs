@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::common::oracle::Header;
 use crate::common::{Counting, plaintext};
+use sealstone::format::{ATTACHED_LEN, CopyFault};
+use sealstone::rewrap::{Rewrapped, SlotChoice};
 use sealstone::{
-    ATTACHED_LEN, CopyFault, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyProvider,
-    ObjectHeader, RawKey, Rewrap, Rewrapped, SlotChoice,
+    Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyProvider, ObjectHeader, RawKey, Rewrap,
 };
 
 type Key = Arc<dyn KeyProvider>;

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sealstone::keys::IntermediateKeys;
 use sealstone::{
-    Decryptor, EncryptionContext, ExpectedContext, Header, IntermediateKeys, KeyProvider, KeyRing, Passphrase, RawKey,
-    hazmat,
+    Decryptor, EncryptionContext, ExpectedContext, Header, KeyProvider, KeyRing, Passphrase, RawKey, hazmat,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{C, CHUNKS, decryptor, encryptor, plaintext, pool};
-use sealstone::{Decryptor, Encryptor, Executor, ReadAt};
+use sealstone::positioned::ReadAt;
+use sealstone::{Decryptor, Encryptor, Executor};
 
 /// What becomes of one call.
 #[derive(Debug, Clone, Copy, PartialEq)]

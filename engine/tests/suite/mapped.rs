@@ -3,7 +3,8 @@
 use std::fs;
 
 use crate::common::{C, CHUNKS, SEALED, decryptor, encryptor, plaintext, seal_fixed};
-use sealstone::{Error, MappedFile};
+use sealstone::Error;
+use sealstone::positioned::MappedFile;
 
 #[test]
 fn ranges_of_a_mapped_file_are_those_slices() {

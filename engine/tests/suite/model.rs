@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::common::campaign::{Counted, cases};
 use crate::common::{C, decryptor, encryptor, plaintext, pool, unlocked};
 use proptest::prelude::*;
-use sealstone::{Decryptor, Encryptor, Error, Executor, Header, RawKey, Rewrap, SealedPart, SlotChoice, Unlocked};
+use sealstone::parts::SealedPart;
+use sealstone::rewrap::SlotChoice;
+use sealstone::{Decryptor, Encryptor, Error, Executor, Header, RawKey, Rewrap, Unlocked};
 
 /// What is done to a writer.
 #[derive(Debug, Clone)]

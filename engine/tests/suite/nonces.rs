@@ -9,7 +9,8 @@ use std::thread;
 
 use crate::common::campaign::{Chance, cases};
 use crate::common::{C, CHUNKS, SEALED, decryptor, encryptor, plaintext, pool};
-use sealstone::{Encryptor, Executor, SealedPart};
+use sealstone::parts::SealedPart;
+use sealstone::{Encryptor, Executor};
 
 const THREADS: usize = 16;
 const LONGEST: usize = 4 * C + 100;

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use crate::common::oracle::{self, Header, Slot};
 use crate::common::{C, data_key, decryptor, key, plaintext};
+use sealstone::format::VERSION;
 use sealstone::hazmat::{self, PayloadParameters};
+use sealstone::keys::IntermediateKeys;
 use sealstone::{
-    Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, ExpectedContext, IntermediateKeys, KeyProvider,
-    KeyRing, ObjectHeader, Passphrase, RawKey, Suite, VERSION,
+    Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, ExpectedContext, KeyProvider, KeyRing, ObjectHeader,
+    Passphrase, RawKey, Suite,
 };
 use tempfile::TempDir;
 

@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::common::{C, decryptor, encryptor, plaintext, pool};
-use sealstone::{EncryptWriter, Error, Executor};
+use sealstone::stream::EncryptWriter;
+use sealstone::{Error, Executor};
 
 fn executors() -> [Executor; 3] {
     [Executor::serial(), pool(1), pool(3)]

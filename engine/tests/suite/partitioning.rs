@@ -13,9 +13,11 @@ use crate::common::oracle::{self, Header, Slot};
 use crate::field::{ghash, multiply, solve, square};
 use aes::Aes256;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
+use sealstone::error::ProviderErrorClass;
+use sealstone::format::WrappedKey;
+use sealstone::rewrap::SlotChoice;
 use sealstone::{
-    Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyProvider, Passphrase, ProviderErrorClass,
-    RawKey, Rewrap, SlotChoice, WrappedKey,
+    Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyProvider, Passphrase, RawKey, Rewrap,
 };
 
 const CORE: [u8; 3] = [1, 14, 0];

@@ -6,9 +6,10 @@ use std::num::NonZeroU64;
 
 use crate::common::{C, LENGTHS, data_key, decryptor, encryptor, plaintext, seal_fixed};
 use proptest::prelude::*;
-use sealstone::{
-    ATTACHED_LEN, Backend, ChunkSize, EqualParts, Error, NewObject, PartError, PartSealer, SealedPart, Suite, hazmat,
-};
+use sealstone::error::PartError;
+use sealstone::format::ATTACHED_LEN;
+use sealstone::parts::{EqualParts, PartSealer, SealedPart};
+use sealstone::{Backend, ChunkSize, Error, NewObject, Suite, hazmat};
 
 const DATA: u8 = 1;
 const SALT: u8 = 2;

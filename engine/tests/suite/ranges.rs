@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 
 use crate::common::{C, CHUNKS, LENGTHS, SEALED, decryptor, encryptor, plaintext, seal_fixed};
-use sealstone::{ChunkSize, Error, Header, ReadAt};
+use sealstone::positioned::ReadAt;
+use sealstone::{ChunkSize, Error, Header};
 
 /// Remembers what was fetched.
 struct Recording<'a> {

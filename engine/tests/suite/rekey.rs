@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::common::{C, encryptor, executors, key, plaintext, pool};
-use sealstone::{
-    COPY_LEN, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, IfExists, KeyProvider, RawKey, Suite,
-};
+use sealstone::file::IfExists;
+use sealstone::format::COPY_LEN;
+use sealstone::{Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyProvider, RawKey, Suite};
 
 fn raw(byte: u8) -> Arc<dyn KeyProvider> {
     Arc::new(RawKey::from_slice(&[byte; 32]).unwrap())

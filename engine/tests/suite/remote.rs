@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{C, SEALED, decryptor, encryptor, plaintext, seal_fixed};
 use proptest::prelude::*;
-use sealstone::{ChunkSize, Error, Layout, ReadAt, SizeOnly};
+use sealstone::format::Layout;
+use sealstone::positioned::{ReadAt, SizeOnly};
+use sealstone::{ChunkSize, Error};
 
 fn layout() -> Layout {
     Layout::new(ChunkSize::KiB16)

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::common::oracle::{self, Header as OracleHeader, Slot};
-use sealstone::{
-    Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, Header, IntermediateKeys, KeyProvider, RawKey,
-    Rewrap, SlotChoice, WrappedKey,
-};
+use sealstone::format::WrappedKey;
+use sealstone::keys::IntermediateKeys;
+use sealstone::rewrap::SlotChoice;
+use sealstone::{Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, Header, KeyProvider, RawKey, Rewrap};
 
 const KEK: [u8; 32] = [7; 32];
 const CORE: [u8; 3] = [1, 14, 0];

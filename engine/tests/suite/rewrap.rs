@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::{C, Counting, encryptor, key, plaintext};
+use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::format::{COPY_LEN, WrappedKey};
+use sealstone::keys::{BoxFuture, IntermediateKeys, KeyMatch};
+use sealstone::rewrap::{LockedObject, Rewrapped, SlotChoice};
 use sealstone::{
-    BoxFuture, COPY_LEN, DataKey, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, Header,
-    IntermediateKeys, KeyMatch, KeyProvider, KeyRing, LockedObject, ObjectHeader, Passphrase, ProviderError,
-    ProviderErrorClass, RawKey, Rewrap, Rewrapped, SlotChoice, WrappedKey,
+    DataKey, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, Header, KeyProvider, KeyRing,
+    ObjectHeader, Passphrase, RawKey, Rewrap,
 };
 
 type Key = Arc<dyn KeyProvider>;

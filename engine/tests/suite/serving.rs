@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use sealstone::{
-    BoxFuture, DataKey, Decryptor, EncryptionContext, KeyMatch, KeyProvider, ProviderError, RawKey, Result,
-    UnlockedCache, WrappedKey,
-};
+use sealstone::error::ProviderError;
+use sealstone::format::WrappedKey;
+use sealstone::keys::{BoxFuture, KeyMatch};
+use sealstone::{DataKey, Decryptor, EncryptionContext, KeyProvider, RawKey, Result, UnlockedCache};
 use tokio::io::AsyncReadExt;
 
 use crate::common::{C, encryptor, key, plaintext};

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use crate::common::{C, decryptor, encryptor, executors, plaintext, seal_fixed, unlocked};
-use sealstone::{Error, SparseFile};
+use sealstone::Error;
+use sealstone::file::SparseFile;
 
 const BLOCK: usize = 4096;
 

@@ -11,8 +11,9 @@ use aes::Aes256;
 use aes::cipher::BlockCipherEncrypt;
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Tag};
+use sealstone::format::VERSION;
 use sealstone::hazmat::{self, PayloadParameters};
-use sealstone::{Backend, ChunkSize, DataKey, Decryptor, Error, RawKey, Suite, VERSION};
+use sealstone::{Backend, ChunkSize, DataKey, Decryptor, Error, RawKey, Suite};
 
 const CORE: [u8; 3] = [1, 14, 0];
 const SALT: [u8; 24] = [3; 24];

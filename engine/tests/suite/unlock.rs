@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::common::{Counting, data_key, decryptor, encryptor, key, plaintext};
+use sealstone::error::ProviderErrorClass;
+use sealstone::format::WrappedKey;
 use sealstone::{
-    Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, Header, KeyProvider, KeyRing, Passphrase,
-    ProviderErrorClass, RawKey, WrappedKey, hazmat,
+    Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, Header, KeyProvider, KeyRing, Passphrase, RawKey,
+    hazmat,
 };
 
 fn raw(byte: u8) -> RawKey {

@@ -193,7 +193,7 @@ fn a_cache_asks_once_for_each_object_and_again_after_a_failure() {
     assert_eq!(counting.calls(), 3);
 
     let mut failing = Counting::new(RawKey::from_slice(&[7; 32]).unwrap());
-    failing.fails = Some(sealstone::ProviderErrorClass::Unavailable);
+    failing.fails = Some(sealstone::error::ProviderErrorClass::Unavailable);
     let failing = Arc::new(failing);
     let cache = UnlockedCache::new(Decryptor::new(failing.clone()));
     for calls in 1..4 {

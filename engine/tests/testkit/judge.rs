@@ -3,9 +3,12 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use sealstone::keys::{Argon2Limits, IntermediateKeys};
+use sealstone::range::RangeReader;
+use sealstone::stream::DecryptReader;
 use sealstone::{
-    Argon2Limits, Backend, DecryptReader, Decryptor, EncryptionContext, Error, Executor, ExpectedContext, Header,
-    IntermediateKeys, KeyProvider, KeyRing, Passphrase, RangeReader, RawKey,
+    Backend, Decryptor, EncryptionContext, Error, Executor, ExpectedContext, Header, KeyProvider, KeyRing, Passphrase,
+    RawKey,
 };
 
 use crate::common::{oracle, pool};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use sealstone::{ProviderError, ProviderErrorClass};
+use sealstone::error::{ProviderError, ProviderErrorClass};
 
 use crate::KmsKey;
 use crate::calls::Calls;

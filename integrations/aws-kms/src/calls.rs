@@ -8,7 +8,10 @@
 //! rebind_key    ReEncrypt         own key -> own key        checked: the same
 //! ```
 
-use sealstone::{DataKey, GeneratedKey, KeyMatch, ProviderError, ProviderErrorClass, WrappedKey};
+use sealstone::DataKey;
+use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::format::WrappedKey;
+use sealstone::keys::{GeneratedKey, KeyMatch};
 use tokio::time::Instant;
 
 use crate::errors::failure;

@@ -4,7 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use sealstone::{DataKey, EncryptionContext, ProviderError};
+use sealstone::error::ProviderError;
+use sealstone::{DataKey, EncryptionContext};
 use tokio::time::Instant;
 
 use crate::KmsKey;
@@ -19,7 +20,8 @@ use crate::service::{Sealed, Service, pairs};
 /// Calls run on a small runtime of its own. Dropping a future ends its call.
 ///
 /// ```no_run
-/// use sealstone::{EncryptionContext, ProviderError};
+/// use sealstone::EncryptionContext;
+/// use sealstone::error::ProviderError;
 /// use sealstone_aws_kms::{DecryptWith, KmsClient, KmsKey};
 ///
 /// # async fn example(ciphertext: &[u8]) -> Result<(), ProviderError> {
@@ -104,7 +106,7 @@ impl KmsClient {
         context: &EncryptionContext,
     ) -> Result<Encrypted, ProviderError> {
         let (asked, context) = (key.clone(), pairs(context));
-        let data_key = DataKey::filled_by(|copy| copy.copy_from_slice(data_key.expose()));
+        let data_key = DataKey::init_with(|copy| copy.copy_from_slice(data_key.expose()));
         let call = |service: Arc<Service>, deadline| async move {
             service.check_region(&asked).await?;
             service.encrypt(&asked, &data_key, context, deadline).await

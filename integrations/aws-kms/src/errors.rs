@@ -9,7 +9,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::operation::RequestId;
-use sealstone::{ProviderError, ProviderErrorClass};
+use sealstone::error::{ProviderError, ProviderErrorClass};
 
 use crate::endpoint::{EXPOSED, Exposed};
 use crate::{ID, KmsKey};

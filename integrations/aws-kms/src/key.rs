@@ -13,7 +13,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sealstone::{KeyMatch, ProviderError, ProviderErrorClass};
+use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::keys::KeyMatch;
 
 use crate::ID;
 
@@ -25,7 +26,7 @@ use crate::ID;
 /// let key: KmsKey = "alias/backups@eu-west-1".parse()?;
 /// assert_eq!((key.id(), key.region()), ("alias/backups", Some("eu-west-1")));
 /// assert!("backups".parse::<KmsKey>().is_err());
-/// # Ok::<(), sealstone::ProviderError>(())
+/// # Ok::<(), sealstone::error::ProviderError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct KmsKey {

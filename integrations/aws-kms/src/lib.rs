@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Sealing an object takes one GenerateDataKey, opening it one Decrypt. For millions of objects, put
-//! [`IntermediateKeys`](sealstone::IntermediateKeys) in between; the README says what that costs.
+//! [`IntermediateKeys`](sealstone::keys::IntermediateKeys) in between; the README says what that costs.
 //!
 //! [`KmsClient`] encrypts and decrypts data keys that are stored outside of slots.
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use sealstone::{
-    BoxFuture, DataKey, EncryptionContext, GeneratedKey, KeyMatch, KeyProvider, ProviderError, WrappedKey,
-};
+use sealstone::error::ProviderError;
+use sealstone::format::WrappedKey;
+use sealstone::keys::{BoxFuture, GeneratedKey, KeyMatch};
+use sealstone::{DataKey, EncryptionContext, KeyProvider};
 use tokio::time::Instant;
 
 use crate::KmsKey;
@@ -100,7 +101,7 @@ impl KeyProvider for AwsKms {
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
         Box::pin(self.run(|calls, deadline| {
             let context = pairs(context);
-            let data_key = DataKey::filled_by(|copy| copy.copy_from_slice(data_key.expose()));
+            let data_key = DataKey::init_with(|copy| copy.copy_from_slice(data_key.expose()));
             async move { calls.wrap(&data_key, context, deadline).await }
         }))
     }

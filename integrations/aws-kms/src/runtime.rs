@@ -9,7 +9,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use sealstone::{ProviderError, ProviderErrorClass};
+use sealstone::error::{ProviderError, ProviderErrorClass};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};

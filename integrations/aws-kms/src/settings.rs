@@ -8,7 +8,7 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::config::Region;
 use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
-use sealstone::{ProviderError, ProviderErrorClass};
+use sealstone::error::{ProviderError, ProviderErrorClass};
 
 use crate::endpoint::RefuseExposed;
 use crate::errors::failure;

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kms::config::{Credentials, Region, SharedCredentialsProvider};
-use sealstone::{
-    DataKey, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyMatch, KeyProvider, ProviderError,
-    ProviderErrorClass, Rewrap, SlotChoice, WrappedKey,
-};
+use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::format::WrappedKey;
+use sealstone::keys::KeyMatch;
+use sealstone::rewrap::SlotChoice;
+use sealstone::{DataKey, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyProvider, Rewrap};
 use sealstone_aws_kms::{AwsKms, AwsKmsBuilder};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};

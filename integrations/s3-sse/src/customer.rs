@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};
 use md5::{Digest, Md5};
-use sealstone::{Header, KeyMatch, KeyProvider, RawKey};
+use sealstone::keys::KeyMatch;
+use sealstone::{Header, KeyProvider, RawKey};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 

@@ -63,9 +63,11 @@ pub use self::customer::CustomerKey;
 pub use self::error::SseError;
 use self::pairs::DistinctPairs;
 
+use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::keys::IntermediateKeys;
+use sealstone::rewrap::SlotChoice;
 use sealstone::{
-    Decryptor, EncryptionContext, Encryptor, ExpectedContext, Header, IntermediateKeys, KeyProvider, KeyRing,
-    ProviderError, ProviderErrorClass, RawKey, Rewrap, SlotChoice,
+    Decryptor, EncryptionContext, Encryptor, ExpectedContext, Header, KeyProvider, KeyRing, RawKey, Rewrap,
 };
 
 /// The ids of sealstone's own providers. Every other id is a key service's.

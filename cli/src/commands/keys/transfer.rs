@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
-use sealstone::{FileAccess, IfExists, KeyRing};
+use sealstone::KeyRing;
+use sealstone::file::{FileAccess, IfExists};
 use zeroize::Zeroizing;
 
 use super::{count, show_json};

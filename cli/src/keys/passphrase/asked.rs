@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use sealstone::{
-    BoxFuture, DataKey, Decryptor, EncryptionContext, Error, ExpectedContext, Header, KeyMatch, KeyProvider,
-    Passphrase, ProviderError, ProviderErrorClass, WrappedKey,
-};
+use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::format::WrappedKey;
+use sealstone::keys::{BoxFuture, KeyMatch};
+use sealstone::{DataKey, Decryptor, EncryptionContext, Error, ExpectedContext, Header, KeyProvider, Passphrase};
 
 use super::{Provider, provider};
 use crate::exit::Failure;
@@ -125,5 +125,5 @@ impl KeyProvider for Tried {
 }
 
 fn copy_of(data_key: &DataKey) -> DataKey {
-    DataKey::filled_by(|copy| copy.copy_from_slice(data_key.expose()))
+    DataKey::init_with(|copy| copy.copy_from_slice(data_key.expose()))
 }

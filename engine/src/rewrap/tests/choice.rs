@@ -8,7 +8,7 @@ use crate::context::{EncryptionContext, ExpectedContext};
 use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::{Error, ProviderErrorClass, Result};
-use crate::provider::{KeyMatch, KeyProvider};
+use crate::keys::{KeyMatch, KeyProvider};
 use crate::rewrap::candidates::{contexts, keys};
 use crate::rewrap::choice::is_meant;
 use crate::rewrap::trials::Trials;

@@ -9,7 +9,7 @@ use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::{Error, ProviderErrorClass, Result};
 use crate::header::{ATTACHED_LEN, Header, ObjectHeader};
-use crate::provider::{KeyMatch, KeyProvider};
+use crate::keys::{KeyMatch, KeyProvider};
 use crate::rewrap::{Rewrap, SlotChoice};
 
 use ProviderErrorClass::{BadCiphertext, Denied, KeyState, Unavailable};

@@ -7,10 +7,10 @@
 use std::sync::Mutex;
 
 use crate::context::EncryptionContext;
+use crate::data_key::DataKey;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
-use crate::keys::DataKey;
-use crate::provider::{BoxFuture, KeyMatch, KeyProvider};
+use crate::keys::{BoxFuture, KeyMatch, KeyProvider};
 
 /// The key of this tag, of the provider `id`.
 #[derive(Debug, Default)]

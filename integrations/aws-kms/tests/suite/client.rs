@@ -2,7 +2,8 @@
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kms::config::{Credentials, Region, SharedCredentialsProvider};
-use sealstone::{DataKey, EncryptionContext, ProviderErrorClass};
+use sealstone::error::ProviderErrorClass;
+use sealstone::{DataKey, EncryptionContext};
 use sealstone_aws_kms::{DecryptWith, KmsClient, KmsClientBuilder, KmsKey};
 use sealstone_kms_mock::MockKms;
 use serde_json::Value;
@@ -40,7 +41,7 @@ fn calls(mock: &MockKms) -> Vec<(String, Option<String>)> {
     mock.audit_events().iter().map(call).collect()
 }
 
-fn class<T>(result: Result<T, sealstone::ProviderError>) -> ProviderErrorClass {
+fn class<T>(result: Result<T, sealstone::error::ProviderError>) -> ProviderErrorClass {
     result.map(drop).unwrap_err().class
 }
 

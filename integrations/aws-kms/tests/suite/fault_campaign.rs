@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kms::config::{Credentials, Region, SharedCredentialsProvider};
-use sealstone::{Decryptor, Encryptor, Error, IfExists, KeyProvider, Rewrap, SlotChoice};
+use sealstone::file::IfExists;
+use sealstone::rewrap::SlotChoice;
+use sealstone::{Decryptor, Encryptor, Error, KeyProvider, Rewrap};
 use sealstone_aws_kms::AwsKms;
 use sealstone_kms_mock::{Fault, InjectedError, MockKms};
 

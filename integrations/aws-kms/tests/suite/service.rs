@@ -6,9 +6,12 @@ use std::sync::Arc;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::{Credentials, Region, SharedCredentialsProvider};
+use sealstone::error::ProviderErrorClass;
+use sealstone::format::{ATTACHED_LEN, WrappedKey};
+use sealstone::keys::{IntermediateKeys, KeyMatch};
+use sealstone::rewrap::SlotChoice;
 use sealstone::{
-    ATTACHED_LEN, DataKey, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, IntermediateKeys, KeyMatch,
-    KeyProvider, ProviderErrorClass, RawKey, Rewrap, SlotChoice, WrappedKey,
+    DataKey, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, KeyProvider, RawKey, Rewrap,
 };
 use sealstone_aws_kms::{AwsKms, AwsKmsBuilder};
 use sealstone_kms_mock::MockKms;

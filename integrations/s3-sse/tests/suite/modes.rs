@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use base64ct::{Base64, Encoding};
 use md5::{Digest, Md5};
-use sealstone::{
-    BoxFuture, DataKey, EncryptionContext, Error, GeneratedKey, Header, KeyMatch, KeyProvider, KeyRing,
-    MAX_METADATA_LEN, ProviderError, RawKey, WrappedKey,
-};
+use sealstone::error::ProviderError;
+use sealstone::format::{MAX_METADATA_LEN, WrappedKey};
+use sealstone::keys::{BoxFuture, GeneratedKey, KeyMatch};
+use sealstone::{DataKey, EncryptionContext, Error, Header, KeyProvider, KeyRing, RawKey};
 use sealstone_s3_sse::{self as sse, CustomerKey, Mode, ObjectName, ServerSide, SseError, names};
 
 const ARN: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";

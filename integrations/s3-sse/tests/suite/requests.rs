@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};
 use proptest::prelude::*;
-use sealstone::{EncryptionContext, Error, Header, KeyRing, Rewrap, SlotChoice};
+use sealstone::rewrap::SlotChoice;
+use sealstone::{EncryptionContext, Error, Header, KeyRing, Rewrap};
 use sealstone_s3_sse::{CustomerKey, ObjectName, ServerSide, context_from_header, context_to_header};
 
 /// Texts on both sides of the limits of names, keys and contexts.

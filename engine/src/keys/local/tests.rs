@@ -51,7 +51,7 @@ fn ids(ring: &KeyRing) -> BTreeSet<String> {
 
 fn spawn_child(task: &str, place: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "provider::local::tests::child_process"])
+        .args(["--exact", "keys::local::tests::child_process"])
         .env(TASK, task)
         .env(PLACE, place)
         .stdout(Stdio::null())

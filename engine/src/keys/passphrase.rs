@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 
 use super::{BoxFuture, KeyMatch, KeyProvider, wrap};
 use crate::context::EncryptionContext;
+use crate::data_key::DataKey;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
 use crate::hex;
-use crate::keys::DataKey;
 use crate::registry;
 use crate::secret::{Secret, random_array};
 use crate::suite::KEY_LEN;
@@ -272,7 +272,7 @@ impl Recipe {
         let mut memory = blocks(params.block_count())?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut hashed = Ok(());
-        let key = Secret::filled_by(|key| {
+        let key = Secret::init_with(|key| {
             hashed =
                 argon2.hash_password_into_with_memory(passphrase.as_bytes(), &self.salt, key, memory.as_mut_slice());
         });

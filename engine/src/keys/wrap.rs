@@ -7,9 +7,9 @@
 
 use crate::cipher::xaes;
 use crate::context::EncryptionContext;
+use crate::data_key::DataKey;
 use crate::error::{Error, ProviderError, ProviderErrorClass, Result};
 use crate::header::WrappedKey;
-use crate::keys::DataKey;
 use crate::secret::Secret;
 use crate::suite::KEY_LEN;
 use crate::wire::put_prefixed;
@@ -55,7 +55,7 @@ pub(super) fn unwrap_data_key(
 /// Opens what [`seal_data_key`] sealed; `None` if it does not verify.
 pub(super) fn open_data_key(key: &Secret<KEY_LEN>, aad: &[u8], sealed: &[u8]) -> Option<DataKey> {
     let mut opened = Ok(());
-    let data_key = DataKey::filled_by(|out| opened = xaes::open(key, aad, sealed, out));
+    let data_key = DataKey::init_with(|out| opened = xaes::open(key, aad, sealed, out));
     opened.ok().map(|()| data_key)
 }
 

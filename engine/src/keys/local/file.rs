@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use super::stored::{MAX_LEN, Ring};
 use super::{ID, configuration};
 use crate::error::{ProviderError, ProviderErrorClass};
-use crate::provider::file_failed;
+use crate::keys::file_failed;
 use crate::secret::read_wiped;
 use crate::sys::{self, NotKept, Replaced};
 

@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 use super::{ID, KeyVersion};
 use crate::error::ProviderError;
 use crate::hex;
-use crate::provider::wrap::random_failed;
+use crate::keys::wrap::random_failed;
 use crate::secret::{Secret, random_array};
 use crate::suite::KEY_LEN;
 
@@ -273,7 +273,7 @@ impl Version {
         Self {
             id: self.id.clone(),
             created: self.created,
-            secret: Secret::filled_by(|secret| secret.copy_from_slice(self.secret.expose())),
+            secret: Secret::init_with(|secret| secret.copy_from_slice(self.secret.expose())),
         }
     }
 
@@ -317,7 +317,7 @@ fn write_secret<S: Serializer>(secret: &Secret<KEY_LEN>, serializer: S) -> Resul
 fn read_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<KEY_LEN>, D::Error> {
     let text = <&str>::deserialize(deserializer)?;
     let mut decoded = hex::is_lower(text, 2 * KEY_LEN);
-    let secret = Secret::filled_by(|secret| decoded &= hex::decode_into(text.as_bytes(), secret));
+    let secret = Secret::init_with(|secret| decoded &= hex::decode_into(text.as_bytes(), secret));
     decoded
         .then_some(secret)
         .ok_or_else(|| D::Error::custom("not a secret"))

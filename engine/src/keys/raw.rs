@@ -14,10 +14,10 @@ use hmac::Mac;
 
 use super::{BoxFuture, KeyMatch, KeyProvider, wrap};
 use crate::context::EncryptionContext;
+use crate::data_key::{DataKey, hmac_sha512};
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
 use crate::hex;
-use crate::keys::{DataKey, hmac_sha512};
 use crate::registry;
 use crate::secret::{Secret, read_wiped};
 use crate::suite::KEY_LEN;
@@ -127,7 +127,7 @@ fn decode(bytes: &[u8]) -> Option<Secret<KEY_LEN>> {
         return decode_base64(text);
     }
     let mut decoded = bytes.len() == KEY_LEN;
-    let key = Secret::filled_by(|key| match text.len() {
+    let key = Secret::init_with(|key| match text.len() {
         _ if decoded => key.copy_from_slice(bytes),
         HEX_LEN => decoded = hex::decode_into(text, key),
         _ => {}
@@ -138,7 +138,7 @@ fn decode(bytes: &[u8]) -> Option<Secret<KEY_LEN>> {
 /// 44 characters are the base64 of 31 to 33 bytes.
 fn decode_base64(text: &[u8]) -> Option<Secret<KEY_LEN>> {
     let mut decoded = false;
-    let key = Secret::filled_by(|key| decoded = Base64::decode(text, key).is_ok_and(|key| key.len() == KEY_LEN));
+    let key = Secret::init_with(|key| decoded = Base64::decode(text, key).is_ok_and(|key| key.len() == KEY_LEN));
     decoded.then_some(key)
 }
 

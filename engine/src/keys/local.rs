@@ -20,9 +20,9 @@ use self::file::IfMissing;
 use self::stored::{Ring, Version, is_name};
 use super::{BoxFuture, KeyMatch, KeyProvider, wrap};
 use crate::context::EncryptionContext;
+use crate::data_key::DataKey;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
-use crate::keys::DataKey;
 use crate::registry;
 
 const ID: &str = KeyRing::ID;

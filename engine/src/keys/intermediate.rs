@@ -20,9 +20,9 @@ use self::slot::{Scope, Slot};
 use super::{BoxFuture, GeneratedKey, KeyMatch, KeyProvider, wrap};
 use crate::cache::{Cache, Entry, Limits, Outcome};
 use crate::context::EncryptionContext;
+use crate::data_key::DataKey;
 use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
-use crate::keys::DataKey;
 use crate::registry;
 use crate::sys;
 

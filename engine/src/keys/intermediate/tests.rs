@@ -12,7 +12,7 @@ use crate::context::ExpectedContext;
 use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
 use crate::error::Error;
-use crate::provider::RawKey;
+use crate::keys::RawKey;
 use crate::testing::Conformance;
 
 /// A raw key as a service would hold it.
