@@ -3,20 +3,19 @@
 
     changing.py SEALSTONE [--cases N] [--seed S]
 
-SEALSTONE is the binary. Each case stops a command somewhere within the time that it takes, changes its input in place, and
-lets it go on. What it seals then is what it read, at its place; what it opens is what was sealed, or refused.
+Each case stops a command at a random moment, changes its input in place, and lets it continue. What it seals must be what
+it read, at the right offset; what it opens must be what was sealed, or refused.
 """
 
-import argparse
-import collections
-import pathlib
 import random
 import signal
 import subprocess
-import tempfile
-import time
+import sys
 
-from place import DEADLINE, Place, Violation, require
+sys.path.append(f"{sys.path[0]}/..")
+
+from common import arguments
+from place import DEADLINE, Campaign, at_place, require
 
 LENGTH = 12_000_000
 # Where the payload of an object begins.
@@ -24,49 +23,28 @@ PAYLOAD = 8192
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sealstone", type=pathlib.Path)
-    parser.add_argument("--cases", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    chance, counts, wrong = random.Random(options.seed), collections.Counter(), []
-    with tempfile.TemporaryDirectory() as directory:
-        place = Place(str(options.sealstone.resolve()), directory, LENGTH, options.seed)
-        times = {read: duration(place, read) for read in READS}
+    options = arguments(__doc__, "sealstone", cases=60, seed=1)
+    chance, campaign = random.Random(options.seed), Campaign("changing_files")
+    with at_place(options.sealstone, LENGTH, options.seed) as place:
+        times = {read: place.duration(command(place, read)) for read in READS}
         for case in range(options.cases):
             read, change = list(READS)[case % len(READS)], chance.choice(CHANGES)
             after = chance.uniform(0, times[read])
-            try:
-                changed(place, read, change, after, chance, counts)
-            except Violation as violation:
-                wrong.append(f"{read}, {change.__name__} after {after * 1000:.1f} ms: {violation}")
-                print(wrong[-1], flush=True)
-    figures = " ".join(f"{key}={counts[key]}" for key in ("amid", "done", "refused"))
-    print(f"campaign: changing_files cases={options.cases} {figures} violations={len(wrong)}")
-    if wrong or not (counts["done"] and counts["refused"]):
-        raise SystemExit(f"{len(wrong)} violations, {dict(counts)}")
+            with campaign.case(f"{read}, {change.__name__} after {after * 1000:.1f} ms"):
+                changed(place, read, change, after, chance, campaign.counts)
+    campaign.end(options.cases, ("amid", "done", "refused"), needed=("done", "refused"))
 
 
-def duration(place, read):
-    place.reset()
-    began = time.monotonic()
-    start(place, read).communicate(timeout=DEADLINE)
-    return time.monotonic() - began
-
-
-def start(place, read):
+def command(place, read):
     words, _ = READS[read]
-    words = [place.key("one") if word == "@" else word for word in words]
-    return subprocess.Popen(
-        place.command(*words), cwd=place.directory, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    return place.command(*(place.key("one") if word == "@" else word for word in words))
 
 
 def changed(place, read, change, after, chance, counts):
     place.reset()
     words, check = READS[read]
     name = "plain" if "plain" in words else "object"
-    process = start(place, read)
+    process = place.start(command(place, read))
     try:
         process.communicate(timeout=after)
     except subprocess.TimeoutExpired:
@@ -76,13 +54,13 @@ def changed(place, read, change, after, chance, counts):
     change(place.path(name), before, 0 if name == "plain" else PAYLOAD, chance)
     after = place.data(name)
     process.send_signal(signal.SIGCONT)
-    printed, told = process.communicate(timeout=DEADLINE)
+    printed, error = process.communicate(timeout=DEADLINE)
     done = process.returncode == 0
     counts["done" if done else "refused"] += 1
-    require(done or process.returncode in (1, 6) and told.strip() and b"panicked" not in told, f"{told}")
+    require(done or process.returncode in (1, 6) and error.strip() and b"panicked" not in error, f"{error}")
     check(place, done, printed, before, after)
-    place.kept_files_are_as_they_were(but=(name,))
-    require(not (left := place.left_over(("new",))), f"left over: {left}")
+    place.kept_files_are_unchanged(but=(name,))
+    place.nothing_is_left_over(("new",))
 
 
 def shrink(path, before, start, chance):
@@ -106,18 +84,17 @@ CHANGES = [shrink, grow, overwrite]
 
 
 def sealed(place, done, printed, before, after):
-    require(done == (place.data("new") is not None), "there is an output if it ended well")
+    require(done == (place.data("new") is not None), "there is an output if the command succeeded, and only then")
     if not done:
         return
-    code, found, told = place.run(place.command("decrypt", "-q", "--key", place.key("one"), "new", "-o", "-"))
-    require(code == 0, f"what was sealed opens: {told}")
+    code, found, error = place.run(place.command("decrypt", "-q", "--key", place.key("one"), "new", "-o", "-"))
+    require(code == 0, f"what was sealed opens: {error}")
     shorter, longer = sorted((before, after), key=len)
     require(len(shorter) <= len(found) <= len(longer), "its length is one that the file had, or between")
-    # Blocks first: most are not touched.
+    # Compared in blocks first: most of them were not touched.
     for at in range(0, len(found), 4096):
-        require(
-            had(*(data[at : at + 4096] for data in (found, longer, shorter))), f"at {at} is what the file had there"
-        )
+        blocks = (data[at : at + 4096] for data in (found, longer, shorter))
+        require(had(*blocks), f"at {at} is what the file had there")
 
 
 def had(block, long, short):
@@ -133,18 +110,20 @@ def opened(place, done, printed, before, after):
 
 
 def piped(place, done, printed, before, after):
-    require(place.plain.startswith(printed), "what came out is a beginning of what was sealed")
-    require(printed == place.plain or not done, "it ended well, and all came out")
+    prefix(printed, place.plain, done)
 
 
 def ranged(place, done, printed, before, after):
-    whole = place.plain[1_000_000:-1_000_000]
-    require(whole.startswith(printed), "what came out is a beginning of the range")
-    require(printed == whole or not done, "it ended well, and all came out")
+    prefix(printed, place.plain[1_000_000:-1_000_000], done)
+
+
+def prefix(printed, whole, done):
+    require(whole.startswith(printed), "the output is a prefix of what was sealed")
+    require(printed == whole or not done, "a successful command printed everything")
 
 
 def rewrapped(place, done, printed, before, after):
-    require(place.data("object")[PAYLOAD:] == after[PAYLOAD:], "the payload is as the other one left it")
+    require(place.data("object")[PAYLOAD:] == after[PAYLOAD:], "the payload is as the change left it")
 
 
 # @ is the key.

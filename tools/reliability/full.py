@@ -3,82 +3,69 @@
 
     full.py SEALSTONE [--full]
 
-SEALSTONE is the binary. Every command ends well or says why not; what was there stays, and nothing half-made is left. The
-full form takes each page of a tmpfs and each 512 bytes of a limit; the quick form a few. tmpfs needs the right to mount.
+Every command succeeds or says why not; existing files stay, and nothing incomplete is left. The full form tries each page
+of a tmpfs and each 512 bytes of a limit; the quick form a few. Mounting a tmpfs needs privileges.
 """
 
-import argparse
-import collections
-import pathlib
 import subprocess
-import tempfile
+import sys
 
-from place import SCENARIOS, Place, Violation, require
+sys.path.append(f"{sys.path[0]}/..")
+
+from common import arguments, output, report
+from place import SCENARIOS, Campaign, at_place, require
 
 PAGE = 4096
 LENGTH = 150_000
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sealstone", type=pathlib.Path)
-    parser.add_argument("--full", action="store_true")
-    options = parser.parse_args()
-    sealstone = str(options.sealstone.resolve())
-    with tempfile.TemporaryDirectory() as directory:
-        place = Place(sealstone, directory, LENGTH, 1)
+    options = arguments(__doc__, "sealstone", full=False)
+    with at_place(options.sealstone, LENGTH) as place:
         limits = range(0, 2 * LENGTH, 512 if options.full else 30_001)
         campaign("file_size_limits", place, limits, lambda scenario, limit: limited(place, scenario, limit))
         to_full_device(place)
-    with tempfile.TemporaryDirectory() as directory:
-        if not mounted(directory):
-            print("tmpfs: NOT RUN, since nothing may be mounted here", flush=True)
+    with at_place(options.sealstone, LENGTH, mount=mounted) as place:
+        if not place.directory.is_mount():
+            print("tmpfs: NOT RUN, mounting is not allowed here", flush=True)
             require(not options.full, "a tmpfs can be mounted")
             return
         try:
-            place = Place(sealstone, directory, LENGTH, 1)
             pages = range(0, 2 * LENGTH // PAGE, 1 if options.full else 9)
             campaign("small_file_systems", place, pages, lambda scenario, room: within(place, scenario, room))
         finally:
-            subprocess.run(["umount", directory], check=True)
+            subprocess.run(["umount", place.directory], check=True)
 
 
 def campaign(name, place, sizes, run):
-    counts, wrong = collections.Counter(), []
+    results = Campaign(name)
     for scenario in SCENARIOS:
         for size in sizes:
             place.reset()
-            try:
-                code, _, told = run(scenario, size)
-                counts["done" if code == 0 else "refused"] += 1
-                require(code == 0 or code == 1 and told.strip() and "panicked" not in told, f"exit {code}: {told}")
+            with results.case(f"{scenario.name}, size {size}"):
+                code, _, error = run(scenario, size)
+                results.counts["done" if code == 0 else "refused"] += 1
+                require(code == 0 or code == 1 and error.strip() and "panicked" not in error, f"exit {code}: {error}")
                 unlimited(place)
                 scenario.check(place, code == 0)
-                require(not (left := place.left_over(scenario.targets)), f"left over: {left}")
-            except Violation as violation:
-                wrong.append(f"{scenario.name}, size {size}: {violation}")
-                print(wrong[-1], flush=True)
+                place.nothing_is_left_over(scenario.targets)
             unlimited(place)
-    figures = " ".join(f"{key}={counts[key]}" for key in ("done", "refused"))
-    print(f"campaign: {name} cases={sum(counts.values())} {figures} violations={len(wrong)}")
-    if wrong:
-        raise SystemExit(f"{len(wrong)} violations")
-    require(counts["done"] and counts["refused"], "some had room, and some had not")
+    results.end(results.counts.total(), ("done", "refused"), needed=("done", "refused"))
 
 
 def limited(place, scenario, limit):
-    """No file of its own may become longer than so many bytes."""
+    """The command may not make a file longer than this."""
     return place.run(["prlimit", f"--fsize={limit}", "--", *scenario.command(place)], scenario.source)
 
 
 def within(place, scenario, pages):
-    """So many pages are free."""
+    """This many pages are free."""
     resize(place, used(place) + pages * PAGE)
     return place.run(scenario.command(place), scenario.source)
 
 
 def mounted(directory):
-    return subprocess.run(["mount", "-t", "tmpfs", "none", directory], stderr=subprocess.DEVNULL).returncode == 0
+    subprocess.run(["mount", "-t", "tmpfs", "none", directory], stderr=subprocess.DEVNULL)
 
 
 def resize(place, size):
@@ -91,27 +78,18 @@ def unlimited(place):
 
 
 def used(place):
-    told = subprocess.run(["df", "--block-size=1", "--output=used", place.directory], capture_output=True, check=True)
-    return int(told.stdout.split()[-1])
+    return int(output(["df", "--block-size=1", "--output=used", place.directory]).split()[-1])
 
 
 def to_full_device(place):
-    for words in (
-        ["encrypt", "-q", "--key", place.key("one"), "plain"],
-        ["decrypt", "-q", "--key", place.key("one"), "object"],
-    ):
-        for output in (["-o", "/dev/full"], ["-o", "-"]):
+    for command, source in (("encrypt", "plain"), ("decrypt", "object")):
+        for target in ("/dev/full", "-"):
+            words = place.command(command, "-q", "--key", place.key("one"), source, "-o", target)
             with open("/dev/full", "wb") as full:
-                done = subprocess.run(
-                    place.command(*words, *output),
-                    cwd=place.directory,
-                    env=place.env,
-                    stdout=full,
-                    stderr=subprocess.PIPE,
-                )
-            require(done.returncode == 1 and b"No space left" in done.stderr, f"{words[0]} {output}: {done}")
-    place.kept_files_are_as_they_were()
-    print("campaign: full_device cases=4 refused=4")
+                code, _, error = place.run(words, stdout=full)
+            require(code == 1 and "No space left" in error, f"{command} -o {target}: exit {code}: {error}")
+    place.kept_files_are_unchanged()
+    report("full_device", 4, refused=4)
 
 
 main()

@@ -1,74 +1,39 @@
 #!/usr/bin/env python3
-"""SIGKILL at random times: what is there afterwards is what was there before, or all of the new.
+"""SIGKILL at random times: afterwards there is what was there before, or all of the new.
 
     kills.py SEALSTONE [--cases N] [--seed S]
 
-SEALSTONE is the binary. Each case runs one command and kills it somewhere within the time that it takes.
+Each case runs one command and kills it at a random moment of its usual duration.
 """
 
-import argparse
-import collections
-import os
-import pathlib
 import random
 import subprocess
-import tempfile
-import time
+import sys
 
-from place import DEADLINE, SCENARIOS, Place, Violation
+sys.path.append(f"{sys.path[0]}/..")
+
+from common import arguments
+from place import DEADLINE, SCENARIOS, Campaign, at_place
 
 LENGTH = 24_000_000
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sealstone", type=pathlib.Path)
-    parser.add_argument("--cases", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    chance, counts, wrong = random.Random(options.seed), collections.Counter(), []
-    with tempfile.TemporaryDirectory() as directory:
-        place = Place(str(options.sealstone.resolve()), directory, LENGTH, options.seed)
-        durations = {scenario.name: duration(place, scenario) for scenario in SCENARIOS}
+    options = arguments(__doc__, "sealstone", cases=50, seed=1)
+    chance, campaign = random.Random(options.seed), Campaign("random_kills")
+    with at_place(options.sealstone, LENGTH, options.seed) as place:
+        times = {scenario: place.duration(scenario.command(place), scenario.source) for scenario in SCENARIOS}
         for case in range(options.cases):
             scenario = SCENARIOS[case % len(SCENARIOS)]
-            after = chance.uniform(0, durations[scenario.name] * 1.2)
-            try:
-                killed(place, scenario, after, counts)
-            except Violation as violation:
-                wrong.append(f"{scenario.name}, killed after {after * 1000:.1f} ms: {violation}")
-                print(wrong[-1], flush=True)
-    figures = " ".join(f"{key}={counts[key]}" for key in ("kills", "leftovers"))
-    print(f"campaign: random_kills cases={options.cases} {figures} violations={len(wrong)}")
-    if wrong or not counts["kills"]:
-        raise SystemExit(f"{len(wrong)} violations, {counts['kills']} kills")
-
-
-def duration(place, scenario):
-    times = []
-    for _ in range(3):
-        place.reset()
-        began = time.monotonic()
-        start(place, scenario).communicate(timeout=DEADLINE)
-        times.append(time.monotonic() - began)
-    return sorted(times)[1]
-
-
-def start(place, scenario):
-    with open(place.path(scenario.source) if scenario.source else os.devnull, "rb") as stdin:
-        return subprocess.Popen(
-            scenario.command(place),
-            cwd=place.directory,
-            env=place.env,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+            after = chance.uniform(0, times[scenario] * 1.2)
+            with campaign.case(f"{scenario.name}, killed after {after * 1000:.1f} ms"):
+                killed(place, scenario, after, campaign.counts)
+    campaign.end(options.cases, ("kills", "leftovers"), needed=("kills",))
 
 
 def killed(place, scenario, after, counts):
     place.reset()
-    process = start(place, scenario)
+    process = place.start(scenario.command(place), scenario.source)
     try:
         place.printed, _ = process.communicate(timeout=after)
     except subprocess.TimeoutExpired:

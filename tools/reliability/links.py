@@ -1,71 +1,58 @@
 #!/usr/bin/env python3
-"""Somebody changes what the output's name is, all the time: links to keys, to the input, to other files, or a directory.
+"""The output's name keeps changing while commands run: links to keys, to the input, to other files, or a directory.
 
     links.py SEALSTONE [--cases N] [--seed S]
 
-SEALSTONE is the binary. No key and no input is ever written, by any name. A file that a symbolic link leads to is as it
-was, or replaced as a whole where -f allows it.
+No key and no input may be written to, by any name. The target of a symbolic link stays as it was, or is replaced as a
+whole where -f allows it.
 """
 
-import argparse
-import collections
-import pathlib
 import random
 import shutil
-import tempfile
+import sys
 import threading
 
-from place import Place, Violation, require
+sys.path.append(f"{sys.path[0]}/..")
+
+from common import arguments
+from place import Campaign, at_place, require
 
 LENGTH = 40_000
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sealstone", type=pathlib.Path)
-    parser.add_argument("--cases", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    counts, wrong = collections.Counter(), []
-    with tempfile.TemporaryDirectory() as directory:
-        place = Place(str(options.sealstone.resolve()), directory, LENGTH, options.seed)
+    options, campaign = arguments(__doc__, "sealstone", cases=300, seed=1), Campaign("changing_links")
+    with at_place(options.sealstone, LENGTH, options.seed) as place:
         with Racer(place, options.seed) as racer:
             for case in range(options.cases):
-                try:
-                    raced(place, racer, case, counts)
-                except Violation as violation:
-                    wrong.append(f"case {case}: {violation}")
-                    print(wrong[-1], flush=True)
-        changes = racer.changes
-    figures = " ".join(f"{key}={counts[key]}" for key in ("done", "refused", "replaced"))
-    print(f"campaign: changing_links cases={options.cases} changes={changes} {figures} violations={len(wrong)}")
-    if wrong or not (counts["done"] and counts["refused"] and counts["replaced"]):
-        raise SystemExit(f"{len(wrong)} violations, {dict(counts)}")
+                with campaign.case(f"case {case}"):
+                    raced(place, racer, case, campaign.counts)
+    campaign.counts["changes"] = racer.changes
+    kinds = ("done", "refused", "replaced")
+    campaign.end(options.cases, ("changes", *kinds), needed=kinds)
 
 
 def raced(place, racer, case, counts):
-    """One command; then everybody stands still, and all is looked at."""
+    """Runs one command; then pauses the racer, and looks at every file."""
     command, force = ("encrypt", "decrypt")[case % 2], case // 2 % 2
     source = {"encrypt": "plain", "decrypt": "object"}[command]
     words = [command, "-q", "--key", place.key("one"), source, "-o", "new"]
-    racer.go_on(source)
-    code, _, told = place.run(place.command(*words, *(["-f"] if force else [])))
-    racer.stand_still()
+    racer.resume(source)
+    code, _, error = place.run(place.command(*words, *(["-f"] if force else [])))
+    racer.pause()
     counts["done" if code == 0 else "refused"] += 1
-    require(
-        code in (0, 1, 2, 4, 7, 8) and "panicked" not in told and (code == 0 or told.strip()), f"exit {code}: {told}"
-    )
-    place.kept_files_are_as_they_were(but=("old",))
+    clean = code in (0, 1, 2, 4, 7, 8) and "panicked" not in error and (code == 0 or error.strip())
+    require(clean, f"exit {code}: {error}")
+    place.kept_files_are_unchanged(but=("old",))
     for name in ("old", "elsewhere"):
         found = place.data(name)
         if found == place.kept.get(name):
             continue
         counts["replaced"] += 1
-        require(force or name == "elsewhere", f"{name} is replaced with -f only")
+        require(force or name == "elsewhere", f"{name} is only replaced with -f")
         whole = place.opens(name, place.key("one")) if command == "encrypt" else found == place.plain
         require(whole, f"{name} is whole")
-    left = place.left_over(("new", "elsewhere", "other", Racer.NEXT))
-    require(not left, f"left over: {left}")
+    place.nothing_is_left_over(("new", "elsewhere", "other", Racer.NEXT))
     place.path("elsewhere").unlink(missing_ok=True)
     place.path("old").write_bytes(place.kept["old"])
     for path in place.path("other").iterdir():
@@ -73,7 +60,7 @@ def raced(place, racer, case, counts):
 
 
 class Racer:
-    """Gives the name `new` to one thing after another."""
+    """Points the name `new` at one thing after another."""
 
     NEXT = "next"
 
@@ -94,11 +81,11 @@ class Racer:
         self.running.set()
         self.thread.join()
 
-    def go_on(self, source):
+    def resume(self, source):
         self.source = source
         self.running.set()
 
-    def stand_still(self):
+    def pause(self):
         self.running.clear()
         with self.still:
             pass
@@ -107,7 +94,7 @@ class Racer:
         while not self.ended:
             self.running.wait()
             with self.still:
-                # Asked again: all may have been told to stand still meanwhile.
+                # Checked again: it may have been paused meanwhile.
                 if self.running.is_set():
                     self.change()
                     self.changes += 1
@@ -131,11 +118,11 @@ class Racer:
                 next_one.hardlink_to(self.place.path(target))
                 next_one.replace(new)
         except OSError:
-            # The command was faster: another change follows.
+            # The command was faster; another change follows.
             pass
 
 
-# The input, where no target is said.
+# An empty target is the command's input.
 KINDS = [("nothing", "")] * 6 + [("directory", "")]
 KINDS += [(kind, target) for kind in ("symlink", "link") for target in ("one", "ring", "", "old")]
 KINDS += [("symlink", "elsewhere"), ("symlink", "other")]

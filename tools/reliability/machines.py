@@ -1,28 +1,28 @@
 #!/usr/bin/env python3
-"""The engine's tests on processors of other widths and byte orders: 32 bits, and big-endian, by emulation where needed.
+"""The engine's tests on other word sizes and byte orders: 32 bits, and big-endian, emulated where needed.
 
     machines.py [--toolchain NAME]
 
-The portable backend, without threads. Needs the cross compilers of Debian (gcc-i686-linux-gnu, gcc-s390x-linux-gnu, with
-libc6-dev-i386-cross, libc6-dev-s390x-cross) and qemu-user; of the toolchain the standard library for these targets, or
-nightly with rust-src, to build it. What cannot run is said.
+They test the portable backend without threads. They need Debian's cross compilers (gcc-i686-linux-gnu, gcc-s390x-linux-gnu,
+with libc6-dev-i386-cross, libc6-dev-s390x-cross) and qemu-user, and the toolchain's standard library for these targets, or
+nightly with rust-src to build it. What cannot run is listed.
 """
 
-import argparse
-import os
 import pathlib
 import shutil
-import subprocess
+import sys
 
-import counted
-from tree import target
+sys.path.append(f"{sys.path[0]}/..")
 
-# Target, linker, and what runs its programs where this machine does not.
+import cargo_tests
+from common import arguments, output, target
+
+# Target, linker, and the emulator where this machine cannot run its programs.
 MACHINES = [
     ("i686-unknown-linux-gnu", "i686-linux-gnu-gcc", None),
     ("s390x-unknown-linux-gnu", "s390x-linux-gnu-gcc", "qemu-s390x"),
 ]
-# They start their own program again, which the kernel cannot.
+# They execute themselves again, which the kernel cannot do for an emulated program.
 NOT_EMULATED = [
     "a_kill_at_any_point_leaves_a_ring_that_lost_nothing",
     "kills_at_any_time_leave_an_object_that_opens",
@@ -32,30 +32,28 @@ TESTS = "boundaries golden oracle ranges rewrap testkit two_keys unlock vectors"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--toolchain", default="nightly")
-    toolchain = "+" + parser.parse_args().toolchain
-    sysroot = subprocess.run(["rustc", toolchain, "--print", "sysroot"], check=True, capture_output=True, text=True)
-    libraries = pathlib.Path(sysroot.stdout.strip()) / "lib/rustlib"
+    toolchain = "+" + arguments(__doc__, toolchain="nightly").toolchain
+    libraries = pathlib.Path(output(["rustc", toolchain, "--print", "sysroot"]).strip()) / "lib/rustlib"
     for machine, linker, runner in MACHINES:
         programs = [program for program in (linker, runner) if program and not shutil.which(program)]
-        there = (libraries / machine).exists()
-        if programs or not (there or (libraries / "src/rust/library/std").exists()):
-            missing = ", ".join(programs) or "the standard library for it, and rust-src"
+        has_std = (libraries / machine).exists()
+        if programs or not (has_std or (libraries / "src/rust/library/std").exists()):
+            missing = ", ".join(programs) or "its standard library, and rust-src"
             print(f"{machine}: NOT RUN, without {missing}", flush=True)
             continue
-        tested(machine, linker, runner, ["cargo", toolchain, "test", *([] if there else ["-Zbuild-std"])])
+        test(machine, linker, runner, ["cargo", toolchain, "test", *([] if has_std else ["-Zbuild-std"])])
 
 
-def tested(machine, linker, runner, cargo):
+def test(machine, linker, runner, cargo):
     variables = f"CARGO_TARGET_{machine.upper().replace('-', '_')}"
-    # Static: of the other machine's libraries nothing is installed here.
-    env = dict(os.environ, RUSTFLAGS="-Ctarget-feature=+crt-static", CARGO_PROFILE_DEV_DEBUG="0")
+    # Static: the other machine's libraries are not installed here.
+    env = {"RUSTFLAGS": "-Ctarget-feature=+crt-static", "CARGO_PROFILE_DEV_DEBUG": "0"}
     env |= {"CARGO_TARGET_DIR": str(target() / "machines"), f"{variables}_LINKER": linker}
     env |= {f"{variables}_RUNNER": runner} if runner else {}
     command = [*cargo, "--locked", "--target", machine, "-p", "sealstone", "--no-default-features", "--no-fail-fast"]
     skipped = [word for name in NOT_EMULATED for word in ("--skip", name)] if runner else []
-    counted.run(machine.split("-")[0], [[*each, *skipped] for each in counted.commands(command, TESTS)], env)
+    commands = [[*each, *skipped] for each in cargo_tests.commands(command, TESTS)]
+    cargo_tests.run(machine.split("-")[0], commands, **env)
 
 
 main()

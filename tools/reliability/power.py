@@ -1,91 +1,73 @@
 #!/usr/bin/env python3
-"""A loss of power at any moment of each command: what a disk may hold then is what was there before, or all of the new.
+"""A power loss at any moment of each command: the disk then holds what was there before, or all of the new.
 
     power.py SEALSTONE [--most N] [--seed S]
 
-SEALSTONE is the binary. A model of a disk replays the calls that strace saw: until a file is synced, any of its writes may
-be lost, or be there in part; until its directory is synced, so may any of its names. All states of each moment are tried,
-or N of them by chance, and once a command ended well, its work must be there.
+A model of a disk replays the calls that strace recorded. Until a file is synced, any of its writes may be lost, or arrive
+in part; until its directory is synced, so may any of its names. All states of each moment are tried, or N random ones,
+and once a command has succeeded, its work must be there.
 
     calls of one run -> model after 0, 1, 2, ... calls -> states of the disk -> a directory -> the scenario's check
 """
 
-import argparse
 import itertools
+import math
 import os
-import pathlib
 import random
 import re
-import tempfile
+import sys
 from dataclasses import dataclass, field
 
-from place import SCENARIOS, Place, Violation, require
+sys.path.append(f"{sys.path[0]}/..")
 
-# Bytes at the front of a write that are torn more often than others.
+from common import arguments
+from place import SCENARIOS, Campaign, at_place, require
+
+# Bytes at the front of a write, which are torn more often than others.
 BEGINNING = 512
-CHANGES = [
-    "write",
-    "pwrite64",
-    "ftruncate",
-    "fallocate",
-    "linkat",
-    "rename",
-    "renameat",
-    "renameat2",
-    "unlink",
-    "unlinkat",
-]
+CHANGES = "write pwrite64 ftruncate fallocate linkat rename renameat renameat2 unlink unlinkat".split()
 SYNCS = ["fsync", "fdatasync"]
 DESCRIPTORS = ["open", "openat", "close", "fcntl", "dup"]
-# The model has none of these: if one of them is made on a file of the place, it must be taught.
+# Calls that the model lacks: if a command makes one of them on a file of the place, the model must learn it.
 UNKNOWN = ["writev", "pwritev", "pwritev2", "truncate", "mkdir", "mkdirat", "link", "symlink", "symlinkat", "sendfile"]
 UNKNOWN += ["splice", "copy_file_range", "creat", "dup2", "dup3", "sync_file_range", "msync"]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sealstone", type=pathlib.Path)
-    parser.add_argument("--most", type=int, default=64, help="states of one moment")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    chance, states, moments, wrong = random.Random(options.seed), 0, 0, []
-    with tempfile.TemporaryDirectory() as directory:
-        # Small objects, so that strace can print what is written.
-        place = Place(str(options.sealstone.resolve()), directory, 150_000, options.seed)
+    options = arguments(__doc__, "sealstone", most=64, seed=1)
+    chance, campaign = random.Random(options.seed), Campaign("power_loss")
+    # Small objects, so that strace can print what is written.
+    with at_place(options.sealstone, 150_000, options.seed) as place:
         for scenario in SCENARIOS:
-            if not scenario.targets:
-                continue
-            disk = Disk(place.directory, place.kept)
-            tried = set()
-            for call in [*traced(place, scenario), None]:
-                if call and not disk.replay(call):
-                    continue
-                moments += 1
-                for state in disk.states(options.most, chance):
-                    if (state, call is None) not in tried:
-                        tried.add((state, call is None))
-                        wrong += faults(place, scenario, state, call)
-            states += len(tried)
-    print(f"campaign: power_loss cases={states} moments={moments} violations={len(wrong)}")
-    if wrong:
-        raise SystemExit(f"{len(wrong)} violations")
-    require(states > len(SCENARIOS), "states were tried")
+            if scenario.targets:
+                lose_power(place, scenario, options.most, chance, campaign)
+    require(campaign.counts["states"] > len(SCENARIOS), "states were tried")
+    campaign.end(campaign.counts["states"], ("moments",), needed=("moments",))
 
 
-def faults(place, scenario, state, call):
-    """What does not hold if the disk has this state after the call; without a call, after the command."""
+def lose_power(place, scenario, most, chance, campaign):
+    """At each moment of one run of the command; the last one is after it, when its work must be there."""
+    disk, tried = Disk(place.directory, place.kept), set()
+    for call in [*traced(place, scenario), None]:
+        if call and not disk.replay(call):
+            continue
+        campaign.counts["moments"] += 1
+        for state in disk.states(most, chance):
+            if (state, call is None) not in tried:
+                tried.add((state, call is None))
+                restore(place, state)
+                with campaign.case(f"{scenario.name}: after {call.text if call else 'its end'}"):
+                    scenario.check(place, done=call is None, killed=True)
+    campaign.counts["states"] += len(tried)
+
+
+def restore(place, state):
+    """Makes the directory what the disk holds."""
     for path in place.directory.iterdir():
         path.unlink()
     for name, data in state:
         place.path(name).write_bytes(data)
         place.path(name).chmod(0o600)
-    try:
-        scenario.check(place, done=call is None, killed=True)
-    except Violation as violation:
-        found = [f"{scenario.name}: after {call.told if call else 'its end'}: {violation}"]
-        print(found[0], flush=True)
-        return found
-    return []
 
 
 @dataclass
@@ -95,7 +77,7 @@ class Call:
     result: int
     # How many calls had ended when this one began.
     began: int
-    told: str = ""
+    text: str = ""
 
 
 def traced(place, scenario):
@@ -104,8 +86,8 @@ def traced(place, scenario):
     log = place.path("strace.log")
     strace = ["strace", "-f", "-qq", "-xx", "-s", "1000000", "-o", str(log)]
     strace += ["-e", f"trace={','.join(CHANGES + SYNCS + DESCRIPTORS)},?{',?'.join(UNKNOWN)}"]
-    code, _, told = place.run(strace + scenario.command(place), scenario.source)
-    require(code == 0, f"{scenario.name}: exit {code}: {told}")
+    code, _, error = place.run(strace + scenario.command(place), scenario.source)
+    require(code == 0, f"{scenario.name}: exit {code}: {error}")
     lines = log.read_text().splitlines()
     log.unlink()
     return list(calls(lines))
@@ -179,7 +161,7 @@ class Disk:
         """Whether a state of the disk may have changed."""
         self.now += 1
         if call.name in UNKNOWN:
-            require(not self.concerned(call), f"the model knows no {call.told}")
+            require(not self.concerned(call), f"the model knows no {call.text}")
             return False
         return bool(getattr(self, f"on_{call.name}")(call))
 
@@ -295,23 +277,16 @@ class Disk:
         return True
 
     def states(self, most, chance):
-        """What may be found when the power is back: sets of (name, bytes)."""
-        files = {id(file): file for file in self.now_named().values()} | {
-            id(file): file for file in self.names.values()
-        }
-        for _, renaming in self.renamings:
-            files |= {id(file): file for file in renaming.values() if file}
+        """What the disk may hold when the power returns: sets of (name, bytes)."""
+        namings = [self.names, self.now_named(), *(renaming for _, renaming in self.renamings)]
+        files = {id(file): file for names in namings for file in names.values() if file}
         choices = [(True, False)] * len(self.renamings)
         choices += [(1, 0, 2) for file in files.values() for _ in file.changes]
-        count = 1
-        for choice in choices:
-            count *= len(choice)
-        # All and nothing, or each way there is; the rest by chance, as a write is torn at another place each time.
-        drawn = (
-            list(itertools.product(*choices))
-            if count <= most
-            else [[choice[at] for choice in choices] for at in (0, 1)]
-        )
+        # Each way if they are few, else all and nothing; the rest is random, as each write is torn somewhere else.
+        if math.prod(map(len, choices)) <= most:
+            drawn = list(itertools.product(*choices))
+        else:
+            drawn = [[choice[at] for choice in choices] for at in (0, 1)]
         drawn += [[chance.choice(choice) for choice in choices] for _ in range(most - len(drawn))]
         for choice in drawn:
             yield self.state(files, choice, chance)

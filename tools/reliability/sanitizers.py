@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""The engine's tests under AddressSanitizer and ThreadSanitizer, and its pure code under Miri, as far as there are the means.
+"""The engine's tests under AddressSanitizer and ThreadSanitizer, and its pure code under Miri, where they are installed.
 
     sanitizers.py [--toolchain NAME]
 
-Needs a nightly toolchain; ThreadSanitizer also its component rust-src, as the standard library must be built with it, and
-Miri its component miri. What cannot run is said. Before each sanitizer, a program with a fault of its kind must be caught.
+Needs a nightly toolchain; ThreadSanitizer also its component rust-src, because it needs an instrumented standard library,
+and Miri its component miri. What cannot run is listed. Before each sanitizer, it must catch a program with a known fault.
 """
 
-import argparse
-import os
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 
-import counted
-from tree import ROOT, target
+sys.path.append(f"{sys.path[0]}/..")
+
+import cargo_tests
+from common import arguments, target, try_output
 
 # A write into memory that was freed, and two threads that write without a lock.
 FAULTS = {
@@ -23,7 +24,7 @@ FAULTS = {
     "thread": "static mut N: u32 = 0; let write = || unsafe { for _ in 0..1000 { (&raw mut N).write_volatile(1) } };"
     "let other = std::thread::spawn(write); write(); other.join().unwrap();",
 }
-# Not those that search or measure the memory of the process, of which most is the sanitizer's then; nor the longest.
+# Without the longest, and those that search or measure the memory of the process, most of which is the sanitizer's.
 TESTS = {
     "address": "boundaries detached dispatch files forks hostile io_faults model nonces oracle parts pipeline ranges "
     "remote rekey rewrap sse tamper testkit two_keys unlock vectors",
@@ -33,10 +34,8 @@ PURE = ["chunker", "context", "header", "hex", "layout", "wire"]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--toolchain", default="nightly")
-    cargo = ["cargo", f"+{parser.parse_args().toolchain}"]
-    sysroot = told(["rustc", cargo[1], "--print", "sysroot"])
+    cargo = ["cargo", f"+{arguments(__doc__, toolchain='nightly').toolchain}"]
+    sysroot = try_output("rustc", cargo[1], "--print", "sysroot")
     if not sysroot:
         raise SystemExit("a nightly toolchain is needed: rustup toolchain install nightly")
     sanitized("address", cargo, [])
@@ -44,42 +43,37 @@ def main():
         sanitized("thread", cargo, ["-Zbuild-std"])
     else:
         print("ThreadSanitizer: NOT RUN, the toolchain has no rust-src", flush=True)
-    if told([*cargo, "miri", "--version"]):
+    if try_output(*cargo, "miri", "--version"):
         miri(cargo)
     else:
         print("Miri: NOT RUN, the toolchain has no miri", flush=True)
 
 
-def told(command):
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
 def sanitized(kind, cargo, options):
     control(kind, cargo[1])
-    host = re.search("host: (.*)", told(["rustc", cargo[1], "-vV"]))[1]
+    host = re.search("host: (.*)", try_output("rustc", cargo[1], "-vV"))[1]
     command = [*cargo, "test", *options, "--locked", "--target", host, "-p", "sealstone", "--no-fail-fast"]
-    # Of its own, so that nothing else is built again.
-    env = dict(os.environ, RUSTFLAGS=f"-Zsanitizer={kind}", CARGO_TARGET_DIR=str(target() / f"sanitizer-{kind}"))
-    counted.run(f"{kind}_sanitizer", counted.commands(command, TESTS[kind].split()), env)
+    # A separate target directory, so that nothing else is built again.
+    env = {"RUSTFLAGS": f"-Zsanitizer={kind}", "CARGO_TARGET_DIR": str(target() / f"sanitizer-{kind}")}
+    cargo_tests.run(f"{kind}_sanitizer", cargo_tests.commands(command, TESTS[kind].split()), **env)
 
 
 def control(kind, toolchain):
     with tempfile.TemporaryDirectory() as directory:
         source, program = (pathlib.Path(directory) / name for name in ("control.rs", "control"))
         source.write_text(f"fn main() {{ {FAULTS[kind]} }}")
-        # Against a standard library without the sanitizer, which is none of the fault's business.
+        # The standard library that it links has no sanitizer, which does not matter for this fault.
         flags = [f"-Zsanitizer={kind}", "-Cunsafe-allow-abi-mismatch=sanitizer"]
         subprocess.run(["rustc", toolchain, *flags, source, "-o", program], check=True)
         done = subprocess.run([program], capture_output=True, text=True)
         if done.returncode == 0 or f"{kind.title()}Sanitizer" not in done.stderr:
-            raise SystemExit(f"the {kind} sanitizer does not see a fault that is there: {done}")
+            raise SystemExit(f"the {kind} sanitizer misses a fault that is there: {done}")
 
 
 def miri(cargo):
     command = [*cargo, "miri", "test", "--locked", "-p", "sealstone", "--no-default-features", "--lib", *PURE]
-    # Random cases by the thousand are for machines, not for interpreters.
-    counted.run("miri", [command], dict(os.environ, MIRIFLAGS="-Zmiri-disable-isolation", PROPTEST_CASES="4"))
+    # An interpreter is too slow for thousands of random cases.
+    cargo_tests.run("miri", [command], MIRIFLAGS="-Zmiri-disable-isolation", PROPTEST_CASES="4")
 
 
 main()

@@ -3,44 +3,45 @@
 
     soak.py SEALSTONE [--gib N] [--seed S]
 
-SEALSTONE is the binary. Memory is that of both processes, sampled four times a second; the second half of the run may not
-reach over the first by more than 5 % and 1 MiB, nor hold more descriptors at any moment.
+The memory of both processes is sampled four times a second. The peak of the second half may not exceed that of the first
+by more than 5 % and 1 MiB, nor may there be more descriptors at any moment.
 """
 
-import argparse
 import hashlib
 import os
 import pathlib
 import random
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+
+sys.path.append(f"{sys.path[0]}/..")
+
+from common import arguments, isolated, raw_key, report, require
 
 BLOCK = 1 << 20
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sealstone")
-    parser.add_argument("--gib", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = arguments(__doc__, "sealstone", gib=2, seed=1)
     with tempfile.TemporaryDirectory() as directory:
         soak(options.sealstone, pathlib.Path(directory), options.gib, options.seed)
 
 
 def soak(sealstone, directory, gib, seed):
-    key = directory / "key"
-    key.write_bytes(random.Random(seed).randbytes(32))
-    key.chmod(0o600)
-    names = ["-q", "--key", f"raw:file:{key}", "-", "-o", "-"]
-    env = {**os.environ, "HOME": str(directory)}
-    encrypt = subprocess.Popen([sealstone, "encrypt", *names], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
-    decrypt = subprocess.Popen([sealstone, "decrypt", *names], stdin=encrypt.stdout, stdout=subprocess.PIPE, env=env)
+    key = raw_key(directory / "key", random.Random(seed).randbytes(32))
+
+    def start(command, stdin):
+        words = [sealstone, command, "-q", "--key", key, "-", "-o", "-"]
+        return subprocess.Popen(words, stdin=stdin, stdout=subprocess.PIPE, env=isolated(directory))
+
+    encrypt = start("encrypt", subprocess.PIPE)
+    decrypt = start("decrypt", encrypt.stdout)
     encrypt.stdout.close()
-    told = []
-    feeder = threading.Thread(target=lambda: told.append(feed(encrypt.stdin, gib, seed)))
+    fed = []
+    feeder = threading.Thread(target=lambda: fed.append(feed(encrypt.stdin, gib, seed)))
     feeder.start()
     samples, ended = [], threading.Event()
     sampler = threading.Thread(target=watch, args=([encrypt.pid, decrypt.pid], samples, ended))
@@ -52,13 +53,13 @@ def soak(sealstone, directory, gib, seed):
     sampler.join()
     feeder.join()
     codes = [encrypt.wait(), decrypt.wait()]
-    require(codes == [0, 0], f"both end well: {codes}")
-    require(found == told[0], "what comes out is what went in")
-    report(gib, seconds, samples)
+    require(codes == [0, 0], f"both succeed: {codes}")
+    require(found == fed[0], "what comes out is what went in")
+    judge(gib, seconds, samples)
 
 
 def feed(sink, gib, seed):
-    """Random bytes, with a counter so that no block is like another; gives their length and hash."""
+    """Writes random bytes, with a counter that makes each block unique, and returns their length and hash."""
     block = bytearray(random.Random(seed).randbytes(BLOCK))
     digest = hashlib.sha256()
     with sink:
@@ -92,10 +93,10 @@ def resident(pid):
     return int(status.split("VmRSS:")[1].split()[0])
 
 
-def report(gib, seconds, samples):
-    # The first second is that of starting.
+def judge(gib, seconds, samples):
+    # Without the first second, in which the processes start.
     steady = samples[4:]
-    require(len(steady) >= 4, "the run is long enough to be looked at")
+    require(len(steady) >= 4, "the run is long enough to judge")
     half = len(steady) // 2
     peaks = []
     for at, name in enumerate(["encrypt", "decrypt"]):
@@ -106,15 +107,8 @@ def report(gib, seconds, samples):
         # Fewer at the end, of course: a sample may fall between the output's closing and the exit.
         require(after <= before, f"the descriptors of {name} do not grow in number: {before}, then {after}")
         peaks.append(max(early, late))
-    print(
-        f"campaign: soak cases={gib} gib={gib} seconds={seconds:.0f} "
-        f"encrypt_kib={peaks[0]} decrypt_kib={peaks[1]} samples={len(steady)}"
-    )
-
-
-def require(holds, what):
-    if not holds:
-        raise SystemExit(f"does not hold: {what}")
+    kib = {"encrypt_kib": peaks[0], "decrypt_kib": peaks[1]}
+    report("soak", gib, gib=gib, seconds=round(seconds), **kib, samples=len(steady))
 
 
 main()

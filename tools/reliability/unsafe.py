@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Counts `unsafe` by crate, the product and its tests apart; each has to have a comment `SAFETY:` right above it.
+"""Counts `unsafe` by crate, in the product and in tests; each needs a comment `SAFETY:` right above it.
 
-unsafe.py
+Clippy checks blocks of the workspace; this also sees `unsafe impl`, code for other platforms, and crates outside of it.
 """
 
 import collections
 import re
+import sys
 
-from tree import ROOT, files
+sys.path.append(f"{sys.path[0]}/..")
+
+from common import ROOT, files, report
 
 # `unsafe` as code: not within a comment, a string, or a lint's name.
 CODE = re.compile(r"\bunsafe\b(?!_)")
@@ -15,7 +18,7 @@ CODE = re.compile(r"\bunsafe\b(?!_)")
 
 def main():
     counts, bare = collections.Counter(), []
-    for name in (name for name in files() if name.endswith(".rs")):
+    for name in files("*.rs"):
         lines = (ROOT / name).read_text().split("\n")
         for number, line in enumerate(lines):
             if not CODE.search(re.sub(r'"[^"]*"|//.*', "", line)):
@@ -27,7 +30,7 @@ def main():
     for (where, kind), count in sorted(counts.items()):
         print(f"{where}, {kind}: {count}")
     product = sum(count for (_, kind), count in counts.items() if kind == "product")
-    print(f"campaign: unsafe cases={sum(counts.values())} product={product} without_a_reason={len(bare)}")
+    report("unsafe", counts.total(), product=product, without_a_reason=len(bare))
     if bare:
         raise SystemExit("\n".join(bare))
 
