@@ -36,13 +36,13 @@ def arguments(description, *positional, **options):
     return made.parse_args()
 
 
-def require(holds, what):
+def expect(holds, what):
     if not holds:
         raise SystemExit(f"does not hold: {what}")
 
 
-def require_equal(got, expected, what):
-    require(got == expected, f"{what}: expected {expected!r}, got {got!r}")
+def expect_equal(got, expected, what):
+    expect(got == expected, f"{what}: expected {expected!r}, got {got!r}")
 
 
 def report(campaign, cases, **figures):

@@ -10,17 +10,19 @@ import os
 import subprocess
 import sys
 
-from expect import expect
+sys.path.append(f"{sys.path[0]}/..")
+
+from common import expect
 from servers import Moto
 
 
 def main(*command):
     with Moto() as moto:
-        # The home of whoever runs this: cargo has its things there.
+        # The user's home, where cargo keeps its files.
         environment = {**os.environ, "HOME": moto.outside["HOME"], "SEALSTONE_TEST_KMS_ENDPOINT": moto.url}
         done = subprocess.run(command, env=environment)
         expect(done.returncode == 0, f"{' '.join(command)}: expected exit code 0, got {done.returncode}")
-        calls = sum('"POST / ' in line for line in list(moto.said))
+        calls = sum('"POST / ' in line for line in list(moto.lines))
         expect(calls, "the command called moto")
         print(f"moto answered {calls} calls")
 

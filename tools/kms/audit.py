@@ -1,13 +1,13 @@
-"""The audit log of kms-mock held against what the clients did: CloudTrail's shape, and nothing secret in it."""
+"""Compares the audit log of kms-mock with what the clients did: CloudTrail's shape, and no secrets in it."""
 
 import base64
 import re
 import uuid
 
-from expect import expect, expect_equal
+from common import expect, expect_equal
 from servers import REGION
 
-# Refused by the service itself, which has then read the request.
+# Refused after the service has read the request.
 READ_AND_REFUSED = {
     *("InvalidCiphertextException", "IncorrectKeyException", "DisabledException", "KMSInvalidStateException"),
     *("NotFoundException", "AccessDeniedException", "DryRunOperationException"),
@@ -34,7 +34,7 @@ def check_log(mock, recorder):
         check_shape(event)
     for call in recorder.calls:
         if call.error == "UnsupportedOperationException":
-            # Most of these are no operation that the log could name.
+            # Most of these have no operation that the log could name.
             continue
         expect(call.request_id in events, f"{call.operation} {call.request_id} is in the audit log")
         check_event(events[call.request_id], call)
@@ -67,7 +67,7 @@ def check_shape(event):
 def check_event(event, call):
     what = f"{call.operation} {call.request_id}"
     expect_equal(event["eventName"], call.operation, f"{what}: eventName")
-    # The one name that CloudTrail writes otherwise than the wire does.
+    # The one name that differs between CloudTrail and the wire.
     error = "AccessDenied" if call.error == "AccessDeniedException" else call.error
     expect_equal(event.get("errorCode"), error, f"{what}: errorCode")
     message = call.answer.get("Error", {}).get("Message") or None
@@ -75,7 +75,7 @@ def check_event(event, call):
     expect(event["userAgent"].startswith("Boto3/"), f"{what}: the user agent is boto3's: {event['userAgent']}")
     parameters = event["requestParameters"] or {}
     if call.error is None or call.operation in CRYPTOGRAPHIC and call.error in READ_AND_REFUSED:
-        # An empty context is none.
+        # An empty context is the same as none.
         wanted = {name: value for name, value in logged(call.parameters).items() if value != {}}
         got = {name: parameters.get(name) for name in wanted}
         expect_equal(got, wanted, f"{what}: requestParameters")
@@ -94,7 +94,7 @@ def check_event(event, call):
 
 
 def logged(parameters):
-    """Parameters by the names that CloudTrail has for them."""
+    """Parameters under the names that CloudTrail uses."""
     return {lower(name): logged_value(name, value) for name, value in parameters.items() if name not in NOT_LOGGED}
 
 
@@ -115,7 +115,7 @@ def lower(name):
 def check_secrets(text, secrets):
     expect(secrets, "there are secrets to look for")
     for secret in secrets:
-        # A whole number of base64's groups: however the secret goes on, these letters would be there.
+        # A whole number of base64's groups: these letters do not depend on the rest of the secret.
         start = secret[:12]
         for form in (base64.b64encode(start).decode(), base64.urlsafe_b64encode(start).decode(), start.hex()):
             expect(form.lower() not in text.lower(), f"a plaintext or ciphertext is in the audit log, as {form}")

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The aws command against kms-mock, as people type it.
+"""The aws command against kms-mock, as users type it.
 
     aws_cli.py KMS_MOCK
 
-KMS_MOCK is the binary; `aws` is taken from the environment that this runs in.
+`aws` is that of the environment of this interpreter.
 """
 
 import base64
@@ -13,12 +13,14 @@ import pathlib
 import subprocess
 import sys
 
-from expect import expect, expect_equal
+sys.path.append(f"{sys.path[0]}/..")
+
+from common import expect, expect_equal
 from servers import Mock
 
 AWS = pathlib.Path(sys.executable).parent / "aws"
 CONTEXT = ["--encryption-context", "aws:s3:arn=arn:aws:s3:::bucket/key"]
-# What the command ends with when the service refuses.
+# Exit codes of the command after a refusal.
 REFUSED = (254, 255)
 
 
@@ -28,7 +30,7 @@ def run(arguments, environment):
 
 
 def aws(*arguments, **environment):
-    """The answer, from its JSON."""
+    """The parsed answer."""
     return json.loads(output(*arguments, "--output", "json", **environment))
 
 
@@ -39,7 +41,7 @@ def output(*arguments, **environment):
 
 
 def silent(*arguments):
-    """For operations that answer nothing."""
+    """For operations without an answer."""
     expect_equal(output(*arguments), "", f"the output of aws kms {arguments}")
 
 
@@ -79,7 +81,7 @@ def main(binary):
         refused("DisabledException", "generate-data-key", "--key-id", "alias/demo", "--key-spec", "AES_256")
         silent("enable-key", "--key-id", arn)
         expect_equal(aws(*decrypt, *CONTEXT)["Plaintext"], made["Plaintext"], "the data key once enabled again")
-        print("disable-key stops both directions, enable-key lets them go on")
+        print("disable-key stops both directions, enable-key allows them again")
 
         other = aws("create-key")["KeyMetadata"]["Arn"]
         change = ["--source-encryption-context", "aws:s3:arn=arn:aws:s3:::bucket/key", "--destination-key-id", other]

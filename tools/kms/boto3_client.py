@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
-"""boto3 against kms-mock: every operation that storage systems use, and the errors they count on.
+"""boto3 against kms-mock: every operation that storage systems use, and the errors they rely on.
 
-    boto3_client.py KMS_MOCK
-
-KMS_MOCK is the binary.
+boto3_client.py KMS_MOCK
 """
 
 import os
@@ -11,25 +9,27 @@ import re
 import sys
 import uuid
 
+sys.path.append(f"{sys.path[0]}/..")
+
 import boto3
 from audit import check_log
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from expect import expect, expect_equal, refused
-from recorder import Recorder
+from clients import Recorder, refused
+from common import expect, expect_equal
 from servers import REGION, Mock
 
 S3_CONTEXT = {"aws:s3:arn": "arn:aws:s3:::bucket/key"}
 
 
 class Session:
-    """Makes clients, and records what each of them sends and gets, to be held against the audit log."""
+    """Makes clients, and records what each one sends and gets, to compare with the audit log."""
 
     def __init__(self, mock):
         self.mock, self.recorder = mock, Recorder()
 
     def client(self, retries=None, access_key=None):
-        # What is out of range shall reach the service.
+        # Values out of range must reach the service.
         retries = retries or {"mode": "standard", "total_max_attempts": 1}
         config = Config(retries=retries, parameter_validation=False)
         secret = None if access_key is None else "not-a-secret"
@@ -101,7 +101,7 @@ def managed_key(session):
     reserved = "alias/aws/s3"
     answer = kms.generate_data_key(KeyId=reserved, KeySpec="AES_256", EncryptionContext=S3_CONTEXT)
     metadata = kms.describe_key(KeyId=reserved)["KeyMetadata"]
-    expect_equal(metadata["Arn"], answer["KeyId"], "the key behind alias/aws/s3")
+    expect_equal(metadata["Arn"], answer["KeyId"], "the key of alias/aws/s3")
     expect_equal(metadata["KeyManager"], "AWS", "who manages it")
     names = [alias["AliasName"] for alias in kms.list_aliases()["Aliases"]]
     expect(reserved in names, f"{reserved} is among the aliases: {names}")
@@ -126,7 +126,7 @@ def administration(session):
     expect_equal(kms.list_resource_tags(KeyId=arn)["Tags"], [{"TagKey": "team", "TagValue": "two"}], "changed tags")
     kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=policy.replace("Allow", "Deny"))
     expect_equal(kms.get_key_policy(KeyId=arn)["Policy"], policy.replace("Allow", "Deny"), "a changed policy")
-    # It is kept, not enforced.
+    # The policy is stored, not enforced.
     kms.update_key_description(KeyId=arn, Description="second")
     expect_equal(kms.describe_key(KeyId=arn)["KeyMetadata"]["Description"], "second", "a changed description")
     refused("TagException", kms.tag_resource, KeyId=arn, Tags=tags * 2)
@@ -209,7 +209,9 @@ def wrong_ciphertexts(session):
     refused("IncorrectKeyException", kms.re_encrypt, CiphertextBlob=blob, SourceKeyId=other, DestinationKeyId=arn)
     refused("NotFoundException", kms.decrypt, CiphertextBlob=blob, KeyId="alias/absent")
 
-    altered = [blob[:-1] + bytes([blob[-1] ^ 1]), blob[:-1], blob + b"\0", os.urandom(len(blob)), b"x", bytes(6144)]
+    # Not all random: a blob that begins like the mock's would be one of an unknown key.
+    noise = b"\xff" + os.urandom(len(blob) - 1)
+    altered = [blob[:-1] + bytes([blob[-1] ^ 1]), blob[:-1], blob + b"\0", noise, b"x", bytes(6144)]
     for number, bad in enumerate(altered):
         message = refused("InvalidCiphertextException", kms.decrypt, CiphertextBlob=bad)
         expect_equal(message, "", f"the message for altered ciphertext {number}")
@@ -369,7 +371,7 @@ def rotation(session):
 def grants(session):
     kms = session.client()
     arn, other = new_key(kms), new_key(kms)
-    # What this caller may do, only grants say: its name makes it so.
+    # The mock knows callers of this name: only grants permit them anything.
     grantee = session.client(access_key="GRANTEE1")
     principal = f"arn:aws:iam::{arn.split(':')[4]}:user/GRANTEE1"
     denied = "AccessDeniedException"
@@ -424,7 +426,7 @@ def grants(session):
     expect_equal(kms.list_grants(KeyId=arn)["Grants"], [], "the grants when one was revoked and one retired")
 
     refused("DryRunOperationException", grant, constraints={"EncryptionContextEquals": S3_CONTEXT}, DryRun=True)
-    return "grants permit what they say, under the contexts that they say"
+    return "grants permit their operations, under their contexts"
 
 
 def dry_runs(session):
@@ -440,7 +442,7 @@ def dry_runs(session):
     wrong = {"CiphertextBlob": blob, "EncryptionContext": {"wrong": "1"}}
     refused("InvalidCiphertextException", kms.decrypt, **wrong, DryRun=True)
     refused("DryRunOperationException", kms.re_encrypt, CiphertextBlob=blob, DestinationKeyId=arn, DryRun=True)
-    return "dry runs tell what would happen"
+    return "dry runs report what would happen"
 
 
 def pages(session):
@@ -475,7 +477,7 @@ def unsupported(session):
     refused(code, kms.create_key, Origin="EXTERNAL")
     refused(code, kms.generate_data_key_pair, KeyId=arn, KeyPairSpec="RSA_2048")
     refused(code, kms.replicate_key, KeyId=arn, ReplicaRegion="eu-west-1")
-    return "what is not served says so"
+    return "unsupported operations say so"
 
 
 def throttling(session):
@@ -492,7 +494,7 @@ def throttling(session):
     for call, parameters in calls:
         message = refused("ThrottlingException", call, **parameters)
         expect(message.startswith("You have exceeded the rate at which you may call KMS."), f"the message: {message}")
-    # One bucket for what is cryptographic; this is not.
+    # Only cryptographic operations share the bucket.
     kms.describe_key(KeyId=arn)
 
     patient = session.client(retries={"mode": "standard", "total_max_attempts": 4})

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""AWS's own encryption SDK seals and opens with keys of kms-mock.
+"""AWS's encryption SDK seals and opens with keys of kms-mock.
 
-    encryption_sdk.py KMS_MOCK
-
-KMS_MOCK is the binary.
+encryption_sdk.py KMS_MOCK
 """
 
 import logging
 import os
 import sys
+
+sys.path.append(f"{sys.path[0]}/..")
 
 import boto3
 from aws_cryptographic_material_providers.mpl import AwsCryptographicMaterialProviders
@@ -16,7 +16,7 @@ from aws_cryptographic_material_providers.mpl.config import MaterialProvidersCon
 from aws_cryptographic_material_providers.mpl.models import CreateAwsKmsKeyringInput, CreateAwsKmsMrkKeyringInput
 from aws_encryption_sdk import CommitmentPolicy, EncryptionSDKClient
 from aws_encryption_sdk.exceptions import AWSEncryptionSDKClientError
-from expect import expect, expect_equal
+from common import expect, expect_equal
 from servers import REGION, Mock
 
 THERE = "us-west-2"
@@ -32,7 +32,7 @@ def refused(what, client, **parameters):
 
 
 def across_regions(providers, client):
-    """A message that one region sealed is opened in another one, with the replica of its key there."""
+    """A message sealed in one region opens in another, with the replica of its key."""
     clients = {region: boto3.client("kms", region_name=region) for region in (REGION, THERE)}
     key_id = clients[REGION].create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
     clients[REGION].replicate_key(KeyId=key_id, ReplicaRegion=THERE)
@@ -52,10 +52,10 @@ def across_regions(providers, client):
 
 
 def main(binary):
-    # It logs every refusal with a trace; here they are wanted.
+    # It logs every refusal with a trace; these are expected.
     logging.disable(logging.ERROR)
     with Mock(binary) as mock:
-        # The SDK has no setting for the endpoint: it takes the client, and that one reads the environment.
+        # The SDK has no setting for the endpoint: it uses this client, which reads the environment.
         kms = boto3.client("kms")
         arn, other = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
         providers = AwsCryptographicMaterialProviders(config=MaterialProvidersConfig())
@@ -73,7 +73,7 @@ def main(binary):
             expect(opened == plaintext, f"{length} bytes, sealed and opened")
         print("messages of 4 lengths sealed and opened")
 
-        # The same length, so that nothing but the context is wrong.
+        # The same length, so that only the context is wrong.
         tampered = sealed.replace(b"photos", b"phctos")
         expect(tampered != sealed, "the message carries its context in clear")
         swapped = {**CONTEXT, "bucket": "videos"}

@@ -1,28 +1,29 @@
 #!/usr/bin/env python3
-"""How many pairs of GenerateDataKey and Decrypt a second kms-mock answers, and moto's server beside it.
+"""How many pairs of GenerateDataKey and Decrypt kms-mock answers per second, and moto's server next to it.
 
     kms_ratio.py KMS_CALLS [--turns N] [--seconds N]
 
-KMS_CALLS is the program of that name of the benches, built for release: it has our mock inside. Every turn measures
-both, one after the other: a shared machine drifts, and only the ratio carries over to others.
+KMS_CALLS is the benches' program of that name, built for release, which contains our mock. Every turn measures both, one
+after the other: the speed of a shared machine drifts, and only the ratio is meaningful elsewhere.
 """
 
-import argparse
 import re
-import statistics
 import subprocess
+import sys
+
+sys.path.append(f"{sys.path[0]}/..")
 
 import boto3
-from expect import expect, expect_equal
+from common import arguments, expect, expect_equal, spread
 from servers import Moto
 
 PAIRS = "GenerateDataKey+Decrypt"
-# Of one measurement of three kinds of calls: a server that hangs must not block us forever.
+# For one measurement of three kinds of calls: a server that hangs must not block forever.
 LIMIT_SECONDS = 300
 AIM_A_SECOND, AIM_TIMES_MOTO = 10_000, 20
 
 
-def pairs_a_second(command, *options):
+def pairs_per_second(command, *options):
     done = subprocess.run([command, *map(str, options)], capture_output=True, text=True, timeout=LIMIT_SECONDS)
     expect_equal(done.returncode, 0, f"the exit code of {command} {options} ({done.stderr.strip()})")
     found = re.search(rf"^{re.escape(PAIRS)} +(\d+) a second", done.stdout, re.MULTILINE)
@@ -33,23 +34,18 @@ def pairs_a_second(command, *options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kms_calls", help="the program that calls")
-    parser.add_argument("--turns", type=int, default=5, help="turns, each of both servers [default: 5]")
-    parser.add_argument("--seconds", type=int, default=3, help="of each measurement [default: 3]")
-    arguments = parser.parse_args()
-
+    options = arguments(__doc__, "kms_calls", turns=5, seconds=3)
     with Moto() as moto:
-        # Keys are of a region: this is the one that kms-calls signs for.
+        # Keys belong to a region; kms-calls signs for this one.
         boto3.client("kms", region_name="us-east-1").create_key()
         ours, theirs = [], []
-        for _ in range(arguments.turns):
-            ours.append(pairs_a_second(arguments.kms_calls, "--seconds", arguments.seconds))
-            theirs.append(pairs_a_second(arguments.kms_calls, "--seconds", arguments.seconds, "--endpoint", moto.url))
-    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
-    print(f"kms-mock: {statistics.median(ours):.0f} pairs a second (aim: {AIM_A_SECOND}), turns {ours}")
-    print(f"moto's server: {statistics.median(theirs):.0f} pairs a second, turns {theirs}")
-    print(f"ratio: {statistics.median(ratios):.1f} (aim: {AIM_TIMES_MOTO}), {min(ratios):.1f} to {max(ratios):.1f}")
+        for _ in range(options.turns):
+            ours.append(pairs_per_second(options.kms_calls, "--seconds", options.seconds))
+            theirs.append(pairs_per_second(options.kms_calls, "--seconds", options.seconds, "--endpoint", moto.url))
+    ratio = spread([mine / other for mine, other in zip(ours, theirs, strict=True)])
+    print(f"kms-mock: {spread(ours)['median']:.0f} pairs a second (aim: {AIM_A_SECOND}), turns {ours}")
+    print(f"moto's server: {spread(theirs)['median']:.0f} pairs a second, turns {theirs}")
+    print(f"ratio: {ratio['median']:.1f} (aim: {AIM_TIMES_MOTO}), {ratio['min']:.1f} to {ratio['max']:.1f}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""MongoDB's own client-side encryption with keys of kms-mock, over TLS.
+"""MongoDB's client-side encryption with keys of kms-mock, over TLS.
 
     mongodb.py KMS_MOCK
 
-KMS_MOCK is the binary. libmongocrypt writes the requests and reads the answers, as in every driver of MongoDB; it is
-strict about how they are written. The key vault, which is a collection otherwise, is a list here.
+libmongocrypt writes the requests and parses the answers, as in every driver of MongoDB, and is strict about their form.
+The key vault, normally a collection, is a list here.
 """
 
 import os
@@ -14,10 +14,12 @@ import ssl
 import sys
 import tempfile
 
+sys.path.append(f"{sys.path[0]}/..")
+
 import boto3
 import bson
 from bson.binary import UUID_SUBTYPE, Binary
-from expect import expect, expect_equal
+from common import expect, expect_equal
 from pymongocrypt.errors import MongoCryptError
 from pymongocrypt.mongocrypt import MongoCryptOptions
 from pymongocrypt.synchronous.explicit_encrypter import ExplicitEncrypter
@@ -29,7 +31,7 @@ TIMEOUT = 30
 
 
 class Vault(MongoCryptCallback):
-    """What a driver does for libmongocrypt: carries bytes to the key service and back, and keeps data keys."""
+    """The driver's part: exchanges bytes with the key service for libmongocrypt, and stores data keys."""
 
     def __init__(self, trust):
         self.trust, self.data_keys, self.answers = trust, [], []
@@ -67,7 +69,7 @@ class Vault(MongoCryptCallback):
 
 
 def encrypter(vault):
-    """As a program that has just started: nothing of earlier ones is cached."""
+    """Like a program that has just started: without a cache."""
     credentials = {
         "accessKeyId": ACCOUNT_CREDENTIALS["AWS_ACCESS_KEY_ID"],
         "secretAccessKey": ACCOUNT_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
@@ -109,11 +111,11 @@ def main(binary):
             print("boto3 over TLS, with the certificate as AWS_CA_BUNDLE")
 
             trust = ssl.create_default_context(cafile=authority)
-            # What the strictest clients demand of a chain.
+            # As the strictest clients do.
             trust.verify_flags |= ssl.VERIFY_X509_STRICT
             vault = Vault(trust)
             port = mock.url.rsplit(":", 1)[1]
-            # It takes no name without a dot, such as localhost.
+            # It refuses names without a dot, such as localhost.
             master_key = {"region": REGION, "key": arn, "endpoint": f"127.0.0.1:{port}"}
             for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
                 vault.data_keys.clear()
@@ -134,9 +136,9 @@ def main(binary):
             try:
                 encrypter(stranger).create_data_key("aws", master_key)
             except ssl.SSLCertVerificationError:
-                print("who does not trust the certificate does not talk to it")
+                print("a client that does not trust the certificate does not connect")
             else:
-                raise SystemExit("does not hold: a certificate of nobody is not trusted")
+                raise SystemExit("does not hold: a certificate of an unknown authority is refused")
 
             events = mock.events()
             versions = {event["tlsDetails"].get("tlsVersion") for event in events}

@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
-"""Keys, aliases and grants as infrastructure tools keep them: declared, read until they are as declared, read again
-without a difference, changed member by member, and destroyed.
+"""Keys, aliases and grants as infrastructure tools manage them: declared, read until they match, read again without a
+difference, changed member by member, and destroyed.
 
     resources.py KMS_MOCK
 
-KMS_MOCK is the binary. The calls are those of Terraform's aws_kms_key, aws_kms_replica_key, aws_kms_alias and
-aws_kms_grant, in their order, made with boto3; Terraform itself is not needed.
+The calls are those of Terraform's aws_kms_key, aws_kms_replica_key, aws_kms_alias and aws_kms_grant, in the same order,
+made with boto3; Terraform is not needed.
 """
 
 import json
 import sys
 import uuid
 
+sys.path.append(f"{sys.path[0]}/..")
+
 import boto3
 from botocore.config import Config
-from expect import expect, expect_equal, refused
+from clients import refused
+from common import expect, expect_equal
 from servers import REGION, Mock
 
 THERE = "eu-west-3"
@@ -31,7 +34,7 @@ def policy(account, *users):
 
 
 def read_key(kms, key_id):
-    """What the tool compares with what was declared."""
+    """What the tool compares with the declaration."""
     metadata = kms.describe_key(KeyId=key_id)["KeyMetadata"]
     names = kms.list_key_policies(KeyId=key_id)["PolicyNames"]
     expect_equal(names, ["default"], "the policies of a key")
@@ -49,7 +52,7 @@ def read_key(kms, key_id):
 
 
 def converges(read, declared, what):
-    """The tool polls until it reads what it declared: here, the first look must do, and so must the next plan."""
+    """The tool polls until it reads what it declared; here the first read must match, and so must the next plan."""
     for look in ("apply", "plan"):
         expect_equal(read(), declared, f"{what}, {look}")
 
@@ -100,10 +103,10 @@ def keys(account):
     declared["enabled"] = True
     same()
 
-    # A policy is stored and returned, and not enforced.
-    nobody = json.loads(policy(account))
-    nobody["Statement"][0]["Principal"] = {"AWS": f"arn:aws:iam::{account}:user/somebody-else"}
-    kms.put_key_policy(KeyId=key_id, Policy=json.dumps(nobody))
+    # A policy is stored and returned, not enforced.
+    foreign = json.loads(policy(account))
+    foreign["Statement"][0]["Principal"] = {"AWS": f"arn:aws:iam::{account}:user/somebody-else"}
+    kms.put_key_policy(KeyId=key_id, Policy=json.dumps(foreign))
     kms.generate_data_key(KeyId=key_id, KeySpec="AES_256")
     refused("MalformedPolicyDocumentException", kms.put_key_policy, KeyId=key_id, Policy="{}")
     refused("NotFoundException", kms.get_key_policy, KeyId=key_id, PolicyName="other")
@@ -150,12 +153,12 @@ def aliases():
     kms.create_alias(AliasName=name, TargetKeyId=one)
     converges(read, [(name, one)], "the alias")
     kms.update_alias(AliasName=name, TargetKeyId=two)
-    converges(read, [(name, two)], "the alias that was turned")
+    converges(read, [(name, two)], "the updated alias")
     kms.delete_alias(AliasName=name)
     converges(read, [], "the alias that was destroyed")
     prefix = 'Alias must start with the prefix "alias/". Please see '
     expect(refused("ValidationException", kms.create_alias, AliasName="x", TargetKeyId=one).startswith(prefix), prefix)
-    return "aws_kms_alias: made, turned, destroyed"
+    return "aws_kms_alias: made, updated, destroyed"
 
 
 def grants(account):
@@ -180,7 +183,7 @@ def grants(account):
     retirable = kms.get_paginator("list_retirable_grants").paginate(RetiringPrincipal=retiring)
     ids = [grant["GrantId"] for page in retirable for grant in page["Grants"]]
     expect_equal(ids, [made["GrantId"]], "what the retiring principal may retire")
-    expect_equal(kms.list_retirable_grants(RetiringPrincipal=grantee)["Grants"], [], "and nobody else")
+    expect_equal(kms.list_retirable_grants(RetiringPrincipal=grantee)["Grants"], [], "other principals may retire none")
     kms.revoke_grant(KeyId=arn, GrantId=made["GrantId"])
     converges(read, [], "the grant that was destroyed")
     refused("ValidationException", kms.create_grant, KeyId=arn, GranteePrincipal=grantee, Operations=["CreateGrant"])

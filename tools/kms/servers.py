@@ -1,5 +1,5 @@
-"""Key services on a free port of this machine: our mock, and moto's server. Clients started inside of the `with` find
-the service through the environment, and nothing of the user's own AWS configuration."""
+"""Key services on a free local port: our mock, and moto's server. Clients started inside the `with` block find the service
+through the environment, and nothing of the user's AWS configuration."""
 
 import json
 import os
@@ -17,11 +17,11 @@ START_SECONDS = 60
 
 
 class Server:
-    """A process that says its addresses on its standard output, or error, when it listens."""
+    """A process that prints its addresses when it listens."""
 
     def __init__(self, command, *address_patterns):
         self.command, self.address_patterns = [str(word) for word in command], address_patterns
-        self.said = []
+        self.lines = []
 
     @property
     def url(self):
@@ -32,12 +32,12 @@ class Server:
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        # A server that never says its address must not block us forever.
+        # A server that never prints its address must not block forever.
         watchdog = threading.Timer(START_SECONDS, self.process.kill)
         watchdog.start()
         self.addresses = [self._await(pattern) for pattern in self.address_patterns]
         watchdog.cancel()
-        # Whatever else it says: nothing may wait for us to read it.
+        # Keeps reading, so that the server never blocks on a full pipe.
         self.reader = threading.Thread(target=self._listen, daemon=True)
         self.reader.start()
         self.outside = dict(os.environ)
@@ -54,29 +54,29 @@ class Server:
         self.reader.join()
         self.directory.cleanup()
         if kind is not None:
-            print(f"{self.command[0]} said:", *self.said[-20:], sep="\n  ", file=sys.stderr)
+            print(f"{self.command[0]} printed:", *self.lines[-20:], sep="\n  ", file=sys.stderr)
         elif died is not None:
-            raise SystemExit(f"{self.command[0]} ended by itself, exit {died}")
+            raise SystemExit(f"{self.command[0]} exited early, with {died}")
 
     def _listen(self):
         for line in self.process.stdout:
-            self.said.append(line.rstrip())
+            self.lines.append(line.rstrip())
 
     def _await(self, pattern):
         for line in self.process.stdout:
-            self.said.append(line.rstrip())
+            self.lines.append(line.rstrip())
             if found := re.search(pattern, line):
                 return found[1]
-        raise SystemExit(f"{' '.join(self.command)}: no line like {pattern!r} in {self.said}")
+        raise SystemExit(f"{' '.join(self.command)}: no line like {pattern!r} in {self.lines}")
 
     def environment(self):
-        """Of a clean machine: a home of its own, no profile, credentials that are nobody's."""
+        """That of a clean machine: an empty home, no profile, made-up credentials."""
         kept = {name: value for name, value in self.outside.items() if not name.startswith("AWS_")}
         return {
             **kept,
             **ACCOUNT_CREDENTIALS,
             "AWS_ENDPOINT_URL_KMS": self.url,
-            # Tools older than AWS_REGION read the other one.
+            # Older tools read the second one only.
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -99,7 +99,7 @@ class Mock(Server):
         self._control("DELETE", "/faults")
 
     def throttle(self, per_second, burst):
-        """At most so many cryptographic operations."""
+        """Limits the rate of cryptographic operations."""
         self._control("PATCH", "/settings", {"rate": {"per_second": per_second, "burst": burst}})
 
     def unthrottle(self):
@@ -112,7 +112,7 @@ class Mock(Server):
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self.addresses[1] + path, data=data, method=method, headers=headers)
-        # Without the proxies of the environment: this is this machine.
+        # Without the proxies of the environment: the server is local.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=30):
             pass
@@ -123,6 +123,6 @@ class Mock(Server):
 
 class Moto(Server):
     def __init__(self):
-        # The one of the environment that this runs in.
+        # That of the environment of this interpreter.
         program = pathlib.Path(sys.executable).parent / "moto_server"
         super().__init__([program, "--host", "127.0.0.1", "--port", "0"], r"Running on (http://\S+)")

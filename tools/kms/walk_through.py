@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the commands of the page about AWS KMS as they stand there: the mock, the aws command, and sealstone.
+"""Runs the commands of the page about AWS KMS as written: the mock, the aws command, and sealstone.
 
     walk_through.py PAGE PROGRAMS
 
@@ -16,7 +16,9 @@ import socket
 import subprocess
 import sys
 
-from expect import expect, expect_equal
+sys.path.append(f"{sys.path[0]}/..")
+
+from common import expect, expect_equal, isolated
 from servers import Server
 
 PORT = "8600"
@@ -49,7 +51,7 @@ def free_port():
 
 
 def events(mock):
-    return [json.loads(line) for line in list(mock.said) if line.startswith("{")]
+    return [json.loads(line) for line in list(mock.lines) if line.startswith("{")]
 
 
 def main(page, programs):
@@ -57,7 +59,7 @@ def main(page, programs):
     start, commands = block(page, "kms-mock").strip(), block(page, "kms")
     for text in (start, commands):
         expect(f"127.0.0.1:{PORT}" in text, f"port {PORT} is in {text!r}")
-    # The port is somebody else's on a shared machine; nothing else is changed.
+    # The port may be in use on a shared machine; nothing else is changed.
     port = free_port()
     start, commands = start.replace(f":{PORT}", f":{port}"), commands.replace(f":{PORT}", f":{port}")
 
@@ -65,12 +67,11 @@ def main(page, programs):
     paths = [str(pathlib.Path(programs).resolve()), str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]
     os.environ["PATH"] = ":".join(paths)
     print(f"$ {start}")
-    # `exec`: what is ended later is the mock, and not a shell around it.
+    # `exec`, so that the mock is killed in the end, and not a shell around it.
     with Server(["bash", "-c", f"exec {start}"], r"^listening on (http://\S+)") as mock:
-        # What the page exports itself must not be there already.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        environment.pop("SEALSTONE_KEYRING", None)
-        environment.pop("XDG_CONFIG_HOME", None)
+        # Without what the page exports itself.
+        variables = isolated(os.environ["HOME"]).items()
+        environment = {name: value for name, value in variables if not name.startswith("AWS_")}
 
         def run(commands):
             done = subprocess.run(["bash", "-c", checked(commands)], env=environment, stdout=subprocess.PIPE, text=True)
@@ -78,11 +79,11 @@ def main(page, programs):
             expect_equal(done.returncode, 0, "the exit code of the walk-through")
             return done.stdout
 
-        said = run(commands)
-        expect('"alias/demo"' in said, "`aws kms list-aliases` shows alias/demo")
+        printed = run(commands)
+        expect('"alias/demo"' in printed, "`aws kms list-aliases` shows alias/demo")
         check_events(mock)
 
-        # A context that the header does not show: only KMS can tell that it is the wrong one.
+        # A context that the header does not store: only KMS can refuse a wrong one.
         exports = "\n".join(line for line in commands.splitlines() if line.startswith("export "))
         run(f"""{exports}
 cd "$(mktemp -d)" && echo secret > note
@@ -93,7 +94,7 @@ sealstone decrypt --key aws-kms:alias/demo --context-supplied tenant=red note.se
 
 
 def check_events(mock):
-    """The audit log has what the walk-through did with keys, in its order, each with the context."""
+    """The audit log has the walk-through's key operations in order, each with the context."""
     got = []
     for event in events(mock):
         parameters = event["requestParameters"] or {}
@@ -108,10 +109,10 @@ def check_events(mock):
         *(("GenerateDataKey", None), ("Decrypt", None)),
         # The wrong context cost no call: the header shows the right one.
         *(("Decrypt", "DisabledException"), ("Decrypt", None)),
-        # Rewrap opens the object first, so that nothing is replaced by a slot that does not open it.
+        # Rewrap opens the object first, so that it never replaces a slot by one that does not open.
         *(("Decrypt", None), ("ReEncrypt", None), ("Decrypt", None)),
     ]
-    expect_equal(got, wanted, "what the audit log has of data keys")
+    expect_equal(got, wanted, "the data key operations in the audit log")
     names = {event["eventName"] for event in events(mock)}
     for name in ("ListAliases", "DisableKey", "EnableKey", "RotateKeyOnDemand", "CreateKey", "CreateAlias"):
         expect(name in names, f"{name} is in the audit log")

@@ -19,7 +19,7 @@ import time
 
 sys.path.append(f"{sys.path[0]}/..")
 
-from common import arguments, isolated, raw_key, report, require
+from common import arguments, expect, isolated, raw_key, report
 
 BLOCK = 1 << 20
 
@@ -53,8 +53,8 @@ def soak(sealstone, directory, gib, seed):
     sampler.join()
     feeder.join()
     codes = [encrypt.wait(), decrypt.wait()]
-    require(codes == [0, 0], f"both succeed: {codes}")
-    require(found == fed[0], "what comes out is what went in")
+    expect(codes == [0, 0], f"both succeed: {codes}")
+    expect(found == fed[0], "what comes out is what went in")
     judge(gib, seconds, samples)
 
 
@@ -96,16 +96,16 @@ def resident(pid):
 def judge(gib, seconds, samples):
     # Without the first second, in which the processes start.
     steady = samples[4:]
-    require(len(steady) >= 4, "the run is long enough to judge")
+    expect(len(steady) >= 4, "the run is long enough to judge")
     half = len(steady) // 2
     peaks = []
     for at, name in enumerate(["encrypt", "decrypt"]):
         first, second = ([sample[at] for sample in part] for part in (steady[:half], steady[half:]))
         early, late = max(kib for kib, _ in first), max(kib for kib, _ in second)
-        require(late <= early * 1.05 + 1024, f"the memory of {name} stays flat: {early} KiB, then {late}")
+        expect(late <= early * 1.05 + 1024, f"the memory of {name} stays flat: {early} KiB, then {late}")
         before, after = (max(count for _, count in part) for part in (first, second))
         # Fewer at the end, of course: a sample may fall between the output's closing and the exit.
-        require(after <= before, f"the descriptors of {name} do not grow in number: {before}, then {after}")
+        expect(after <= before, f"the descriptors of {name} do not grow in number: {before}, then {after}")
         peaks.append(max(early, late))
     kib = {"encrypt_kib": peaks[0], "decrypt_kib": peaks[1]}
     report("soak", gib, gib=gib, seconds=round(seconds), **kib, samples=len(steady))

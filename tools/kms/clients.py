@@ -1,6 +1,9 @@
-"""Notes what a boto3 client sends and gets, so that the audit log can be held against it."""
+"""boto3's clients: what they send and get, to compare with the audit log, and what they are refused."""
 
 import dataclasses
+
+from botocore.exceptions import ClientError
+from common import expect_equal
 
 
 @dataclasses.dataclass
@@ -37,3 +40,15 @@ class Recorder:
         members = [members for call in self.calls for members in (call.parameters, call.answer)]
         blobs = {blob for each in members for name, blob in each.items() if name in ("Plaintext", "CiphertextBlob")}
         return {blob for blob in blobs if len(blob) >= 12}
+
+
+def refused(code, call, **parameters):
+    """Calls, expects an error of this code, and returns its message."""
+    try:
+        answer = call(**parameters)
+    except ClientError as error:
+        got = error.response["Error"]
+        expect_equal(got["Code"], code, f"the error of {parameters} ({got.get('Message')!r})")
+        return got.get("Message", "")
+    answer.pop("ResponseMetadata", None)
+    raise SystemExit(f"does not hold: expected {code} of {parameters}, got an answer with {sorted(answer)}")
