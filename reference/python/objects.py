@@ -1,7 +1,8 @@
 """The sealstone format in Python: a second decoder, and an encoder, written from engine/FORMAT.md alone.
 
 It has nothing of sealstone, and is plain and slow: whole objects in memory, one thread. AEADs, hashes, HKDF and Argon2id
-are those of `cryptography`. Numbers in brackets are the format's requirements.
+are those of `cryptography`. Numbers in brackets are the format's requirements. Headers and plain objects are here,
+composite ones in composite.py.
 """
 
 import hashlib
@@ -24,6 +25,9 @@ ATTACHED = 2 * COPY
 CHUNK = 16 * 1024
 PREFIX = 56
 STANDARD_CORE = bytes([1, 14, 0])
+# Of the core's flags: plain, composite, composite and padded.
+FLAGS = (0, 1, 3)
+OBJECT_LABEL = b"sealstone/object@v1"
 SUITES = {1: (AESGCM, b"AEAD_AES_256_GCM"), 2: (ChaCha20Poly1305, b"AEAD_CHACHA20_POLY1305")}
 PASSPHRASE_ID = re.compile(r"argon2id,m=([1-9]\d*),t=([1-9]\d*),p=([1-9]\d*),salt=([0-9a-f]{32})", re.ASCII)
 ARGON_CAPS = (256 * 1024, 10, 16)
@@ -32,11 +36,13 @@ NO_FLOOR = (0, 0, 0)
 
 
 class Refused(Exception):
-    """`kind` is one of the words of engine/tests/vectors/README.md; `released` is what was verified before."""
+    """`kind` is one of the words of engine/tests/vectors/README.md; `released` is what was verified before. `chunk` is
+    the chunk that was refused, and `component` the component of a composite object; either may be unknown.
+    """
 
-    def __init__(self, kind, why, released=b""):
+    def __init__(self, kind, why, released=b"", chunk=None):
         super().__init__(f"{kind}: {why}")
-        self.kind, self.released = kind, released
+        self.kind, self.released, self.chunk, self.component = kind, released, chunk, None
 
 
 @dataclass
@@ -110,7 +116,7 @@ def parse_copy(copy):
     fields.take(8)
     header = Header(fields.number(1), fields.take(3), fields.number(8), fields.take(24), fields.take(32), [], [])
     suite, log2, flags = header.core
-    require(suite in SUITES and log2 in (14, 16, 18, 20) and flags == 0, f"unknown core {header.core.hex()}")
+    require(suite in SUITES and log2 in (14, 16, 18, 20) and flags in FLAGS, f"unknown core {header.core.hex()}")
     for _ in range(fields.number(2)):
         kind, key = fields.number(1), fields.text()
         require(kind < 2 and key, "a pair's kind or key")
@@ -172,6 +178,11 @@ def encode_attached(header):
     return 2 * (fields + hashlib.sha256(fields).digest())
 
 
+def encode_detached(header):
+    fields = encode_fields(header)
+    return fields + hashlib.sha256(fields).digest()
+
+
 def canonical(context):
     """What wraps are bound to. `context` is a dict."""
     pairs = sorted((key.encode(), value.encode()) for key, value in context.items())
@@ -206,8 +217,9 @@ def wrap_aad(provider, key_id, context, label=b"sealstone/wrap@v1", head=b""):
     return label + prefixed(provider.encode()) + prefixed(key_id.encode()) + head + canonical(context)
 
 
-def wrap(kek, data_key, provider, key_id, context):
-    nonce = os.urandom(24)
+def wrap(kek, data_key, provider, key_id, context, nonce=None):
+    """Only what has to be the same bytes each time gives a nonce [W-3]."""
+    nonce = nonce or os.urandom(24)
     aead, short_nonce = xaes_256_gcm(kek, nonce)
     return nonce + aead.encrypt(short_nonce, data_key, wrap_aad(provider, key_id, context))
 
@@ -280,15 +292,15 @@ def data_keys(header, context, reader):
 # Payloads, sections 3 and 7.
 
 
-def payload_context(core):
-    return b"sealstone/object@v1" + core
+def payload_context(core, label=OBJECT_LABEL):
+    return label + core
 
 
 class ChunkKeys:
-    def __init__(self, data_key, core, salt):
+    def __init__(self, data_key, core, salt, label=OBJECT_LABEL):
         aead, name = SUITES[core[0]]
         prefix = b"c2sp.org/chunked-encryption@v1+" if core[1] == 14 else b"sealstone/chunked@v1+"
-        info = prefix + name + b"\0" + salt + payload_context(core)
+        info = prefix + name + b"\0" + salt + payload_context(core, label)
         output = HKDFExpand(SHA512(), 76, info).derive(data_key)
         self.aead, self.base_nonce, self.commitment = aead(output[:32]), output[32:44], output[44:]
 
@@ -301,23 +313,24 @@ class ChunkKeys:
         try:
             return self.aead.decrypt(self.nonce(index), sealed, None)
         except InvalidTag:
-            raise Refused("chunk", f"chunk {index} does not verify") from None
+            raise Refused("chunk", f"chunk {index} does not verify", chunk=index) from None
 
 
-def seal_payload(plaintext, data_key, core, salt):
-    keys, size = ChunkKeys(data_key, core, salt), 1 << core[1]
+def seal_payload(plaintext, data_key, core, salt, label=OBJECT_LABEL):
+    keys, size = ChunkKeys(data_key, core, salt, label), 1 << core[1]
     chunks = (plaintext[at * size : (at + 1) * size] for at in range(len(plaintext) // size + 1))
     return salt + keys.commitment + b"".join(keys.aead.encrypt(keys.nonce(i), c, None) for i, c in enumerate(chunks))
 
 
 def unlock(header, reader):
-    """[O-1] to [O-3]"""
+    """The data key [O-1] to [O-3]."""
     context, refusal = accepted_context(header, reader), Refused("no-key", "no slot is of an offered key")
     for foreign, data_key in list(data_keys(header, context, reader))[:2]:
         try:
-            keys = ChunkKeys(data_key(), header.core, header.salt)
-            require(keys.commitment == header.commitment, "another data key", foreign)
-            return keys
+            key = data_key()
+            commitment = ChunkKeys(key, header.core, header.salt).commitment
+            require(hmac.compare_digest(commitment, header.commitment), "another data key", foreign)
+            return key
         except Refused as refused:
             refusal = refused
         except ValueError as error:
@@ -325,11 +338,15 @@ def unlock(header, reader):
     raise refusal
 
 
-def open_whole(header, payload, reader):
-    keys, size = unlock(header, reader), (1 << header.core[1]) + 16
-    require(len(payload) >= PREFIX, "it ends in salt or commitment", "truncated")
-    require(payload[:PREFIX] == header.salt + header.commitment, "of another payload", "payload")
-    chunks, plaintext = payload[PREFIX:], b""
+def unlock_plain(header, reader):
+    keys = ChunkKeys(unlock(header, reader), header.core, header.salt)
+    require(header.core[2] == 0, "composite.py reads composite objects", "composite")
+    return keys
+
+
+def open_chunks(keys, size, chunks):
+    """All chunks of a payload, after salt and commitment; `size` is the chunk size."""
+    plaintext, size = b"", size + 16
     for index in range(len(chunks) // size + 1):
         try:
             plaintext += keys.open(index, chunks[index * size : (index + 1) * size])
@@ -339,9 +356,16 @@ def open_whole(header, payload, reader):
     return plaintext
 
 
+def open_whole(header, payload, reader):
+    keys = unlock_plain(header, reader)
+    require(len(payload) >= PREFIX, "it ends in salt or commitment", "truncated")
+    require(payload[:PREFIX] == header.salt + header.commitment, "of another payload", "payload")
+    return open_chunks(keys, 1 << header.core[1], payload[PREFIX:])
+
+
 def open_range(header, payload, reader, start, end):
     """[O-10], [O-11]; `end` may be None."""
-    keys, size = unlock(header, reader), 1 << header.core[1]
+    keys, size = unlock_plain(header, reader), 1 << header.core[1]
     last, rest = divmod(len(payload) - PREFIX, size + 16)
     require(len(payload) >= PREFIX and rest >= 16, "no plaintext gives this length", "truncated")
 

@@ -3,24 +3,27 @@
 
     test_kit.py DIRECTORY
 
-DIRECTORY is engine/tests/vectors, whose README says what the lines mean.
+DIRECTORY is engine/tests/vectors, whose README says what the lines mean. Composite objects are in `composite/objects`.
 """
 
 import hashlib
 import pathlib
 import sys
 
+from composite import COMPOSITE, Composite
 from objects import ATTACHED, NO_FLOOR, Reader, Refused, open_range, open_whole, parse_attached, parse_detached
 
 
 def main():
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
-    paths = sorted(path for path in pathlib.Path(sys.argv[1]).iterdir() if path.name != "README.md")
+    directory = pathlib.Path(sys.argv[1])
+    places = [*directory.iterdir(), *(directory / "composite" / "objects").iterdir()]
+    paths = sorted(path for path in places if path.is_file() and path.name != "README.md")
     wrong = [f"{path.name}: {what}" for path in paths if (what := judge(*read(path)))]
     print("\n".join(wrong))
     print(f"campaign: test_kit cases={len(paths)} wrong={len(wrong)}")
-    if wrong or len(paths) < 200:
+    if wrong or len(paths) < 450:
         raise SystemExit("the second decoder and the test kit differ, or objects are missing")
 
 
@@ -42,14 +45,21 @@ def judge(told, body):
     expected = told["expect"][0].split(" ")
     length, digest = told["plaintext"][0].split(" ")
     try:
-        plaintext, kind = opened(told, body), "success"
+        plaintext, kind, where = opened(told, body), "success", None
     except Refused as refused:
-        plaintext, kind = refused.released, refused.kind
+        plaintext, kind, where = refused.released, refused.kind, place(refused)
     if kind not in expected:
         return f"{kind}, not {expected}"
+    if "at" in told and where != told["at"][0]:
+        return f"at {where}, not at {told['at'][0]}"
     if (len(plaintext), hashlib.sha256(plaintext).hexdigest()) != (int(length), digest):
         return f"{len(plaintext)} bytes came out, not {length}, or others"
     return None
+
+
+def place(refused):
+    chunk = "" if refused.chunk is None else f" chunk {refused.chunk}"
+    return f"component {refused.component}{chunk}"
 
 
 def opened(told, body):
@@ -58,10 +68,14 @@ def opened(told, body):
         header, payload = parse_detached(bytes.fromhex(told["header"][0])), body
     else:
         header, payload = parse_attached(body[:ATTACHED]), body[ATTACHED:]
+    composite = header.core[2] & COMPOSITE
     if "range" not in told:
-        return open_whole(header, payload, reader)
+        return Composite(header, payload, reader).whole() if composite else open_whole(header, payload, reader)
     start, end = told["range"][0].split("..")
-    return open_range(header, payload, reader, int(start or 0), int(end) if end else None)
+    start, end = int(start or 0), int(end) if end else None
+    if composite:
+        return Composite(header, payload, reader).range(start, end)
+    return open_range(header, payload, reader, start, end)
 
 
 def pairs(lines):
@@ -83,4 +97,5 @@ def key(line):
     raise SystemExit(f"no key {line}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -55,9 +55,17 @@ fn fixed_fields() -> Vec<Vector> {
         let name = format!("header-chunk-size-{log2}");
         all.push(edited(&name, "an unknown chunk size", "header", 10, log2));
     }
-    for flags in [1, 2, 128] {
+    // A reader that knows no composite objects takes the flag for an unknown one.
+    all.push(edited(
+        "header-flags-1",
+        "a plain object's flag says composite",
+        "header commitment",
+        11,
+        1,
+    ));
+    for flags in [2, 128] {
         let name = format!("header-flags-{flags}");
-        all.push(edited(&name, "no flag is defined", "header", 11, flags));
+        all.push(edited(&name, "an unknown flag", "header", 11, flags));
     }
     all
 }

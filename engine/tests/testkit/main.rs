@@ -37,9 +37,12 @@ fn made() -> Vec<Vector> {
 }
 
 fn kept() -> Vec<Vector> {
+    // Composite objects have a directory of their own, with another maker.
     let mut names: Vec<_> = fs::read_dir(directory())
         .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().unwrap().is_file())
+        .map(|entry| entry.file_name().into_string().unwrap())
         .filter(|name| name != "README.md")
         .collect();
     names.sort();
