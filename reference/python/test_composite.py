@@ -14,7 +14,8 @@ import random
 
 import composite
 import objects
-from composite import Composite
+import standard
+from composite import COMPONENT_LABEL, MANIFEST_LABEL, Composite
 from make_composite import C, Object, header_of
 from objects import Reader, Refused, parse_detached
 
@@ -31,6 +32,7 @@ def main():
     options = parser.parse_args()
     judged = judge_files(options.directory)
     an_exchanged_header_seals_nothing()
+    a_standard_reader_opens_components_and_manifest()
     lengths = padded_lengths_are_those_of_a_search(random.Random(options.seed))
     bits = every_flipped_bit_is_refused()
     ranges = ranges_are_slices(random.Random(options.seed))
@@ -112,6 +114,18 @@ def an_exchanged_header_seals_nothing():
     forged = header_of(bytes([1, 14, 1]), bytes([1]) * 32, bytes([2]) * 24, wrapped=bytes([9]) * 32)
     _, kind = kind_of(lambda: composite.data_key_for_sealing(forged, READER, mine.commitment))
     require(kind == "commitment", f"another data key under the right commitment is refused, not {kind}")
+
+
+def a_standard_reader_opens_components_and_manifest():
+    """With suite 1 and 16 KiB chunks, given the data key and the payload context."""
+    for core in (bytes([1, 14, 1]), bytes([1, 14, 3])):
+        made = Object([C + 1], core, note=b"note")
+        contexts = [objects.payload_context(core, label) for label in (COMPONENT_LABEL, MANIFEST_LABEL)]
+        opened = standard.open_payload(made.component(0), made.data_key, contexts[0])
+        require(opened == made.plain, "a standard reader opens a component")
+        opened = standard.open_payload(made.manifest(), made.data_key, contexts[1])
+        require(opened == made.manifest_plaintext(), "a standard reader opens a manifest")
+    require(contexts[0] == b"sealstone/component@v1\x01\x0e\x03", "the context is label and core")
 
 
 def padded_lengths_are_those_of_a_search(chance):
