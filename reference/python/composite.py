@@ -132,7 +132,6 @@ def open_receipt(receipt, label, data_key, core):
     mac = fields.take(MAC)
     require(fields.at == len(receipt), "bytes follow", "receipt")
     require(hmac.compare_digest(mac, receipt_mac(data_key, core, receipt[:end])), "the MAC does not verify", "receipt")
-    require(entry.length <= MAX_PLAINTEXT, "over 4 PiB - 1", "receipt")
     require(found == label, f"of {found}, not of {label}", "label")
     return entry
 
@@ -164,9 +163,10 @@ def check_manifest(manifest, core):
     require(len(manifest.note) <= MAX_NOTE, "the note is too long", "manifest")
     require(manifest.plaintext_len <= MAX_PLAINTEXT, "over 4 PiB - 1", "manifest")
     if core[2] & PADDED:
-        require(count <= MAX_PARTS, "too many components of a padded object", "manifest")
         long = all(entry.length >= LEAST_PART for entry in manifest.entries[:-1])
         require(long, "a short component before the last of a padded object", "manifest")
+        need = components_len(manifest, core) + tail_len(manifest, core)
+        require(need <= total_len(manifest, core), "more than a padded object has room for", "manifest")
 
 
 # Reading.

@@ -802,16 +802,6 @@ def receipts():
         wrong("mac-no-label", "a MAC of salt and length alone", body + with_mac(body[:32], right)[32:]),
         wrong("label-len-more", "the label is a byte longer", with_mac(body[:33] + bytes([7]) + body[34:], right)),
         wrong("label-len-less", "the label is a byte shorter", with_mac(body[:33] + bytes([5]) + body[34:], right)),
-        wrong(
-            "length-4-pib",
-            "2^52 bytes, and a right MAC",
-            composite.encode_receipt(replace(entry, length=2**52), label, DATA_KEY, CORE),
-        ),
-        wrong(
-            "length-huge",
-            "2^64 - 1 bytes, and a right MAC",
-            composite.encode_receipt(replace(entry, length=2**64 - 1), label, DATA_KEY, CORE),
-        ),
     ]
     fields = (
         ("salt", 0),
@@ -876,6 +866,9 @@ def completions():
         completion("of-plain-flags", "receipts of a padded object", made, "receipt", of(padded_one, [5])),
         completion("mac-altered", "one bit of a MAC", made, "receipt", [three[0], (flipped(three[1][0], -1), b"2")]),
         completion("length-altered", "one bit of a length", made, "receipt", [(flipped(three[0][0], 31), b"1")]),
+        completion("length-4-pib", "2^52 bytes, and a right MAC", made, "manifest", of(made, [2**52])),
+        completion("length-huge", "2^64 - 1 bytes, and a right MAC", made, "manifest", of(made, [2**64 - 1])),
+        completion("sum-wraps", "2^63 bytes twice, and 3", made, "manifest", of(made, [2**63, 2**63 + 3])),
         completion("sum-4-pib", "2^52 bytes in all", made, "manifest", of(made, [2**51, 2**51])),
         completion("note-257", "a note of 257 bytes", made, "manifest", three, bytes(257)),
         completion(

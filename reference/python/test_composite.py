@@ -15,7 +15,7 @@ import random
 import composite
 import objects
 import standard
-from composite import COMPONENT_LABEL, MANIFEST_LABEL, Composite
+from composite import COMPONENT_LABEL, MANIFEST_LABEL, Composite, Entry, Manifest
 from make_composite import C, Object, header_of
 from objects import Reader, Refused, parse_detached
 
@@ -33,6 +33,7 @@ def main():
     judged = judge_files(options.directory)
     an_exchanged_header_seals_nothing()
     a_standard_reader_opens_components_and_manifest()
+    a_padded_object_has_room_for_10_000_components()
     lengths = padded_lengths_are_those_of_a_search(random.Random(options.seed))
     bits = every_flipped_bit_is_refused()
     ranges = ranges_are_slices(random.Random(options.seed))
@@ -152,6 +153,19 @@ def padded_lengths_are_those_of_a_search(chance):
             manifest = composite.manifest_plaintext_len(count, composite.MAX_NOTE)
             require(room >= composite.payload_len(manifest, chunk) + 4, f"{count} components of {length} bytes fit")
     return tried
+
+
+def a_padded_object_has_room_for_10_000_components():
+    """Of the least length, and the longest note; many more are refused [J-6]."""
+    core = bytes([1, 14, 3])
+
+    def joined(count):
+        entries = [Entry(at.to_bytes(24, "big"), composite.LEAST_PART) for at in range(count - 1)]
+        return Manifest([*entries, Entry(bytes([255]) * 24, 0)], bytes(composite.MAX_NOTE))
+
+    for count, expected in ((1, "success"), (9_999, "success"), (10_000, "success"), (20_000, "manifest")):
+        _, kind = kind_of(lambda count=count: composite.check_manifest(joined(count), core))
+        require(kind == expected, f"{count} components of a padded object: {kind}")
 
 
 def searched(whole, chunk):
