@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""The command line against Python's `cryptography`: each opens what the other made, header and payload.
+"""The command line against Python's `cryptography`: each opens what the other sealed, header and payload.
 
-    both_ways.py SEALSTONE
-
-SEALSTONE is the binary.
+both_ways.py SEALSTONE
 """
 
 import os
-import pathlib
 import sys
 import tempfile
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+
 import objects
 import standard
-from command_line import CommandLine, context_options, require
+from command_line import CommandLine, attached, context_options
+from common import arguments, expect, raw_key
 from cryptography.exceptions import InvalidTag
 from objects import CHUNK
 
@@ -32,32 +32,26 @@ CONTEXTS = [
 def open_here(data, context, kek_of):
     """Opens an object made by the command line; `kek_of` returns the key of a slot's provider and key id."""
     header = objects.parse_attached(data)
-    require(header.core == objects.STANDARD_CORE, "the default is suite 1 and 16 KiB chunks")
+    expect(header.core == objects.STANDARD_CORE, "the default is suite 1 and 16 KiB chunks")
     [(provider, key_id, wrapped)] = header.slots
     data_key = objects.unwrap(kek_of(provider, key_id), wrapped, provider, key_id, context)
     payload = data[objects.ATTACHED :]
-    require(payload[:56] == header.salt + header.commitment, "header and payload agree on salt and commitment")
+    expect(payload[:56] == header.salt + header.commitment, "header and payload agree on salt and commitment")
     return standard.open_payload(payload, data_key, objects.payload_context(header.core)), header
 
 
-def seal_here(plaintext, version, stored, supplied, kek, provider, key_id):
-    data_key = os.urandom(32)
-    payload = standard.seal_payload(plaintext, data_key, objects.payload_context(objects.STANDARD_CORE))
-    wrapped = objects.wrap(kek, data_key, provider, key_id, {**stored, **supplied})
-    pairs = [*stored.items(), *((key, None) for key in supplied)]
-    slots = [(provider, key_id, wrapped)]
-    header = objects.Header(version, objects.STANDARD_CORE, 0, payload[:24], payload[24:56], pairs, slots)
-    return objects.encode_attached(header) + payload
+def seal_here(plaintext, contexts, provider, key_id, kek):
+    data_key, core = os.urandom(32), objects.STANDARD_CORE
+    payload = standard.seal_payload(plaintext, data_key, objects.payload_context(core))
+    return attached(payload, core, data_key, contexts, provider, key_id, kek)
 
 
 def raw_keys(cli):
     kek = os.urandom(32)
-    key_file = cli.directory / "key"
-    key_file.write_bytes(kek)
-    key = ["--key", f"raw:file:{key_file}"]
+    key = ["--key", raw_key(cli.directory / "key", kek)]
 
     def kek_of(provider, key_id):
-        require((provider, key_id) == ("raw", objects.raw_key_id(kek)), "the slot names the raw key")
+        expect((provider, key_id) == ("raw", objects.raw_key_id(kek)), "the slot names the raw key")
         return kek
 
     for number, length in enumerate(LENGTHS):
@@ -67,15 +61,14 @@ def raw_keys(cli):
 
         sealed = cli.encrypt(plaintext, *options)
         opened, header = open_here(sealed, {**stored, **supplied}, kek_of)
-        require(opened == plaintext, f"cryptography opens {length} bytes sealed by the command line")
-        require(dict(header.context) == {**stored, **dict.fromkeys(supplied)}, "the context is stored as given")
-        require(objects.encode_attached(header) == sealed[: objects.ATTACHED], "encoding gives the header again")
+        expect(opened == plaintext, f"cryptography opens {length} bytes sealed by the command line")
+        expect(dict(header.context) == {**stored, **dict.fromkeys(supplied)}, "the context is stored as given")
+        expect(objects.encode_attached(header) == sealed[: objects.ATTACHED], "encoding returns the same header")
 
-        ours = seal_here(plaintext, header.version, stored, supplied, kek, "raw", objects.raw_key_id(kek))
-        require(len(ours) == len(sealed), f"both objects of {length} bytes are equally long")
-        require(cli.decrypt(ours, *options) == plaintext, f"the command line opens {length} bytes sealed here")
-        altered = ours[:-1] + bytes([ours[-1] ^ 1])
-        cli.decrypt(altered, *options, expect=6)
+        ours = seal_here(plaintext, (stored, supplied), "raw", objects.raw_key_id(kek), kek)
+        expect(len(ours) == len(sealed), f"both objects of {length} bytes are equally long")
+        expect(cli.decrypt(ours, *options) == plaintext, f"the command line opens {length} bytes sealed here")
+        cli.refuses(ours[:-1] + bytes([ours[-1] ^ 1]), *options)
     print(f"raw key: {len(LENGTHS)} lengths, both ways, with and without context")
 
     for option in (["--chunk-size", "64K"], ["--suite", "chacha20-poly1305"]):
@@ -89,34 +82,28 @@ def raw_keys(cli):
             continue
         raise SystemExit(f"{' '.join(option)}: a standard reader opened what is not standard")
     print("other suites and chunk sizes: their slots unwrap, their payloads are refused by a standard reader")
-    return header.version
 
 
-def passphrases(cli, version):
+def passphrases(cli):
     passphrase = "correct horse ß".encode()
-    file = cli.directory / "passphrase"
-    file.write_bytes(passphrase)
-    options = ["--key", f"passphrase:file:{file}"]
+    options = ["--key", raw_key(cli.directory / "passphrase", passphrase).replace("raw:", "passphrase:")]
     plaintext = os.urandom(3 * CHUNK)
 
-    opened, _ = open_here(
-        cli.encrypt(plaintext, *options), {}, lambda _, key_id: objects.passphrase_key(passphrase, key_id)
-    )
-    require(opened == plaintext, "cryptography opens what the command line sealed with a passphrase")
+    sealed = cli.encrypt(plaintext, *options)
+    opened, _ = open_here(sealed, {}, lambda _, key_id: objects.passphrase_key(passphrase, key_id))
+    expect(opened == plaintext, "cryptography opens what the command line sealed with a passphrase")
     key_id = f"argon2id,m=19456,t=2,p=1,salt={os.urandom(16).hex()}"
     kek = objects.passphrase_key(passphrase, key_id)
-    ours = seal_here(plaintext, version, {}, {}, kek, "passphrase", key_id)
-    require(cli.decrypt(ours, *options) == plaintext, "the command line opens what was sealed here with a passphrase")
+    ours = seal_here(plaintext, ({}, {}), "passphrase", key_id, kek)
+    expect(cli.decrypt(ours, *options) == plaintext, "the command line opens what was sealed here with a passphrase")
     print("passphrase: both ways")
 
 
 def main():
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
     with tempfile.TemporaryDirectory() as directory:
-        cli = CommandLine(sys.argv[1], pathlib.Path(directory))
-        version = raw_keys(cli)
-        passphrases(cli, version)
+        cli = CommandLine(arguments(__doc__, "sealstone").sealstone, directory)
+        raw_keys(cli)
+        passphrases(cli)
 
 
 main()
