@@ -1,21 +1,21 @@
 """The benches that criterion runs in one process, as measurements of the record.
 
-criterion leaves JSON beside its build; groups are named `<bench>/<case>`, functions by their tool, and parameters are
+criterion leaves JSON in the target directory; groups are named `<bench>/<case>`, functions by their tool, and parameters are
 `name=value` pairs.
 """
 
 import json
 import os
-import statistics
 import subprocess
 
+from common import ROOT, metadata, spread, target
+
 from .measure import Failed
-from .settings import ROOT
 
 BENCHES = ("primitive", "throughput", "range", "small_objects", "rewrap")
-# Of the feature `kms`, a default one: compiling AWS's client takes longer than a quick run.
+# They need the default feature `kms`: compiling AWS's client takes longer than a quick run.
 KMS_BENCHES = ("key_service",)
-# Tool: what it authenticates. Versions are those of the lock file.
+# Tool: its crate, and what it authenticates. Versions are those of the lock file.
 CRATES = {
     "aws-lc-rs": ("aws-lc-rs", "AEAD"),
     "ring": ("ring", "AEAD"),
@@ -31,9 +31,9 @@ CRATES = {
 
 
 def measure(settings):
-    """Runs them all; gives the measurements of this run."""
-    kept = target_directory() / "criterion"
-    # cargo takes a relative one from where it is started, and criterion from the package.
+    """Runs all of them, and returns the measurements of this run."""
+    kept = target() / "criterion"
+    # Absolute: cargo and criterion resolve a relative one differently.
     variables = dict(os.environ, CARGO_TARGET_DIR=str(kept.parent))
     if settings.quick:
         variables["SEALSTONE_BENCH_QUICK"] = "1"
@@ -57,12 +57,6 @@ def measure(settings):
     return found
 
 
-def target_directory():
-    command = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
-    told = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    return type(ROOT)(json.loads(told.stdout)["target_directory"])
-
-
 def entry(directory):
     """The measurement in a directory of criterion's."""
     about = json.loads((directory / "benchmark.json").read_text())
@@ -82,12 +76,8 @@ def entry(directory):
     }
     if "Bytes" in throughput:
         speeds = [throughput["Bytes"] / each for each in seconds]
-        return made | spread("bytes/s", speeds)
-    return made | spread("s", [each / throughput.get("Elements", 1) for each in seconds])
-
-
-def spread(unit, values):
-    return {"unit": unit, "median": statistics.median(values), "min": min(values), "max": max(values)}
+        return made | {"unit": "bytes/s", **spread(speeds)}
+    return made | {"unit": "s", **spread([each / throughput.get("Elements", 1) for each in seconds])}
 
 
 def parsed(text):
@@ -105,16 +95,15 @@ def note_tools(settings, names):
     versions = locked_versions()
     for name in sorted(names):
         crate, authenticates = CRATES[name]
-        # The command of the same name has said it already; its version is the crate's.
+        # The command of the same name may be noted already; the versions are the same.
         if name not in settings.tools:
             settings.used(name, versions[crate], "crate", crate, authenticates, "as given")
 
 
 def locked_versions():
-    """The version of each crate; of several, that which the benches depend on."""
-    command = ["cargo", "metadata", "--locked", "--format-version", "1"]
-    told = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    by_id = {package["id"]: package for package in told["packages"]}
-    benches = next(node for node in told["resolve"]["nodes"] if by_id[node["id"]]["name"] == "sealstone-benches")
+    """The version of each crate that the benches depend on."""
+    found = metadata()
+    by_id = {package["id"]: package for package in found["packages"]}
+    benches = next(node for node in found["resolve"]["nodes"] if by_id[node["id"]]["name"] == "sealstone-benches")
     used = (by_id[dependency] for dependency in benches["dependencies"])
     return {package["name"]: package["version"] for package in used}

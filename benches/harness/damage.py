@@ -1,8 +1,8 @@
-"""What a tool does with a sealed object of which one bit was flipped: does it refuse, and what came out before?
+"""What a tool does with a sealed object in which one bit was flipped: does it refuse, and what came out before?
 
-Counted as unverified are bytes that came out at or behind the first that is not the plaintext's: they left before
-any check that could have held them back. That is what can be seen from outside, and less than all where a tool checks
-only at the end: what it wrote before the flipped place was as little checked.
+Counted as unverified are bytes that came out at or after the first that differs from the plaintext: nothing had checked
+them. Only that is visible from outside. A tool that checks at the end has released more: everything before the flipped
+bit, too.
 """
 
 import os
@@ -19,7 +19,7 @@ NOT_AUTHENTIC = 6
 READ = 64 * 1024
 HOW = (
     "one bit flipped in the middle byte of an object of {mib} MiB, decrypted to a pipe and to a file; "
-    "unverified: bytes on the pipe at or behind the first wrong one"
+    "unverified: bytes on the pipe at or after the first wrong one"
 )
 
 
@@ -70,7 +70,7 @@ def damage_row(tool, plain, place, size):
 
 
 def decrypt_to_pipe(tool, sealed, plain):
-    """The exit status, and how many bytes came out at or behind the first wrong one."""
+    """The exit status, and how many bytes came out at or after the first wrong one."""
     command = [*map(str, tool.to_pipe(sealed))]
     variables = {**os.environ, **tool.environment}
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
@@ -80,7 +80,7 @@ def decrypt_to_pipe(tool, sealed, plain):
 
 
 def unverified_bytes(stream, expected):
-    """Reads all of a stream; gives how many of its bytes are at or behind the first that is not the expected one."""
+    """Reads a stream to its end; returns how many of its bytes are at or after the first unexpected one."""
     count, wrong = 0, False
     while piece := stream.read(READ):
         wanted = expected.read(len(piece))
@@ -94,10 +94,10 @@ def unverified_bytes(stream, expected):
 
 
 def expect_refusal(settings, sealed, place):
-    """Flips one bit of an object of ours, and fails unless decrypt refuses it and leaves no file."""
+    """Flips one bit of our object, and fails unless decrypt refuses it and leaves no file."""
     flip_middle(sealed)
     opened = place / "opened"
     command = [*map(str, OurTool(settings, place).decrypt(sealed, opened))]
     done = subprocess.run(command, stderr=subprocess.PIPE)
     if done.returncode != NOT_AUTHENTIC or opened.exists():
-        raise Failed(f"one flipped bit in the middle: exit {done.returncode}, output there: {opened.exists()}")
+        raise Failed(f"one flipped bit in the middle: exit {done.returncode}, output left: {opened.exists()}")

@@ -1,11 +1,11 @@
-"""File to file on a disk, with all bytes on it at the end: sealstone, which syncs itself, beside `cp` and `sync`.
+"""File to file on a disk, synced: sealstone, which syncs its output, compared with `cp` and `sync`.
 
-The input has been read just before, and comes from memory.
+The input was just written, and comes from memory.
 """
 
 from . import files, machine, programs
 from .measure import interleaved, measurement, timed
-from .places import expect_same, random_file, remove, scratch
+from .places import random_file, remove, scratch
 from .settings import GIB
 
 # A disk is slower than memory, and its turns are long.
@@ -16,7 +16,7 @@ COPY_AND_SYNC = 'cp -- "$1" "$2" && exec sync -- "$2"'
 def measure(settings):
     kind = machine.file_system(settings.disk_dir)
     if kind in ("tmpfs", "ramfs", "overlay", "unknown"):
-        settings.leave_out("disk", f"{settings.disk_dir} is on no disk of its own, but on {kind}")
+        settings.leave_out("disk", f"{settings.disk_dir} is not on a disk, but on {kind}")
         return []
     size = min(settings.bytes, AT_MOST)
     with scratch(settings.disk_dir, 4 * size) as place:
@@ -29,26 +29,16 @@ def measure_in(settings, place, size, kind):
     plain = random_file(place / "plain", size)
     copy, sealed, opened = (place / name for name in ("copy", "sealed", "opened"))
 
-    def run_to(output, command):
-        remove(output)
-        return timed(command)
-
     def copied():
-        run = run_to(copy, ["sh", "-c", COPY_AND_SYNC, "sh", plain, copy])
+        run = timed(["sh", "-c", COPY_AND_SYNC, "sh", plain, copy])
         remove(copy)
-        return run
-
-    def decrypt():
-        run = run_to(opened, sealstone.decrypt(sealed, opened))
-        expect_same("sealstone", plain, opened)
-        remove(opened)
         return run
 
     sides = [
         ("copy before encrypt", copied),
-        ("encrypt", lambda: run_to(sealed, sealstone.encrypt(plain, sealed))),
+        ("encrypt", lambda: sealstone.time_encrypt(plain, sealed)),
         ("copy before decrypt", copied),
-        ("decrypt", decrypt),
+        ("decrypt", lambda: sealstone.time_decrypt(sealed, opened, plain)),
     ]
     runs = interleaved(settings.turns, sides)
     place_of = {"file_system": kind}

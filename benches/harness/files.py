@@ -1,8 +1,8 @@
-"""File to file in memory, beside `cp`: sealstone, its crypto-free twin, which moves the same bytes and seals nothing, and
-the command-line peers.
+"""File to file in memory, compared with `cp`: sealstone, its crypto-free twin, which moves the same bytes and seals nothing,
+and the command-line peers.
 
-A shared machine drifts, and only a ratio to the `cp` beside it means something. Outputs are removed before each run,
-untimed.
+The speed of a shared machine drifts, so only the ratio to the `cp` of the same turn is meaningful. Outputs are removed
+before each run, untimed.
 """
 
 from . import peers, programs
@@ -15,7 +15,7 @@ TABLE, BENCH = "command line", "files"
 def measure(settings):
     with scratch(settings.dir, 3 * settings.bytes) as place:
         own = own_measurements(settings, place)
-    # A restored file may come beside one that is being written: four at most.
+    # Four files at most: a tool may write a restored file next to the old one.
     with scratch(settings.dir, 4 * settings.peer_bytes) as place:
         return own + peer_measurements(settings, place)
 
@@ -43,33 +43,18 @@ def own_runs(settings, place):
     twin = programs.build().twin
     plain = random_file(place / "plain", settings.bytes)
     copy, sealed, opened = (place / name for name in ("copy", "sealed", "opened"))
-    compared = False
 
     def copied(*command):
         run = timed(command)
         copy.unlink()
         return run
 
-    def encrypt():
-        remove(sealed)
-        return timed(sealstone.encrypt(plain, sealed))
-
-    def decrypt():
-        nonlocal compared
-        run = timed(sealstone.decrypt(sealed, opened))
-        if not compared:
-            expect_same("sealstone", plain, opened)
-            compared = True
-        # Three files at most are there at a time: the next copy takes this one's place.
-        opened.unlink()
-        return run
-
     sides = [
         ("cp before encrypt", lambda: copied("cp", plain, copy)),
-        ("encrypt", encrypt),
+        ("encrypt", lambda: sealstone.time_encrypt(plain, sealed)),
         ("twin", lambda: copied(twin, plain, copy, settings.threads)),
         ("cp before decrypt", lambda: copied("cp", plain, copy)),
-        ("decrypt", decrypt),
+        ("decrypt", lambda: sealstone.time_decrypt(sealed, opened, plain)),
     ]
     return interleaved(settings.turns, sides)
 

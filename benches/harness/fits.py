@@ -1,10 +1,10 @@
-"""What measurements say about growth: a line through times by size, a share that does not go faster with threads."""
+"""Growth: a line through times by size, and the serial part by number of threads."""
 
 from .record import select
 
 
 def line(points):
-    """Least squares of relative errors through (x, y), so that small ones count as much: the value at 0, and the slope."""
+    """Least squares of relative errors of (x, y), so that small ones count as much: the value at 0, and the slope."""
     weights = [1 / y**2 for _, y in points]
     total = sum(weights)
     mean_x = sum(w * x for w, (x, _) in zip(weights, points)) / total

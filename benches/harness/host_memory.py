@@ -1,8 +1,8 @@
 """Keeps a virtual machine's memory from going back to its host between runs.
 
-Linux tells a host which memory is free, in pieces of 2 MiB and more, and the host takes it. Whoever touches it next
-waits for the host, so that a run of `cp` takes once or twice its time, as chance has it. Where one page of each 256 KiB
-is in use no piece is long enough. Nothing is set in the system, and with this process it is over.
+Linux reports free memory to the host in pieces of 2 MiB and more, and the host reclaims it. The next access then waits for
+the host, so a run of `cp` may take up to twice as long. If one page of each 256 KiB is in use, no piece is long enough.
+This changes no setting of the system, and ends with this process.
 """
 
 import contextlib
@@ -14,13 +14,13 @@ from .settings import GIB, KIB
 REPORTING = pathlib.Path("/sys/module/page_reporting")
 PAGE = mmap.PAGESIZE
 PIECE = 256 * KIB
-# Not touched: the system's, and what grows meanwhile.
+# Left alone, for the system and for growth meanwhile.
 SPARED = 2 * GIB
 
 
 @contextlib.contextmanager
 def kept():
-    """Holds a page in each piece of the memory that is free; gives whether there was a reason to."""
+    """Holds a page in each piece of the free memory; yields whether there was a reason to."""
     size = (free() - SPARED) // PIECE * PIECE
     if not REPORTING.exists() or size <= 0:
         yield False

@@ -1,13 +1,13 @@
-"""The machine that figures are of, and what stands on it."""
+"""The machine that is measured, and what runs on it."""
 
 import os
 import pathlib
 import platform
-import subprocess
+import re
 
-from .settings import ROOT
+from common import processor, try_output
 
-# Of the many flags of a processor, those that a cipher or a copy may use.
+# The flags of a processor that a cipher or a copy may use.
 WANTED_FLAGS = (
     *("aes", "pclmulqdq", "sha_ni", "avx2", "vaes", "vpclmulqdq", "avx512f", "avx512vl"),
     *("pmull", "sha2", "sve", "sve2", "asimd"),
@@ -15,7 +15,7 @@ WANTED_FLAGS = (
 
 
 def describe():
-    """The `machine` of a record. The load is of the last minute: to be asked for before anything is measured."""
+    """The `machine` of a record. The load is that of the last minute, so call this before measuring."""
     return {
         "arch": platform.machine(),
         "processor": processor(),
@@ -28,38 +28,16 @@ def describe():
 
 
 def commit():
-    return output_of("git", "-C", ROOT, "describe", "--always", "--dirty") or "unknown"
-
-
-def processor():
-    return facts().get("model name") or platform.processor() or platform.machine()
+    return try_output("git", "describe", "--always", "--dirty") or "unknown"
 
 
 def flags():
-    known = facts()
-    # x86 and ARM call them differently.
-    present = (known.get("flags") or known.get("Features") or "").split()
+    # x86 and ARM use different names for the line.
+    found = re.search(r"^(?:flags|Features)\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    present = found[1].split() if found else []
     return [flag for flag in WANTED_FLAGS if flag in present]
 
 
-def facts():
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return {}
-    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
 def file_system(directory):
-    """The kind of file system that a directory is on, as the kernel lists it."""
-    return output_of("findmnt", "-n", "-o", "FSTYPE", "-T", directory) or "unknown"
-
-
-def output_of(*command):
-    """The first line that a command prints; nothing if it fails."""
-    try:
-        done = subprocess.run([*map(str, command)], capture_output=True, text=True)
-    except OSError:
-        return ""
-    lines = done.stdout.strip().splitlines()
-    return lines[0] if done.returncode == 0 and lines else ""
+    """The kind of file system that a directory is on, as the kernel names it."""
+    return try_output("findmnt", "-n", "-o", "FSTYPE", "-T", directory) or "unknown"

@@ -1,4 +1,4 @@
-"""Whole processes: what they cost, and how figures become a measurement of the record."""
+"""Runs whole processes, measures them, and turns figures into measurements of the record."""
 
 import contextlib
 import ctypes
@@ -9,23 +9,25 @@ import tempfile
 import time
 from dataclasses import dataclass
 
+import common
+
 from .settings import KIB
 
-# Linux counts the memory of whoever forks into a child's peak, from before its exec on, so that a child of Python
-# never shows less than Python. So a shell forks it, which holds little, and leaves it to this process, which Linux then
-# makes the child's parent. The child waits to be let go, so that neither Python nor the shell is in its time.
-# Ends of pipes go by their paths: a shell gives /dev/null to what it leaves behind, and not all know numbers above 9.
+# Linux counts the memory of the forking process into a child's peak until its exec, so a child of Python never shows less
+# than Python. So a small shell forks it and exits, and this process adopts the child. The child waits at a gate, so that
+# its time includes neither Python nor the shell. Pipes are passed by path: a shell connects background processes to
+# /dev/null, and some shells lack descriptors above 9.
 LAUNCH = '{ read -r _ <"$GATE"; exec "$@"; } <"$INPUT" & echo $! >"$ANSWER"'
 PR_SET_CHILD_SUBREAPER = 36
 
 
 class Failed(Exception):
-    """A process that had to succeed did not."""
+    """A process failed that must succeed."""
 
 
 @dataclass
 class Run:
-    """Seconds of wall time, processor seconds of the process and of the system for it, bytes."""
+    """Seconds of wall time, processor seconds in user and system mode, bytes."""
 
     seconds: float
     user: float
@@ -34,7 +36,7 @@ class Run:
 
 
 class Process:
-    """A command that stands ready and begins when it is let go. `stdin` is the number of an open file."""
+    """A command that waits until it is released. `stdin` is the number of an open file."""
 
     def __init__(self, command, stdin=None, stdout=None, stderr=None, environment=None):
         adopt_orphans()
@@ -55,7 +57,7 @@ class Process:
             self.pid = int(file.readline())
         self.start = None
 
-    def let_go(self):
+    def release(self):
         self.start = time.perf_counter()
         os.close(self.gate)
 
@@ -73,39 +75,39 @@ def adopt_orphans():
 
 
 def timed(command, stdin=None, stdout=None, environment=None):
-    """Runs a command to its end, which must be a good one; gives its run."""
+    """Runs a command that must succeed, and returns its run."""
     return pipeline([command], stdin, stdout, environment)[1][0]
 
 
 def pipeline(commands, stdin=None, stdout=None, environment=None):
-    """Runs commands, each reading what the one before it writes; gives wall seconds in all, and each one's run."""
+    """Runs commands, each reading what the previous one writes; returns total wall seconds, and each one's run."""
     processes = []
-    # A file, and no pipe: nobody reads what they complain about while they run.
-    with tempfile.TemporaryFile() as complaints:
+    # A file, because a pipe that is not read would block them.
+    with tempfile.TemporaryFile() as errors:
         source = stdin
         for number, command in enumerate(commands):
             last = number == len(commands) - 1
             read_end, write_end = (None, stdout or subprocess.DEVNULL) if last else os.pipe()
-            processes.append(Process(command, source, write_end, complaints, environment))
+            processes.append(Process(command, source, write_end, errors, environment))
             if not last:
                 os.close(write_end)
             if number > 0:
                 os.close(source)
             source = read_end
         for process in processes:
-            process.let_go()
+            process.release()
         ends = [process.wait() for process in processes]
         seconds = time.perf_counter() - processes[0].start
         for process, (status, _) in zip(processes, ends):
             if status != 0:
-                complaints.seek(0)
-                text = complaints.read().decode(errors="replace").strip()
+                errors.seek(0)
+                text = errors.read().decode(errors="replace").strip()
                 raise Failed(f"{' '.join(process.command)}: exit {status}: {text}")
     return seconds, [run for _, run in ends]
 
 
 def check_runs(*command, environment=None):
-    """Runs a command that is not measured."""
+    """Runs a command without measuring it, and returns its output."""
     variables = {**os.environ, **(environment or {})}
     streams = {"stdin": subprocess.DEVNULL, "capture_output": True}
     done = subprocess.run([*map(str, command)], env=variables, text=True, **streams)
@@ -115,9 +117,9 @@ def check_runs(*command, environment=None):
 
 
 def interleaved(turns, sides):
-    """Runs every side in every turn; gives, for each side's name, its results in the order of the turns.
+    """Runs every side in every turn; returns each side's results in the order of the turns.
 
-    `sides` are pairs of a name and a function. One turn more comes first, to warm up, and is not counted.
+    `sides` are pairs of a name and a function. An additional first turn warms up, and is not counted.
     """
     results = {name: [] for name, _ in sides}
     for turn in range(turns + 1):
@@ -131,14 +133,18 @@ def interleaved(turns, sides):
 def measurement(table, bench, case, tool, parameters, runs, against=None):
     """An entry of the record from runs of a process. `against` is (tool, case, its runs in the same turns)."""
     seconds = [run.seconds for run in runs]
-    middle = statistics.median(seconds)
-    typical = min(runs, key=lambda run: abs(run.seconds - middle))
-    entry = spread(table, bench, case, tool, parameters, "s", seconds)
-    entry |= {"user_s": typical.user, "system_s": typical.system, "peak_rss_bytes": typical.peak_rss}
+    entry = spread(table, bench, case, tool, parameters, "s", seconds) | costs(seconds, runs)
     if against is not None:
         their_tool, their_case, theirs = against
         entry["against"] = ratios(their_tool, their_case, seconds, [run.seconds for run in theirs])
     return entry
+
+
+def costs(seconds, runs):
+    """What the run of the median of these seconds used."""
+    middle = statistics.median(seconds)
+    _, typical = min(zip(seconds, runs), key=lambda pair: abs(pair[0] - middle))
+    return {"user_s": typical.user, "system_s": typical.system, "peak_rss_bytes": typical.peak_rss}
 
 
 def spread(table, bench, case, tool, parameters, unit, values):
@@ -150,14 +156,12 @@ def spread(table, bench, case, tool, parameters, unit, values):
         "tool": tool,
         "parameters": parameters,
         "unit": unit,
-        "median": statistics.median(values),
-        "min": min(values),
-        "max": max(values),
         "runs": len(values),
+        **common.spread(values),
     }
 
 
 def ratios(tool, case, ours, theirs):
-    """Ours in parts of theirs, pair by pair."""
+    """Ours divided by theirs, pair by pair."""
     pairs = [our / their for our, their in zip(ours, theirs, strict=True)]
-    return {"tool": tool, "case": case, "median": statistics.median(pairs), "min": min(pairs), "max": max(pairs)}
+    return {"tool": tool, "case": case, **common.spread(pairs)}

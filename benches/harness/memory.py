@@ -1,7 +1,7 @@
 """Peak memory of processes by the size of what they encrypt and decrypt: the resident set, in bytes.
 
-Inputs are zeros of a sparse file, which no tool of these looks at; the largest objects pass through a pipe and are
-stored nowhere.
+Inputs are the zeros of a sparse file, which makes no difference to these tools. The largest objects pass through a pipe and
+are never stored.
 """
 
 from . import programs
@@ -10,14 +10,14 @@ from .places import remove, scratch, sparse_file
 from .settings import GIB, MIB
 
 SIZES = [MIB, 64 * MIB, GIB, 4 * GIB, 16 * GIB, 64 * GIB]
-# Of objects that are written to a file.
+# The largest object that is written to a file.
 STORED = 4 * GIB
 
 
 def measure(settings):
     sizes = [size for size in SIZES if size <= settings.memory_bytes]
     stored = [size for size in sizes if size <= min(STORED, 2 * settings.bytes)]
-    # A sealed and an opened file.
+    # For a sealed and an opened file.
     with scratch(settings.dir, 2 * max(stored)) as place:
         sealstone = programs.Sealstone(settings, place)
         found = []
@@ -40,7 +40,7 @@ def file_to_file(sealstone, place, plain, size):
 
 
 def through_pipes(sealstone, plain, size):
-    """What one process encrypts, from a pipe, another decrypts at the same time."""
+    """One process encrypts from a pipe, and another decrypts at the same time."""
     commands = [["cat", plain], sealstone.encrypt("-", "-"), sealstone.decrypt("-", "-"), ["cat"]]
     _, [_, encrypted, decrypted, _] = pipeline(commands)
     form = "pipe to pipe"

@@ -1,7 +1,7 @@
 """The command-line peers: how each is installed, what it authenticates, and its command lines.
 
-Every key is random, and the tool reads it from a file or from its environment, where it has such a way. Where a tool
-makes a key of a passphrase, it is told to do so cheaply if it can be: bytes are measured here.
+Every key is random, and the tool reads it from a file or from its environment, if it can. A tool that derives a key from a
+passphrase gets its cheapest setting, because this measures bytes.
 """
 
 import os
@@ -13,7 +13,7 @@ import subprocess
 from .measure import Failed, check_runs
 from .places import remove
 
-# What nobody can install, or what is no process from file to file.
+# Peers that have no package, or are not a process from file to file.
 NO_PEERS = {
     "sio of MinIO": "Debian has no package of it",
     "gocryptfs": "a file system: its work is done in a daemon, and not in a process from file to file",
@@ -21,7 +21,7 @@ NO_PEERS = {
 
 
 class Peer:
-    """A tool, with keys of its own in a directory.
+    """A tool, with its own keys in a directory.
 
     `encrypt`, `decrypt` and `to_pipe` (decrypts to standard output) are command lines; `filter` encrypts standard input
     to standard output, where the tool can do that.
@@ -48,9 +48,6 @@ class Peer:
     def before_encrypt(self, sealed):
         remove(sealed)
 
-    def before_decrypt(self, opened):
-        remove(opened)
-
     def object_file(self, sealed):
         """The file with the sealed bytes."""
         return sealed
@@ -59,7 +56,7 @@ class Peer:
         return opened
 
     def close(self):
-        """Ends what the tool left running."""
+        """Ends processes that the tool left running."""
 
 
 class Age(Peer):
@@ -94,7 +91,7 @@ class Rage(Age):
 
 
 class Rclone(Peer):
-    """The crypt backend over a local one. It compares hashes of what it wrote, as it does by default."""
+    """The crypt backend over a local one. It compares hashes of what it wrote, its default."""
 
     name = program = debian = "rclone"
     version_command = ("version",)
@@ -128,8 +125,8 @@ class Rclone(Peer):
 
 
 class Restic(Peer):
-    """A backup of the one file into a new repository, and its restoring. It looks for blobs that it has already, which
-    random bytes have none of; it would compress, which is off."""
+    """Backs up the file into a new repository, and restores it. It looks for blobs that it already has, of which random
+    bytes have none; compression is off."""
 
     name = program = debian = "restic"
     version_command = ("version",)
@@ -213,7 +210,7 @@ class Gpg(Peer):
 
 
 class SevenZip(Peer):
-    """Stores without compression. Its passphrase stands on the command line: else it asks a terminal."""
+    """Stores without compression. Its passphrase is on the command line: otherwise it would ask a terminal."""
 
     name = "7z"
     program = "7zz"
@@ -251,7 +248,7 @@ KINDS = [Age, Rage, Rclone, Restic, OpenSsl, Gpg, SevenZip]
 
 
 def find(settings, place):
-    """The peers that are there, with keys in `place`. Those that are not are installed, or left out."""
+    """The installed peers, with keys in `place`. Missing ones are installed, or left out."""
     for name, why in NO_PEERS.items():
         settings.leave_out(name, why)
     peers = []
@@ -272,7 +269,7 @@ def find(settings, place):
 
 
 def find_program(kind, settings):
-    """The path of a peer's program; None, and a note of why, if it is missing and stays so."""
+    """The path of a peer's program; None, with a note of the reason, if it stays missing."""
     places = os.pathsep.join([str(settings.tools_dir / "bin"), os.environ.get("PATH", os.defpath)])
     if (path := shutil.which(kind.program, path=places)) is None:
         if not settings.install:
@@ -286,7 +283,7 @@ def find_program(kind, settings):
 
 
 def install(kind, settings):
-    """Installs a peer; gives the reason if that fails."""
+    """Installs a peer, and returns what went wrong if its program is still missing."""
     try:
         if kind.crate:
             check_runs("cargo", "install", "--quiet", "--locked", "--root", settings.tools_dir, kind.crate)
@@ -294,7 +291,7 @@ def install(kind, settings):
             install_debian(kind.debian)
     except (Failed, OSError) as error:
         return str(error)
-    return f"its package brings no {kind.program}"
+    return f"its package has no {kind.program}"
 
 
 def install_debian(package):

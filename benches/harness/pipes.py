@@ -1,15 +1,13 @@
-"""Pipe to pipe: a tool between two `cat`, beside a third `cat` in its place.
+"""Pipe to pipe: a tool between two `cat`, compared with a third `cat` in its place.
 
-`cat FILE | TOOL | cat >/dev/null` is what a tool costs in a pipe whose ends are other processes; the file is in memory.
-The floor has the same number of processes and pipes, of the same length as a shell makes them. The second form,
-`cat FILE | TOOL >/dev/null`, has one pipe less, and the floor is `cat FILE | cat >/dev/null`.
+`cat FILE | TOOL | cat >/dev/null` measures a tool between other processes; the file is in memory. The floor has the same
+number of processes and pipes. The second form, `cat FILE | TOOL >/dev/null`, has one pipe less, and so has its floor.
 """
 
 import hashlib
-import statistics
 
 from . import files, peers, programs
-from .measure import Failed, interleaved, pipeline, ratios, spread
+from .measure import Failed, costs, interleaved, pipeline, ratios, spread
 from .places import random_file, scratch
 
 FORMS = {"two pipes": [["cat"]], "one pipe": []}
@@ -75,19 +73,17 @@ def run_through(source, command, drain, environment=None):
 
 
 def entry(case, tool, parameters, results, beside=None):
-    """An entry of the record from results of `run_through`: seconds are the pipeline's, the rest is the tool's."""
+    """An entry of the record from results of `run_through`: the pipeline's seconds, and the tool's costs."""
     seconds = [wall for wall, _ in results]
     made = spread("command line", "pipes", case, tool, parameters, "s", seconds)
-    middle = statistics.median(seconds)
-    _, typical = min(results, key=lambda result: abs(result[0] - middle))
-    made |= {"user_s": typical.user, "system_s": typical.system, "peak_rss_bytes": typical.peak_rss}
+    made |= costs(seconds, [run for _, run in results])
     if beside is not None:
         made["against"] = ratios("cat", "copy", seconds, [wall for wall, _ in beside])
     return made
 
 
 def expect_back(plain, sealed, decrypt, place):
-    """Decrypts once in a pipe and compares, by hash: there is no room for one file more."""
+    """Decrypts once in a pipe and compares hashes: there is no room for another file."""
     checksum = place / "checksum"
     with checksum.open("wb") as file:
         pipeline([["cat", sealed], decrypt, ["sha256sum"]], stdout=file.fileno())

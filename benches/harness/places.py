@@ -13,7 +13,7 @@ from .settings import MIB
 
 @contextlib.contextmanager
 def scratch(directory, need):
-    """A directory of its own with room for `need` bytes, gone afterwards."""
+    """A temporary directory with room for `need` bytes."""
     try:
         made = tempfile.TemporaryDirectory(prefix="sealstone-benches-", dir=directory)
     except OSError as error:
@@ -21,7 +21,7 @@ def scratch(directory, need):
     with made as name:
         place = pathlib.Path(name)
         free = shutil.disk_usage(place).free
-        # What is no file of a measurement is small.
+        # For the small files next to those that are measured.
         need += 64 * MIB
         if free < need:
             raise Failed(f"{directory} has {free // MIB} MiB free, and {need // MIB} are needed")
@@ -37,7 +37,7 @@ def random_file(path, size):
 
 
 def sparse_file(path, size):
-    """Zeros that take no room."""
+    """Zeros that occupy no space."""
     with path.open("wb") as file:
         file.truncate(size)
     return path
@@ -52,7 +52,7 @@ def remove(path):
 
 def expect_same(tool, plain, opened):
     if not filecmp.cmp(plain, opened, shallow=False):
-        raise Failed(f"{tool}: what was decrypted is not what was encrypted")
+        raise Failed(f"{tool}: the decrypted file differs from the plaintext")
 
 
 def flip_middle(path):

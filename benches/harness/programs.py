@@ -1,14 +1,14 @@
 """Our own programs, as a release build makes them."""
 
 import functools
-import json
 import os
 import pathlib
-import subprocess
 from dataclasses import dataclass
 
-from .measure import check_runs
-from .settings import ROOT
+import common
+
+from .measure import check_runs, timed
+from .places import expect_same, remove
 
 
 @dataclass
@@ -20,19 +20,14 @@ class Programs:
 
 @functools.cache
 def build():
-    # As the README builds it, and as CI and `instructions` build the benches: each set of features is compiled once.
-    paths = executables("--bin", "sealstone") | executables(
-        "-p", "sealstone-benches", "--no-default-features", "--bins"
-    )
+    # As the README builds it.
+    paths = common.build("--bin", "sealstone") | bench_programs()
     return Programs(paths["sealstone"], paths["crypto-free-twin"], paths["memory-ratio"])
 
 
-def executables(*options):
-    """Builds what the options say, and returns the programs by name."""
-    command = ["cargo", "build", "--locked", "--release", "--message-format=json-render-diagnostics", *options]
-    built = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    messages = (json.loads(line) for line in built.stdout.splitlines())
-    return {m["target"]["name"]: pathlib.Path(m["executable"]) for m in messages if m.get("executable")}
+def bench_programs():
+    """The programs of the package `sealstone-benches`, by name."""
+    return common.build("-p", "sealstone-benches", "--no-default-features", "--bins")
 
 
 class Sealstone:
@@ -43,10 +38,10 @@ class Sealstone:
     def __init__(self, settings, place, threads=None, *options):
         self.binary = build().sealstone
         self.threads = threads or settings.threads
+        self.compared = set()
         key = place / "sealstone.key"
         if not key.exists():
-            key.write_bytes(os.urandom(32))
-            key.chmod(0o600)
+            common.raw_key(key, os.urandom(32))
         self.read_options = ["-q", "--key", f"raw:file:{key}", "--threads", self.threads]
         self.options = [*self.read_options, *options]
         version = check_runs(self.binary, "--version").split()[-1]
@@ -57,6 +52,21 @@ class Sealstone:
 
     def decrypt(self, sealed, opened):
         return [self.binary, "decrypt", *self.read_options, sealed, "-o", opened]
+
+    def time_encrypt(self, plain, sealed):
+        """The run, without the time to remove an earlier output."""
+        remove(sealed)
+        return timed(self.encrypt(plain, sealed))
+
+    def time_decrypt(self, sealed, opened, plain):
+        """The run. Compares the first output with the plaintext, and removes each one, as memory is scarce."""
+        remove(opened)
+        run = timed(self.decrypt(sealed, opened))
+        if plain not in self.compared:
+            expect_same("sealstone", plain, opened)
+            self.compared.add(plain)
+        remove(opened)
+        return run
 
     def parameters(self, size):
         return {"bytes": size, "threads": self.threads, "chunk_bytes": self.CHUNK_BYTES}

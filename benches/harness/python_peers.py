@@ -1,14 +1,15 @@
-"""Peers that are Python packages: in memory, one thread, each in a process of its own.
+"""Peers that are Python packages: in memory, one thread, each in a separate process.
 
-They run in an environment of their own, which is made in the tools directory if that is asked for.
+They run in a separate environment, which --install makes in the tools directory.
 """
 
 import functools
 import json
 import pathlib
 import subprocess
-import sys
 from dataclasses import dataclass
+
+from common import environment
 
 from .measure import Failed, check_runs, spread
 from .settings import MIB
@@ -20,7 +21,7 @@ QUICK_BYTES = 4 * MIB
 
 @dataclass
 class Package:
-    # Of the distribution, as the worker knows it.
+    # The name of the distribution, which the worker knows too.
     name: str
     requirements: tuple
     authenticates: str
@@ -62,7 +63,7 @@ def damage(settings):
             "unverified_bytes": result["unverified_bytes"],
             "output_left": False,
             "how": f"one bit flipped in the middle byte of an object of {size(settings) // MIB} MiB in memory, opened piece by "
-            "piece; unverified: bytes given to the caller at or behind the first wrong one",
+            "piece; unverified: bytes returned at or after the first wrong one",
         }
         for package, result in results(settings)
     ]
@@ -73,7 +74,7 @@ def size(settings):
 
 
 def results(settings):
-    """For each package that is there, what its worker says."""
+    """The result of the worker, for each package that is installed."""
     python = settings.tools_dir / "python" / "bin" / "python"
     found = []
     for package in PACKAGES:
@@ -95,9 +96,10 @@ def provide(package, python, may_install):
         if not python.exists():
             raise Failed(f"no environment with it; `--install` makes one with `pip install {wanted}`")
         return
-    if not python.exists():
-        check_runs(sys.executable, "-m", "venv", python.parent.parent)
-    check_runs(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *package.requirements)
+    try:
+        environment(python.parent.parent, *package.requirements)
+    except subprocess.CalledProcessError as error:
+        raise Failed(f"pip install {wanted}: exit {error.returncode}") from None
 
 
 # The figures and the damage are of the same run.

@@ -2,8 +2,8 @@
 
     python_worker.py PACKAGE BYTES TURNS
 
-Run by the Python of an environment that has the packages. Times are in seconds, of one thread. The last step opens what
-has one bit flipped in its middle byte.
+The interpreter's environment has the packages. Times are seconds of one thread. The last step opens an object with one bit
+flipped in its middle byte.
 """
 
 import io
@@ -51,13 +51,13 @@ class Kept(io.BytesIO):
 
 
 class AwsEncryptionSdk:
-    """A raw AES keyring; frames of 4 KiB, AES-256-GCM with key commitment, as it does by default, without its signature."""
+    """A raw AES keyring; frames of 4 KiB, AES-256-GCM with key commitment, its default, without its signature."""
 
     def __init__(self):
         import aws_encryption_sdk as sdk
         from aws_cryptographic_material_providers.mpl import AwsCryptographicMaterialProviders, config, models
 
-        # It logs every refusal with a trace; here one is wanted.
+        # It logs every refusal with a trace; here one is expected.
         logging.disable(logging.ERROR)
         providers = AwsCryptographicMaterialProviders(config=config.MaterialProvidersConfig())
         raw = models.CreateRawAesKeyringInput(
@@ -167,13 +167,13 @@ def main(package, size, turns):
 
 
 def open_damaged(tool, plain, sealed):
-    """Whether it was refused, and how many bytes came out at or behind the first wrong one."""
+    """Whether it was refused, and how many bytes came out at or after the first wrong one."""
     damaged = bytearray(sealed)
     damaged[len(damaged) // 2] ^= 1
     pieces, refused = [], False
     try:
         tool.open(bytes(damaged), pieces)
-    # Each package has exceptions of its own.
+    # Each package has its own exceptions.
     except Exception:
         refused = True
     out = b"".join(pieces)

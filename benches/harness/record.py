@@ -1,6 +1,6 @@
 """The record of a run: one JSON object, and a table of its measurements.
 
-Targets, slopes and plots are computed from it and never stored in it.
+Targets, slopes and plots are computed from it, and not stored.
 """
 
 import csv
@@ -10,18 +10,7 @@ VERSION = 1
 TABLES = ("primitive", "library", "command line", "service")
 UNITS = ("s", "bytes/s", "bytes", "count")
 KEYS = {
-    "record": {
-        "version",
-        "date",
-        "commit",
-        "quick",
-        "seconds",
-        "machine",
-        "tools",
-        "measurements",
-        "damage",
-        "left_out",
-    },
+    "record": set("version date commit quick seconds machine tools measurements damage left_out".split()),
     "measurement": {"table", "bench", "case", "tool", "parameters", "unit", "median", "min", "max", "runs"},
     "measurement, optional": {"user_s", "system_s", "peak_rss_bytes", "against"},
     "against": {"tool", "case", "median", "min", "max"},
@@ -31,11 +20,11 @@ KEYS = {
 
 
 class Invalid(Exception):
-    """What was given is no record."""
+    """This is not a valid record."""
 
 
 def check(record):
-    """Raises `Invalid` at the first thing that a reader of the record could not make sense of."""
+    """Raises `Invalid` for the first fault."""
     expect_keys("record", record)
     if record["version"] != VERSION:
         raise Invalid(f"version {record['version']}, and this program knows {VERSION}")
@@ -74,7 +63,7 @@ def expect(holds, message):
 
 
 def write(record, directory):
-    """Writes `<date>.json` and `<date>.csv`; gives the path without ending."""
+    """Writes `<date>.json` and `<date>.csv`, and returns the path without suffix."""
     check(record)
     directory.mkdir(parents=True, exist_ok=True)
     base = directory / record["date"]
@@ -92,7 +81,7 @@ def read(path):
 
 
 def write_rows(record, file):
-    """A line for each measurement; a column for each name of a parameter."""
+    """A line for each measurement, with a column for each parameter."""
     parameters = sorted({name for entry in record["measurements"] for name in entry["parameters"]})
     fixed = ["table", "bench", "case", "tool", "unit", "median", "min", "max", "runs"]
     costs = ["user_s", "system_s", "peak_rss_bytes"]

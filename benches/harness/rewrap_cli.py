@@ -1,6 +1,6 @@
 """`sealstone rewrap` as a whole process, from one key of a local key ring to another, by the size of the object.
 
-The object is sparse behind its header, which a rewrap never looks at: it takes no room.
+The payload is sparse and occupies no space: a rewrap never reads it.
 """
 
 from . import machine, programs
@@ -15,7 +15,7 @@ TAG = 16
 
 def measure(settings):
     found = measure_in(settings, settings.dir)
-    # Where a sync waits for a disk.
+    # On a disk, where a sync takes time.
     if machine.file_system(settings.disk_dir) != machine.file_system(settings.dir):
         found += measure_in(settings, settings.disk_dir)
     return found
@@ -37,7 +37,7 @@ def measure_in(settings, directory):
 
 
 class Rewraps:
-    """An object that goes from one key to the other and back: a run fails if the one before it did nothing."""
+    """Moves an object from one key to the other and back: a run fails if the previous one did nothing."""
 
     def __init__(self, sealstone, ring, place, size):
         self.size, self.names = size, ["first", "second"]

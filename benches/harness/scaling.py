@@ -1,12 +1,12 @@
 """Time of sealstone by size, by number of threads, and by length of chunks: file to file in memory.
 
-Every turn runs all sizes, or all numbers, or all lengths, so that a drift of the machine's speed meets all of them.
+Every turn runs all sizes, or all numbers, or all lengths, so that a drift of the machine's speed affects all of them.
 """
 
 import os
 
 from . import programs
-from .measure import interleaved, measurement, timed
+from .measure import interleaved, measurement
 from .places import random_file, remove, scratch
 from .settings import GIB, KIB, MIB
 
@@ -67,20 +67,12 @@ def numbers_of_threads():
 
 
 def both(sealstone, place, plain, point):
-    """The sides of a point: encrypt, and decrypt what that made."""
+    """The sides of a point: encrypt, and decrypt the result."""
     sealed, opened = place / "sealed", place / "opened"
-
-    def encrypt():
-        remove(sealed)
-        return timed(sealstone.encrypt(plain, sealed))
-
-    def decrypt():
-        run = timed(sealstone.decrypt(sealed, opened))
-        remove(sealed)
-        remove(opened)
-        return run
-
-    return [((point, "encrypt"), encrypt), ((point, "decrypt"), decrypt)]
+    return [
+        ((point, "encrypt"), lambda: sealstone.time_encrypt(plain, sealed)),
+        ((point, "decrypt"), lambda: sealstone.time_decrypt(sealed, opened, plain)),
+    ]
 
 
 def entries(runs, parameters):

@@ -1,4 +1,4 @@
-"""What a run is asked to do, and what it has to say besides figures."""
+"""What a run is asked to do, and what it reports besides figures."""
 
 import argparse
 import dataclasses
@@ -6,7 +6,8 @@ import os
 import pathlib
 from dataclasses import dataclass, field
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+from common import ROOT
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -15,33 +16,33 @@ UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 
 @dataclass
 class Settings:
-    # Where files are read from memory: a tmpfs.
+    # For files in memory: a tmpfs.
     dir: pathlib.Path = pathlib.Path("/dev/shm")
-    # Where they are on a disk.
+    # For files on a disk.
     disk_dir: pathlib.Path = pathlib.Path("/var/tmp")
-    # Of the file that sealstone and cp are measured on, and of the one for the peers, which are slower.
+    # Of the file for sealstone and cp, and of the one for the peers, which are slower.
     bytes: int = 2 * GIB
     peer_bytes: int = 512 * MIB
-    # The largest object that the peak of memory is measured on; nothing of this size is ever stored.
+    # The largest object of the memory suite; nothing of this size is ever stored.
     memory_bytes: int = 64 * GIB
-    # Counted turns, behind one that warms up.
+    # Counted turns, after one to warm up.
     turns: int = 7
     peer_turns: int = 3
     starts: int = 20
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    # Whether the figures are to show no more than that all works.
+    # Whether the figures only show that everything works.
     quick: bool = False
-    # Where peers are looked for that no package of the system brings, and installed to.
+    # Where peers that the system does not package are installed.
     tools_dir: pathlib.Path = ROOT / "target" / "bench-tools"
     # Whether peers that are missing are installed.
     install: bool = False
-    # What a run gathers besides figures: the tools that it used, by name, and what it did not measure, and why.
+    # What a run collects besides figures: tools in use, by name, and what it did not measure, and why.
     tools: dict = field(default_factory=dict)
     left_out: list = field(default_factory=list)
 
     @classmethod
     def for_quick(cls, **changes):
-        """Settings of a run that takes a minute and shows that all works."""
+        """Settings of a run that takes a minute and shows that everything works."""
         small = cls(bytes=32 * MIB, peer_bytes=16 * MIB, memory_bytes=GIB, turns=2, peer_turns=1, starts=3, quick=True)
         return dataclasses.replace(small, **changes)
 
@@ -51,7 +52,7 @@ class Settings:
             self.left_out.append(entry)
 
     def used(self, name, version, kind, package, authenticates, threads):
-        """Notes a tool that figures are of."""
+        """Notes a tool that was measured."""
         self.tools[name] = {
             "name": name,
             "version": version,
@@ -63,15 +64,15 @@ class Settings:
 
 
 def size(text):
-    """Bytes, of an argument such as 64M."""
+    """Parses an argument such as 64M into bytes."""
     digits, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
     if not digits.isdigit() or unit not in UNITS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: it is a number, alone or with K, M or G")
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write a number, alone or with K, M or G")
     return int(digits) * UNITS[unit]
 
 
 def count(text):
-    """A number of an argument, 1 or more."""
+    """Parses a number of 1 or more."""
     if not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
     return int(text)

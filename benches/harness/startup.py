@@ -1,35 +1,30 @@
-"""From letting it go to its end: `sealstone encrypt` of one byte, beside a process that does nothing."""
+"""From start to exit: `sealstone encrypt` of one byte, compared with a process that does nothing."""
 
 from . import programs
 from .measure import interleaved, measurement, timed
-from .places import remove, scratch
+from .places import scratch
 
 
 def measure(settings):
-    with scratch(settings.dir, 0) as place:
-        runs = start_runs(settings, place)
-        ours = programs.Sealstone(settings, place).parameters(1)
     settings.used("true", "", "system", "coreutils", "nothing", "1")
-    entry = ("command line", "startup")
-    return [
-        measurement(*entry, "nothing", "true", {"bytes": 0}, runs["true"]),
-        measurement(*entry, "encrypt", "sealstone", ours, runs["encrypt"], ("true", "nothing", runs["true"])),
-        measurement(*entry, "decrypt", "sealstone", ours, runs["decrypt"], ("true", "nothing", runs["true"])),
-    ]
+    with scratch(settings.dir, 0) as place:
+        return measure_in(settings, place)
 
 
-def start_runs(settings, place):
-    """Runs of `true`, encrypt and decrypt by these names, interleaved."""
+def measure_in(settings, place):
     sealstone = programs.Sealstone(settings, place)
     plain, sealed, opened = (place / name for name in ("one-byte", "one-byte.sealed", "one-byte.opened"))
     plain.write_bytes(b"x")
 
-    def encrypt():
-        remove(sealed)
-        return timed(sealstone.encrypt(plain, sealed))
-
-    def decrypt():
-        remove(opened)
-        return timed(sealstone.decrypt(sealed, opened))
-
-    return interleaved(settings.starts, [("true", lambda: timed(["true"])), ("encrypt", encrypt), ("decrypt", decrypt)])
+    sides = [
+        ("true", lambda: timed(["true"])),
+        ("encrypt", lambda: sealstone.time_encrypt(plain, sealed)),
+        ("decrypt", lambda: sealstone.time_decrypt(sealed, opened, plain)),
+    ]
+    runs = interleaved(settings.starts, sides)
+    entry, ours, beside = ("command line", "startup"), sealstone.parameters(1), ("true", "nothing", runs["true"])
+    return [
+        measurement(*entry, "nothing", "true", {"bytes": 0}, runs["true"]),
+        measurement(*entry, "encrypt", "sealstone", ours, runs["encrypt"], beside),
+        measurement(*entry, "decrypt", "sealstone", ours, runs["decrypt"], beside),
+    ]
