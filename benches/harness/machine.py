@@ -40,4 +40,5 @@ def flags():
 
 def file_system(directory):
     """The kind of file system that a directory is on, as the kernel names it."""
-    return try_output("findmnt", "-n", "-o", "FSTYPE", "-T", directory) or "unknown"
+    # Of mounts on top of each other, each has a line.
+    return (try_output("findmnt", "-n", "-o", "FSTYPE", "-T", directory).split() or ["unknown"])[0]

@@ -2,6 +2,8 @@
 
 import html
 
+from common import replace_between
+
 from . import plots, targets
 
 TABLES = {
@@ -50,7 +52,7 @@ def page(record):
     return (
         "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
-        # No icon is asked for, and nothing else is fetched.
+        # Nothing is fetched, not even an icon.
         "<link rel='icon' href='data:,'>\n"
         f"<title>sealstone benches, {date}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
@@ -64,7 +66,7 @@ def summary(record):
     machine = record["machine"]
     facts = {
         "Commit": record["commit"]
-        + (", a quick run: the figures show that all works, and no more" if record["quick"] else ""),
+        + (", a quick run: the figures only show that everything works" if record["quick"] else ""),
         "Processor": f"{machine['processor']}, {machine['cores']} logical; {' '.join(machine['flags']) or 'flags unknown'}",
         "Memory": f"{machine['memory_bytes'] / 2**30:.1f} GiB"
         + (", kept from going back to the host during the run" if machine["memory_kept"] else ""),
@@ -76,7 +78,7 @@ def summary(record):
 
 
 def table(name, head, rows):
-    """A table that scrolls in itself. Cells are text, or (class, text)."""
+    """A scrollable table. Cells are text, or (class, text)."""
 
     def cell(value):
         kind, text = value if isinstance(value, tuple) else ("", value)
@@ -107,20 +109,13 @@ def measurements_table(name, entries):
     rows = []
     for entry in entries:
         ratio = entry.get("against")
-        rows.append(
-            [
-                f"{entry['bench']}: {entry['case']}",
-                entry["tool"],
-                ", ".join(f"{key} {value}" for key, value in entry["parameters"].items()),
-                ("number", figure_of(entry["median"], entry["unit"])),
-                ("number", figure_of(entry["min"], entry["unit"])),
-                ("number", figure_of(entry["max"], entry["unit"])),
-                ("number", entry["runs"]),
-                f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f}) of {ratio['tool']}'s"
-                if ratio
-                else "",
-            ]
+        parameters = ", ".join(f"{key} {value}" for key, value in entry["parameters"].items())
+        figures = [("number", figure_of(entry[name], entry["unit"])) for name in ("median", "min", "max")]
+        parts = (
+            f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f}) of {ratio['tool']}'s" if ratio else ""
         )
+        what = f"{entry['bench']}: {entry['case']}"
+        rows.append([what, entry["tool"], parameters, *figures, ("number", entry["runs"]), parts])
     return table(name, ["What", "Tool", "Parameters", "Median", "Least", "Most", "Runs", "Time, in parts"], rows)
 
 
@@ -154,9 +149,8 @@ def damage_table(record):
 
 def tools_table(record):
     names = ("name", "version", "kind", "package", "authenticates", "threads")
-    return table(
-        "tools", [name.capitalize() for name in names], [[tool[name] for name in names] for tool in record["tools"]]
-    )
+    rows = [[tool[name] for name in names] for tool in record["tools"]]
+    return table("tools", [name.capitalize() for name in names], rows)
 
 
 def left_out_table(record):
@@ -169,12 +163,11 @@ PAGE_PLOTS = ("throughput", "scaling")
 
 def with_table(page, record):
     """The page with the table of a record between its marks."""
-    start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
-    lines = ["| What | Aim | Measured |", "|---|---|---|"]
+    lines = ["", "| What | Aim | Measured |", "|---|---|---|"]
     for target, value, met in targets.results(record):
         mark = "" if met or value is None else ": not reached"
         lines.append(f"| {target.what} | {target.aim} | {targets.shown(target, value)}{mark} |")
-    return page[:start] + "\n" + "\n".join(lines) + "\n" + page[end:]
+    return replace_between(page, (BEGIN, END), "\n".join([*lines, ""]))
 
 
 def page_plots(record):
