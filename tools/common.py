@@ -45,6 +45,15 @@ def expect_equal(got, expected, what):
     expect(got == expected, f"{what}: expected {expected!r}, got {got!r}")
 
 
+def failure(kinds, call, *arguments, **parameters):
+    """The exception of these kinds that a call raises, or None."""
+    try:
+        call(*arguments, **parameters)
+    except kinds as error:
+        return error
+    return None
+
+
 def report(campaign, cases, **figures):
     """Prints the line that tools/reliability/run collects."""
     pairs = {"cases": cases, **figures}.items()

@@ -43,7 +43,7 @@ def leads_somewhere(page, link):
 
 @functools.cache
 def anchors(page):
-    """The anchors that GitHub and mdBook give the headings of a page."""
+    """The anchors of the headings of a page, as GitHub and mdBook derive them."""
     names = (
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(without_blocks(page))
     )

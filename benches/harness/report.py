@@ -175,5 +175,5 @@ def page_plots(record):
     namespace = 'xmlns="http://www.w3.org/2000/svg"'
     made = {name: svg for name, _, _, svg in plots.all_plots(record) if name in PAGE_PLOTS}
     for svg in made.values():
-        assert namespace in svg, "a file of its own needs its namespace"
+        assert namespace in svg, "a separate file needs its namespace"
     return {f"{name}.svg": svg for name, svg in made.items()}

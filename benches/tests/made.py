@@ -1,4 +1,4 @@
-"""A record that was never measured: its figures are round, so that what is computed from it can be told by hand."""
+"""A made-up record with round figures, so that results can be computed by hand."""
 
 
 def measurement(bench, case, tool="sealstone", median=1.0, table="command line", unit="s", **parameters):

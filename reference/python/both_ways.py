@@ -1,8 +1,5 @@
 #!/usr/bin/env python3
-"""The command line against Python's `cryptography`: each opens what the other sealed, header and payload.
-
-both_ways.py SEALSTONE
-"""
+"""The command line against Python's `cryptography`: each opens what the other sealed, header and payload."""
 
 import os
 import sys
@@ -13,7 +10,7 @@ sys.path.append(f"{sys.path[0]}/../../tools")
 import objects
 import standard
 from command_line import CommandLine, attached, context_options
-from common import arguments, expect, raw_key
+from common import arguments, expect, failure, raw_key
 from cryptography.exceptions import InvalidTag
 from objects import CHUNK
 
@@ -76,11 +73,9 @@ def raw_keys(cli):
         header = objects.parse_attached(sealed)
         [(provider, key_id, wrapped)] = header.slots
         data_key = objects.unwrap(kek, wrapped, provider, key_id, {})
-        try:
-            standard.open_payload(sealed[objects.ATTACHED :], data_key, objects.payload_context(header.core))
-        except InvalidTag:
-            continue
-        raise SystemExit(f"{' '.join(option)}: a standard reader opened what is not standard")
+        payload, context = sealed[objects.ATTACHED :], objects.payload_context(header.core)
+        refusal = failure(InvalidTag, standard.open_payload, payload, data_key, context)
+        expect(refusal, f"a standard reader refuses {' '.join(option)}")
     print("other suites and chunk sizes: their slots unwrap, their payloads are refused by a standard reader")
 
 

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Opens the golden objects with the second decoder, and the payloads of standard ones with Python's `cryptography` too.
 
-    open_golden.py DIRECTORY
-
 DIRECTORY has one of `v1`, `v2`, ... for each version of the format, with a `manifest.json` that lists objects: "file",
 "header_file" (null if the header is attached), "data_key", "payload_context" and "raw_key" (hexadecimal), "context",
 "plaintext_len", "plaintext_sha256".

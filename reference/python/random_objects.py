@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Random objects, both ways: what the command line seals, the second decoder opens, and the other way round.
 
-    random_objects.py SEALSTONE [--cases N] [--seed S]
-
 Each case has a suite, a chunk size, a length, a context of stored and supplied pairs, and a raw key. With one altered byte
 both must refuse it.
 """
@@ -15,7 +13,7 @@ sys.path.append(f"{sys.path[0]}/../../tools")
 
 import objects
 from command_line import CommandLine, attached, context_options
-from common import arguments, expect, raw_key, report
+from common import arguments, expect, failure, raw_key, report
 
 # As the command line calls them.
 SIZES = {14: "16K", 16: "64K", 18: "256K", 20: "1M"}
@@ -61,11 +59,8 @@ def case(cli, chance):
     altered = bytearray(ours)
     altered[chance.randrange(objects.ATTACHED, len(ours))] ^= 1 << chance.randrange(8)
     cli.refuses(bytes(altered), *options)
-    try:
-        objects.open_whole(header, bytes(altered[objects.ATTACHED :]), reader)
-    except objects.Refused:
-        return
-    raise SystemExit(f"does not hold: the second decoder refuses an altered byte: {what}")
+    refusal = failure(objects.Refused, objects.open_whole, header, bytes(altered[objects.ATTACHED :]), reader)
+    expect(refusal, f"the second decoder refuses an altered byte: {what}")
 
 
 def length(chance, size):

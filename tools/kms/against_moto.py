@@ -27,5 +27,4 @@ def main(*command):
         print(f"moto answered {calls} calls")
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+main(*sys.argv[1:])

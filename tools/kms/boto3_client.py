@@ -16,7 +16,7 @@ from audit import check_log
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from clients import Recorder, refused
-from common import expect, expect_equal
+from common import expect, expect_equal, failure
 from servers import REGION, Mock
 
 S3_CONTEXT = {"aws:s3:arn": "arn:aws:s3:::bucket/key"}
@@ -498,8 +498,9 @@ def throttling(session):
     kms.describe_key(KeyId=arn)
 
     patient = session.client(retries={"mode": "standard", "total_max_attempts": 4})
-    error = throttled(patient, blob)
-    expect_equal(error.response["ResponseMetadata"]["RetryAttempts"], 3, "retries against a throttle that stays")
+    error = failure(ClientError, patient.decrypt, CiphertextBlob=blob).response
+    got = error["Error"]["Code"], error["ResponseMetadata"]["RetryAttempts"]
+    expect_equal(got, ("ThrottlingException", 3), "the error and retries of a patient client, while throttled")
     session.mock.unthrottle()
 
     temporary = ["KMSInternalException", "KeyUnavailableException", "DependencyTimeoutException"]
@@ -513,15 +514,6 @@ def throttling(session):
     patient.decrypt(CiphertextBlob=blob)
     session.mock.clear_faults()
     return "one bucket for cryptographic operations; boto3 retries what it should, and nothing else"
-
-
-def throttled(kms, blob):
-    try:
-        kms.decrypt(CiphertextBlob=blob)
-    except ClientError as error:
-        expect_equal(error.response["Error"]["Code"], "ThrottlingException", "the error of a patient client")
-        return error
-    raise SystemExit("does not hold: a client that retries gets through an empty bucket")
 
 
 SECTIONS = [
@@ -538,5 +530,4 @@ def main(binary):
         print(check_log(mock, session.recorder))
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+main(*sys.argv[1:])

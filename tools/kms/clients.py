@@ -3,7 +3,7 @@
 import dataclasses
 
 from botocore.exceptions import ClientError
-from common import expect_equal
+from common import expect, expect_equal, failure
 
 
 @dataclasses.dataclass
@@ -44,11 +44,8 @@ class Recorder:
 
 def refused(code, call, **parameters):
     """Calls, expects an error of this code, and returns its message."""
-    try:
-        answer = call(**parameters)
-    except ClientError as error:
-        got = error.response["Error"]
-        expect_equal(got["Code"], code, f"the error of {parameters} ({got.get('Message')!r})")
-        return got.get("Message", "")
-    answer.pop("ResponseMetadata", None)
-    raise SystemExit(f"does not hold: expected {code} of {parameters}, got an answer with {sorted(answer)}")
+    error = failure(ClientError, call, **parameters)
+    expect(error, f"{code} of {parameters}, not an answer")
+    got = error.response["Error"]
+    expect_equal(got["Code"], code, f"the error of {parameters} ({got.get('Message')!r})")
+    return got.get("Message", "")

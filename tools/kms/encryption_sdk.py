@@ -16,7 +16,7 @@ from aws_cryptographic_material_providers.mpl.config import MaterialProvidersCon
 from aws_cryptographic_material_providers.mpl.models import CreateAwsKmsKeyringInput, CreateAwsKmsMrkKeyringInput
 from aws_encryption_sdk import CommitmentPolicy, EncryptionSDKClient
 from aws_encryption_sdk.exceptions import AWSEncryptionSDKClientError
-from common import expect, expect_equal
+from common import expect, expect_equal, failure
 from servers import REGION, Mock
 
 THERE = "us-west-2"
@@ -24,11 +24,7 @@ CONTEXT = {"bucket": "photos", "key": "2024/Å.jpg"}
 
 
 def refused(what, client, **parameters):
-    try:
-        client.decrypt(**parameters)
-    except AWSEncryptionSDKClientError:
-        return
-    raise SystemExit(f"does not hold: refused, {what}")
+    expect(failure(AWSEncryptionSDKClientError, client.decrypt, **parameters), f"the SDK refuses {what}")
 
 
 def across_regions(providers, client):
@@ -98,5 +94,4 @@ def main(binary):
         expect_equal(errors, refusals, "the refusals in the audit log")
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+main(*sys.argv[1:])

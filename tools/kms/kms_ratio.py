@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """How many pairs of GenerateDataKey and Decrypt kms-mock answers per second, and moto's server next to it.
 
-    kms_ratio.py KMS_CALLS [--turns N] [--seconds N]
-
 KMS_CALLS is the benches' program of that name, built for release, which contains our mock. Every turn measures both, one
 after the other: the speed of a shared machine drifts, and only the ratio is meaningful elsewhere.
 """
@@ -48,5 +46,4 @@ def main():
     print(f"ratio: {ratio['median']:.1f} (aim: {AIM_TIMES_MOTO}), {ratio['min']:.1f} to {ratio['max']:.1f}")
 
 
-if __name__ == "__main__":
-    main()
+main()

@@ -243,5 +243,4 @@ def main(binary):
         expect_equal(seen, {REGION, THERE, "ap-southeast-2"}, "the regions in the audit log")
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+main(*sys.argv[1:])

@@ -118,5 +118,4 @@ def check_events(mock):
         expect(name in names, f"{name} is in the audit log")
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+main(*sys.argv[1:])

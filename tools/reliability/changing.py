@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Files that shrink, grow or are overwritten while a command reads them.
 
-    changing.py SEALSTONE [--cases N] [--seed S]
-
 Each case stops a command at a random moment, changes its input in place, and lets it continue. What it seals must be what
 it read, at the right offset; what it opens must be what was sealed, or refused.
 """

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Each system call of each command fails once, or is the last before SIGKILL; nothing is lost or left incomplete.
 
-    faults.py SEALSTONE [--full]
-
 strace makes the N-th call of a kind fail, in each thread, for N = 1, 2, 3 and so on until no thread of a run makes that
 many. The quick form has fewer kinds, and tries the first two reads and writes only.
 """

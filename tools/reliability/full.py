@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """File systems without room: each size of a small one, each limit of a file's size, and /dev/full.
 
-    full.py SEALSTONE [--full]
-
 Every command succeeds or says why not; existing files stay, and nothing incomplete is left. The full form tries each page
 of a tmpfs and each 512 bytes of a limit; the quick form a few. Mounting a tmpfs needs privileges.
 """

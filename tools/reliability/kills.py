@@ -1,7 +1,5 @@
 #!/usr/bin/env python3
-"""SIGKILL at random times: afterwards there is what was there before, or all of the new.
-
-    kills.py SEALSTONE [--cases N] [--seed S]
+"""SIGKILL at random times: afterwards the old state is there, or all of the new.
 
 Each case runs one command and kills it at a random moment of its usual duration.
 """

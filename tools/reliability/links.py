@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """The output's name keeps changing while commands run: links to keys, to the input, to other files, or a directory.
 
-    links.py SEALSTONE [--cases N] [--seed S]
-
 No key and no input may be written to, by any name. The target of a symbolic link stays as it was, or is replaced as a
 whole where -f allows it.
 """

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """The engine's tests on other word sizes and byte orders: 32 bits, and big-endian, emulated where needed.
 
-    machines.py [--toolchain NAME]
-
 They test the portable backend without threads. They need Debian's cross compilers (gcc-i686-linux-gnu, gcc-s390x-linux-gnu,
 with libc6-dev-i386-cross, libc6-dev-s390x-cross) and qemu-user, and the toolchain's standard library for these targets, or
 nightly with rust-src to build it. What cannot run is listed.

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Mutates the code that decides what is accepted, and lists the mutants that no test notices.
 
-    mutants.py [--shard K/N] [--seed S]
-
 .cargo/mutants.toml names the code and the tests. All mutants take hours, so a run takes part S of 16, or the shard that is
 given. It fails if a mutant survives that survivors.md does not explain.
 """

@@ -55,7 +55,7 @@ def at_place(sealstone, length, seed=1, mount=lambda directory: None):
 
 
 class Place:
-    """A directory of its own, with a key ring, two raw keys, a file, its object, and an older file."""
+    """A directory with a key ring, two raw keys, a file, its object, and an older file."""
 
     def __init__(self, sealstone, directory, length, seed):
         self.sealstone, self.directory = sealstone, pathlib.Path(directory)

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """A power loss at any moment of each command: the disk then holds what was there before, or all of the new.
 
-    power.py SEALSTONE [--most N] [--seed S]
-
 A model of a disk replays the calls that strace recorded. Until a file is synced, any of its writes may be lost, or arrive
 in part; until its directory is synced, so may any of its names. All states of each moment are tried, or N random ones,
 and once a command has succeeded, its work must be there.

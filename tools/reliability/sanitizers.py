@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """The engine's tests under AddressSanitizer and ThreadSanitizer, and its pure code under Miri, where they are installed.
 
-    sanitizers.py [--toolchain NAME]
-
 Needs a nightly toolchain; ThreadSanitizer also its component rust-src, because it needs an instrumented standard library,
 and Miri its component miri. What cannot run is listed. Before each sanitizer, it must catch a program with a known fault.
 """
@@ -67,7 +65,7 @@ def control(kind, toolchain):
         subprocess.run(["rustc", toolchain, *flags, source, "-o", program], check=True)
         done = subprocess.run([program], capture_output=True, text=True)
         if done.returncode == 0 or f"{kind.title()}Sanitizer" not in done.stderr:
-            raise SystemExit(f"the {kind} sanitizer misses a fault that is there: {done}")
+            raise SystemExit(f"the {kind} sanitizer misses a known fault: {done}")
 
 
 def miri(cargo):

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Bytes through encrypt and decrypt by pipes, for long: the hash is the same, and memory and descriptors stay flat.
 
-    soak.py SEALSTONE [--gib N] [--seed S]
-
 The memory of both processes is sampled four times a second. The peak of the second half may not exceed that of the first
 by more than 5 % and 1 MiB, nor may there be more descriptors at any moment.
 """
