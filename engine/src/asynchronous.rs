@@ -5,11 +5,11 @@
 //! AsyncRead  -> AsyncDecryptReader(OpenMachine) -> AsyncRead        Stream -> OpenStream(OpenMachine) -> Stream
 //! ```
 //!
-//! Nothing here blocks. On the serial executor one poll seals or opens at most one batch: 256 KiB, or one chunk where
-//! chunks are longer. With a pool the poll hands over one batch at most, and the job that ends wakes the task. Then the
+//! Nothing here blocks. With the serial executor, one poll seals or opens at most one batch: 256 KiB, or one chunk if
+//! chunks are longer. With a pool, one poll submits at most one batch, and the finished job wakes the task. So the
 //! task's other work and other tasks have their turn, even if source and sink are always ready.
 //!
-//! All that a poll did is kept in the adapter, never in a future: a future may be dropped at any await. Nothing is
+//! All progress is kept in the adapter, never in a future, because a future may be dropped at any await. Nothing is
 //! sealed twice, written twice or lost.
 
 mod one_shot;
@@ -25,14 +25,14 @@ pub use self::reader::AsyncDecryptReader;
 pub use self::streams::{OpenStream, SealStream};
 pub use self::writer::AsyncEncryptWriter;
 
-/// Keeps an adapter to one batch a poll of its task, which may call it again and again without being pending.
+/// Limits an adapter to one batch per poll of its task, which may call it repeatedly without getting `Pending`.
 #[derive(Debug, Default)]
 struct Turn {
     used: bool,
 }
 
 impl Turn {
-    /// A batch was handed over.
+    /// Records that a batch was submitted.
     const fn end(&mut self) {
         self.used = true;
     }
@@ -41,7 +41,7 @@ impl Turn {
         self.used
     }
 
-    /// Pending, once, after each batch; the task is woken at once.
+    /// Pending once after each batch; the task is woken immediately.
     fn poll_next(&mut self, cx: &Context<'_>) -> Poll<()> {
         if mem::take(&mut self.used) {
             cx.waker().wake_by_ref();

@@ -4,7 +4,7 @@
 //! PlainBatch --Sealer--> SealedBatch --Opener--> OpenedBatch
 //! ```
 //!
-//! Each arrow consumes what it starts from, so that no batch is sealed twice, written unsealed or given unverified.
+//! Each arrow consumes its input, so that no batch is sealed twice, written unsealed or released unverified.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -15,8 +15,8 @@ use bytes::Bytes;
 use crate::error::Error;
 use crate::layout::{ChunkIndex, Layout};
 
-/// Plaintext bytes of a batch, unless one chunk is longer: long enough that handing it to a thread costs nothing
-/// beside sealing it, short enough to stay in a core's cache.
+/// Plaintext bytes of a batch, unless one chunk is longer: long enough that handing it to a thread costs next to
+/// nothing compared with sealing it, short enough to stay in a core's cache.
 const BATCH_LEN: usize = 256 * 1024;
 
 /// Chunks in a full batch.
@@ -25,16 +25,16 @@ pub(crate) const fn chunks_per_batch(layout: Layout) -> usize {
     if chunks == 0 { 1 } else { chunks }
 }
 
-/// Bytes of memory that a full batch takes while it is sealed or opened: plaintext and sealed bytes.
+/// Bytes of memory that a full batch occupies while it is sealed or opened: plaintext and sealed bytes.
 pub(crate) const fn batch_memory(layout: Layout) -> usize {
     chunks_per_batch(layout) * (layout.chunk_len() + layout.sealed_chunk_len())
 }
 
-/// Plaintext of consecutive chunks: in a pooled buffer, or where the caller has it.
+/// Plaintext of consecutive chunks, in a pooled buffer or in the caller's.
 pub(crate) struct PlainBatch<P = Slab> {
     pub(crate) first: ChunkIndex,
     pub(crate) plain: P,
-    /// Whether the last chunk is the payload's final one. If not, all chunks are full.
+    /// Whether the last chunk is the payload's final one. Otherwise all chunks are full.
     pub(crate) ends: bool,
 }
 
@@ -42,19 +42,19 @@ pub(crate) struct PlainBatch<P = Slab> {
 pub(crate) struct SealedBatch {
     pub(crate) first: ChunkIndex,
     pub(crate) sealed: Slab,
-    /// Whether the last chunk is the payload's final one. If not, all chunks are full.
+    /// Whether the last chunk is the payload's final one. Otherwise all chunks are full.
     pub(crate) ends: bool,
 }
 
 /// Verified plaintext of consecutive chunks.
 pub(crate) struct OpenedBatch {
     pub(crate) plain: Slab,
-    /// Why the chunk after them does not open, if it does not.
+    /// The error of the chunk after them, if that does not open.
     pub(crate) failure: Option<Error>,
 }
 
-/// A buffer of which a beginning is in use. What follows it is kept as it is, so that a pooled buffer is not
-/// filled with zeros at every use: at these speeds that would show.
+/// A buffer whose first `len` bytes are in use. The rest is left as it is, so that a pooled buffer is not zeroed at
+/// every use, which would take measurable time.
 #[derive(Default)]
 pub(crate) struct Slab {
     buffer: Vec<u8>,
@@ -62,7 +62,7 @@ pub(crate) struct Slab {
 }
 
 impl Slab {
-    /// Appends `bytes`; the buffer grows as it is used.
+    /// Appends `bytes`; the buffer grows as needed.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
         if end > self.buffer.len() {
@@ -72,7 +72,7 @@ impl Slab {
         self.len = end;
     }
 
-    /// Forgets the bytes from `len` on.
+    /// Drops the bytes from `len` on.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
@@ -97,7 +97,7 @@ impl DerefMut for Slab {
     }
 }
 
-/// Buffers to use again: the first touch of fresh memory costs more than sealing what is put there.
+/// Reusable buffers: the first touch of fresh memory costs more than sealing what is put there.
 #[derive(Clone)]
 pub(crate) struct BufferPool {
     free: Arc<Mutex<Vec<Slab>>>,
@@ -131,7 +131,7 @@ impl BufferPool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Slab>> {
-        // A list of buffers cannot be left half changed.
+        // A panic cannot leave a list of buffers half changed.
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Keys in memory, within limits on age, uses and number: what a key service returned, for callers that ask again.
+//! A cache of what a key service returned, with limits on age, uses and number.
 
 mod flight;
 
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use self::flight::Flight;
 use crate::keys::BoxFuture;
 
-/// The result of a call of the key service.
+/// The result of a call to the key service.
 pub(crate) type Outcome<T, E> = Result<Arc<Entry<T>>, E>;
 
-/// A value in the cache, or on its way there. Dropped with its last user.
+/// A value that is in the cache or about to be. Dropped with its last user.
 pub(crate) struct Entry<T> {
     pub(crate) value: T,
     made: Instant,
@@ -29,7 +29,7 @@ impl<T> Entry<T> {
         }
     }
 
-    /// Counts one more use; whether it was within the limit.
+    /// Counts one more use; returns whether it is within the limit.
     fn take_use(&self, limits: &Limits) -> bool {
         let more = |uses| (uses < limits.uses).then_some(uses + 1);
         self.uses
@@ -51,7 +51,7 @@ pub(crate) struct Limits {
     pub(crate) entries: usize,
 }
 
-/// Identifies an entry: two different ones never share it.
+/// Identifies an entry: different entries never share it.
 type Id = Vec<u8>;
 
 pub(crate) struct Cache<T, E> {
@@ -60,7 +60,7 @@ pub(crate) struct Cache<T, E> {
 
 struct State<T, E> {
     held: HashMap<Id, Held<T>>,
-    /// Calls in flight, owned by their callers: a call without callers is gone.
+    /// Calls in progress, owned by their callers: a call without callers is dropped.
     under_way: HashMap<Id, Weak<Flight<Outcome<T, E>>>>,
     /// No entry in `held` is older than this.
     oldest: Option<Instant>,
@@ -92,8 +92,9 @@ impl<T, E> Default for Cache<T, E> {
 }
 
 impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cache<T, E> {
-    /// Returns whether the entry was cached, and the entry. If it was not, `call` runs once, however many callers ask, and its entry
-    /// is cached. All who waited for a call that fails get its error; the next caller makes another call.
+    /// Returns whether the entry was cached, and the entry. If it was not, `call` runs once, however many callers wait
+    /// for it, and its entry is cached. If the call fails, all callers that waited return its error, and the next
+    /// caller makes another call.
     pub(crate) async fn get(
         &self,
         id: &[u8],
@@ -111,7 +112,7 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cache<T, E> {
             let outcome = flight.clone().join().await;
             self.settle(id, &flight, outcome.as_ref(), limits);
             match outcome {
-                // More callers waited than the entry may serve: the rest ask for another one.
+                // More callers waited than the entry may serve: the rest make another call.
                 Some(Ok(entry)) if !entry.take_use(limits) => {}
                 outcome => return (hit, outcome),
             }
@@ -151,7 +152,7 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cache<T, E> {
         Found::Flight(flight)
     }
 
-    /// The first caller to see a call end takes it off the list and caches its entry.
+    /// The first caller to see a call end removes it from the list and caches its entry.
     fn settle(&self, id: &[u8], flight: &Arc<Flight<Outcome<T, E>>>, outcome: Option<&Outcome<T, E>>, limits: &Limits) {
         let mut state = self.lock();
         let listed = state
@@ -185,7 +186,7 @@ impl<T, E> State<T, E> {
         Some(held.entry.clone())
     }
 
-    /// Replaces the least recently used entry if the cache is full.
+    /// Caches an entry, replacing the least recently used one if the cache is full.
     fn keep(&mut self, id: &[u8], entry: &Arc<Entry<T>>, limits: &Limits) {
         if limits.entries == 0 {
             return;
@@ -205,7 +206,7 @@ impl<T, E> State<T, E> {
         self.held.insert(id.to_owned(), Held { entry, used });
     }
 
-    /// Looks at the entries only when one of them may have expired.
+    /// Drops expired entries. Scans them only if one may have expired.
     fn sweep(&mut self, limits: &Limits, now: Instant) {
         let due = |oldest| now.saturating_duration_since(oldest) >= limits.age;
         if !self.oldest.is_some_and(due) {

@@ -1,4 +1,4 @@
-//! Chunk indices are assigned here and nowhere else: no nonce is used twice because no index is given out twice.
+//! The only place that assigns chunk indices. No index is assigned twice, so no nonce is used twice.
 //!
 //! ```text
 //! length unknown   bytes -> Chunker -> PlainBatch 0, PlainBatch 1, ..., the batch that ends
@@ -35,7 +35,7 @@ impl Chunker {
         Self::starting_at(layout, ChunkIndex::ZERO)
     }
 
-    /// A chunker whose first chunk is `first`; only `parts` may know which that is.
+    /// A chunker whose first chunk is `first`; only `parts` may choose that.
     fn starting_at(layout: Layout, first: ChunkIndex) -> Self {
         Self {
             layout,
@@ -48,7 +48,8 @@ impl Chunker {
         chunks_per_batch(self.layout) * self.layout.chunk_len()
     }
 
-    /// Takes bytes from `input`'s front until a batch is full, and returns that batch; `None` if `input` ends first.
+    /// Takes bytes from the front of `input` until a batch is full, and returns that batch; `None` if `input` ends
+    /// first.
     /// `spare` returns the buffer that the next batch begins in.
     ///
     /// # Errors
@@ -64,14 +65,14 @@ impl Chunker {
         self.take(self.batch_len(), spare()).map(Some)
     }
 
-    /// Gives indices to the complete chunks at the front of `available` bytes that follow, at most a batch of them, to be
-    /// sealed where they are: the first index, and their length in bytes. `None` if bytes are pending, which come first,
-    /// or if there are too few to be worth more than being gathered.
+    /// Assigns indices to the complete chunks at the front of the next `available` bytes, at most one batch, so that
+    /// they can be sealed without a copy. Returns the first index and their length in bytes; `None` if bytes are
+    /// pending, which come first, or if there are too few for this to be worthwhile.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`].
     pub(crate) fn claim(&mut self, available: usize) -> Result<Option<(ChunkIndex, usize)>> {
-        /// Shorter runs would have sinks called too often.
+        /// With shorter runs, sinks would be called too often.
         const FEWEST_BYTES: usize = 64 * 1024;
         let len = available.min(self.batch_len()) / self.layout.chunk_len() * self.layout.chunk_len();
         if !self.pending.is_empty() || len < FEWEST_BYTES {
@@ -80,7 +81,7 @@ impl Chunker {
         self.assign(len).map(|first| Some((first, len)))
     }
 
-    /// The complete chunks that are pending, if there are any. A partial chunk stays.
+    /// Takes the complete chunks that are pending, if there are any. A partial chunk stays.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`].
@@ -92,7 +93,7 @@ impl Chunker {
         self.take(complete, Slab::default()).map(Some)
     }
 
-    /// The batch that ends the payload: what is pending, its last chunk shorter than all others.
+    /// Returns the batch that ends the payload: the pending bytes. Its last chunk is shorter than a full one.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`].
@@ -122,7 +123,7 @@ impl Chunker {
         })
     }
 
-    /// The index of the first of the whole chunks that the next `len` bytes are; those of all are given out with it.
+    /// Assigns indices to the whole chunks in the next `len` bytes; returns the first index.
     fn assign(&mut self, len: usize) -> Result<ChunkIndex> {
         let first = self.next.ok_or(Error::ObjectTooLarge)?;
         let chunks = (len / self.layout.chunk_len()) as u64;
@@ -140,7 +141,7 @@ fn check_len(layout: Layout, first: ChunkIndex, len: usize) -> Result<()> {
     Ok(())
 }
 
-/// A run of consecutive chunks of a payload of known length: what one task seals or opens.
+/// A run of consecutive chunks of a payload of known length: the work of one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) first: ChunkIndex,
@@ -155,12 +156,12 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// The lengths of what is sealed and what that becomes.
+    /// The lengths of input and output when sealing.
     pub(crate) const fn seal_lens(&self) -> (usize, usize) {
         (self.plain_len, self.sealed_len)
     }
 
-    /// The lengths of what is opened and what that becomes.
+    /// The lengths of input and output when opening.
     pub(crate) const fn open_lens(&self) -> (usize, usize) {
         (self.sealed_len, self.plain_len)
     }
@@ -171,7 +172,7 @@ impl Span {
 pub(crate) struct Spans {
     layout: Layout,
     plaintext_len: u64,
-    /// The chunks not yet given out.
+    /// The chunks not yet returned.
     chunks: Range<u64>,
     chunk_count: u64,
 }
@@ -212,7 +213,8 @@ impl Spans {
         Ok(spans)
     }
 
-    /// Gives each span its own part of two buffers that all spans together fill; `lens` says how long the parts are.
+    /// Splits two buffers, which all spans together fill, into one part of each for every span. `lens` returns the
+    /// lengths of a span's two parts.
     pub(crate) fn share<'a>(
         self,
         mut from: &'a [u8],
@@ -269,7 +271,7 @@ impl Iterator for Spans {
     }
 }
 
-/// Gives each span of a payload to one caller, whichever thread asks.
+/// Hands out each span of a payload once, to any thread.
 #[derive(Debug)]
 pub(crate) struct SpanCursor {
     spans: Spans,
@@ -284,7 +286,7 @@ impl SpanCursor {
         }
     }
 
-    /// The next span that no one has; `None` when all are claimed.
+    /// The next unclaimed span; `None` if all are claimed.
     pub(crate) fn claim(&self) -> Option<Span> {
         let number = self.claimed.fetch_add(1, Ordering::Relaxed);
         let first = self
@@ -312,7 +314,7 @@ mod tests {
         Layout::new(ChunkSize::KiB16)
     }
 
-    /// All batches of `len` bytes given in steps, with a flush after each step if asked.
+    /// All batches of `len` bytes pushed in steps, with a flush after each step if requested.
     fn batches(len: usize, step: usize, flush: bool) -> Vec<PlainBatch> {
         let mut chunker = Chunker::new(layout());
         let plain: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
@@ -361,12 +363,12 @@ mod tests {
     #[test]
     fn claimed_and_gathered_chunks_are_numbered_together() {
         let mut chunker = Chunker::new(layout());
-        // Too few bytes to be worth it; then as many as a batch has, of whole chunks.
+        // Too few bytes; then whole chunks, at most a batch of them.
         assert!(chunker.claim(4 * C - 1).unwrap().is_none());
         assert_eq!(chunker.claim(4 * C + 1).unwrap(), Some((ChunkIndex::ZERO, 4 * C)));
         let claimed = chunker.claim(100 * C).unwrap().unwrap();
         assert_eq!((claimed.0.get(), claimed.1), (4, 16 * C));
-        // What is pending comes first.
+        // Pending bytes come first.
         assert!(
             chunker
                 .push(&mut [0; C + 1].as_slice(), Slab::default)
@@ -393,7 +395,7 @@ mod tests {
         assert_eq!(chunker.take_complete().unwrap().unwrap().first.get(), MAX_CHUNKS - 2);
         assert_eq!(chunker.finish().unwrap().first.get(), MAX_CHUNKS - 1);
 
-        // A full chunk in the last place leaves none for the final chunk, and is over 4 PiB - 1 byte.
+        // A full chunk in the last place leaves none for the final chunk, and exceeds 4 PiB - 1 byte.
         assert!(matches!(at(MAX_CHUNKS - 1).take_complete(), Err(Error::ObjectTooLarge)));
         assert!(matches!(at(MAX_CHUNKS - 1).finish(), Err(Error::ObjectTooLarge)));
         assert!(matches!(at(MAX_CHUNKS).finish(), Err(Error::ObjectTooLarge)));

@@ -1,4 +1,4 @@
-//! The AEADs: the only place that names one.
+//! The AEAD implementations.
 //!
 //! ```text
 //! sealed chunk = AEAD(content key, nonce = base nonce XOR chunk index, AAD = empty, plaintext) = ciphertext | tag[16]
@@ -18,11 +18,11 @@ use crate::layout::{ChunkIndex, TAG_LEN};
 use crate::secret::Secret;
 use crate::suite::{KEY_LEN, NONCE_LEN, Suite};
 
-/// Who computes the AEAD. All backends give the same bytes.
+/// The implementation of the AEAD. All backends produce the same bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
-    /// AWS-LC, the fastest where it runs. Needs the feature `aws-lc-rs`.
+    /// AWS-LC, the fastest one. Needs the feature `aws-lc-rs` and a platform that AWS-LC supports.
     #[cfg(feature = "aws-lc-rs")]
     AwsLc,
     /// The RustCrypto crates: portable, without C.
@@ -105,11 +105,12 @@ impl Aead {
     }
 }
 
-/// Seals and opens the chunks of one payload. Stateless: the caller says which chunk, and may say it from any thread.
+/// Seals and opens the chunks of one payload. Stateless: the caller chooses the chunk, from any thread.
 pub(crate) struct ChunkCipher {
     aead: Aead,
     base_nonce: [u8; NONCE_LEN],
-    /// For the search for a chunk's end, which no AEAD offers. The AEAD's own key schedule begins with it.
+    /// For finding a chunk's end, which no AEAD implementation offers. The AEAD's key schedule contains this key
+    /// anyway.
     key: Secret<KEY_LEN>,
     suite: Suite,
 }
@@ -124,18 +125,18 @@ impl ChunkCipher {
         }
     }
 
-    /// Seals `plain` as chunk `index` into `out`, whose length is that of `plain` and 16 bytes.
+    /// Seals `plain` as chunk `index` into `out`, whose length is that of `plain` plus 16 bytes.
     pub(crate) fn seal(&self, index: ChunkIndex, plain: &[u8], out: &mut [u8]) {
         self.aead.seal(self.nonce(index), &[], plain, out);
     }
 
-    /// Opens `sealed` as chunk `index` into `out`, whose length is that of `sealed` less 16 bytes.
-    /// `out` holds zeros afterwards if the tag does not verify.
+    /// Opens `sealed` as chunk `index` into `out`, whose length is that of `sealed` minus 16 bytes. Zeroes `out` if the
+    /// tag does not verify.
     pub(crate) fn open(&self, index: ChunkIndex, sealed: &[u8], out: &mut [u8]) -> Result<(), Unverified> {
         self.aead.open(self.nonce(index), &[], sealed, out)
     }
 
-    /// The length of the shortest beginning of `sealed` that opens as chunk `index`, in one pass.
+    /// The length of the shortest prefix of `sealed` that opens as chunk `index`, found in one pass.
     pub(crate) fn find_end(&self, index: ChunkIndex, sealed: &[u8]) -> Option<usize> {
         let end = end::find(self.suite, self.key.expose(), self.nonce(index), sealed)?;
         let mut plain = vec![0; end - TAG_LEN];

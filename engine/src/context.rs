@@ -6,10 +6,10 @@
 //!                     | 1 | key len[2] key                           a pair whose value must be supplied again
 //! ```
 //!
-//! Every string has its length before it, so that two different contexts never encode alike.
-//! Key services write the context into their audit logs: put nothing secret into it.
+//! Every string is length-prefixed, so two different contexts never have the same encoding. Key services write the
+//! context into their audit logs: put nothing secret into it.
 //!
-//! No object's context has the key `sealstone:key`: it marks what a key service wraps that is no data key.
+//! The key `sealstone:key` is reserved and no object's context has it: it marks wrapped keys that are not data keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::wire::{MAX_FIELD_LEN, WireReader, put_prefixed};
 pub const MAX_CONTEXT_PAIRS: usize = 256;
 pub(crate) const RESERVED_KEY: &str = EncryptionContext::RESERVED_KEY;
 
-/// Pairs that an object's keys are bound to, given when sealing.
+/// String pairs that an object's wrapped keys are bound to, chosen when sealing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EncryptionContext {
     pairs: BTreeMap<String, String>,
@@ -67,16 +67,17 @@ impl EncryptionContext {
         self.pairs.get(key).map(String::as_str)
     }
 
-    /// Whether there is no pair.
+    /// Whether the context has no pairs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// The encoding that wraps are bound to; providers whose service takes bytes pass it as associated data.
+    /// The canonical encoding, which wrapped keys are bound to. Providers whose service takes bytes pass it as
+    /// associated data.
     ///
     /// # Errors
-    /// [`Error::InvalidContext`] for a string of 64 KiB or more, or more than 65,535 pairs: there is no encoding.
+    /// [`Error::InvalidContext`] for a string of 64 KiB or more, or more than 65,535 pairs, which cannot be encoded.
     pub fn canonical_bytes(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         put_count(&mut out, &self.pairs)?;
@@ -87,10 +88,10 @@ impl EncryptionContext {
         Ok(out)
     }
 
-    /// Checks that an object can have the pairs.
+    /// Checks that an object can have this context.
     ///
     /// # Errors
-    /// [`Error::InvalidContext`] for an empty key, a string of 64 KiB or more, a pair too many, or the reserved key
+    /// [`Error::InvalidContext`] for an empty key, a string of 64 KiB or more, more than 256 pairs, or the reserved key
     /// `sealstone:key`.
     pub fn validate(&self) -> Result<()> {
         if self.pairs.contains_key(RESERVED_KEY) {
@@ -114,7 +115,7 @@ impl EncryptionContext {
         Ok(())
     }
 
-    /// What the header keeps of it.
+    /// The part of the context that the header stores.
     #[must_use]
     pub fn to_stored(&self) -> StoredContext {
         let pairs = self.pairs.iter().map(|(key, value)| {
@@ -133,7 +134,7 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for EncryptionContex
     }
 }
 
-/// The context as a header stores it: the values to be supplied are not there.
+/// The context as a header stores it, without the values that must be supplied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredContext {
     pairs: BTreeMap<String, Option<String>>,
@@ -145,7 +146,7 @@ impl StoredContext {
         self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_deref()))
     }
 
-    /// Whether there is no pair.
+    /// Whether the context has no pairs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
@@ -197,20 +198,20 @@ impl StoredContext {
     }
 }
 
-/// What the caller says of an object's encryption context when opening it.
+/// What the caller expects of an object's encryption context when opening it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExpectedContext {
     /// The object has these pairs and no others.
     Exact(EncryptionContext),
-    /// The object has these pairs, and any other stored ones.
+    /// The object has these pairs, and possibly other stored ones.
     Contains(EncryptionContext),
-    /// Whatever the header says. The keys still are bound to it, but nothing says that the object is the one
-    /// the caller means.
+    /// Any stored context. The keys are still bound to it, but nothing shows that the object is the one the caller
+    /// means.
     AcceptStored,
 }
 
-/// No pairs at all, exactly.
+/// Exactly no pairs.
 impl Default for ExpectedContext {
     fn default() -> Self {
         Self::Exact(EncryptionContext::new())
@@ -221,7 +222,8 @@ impl ExpectedContext {
     /// Compares with what a header stores and returns the whole context, supplied values included.
     ///
     /// # Errors
-    /// [`Error::ContextMismatch`] naming the keys that differ; [`Error::InvalidContext`] for pairs that no object has.
+    /// [`Error::ContextMismatch`] naming the keys that differ; [`Error::InvalidContext`] for pairs that no object can
+    /// have.
     pub fn resolve(&self, stored: &StoredContext) -> Result<EncryptionContext> {
         let none = EncryptionContext::new();
         let (given, may_omit) = match self {
@@ -307,7 +309,7 @@ mod tests {
         let text = Error::ContextMismatch(found).to_string();
         assert_eq!(
             text,
-            "the encryption context does not match: missing a; not the object's d; another value for b"
+            "the encryption context does not match: missing a; unexpected d; different value for b"
         );
     }
 
@@ -357,7 +359,7 @@ mod tests {
             assert!(matches!(context.validate(), Err(Error::InvalidContext { .. })));
             let encodable = context.value("").is_some() || context.iter().count() == 257;
             assert_eq!(context.canonical_bytes().is_ok(), encodable);
-            // Not even where the object has the very same pairs, as its store claims.
+            // Refused even if the stored context has exactly the same pairs.
             for rule in [
                 ExpectedContext::Exact(context.clone()),
                 ExpectedContext::Contains(context.clone()),
@@ -371,7 +373,7 @@ mod tests {
         assert!(longest.validate().is_ok() && many(256).validate().is_ok());
     }
 
-    /// The key marks what is wrapped and no data key: an object that had it could pass one off as the other.
+    /// The key marks wrapped keys that are not data keys: an object with it could pass one off as the other.
     #[test]
     fn the_reserved_key_is_in_no_objects_context() {
         let reserved = EncryptionContext::new().with(RESERVED_KEY, "intermediate@v1");
@@ -394,7 +396,7 @@ mod tests {
                 assert!(matches!(resolved, Err(Error::InvalidContext { .. })), "{resolved:?}");
             }
         }
-        // Intermediate keys are bound to it, and so encode it. Others of the prefix are anybody's.
+        // Intermediate keys are bound to it, so it must encode. Other keys with the prefix are allowed.
         assert!(reserved.canonical_bytes().is_ok());
         assert!(EncryptionContext::new().with("sealstone:keys", "").validate().is_ok());
     }

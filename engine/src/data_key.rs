@@ -1,4 +1,4 @@
-//! From an object's data key to the keys its chunks are sealed with.
+//! Derives the keys that seal an object's chunks from its data key.
 //!
 //! ```text
 //! key[32] | base nonce[12] | commitment[32] = HKDF-Expand-SHA-512(
@@ -22,7 +22,7 @@ use crate::suite::{KEY_LEN, NONCE_LEN, Suite};
 /// Bytes of a data key.
 pub const DATA_KEY_LEN: usize = 32;
 
-/// One object's own key, in plaintext. Wiped when dropped; never cloned, never printed.
+/// An object's data key, in plaintext. Wiped when dropped; never cloned, never printed.
 pub struct DataKey(Secret<DATA_KEY_LEN>);
 
 impl DataKey {
@@ -34,13 +34,13 @@ impl DataKey {
         Secret::random().map(Self)
     }
 
-    /// The key that a provider unwrapped; `None` unless there are 32 bytes. Wipe `bytes` afterwards.
+    /// Copies a key that a provider unwrapped; `None` unless `bytes` has 32 bytes. The caller wipes `bytes`.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         Secret::copy_from(bytes).map(Self)
     }
 
-    /// The key that `fill` writes in place, so that no other copy need exist.
+    /// Creates a key that `fill` writes in place, so that no other copy exists.
     pub fn init_with(fill: impl FnOnce(&mut [u8; DATA_KEY_LEN])) -> Self {
         Self(Secret::init_with(fill))
     }
@@ -51,7 +51,7 @@ impl DataKey {
         self.0.expose()
     }
 
-    /// The key as one that wraps others: an intermediate key is made and kept like a data key.
+    /// The key as one that wraps others: intermediate keys are created and stored like data keys.
     pub(crate) const fn as_secret(&self) -> &Secret<DATA_KEY_LEN> {
         &self.0
     }
@@ -63,7 +63,7 @@ impl fmt::Debug for DataKey {
     }
 }
 
-/// What a payload's chunks are sealed with, and the commitment to it.
+/// The key and base nonce that seal a payload's chunks, and the commitment to them.
 pub(crate) struct ContentKeys {
     key: Secret<KEY_LEN>,
     base_nonce: [u8; NONCE_LEN],
@@ -71,7 +71,7 @@ pub(crate) struct ContentKeys {
 }
 
 impl ContentKeys {
-    /// Derives them for the payload with this salt and context.
+    /// Derives the keys of the payload with this salt and context.
     pub(crate) fn derive(
         data_key: &DataKey,
         suite: Suite,
@@ -112,7 +112,7 @@ impl ContentKeys {
         &self.commitment
     }
 
-    /// Whether `commitment` is the one to these keys, in constant time.
+    /// Whether `commitment` commits to these keys, compared in constant time.
     pub(crate) fn commits_to(&self, commitment: &[u8; COMMITMENT_LEN]) -> bool {
         self.commitment.ct_eq(commitment).into()
     }
@@ -120,7 +120,7 @@ impl ContentKeys {
 
 /// HKDF-Expand of RFC 5869 with SHA-512.
 fn expand(prk: &[u8], info: &[u8], okm: &mut [u8]) {
-    // Keyed once: for a small object this is the largest part of the work, and some of it would be repeated.
+    // Keyed once instead of per block: for a small object this is most of the work.
     let keyed = hmac_sha512(prk);
     let mut previous = Zeroizing::new(Vec::new());
     for (counter, block) in (1..=u8::MAX).zip(okm.chunks_mut(64)) {

@@ -1,7 +1,7 @@
-//! Opening: the settings, and the one-shot forms for objects with an attached header.
+//! Opening: settings, and the one-shot forms for objects with an attached header.
 //!
 //! ```text
-//! Decryptor --header, keys--> Unlocked     (see `unlocked`: from there on no key is needed)
+//! Decryptor --header, keys--> Unlocked     (see `unlocked`; no further key call is needed)
 //! ```
 
 mod end;
@@ -32,10 +32,10 @@ use crate::unlocked::Unlocked;
 /// Bytes of an attached header and of the payload's prefix after it.
 pub(crate) const START_LEN: usize = ATTACHED_LEN + PREFIX_LEN;
 
-/// How objects are opened.
+/// Settings for opening objects.
 ///
-/// [`Decryptor::unlock`] finds an object's key; everything else here does that for one object with an attached header,
-/// and then reads it.
+/// [`Decryptor::unlock`] finds an object's key. The other methods do that for an object with an attached header, and
+/// then read it.
 #[derive(Debug, Clone)]
 pub struct Decryptor {
     pub(crate) providers: Vec<Arc<dyn KeyProvider>>,
@@ -47,7 +47,8 @@ pub struct Decryptor {
 }
 
 impl Decryptor {
-    /// Opens objects with `key`: without context, with at most 2 provider calls each, on the caller's thread.
+    /// Creates a decryptor that opens objects with `key`. Defaults: an empty context, at most 2 provider calls, opening
+    /// on the caller's thread.
     #[must_use]
     pub fn new(key: Arc<dyn KeyProvider>) -> Self {
         Self {
@@ -60,43 +61,43 @@ impl Decryptor {
         }
     }
 
-    /// Offers another key.
+    /// Adds another key to try.
     #[must_use]
     pub fn with_key(mut self, key: Arc<dyn KeyProvider>) -> Self {
         self.providers.push(key);
         self
     }
 
-    /// What the object's encryption context must be.
+    /// Sets what an object's encryption context must be.
     #[must_use]
     pub fn with_context(mut self, context: ExpectedContext) -> Self {
         self.context = context;
         self
     }
 
-    /// How many calls of key providers one copy of a header may cause. The second copy is tried only if the two differ
-    /// and the current one does not open the object.
+    /// Sets how many key provider calls one copy of a header may cause. The second copy is tried only if the copies
+    /// differ and the current one does not open the object.
     #[must_use]
     pub const fn with_max_provider_calls(mut self, calls: usize) -> Self {
         self.max_provider_calls = calls;
         self
     }
 
-    /// The implementation of the AEAD.
+    /// Sets the implementation of the AEAD.
     #[must_use]
     pub const fn with_backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
         self
     }
 
-    /// Where chunks are opened.
+    /// Sets where chunks are opened.
     #[must_use]
     pub fn with_executor(mut self, executor: Executor) -> Self {
         self.executor = executor;
         self
     }
 
-    /// Counts bytes, and can stop the work.
+    /// Sets the [`Progress`] that counts plaintext bytes and can cancel the operation.
     #[must_use]
     pub fn with_progress(mut self, progress: Progress) -> Self {
         self.progress = progress;
@@ -113,9 +114,9 @@ impl Decryptor {
         ObjectHeader::parse(&start[..len])
     }
 
-    /// Finds the key of the object that `header` belongs to: an [`ObjectHeader`], or the [`Header`] that was stored apart
-    /// from its payload. Calls key providers; whatever is read of the object afterwards needs no further call. This form
-    /// waits on the caller's thread.
+    /// Finds the key of the object that `header` belongs to. `header` is an [`ObjectHeader`], or a [`Header`] that was
+    /// stored apart from its payload. Calls key providers; reading the object afterwards needs no further call. Blocks
+    /// the caller's thread.
     ///
     /// # Errors
     /// As [`Decryptor::unlock_async`].
@@ -123,15 +124,15 @@ impl Decryptor {
         pollster::block_on(self.unlock_async(header))
     }
 
-    /// Finds the key of the object that `header` belongs to: an [`ObjectHeader`], or the [`Header`] that was stored apart
-    /// from its payload. Calls key providers; whatever is read of the object afterwards needs no further call.
+    /// Finds the key of the object that `header` belongs to. `header` is an [`ObjectHeader`], or a [`Header`] that was
+    /// stored apart from its payload. Calls key providers; reading the object afterwards needs no further call.
     ///
-    /// Of two valid attached copies that differ, the current one is tried first. If it does not open the object, the other
-    /// is tried: a rewrap may have been interrupted, or someone may have forged a copy of a higher generation.
+    /// If two valid attached copies differ, the current one is tried first. If it does not open the object, the other
+    /// is tried: a rewrap may have been interrupted, or a copy with a higher generation may have been forged.
     ///
     /// # Errors
     /// [`Error::ContextMismatch`], [`Error::NoUsableKey`], [`Error::Provider`], [`Error::CommitmentMismatch`];
-    /// [`Error::HeaderOfAnotherPayload`] if `header` has the payload's first bytes and they are not its own.
+    /// [`Error::HeaderOfAnotherPayload`] if `header` includes the payload's first bytes and they do not match it.
     pub async fn unlock_async(&self, header: impl Into<ObjectHeader>) -> Result<Unlocked> {
         let header = header.into();
         let failed = match self.open_copy(&header, header.header()).await {
@@ -173,13 +174,13 @@ impl Decryptor {
     /// Opens an object; returns the plaintext.
     ///
     /// # Errors
-    /// Every error of a header; as [`Decryptor::unlock`] and [`Unlocked::open`].
+    /// As [`ObjectHeader::parse`], [`Decryptor::unlock`] and [`Unlocked::open`].
     pub fn open(&self, object: &[u8]) -> Result<Vec<u8>> {
         self.unlock_source(object)?.open(object)
     }
 
-    /// Opens an object into `plaintext`; returns the plaintext's length in bytes. After an error `plaintext` holds zeros
-    /// where the plaintext would be.
+    /// Opens an object into `plaintext`; returns the plaintext's length in bytes. After an error `plaintext` holds no
+    /// plaintext.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`]; as [`Decryptor::open`].
@@ -187,10 +188,10 @@ impl Decryptor {
         self.unlock_source(object)?.open_into(object, plaintext)
     }
 
-    /// A reader of the plaintext of the object that `source` returns, header first.
+    /// Returns a reader of the plaintext of the object in `source`, header first.
     ///
     /// # Errors
-    /// Every error of a header; as [`Decryptor::unlock`]. Nothing of the payload was opened yet.
+    /// As [`ObjectHeader::parse`] and [`Decryptor::unlock`]. No chunk is opened yet.
     pub fn reader<R: Read>(&self, mut source: R) -> Result<DecryptReader<R>> {
         let mut start = vec![0; START_LEN];
         let len = read_full(&mut source, &mut start)?;
@@ -200,13 +201,13 @@ impl Decryptor {
     }
 }
 
-/// Checks a payload's first bytes, of which `have` are all there are.
+/// Checks a payload's first bytes. `have` is shorter than a prefix only if the payload is.
 pub(crate) fn check_prefix(header: &Header, have: &[u8]) -> Result<()> {
     let prefix = have.try_into().map_err(|_| Error::Truncated { after: 0 })?;
     header.check_payload(prefix)
 }
 
-/// The plaintext's length in an object of `object_len` bytes, as that length claims it.
+/// The plaintext's length in an object that is claimed to have `object_len` bytes.
 pub(crate) fn plaintext_len(object_len: u64, opener: &Opener) -> Result<u64> {
     let payload_len = object_len
         .checked_sub(opener.payload_start())

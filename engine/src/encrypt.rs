@@ -1,7 +1,7 @@
-//! Sealing: the settings, the object about to be sealed, and its one-shot forms.
+//! Sealing: settings, new objects and the one-shot forms.
 //!
 //! ```text
-//! Encryptor --begin--> NewObject: data key made, wrapped, used for the cipher, wiped; header ready
+//! Encryptor --begin--> NewObject: data key generated, wrapped, used for the cipher, wiped; header ready
 //!     NewObject --writer-------> EncryptWriter   a stream of unknown length
 //!               --parts--------> PartSealer      any number of threads, any order (see `parts`)
 //!               --seal, _into--> bytes in memory
@@ -36,7 +36,7 @@ use crate::sealer::Sealer;
 use crate::secret::random_array;
 use crate::suite::Suite;
 
-/// How objects are to be sealed. One value seals any number of objects, each under its own data key.
+/// Settings for sealing objects. One `Encryptor` seals any number of objects, each under its own data key.
 #[derive(Debug, Clone)]
 pub struct Encryptor {
     providers: Vec<Arc<dyn KeyProvider>>,
@@ -50,7 +50,8 @@ pub struct Encryptor {
 }
 
 impl Encryptor {
-    /// Seals for the holder of `key`: AES-256-GCM, 16 KiB chunks, no context, on the caller's thread.
+    /// Creates an encryptor that wraps data keys with `key`. Defaults: AES-256-GCM, 16 KiB chunks, an empty context,
+    /// sealing on the caller's thread.
     #[must_use]
     pub fn new(key: Arc<dyn KeyProvider>) -> Self {
         Self {
@@ -65,65 +66,65 @@ impl Encryptor {
         }
     }
 
-    /// Seals for the holder of `key` as well. Every holder of a slot's key can read the object, and forge it.
+    /// Adds a slot for `key`. Anyone who holds the key of any slot can read the object, and forge it.
     #[must_use]
     pub fn with_key(mut self, key: Arc<dyn KeyProvider>) -> Self {
         self.providers.push(key);
         self
     }
 
-    /// The encryption context that all wraps are bound to.
+    /// Sets the encryption context that wrapped keys are bound to.
     #[must_use]
     pub fn with_context(mut self, context: EncryptionContext) -> Self {
         self.context = context;
         self
     }
 
-    /// The AEAD.
+    /// Sets the AEAD.
     #[must_use]
     pub const fn with_suite(mut self, suite: Suite) -> Self {
         self.suite = suite;
         self
     }
 
-    /// The chunk size.
+    /// Sets the chunk size.
     #[must_use]
     pub const fn with_chunk_size(mut self, chunk_size: ChunkSize) -> Self {
         self.chunk_size = chunk_size;
         self
     }
 
-    /// The implementation of the AEAD.
+    /// Sets the implementation of the AEAD.
     #[must_use]
     pub const fn with_backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
         self
     }
 
-    /// Where chunks are sealed.
+    /// Sets where chunks are sealed.
     #[must_use]
     pub fn with_executor(mut self, executor: Executor) -> Self {
         self.executor = executor;
         self
     }
 
-    /// Counts bytes, and can stop the work.
+    /// Sets the [`Progress`] that counts plaintext bytes and can cancel the operation.
     #[must_use]
     pub fn with_progress(mut self, progress: Progress) -> Self {
         self.progress = progress;
         self
     }
 
-    /// Opens each chunk again, and compares it with its plaintext, before it is released: a fault of memory or
-    /// processor returns [`Error::SealedWrongly`] instead of an object that no one can open. It takes about as long
-    /// again as sealing. It says nothing of what becomes of the bytes after the sink.
+    /// Opens each chunk again and compares it with its plaintext before releasing it: a memory or processor fault then
+    /// returns [`Error::SealedWrongly`] instead of producing an object that cannot be opened. Sealing takes about twice
+    /// as long. Damage after the bytes reach the sink is not detected.
     #[must_use]
     pub const fn with_verify_writes(mut self, verify: bool) -> Self {
         self.verify_writes = verify;
         self
     }
 
-    /// Begins a new object: has a data key made and wrapped. This form waits on the caller's thread.
+    /// Begins a new object: generates and wraps a data key. Blocks the caller's thread.
     ///
     /// # Errors
     /// As [`Encryptor::begin_async`].
@@ -131,7 +132,7 @@ impl Encryptor {
         pollster::block_on(self.begin_async())
     }
 
-    /// Begins a new object: has a data key made and wrapped.
+    /// Begins a new object: generates and wraps a data key.
     ///
     /// # Errors
     /// [`Error::InvalidContext`], [`Error::Provider`], [`Error::TooManySlots`], [`Error::Random`].
@@ -148,7 +149,8 @@ impl Encryptor {
         Ok(object)
     }
 
-    /// The same under a data key and salt of the caller's, which must never meet again: see `hazmat`.
+    /// [`begin_async`](Self::begin_async) with the caller's data key and salt, a pair that must never be used again:
+    /// see `hazmat`.
     #[cfg(feature = "hazmat")]
     pub(crate) async fn begin_with(&self, data_key: &DataKey, salt: [u8; SALT_LEN]) -> Result<NewObject> {
         self.context.validate()?;
@@ -163,7 +165,7 @@ impl Encryptor {
         Ok(object)
     }
 
-    /// An object without slots.
+    /// Creates an object without slots.
     fn object(&self, data_key: &DataKey, salt: [u8; SALT_LEN]) -> NewObject {
         let context = payload_context(self.suite, self.chunk_size);
         let derive = || ContentKeys::derive(data_key, self.suite, self.chunk_size, &salt, &context);
@@ -191,7 +193,7 @@ impl Encryptor {
         }
     }
 
-    /// Seals `plaintext`; returns the object, header attached.
+    /// Seals `plaintext`; returns the object with its header attached.
     ///
     /// # Errors
     /// As [`Encryptor::begin`] and [`NewObject::seal_into`].
@@ -201,7 +203,7 @@ impl Encryptor {
         Ok(object)
     }
 
-    /// A writer that seals what is written to it into `sink`, header first.
+    /// Returns a writer that seals what is written to it into `sink`, header first.
     ///
     /// # Errors
     /// As [`Encryptor::begin`] and [`NewObject::writer`].
@@ -209,7 +211,7 @@ impl Encryptor {
         self.begin()?.writer(sink)
     }
 
-    /// The object's length for a plaintext of `plaintext_len` bytes, header attached, in bytes.
+    /// The length in bytes of an object with an attached header, for a plaintext of `plaintext_len` bytes.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`].
@@ -218,15 +220,15 @@ impl Encryptor {
     }
 }
 
-/// An object that has a key and no chunks yet: the one method that consumes it seals it, in the process that began it. In
-/// a fork of that process, whatever seals returns [`Error::Forked`].
+/// An object that has a key but no chunks yet. The method that seals it consumes it, and must run in the process that
+/// began the object: in a fork of that process, sealing returns [`Error::Forked`].
 ///
-/// The header goes first, unless [`NewObject::detach`] took it away.
+/// The sealed object begins with the header, unless [`NewObject::detach`] was called.
 #[derive(Debug)]
 #[must_use = "nothing is sealed yet"]
 pub struct NewObject {
     pub(crate) header: Header,
-    /// Whether the header goes before the payload.
+    /// Whether the header precedes the payload.
     attached: bool,
     pub(crate) sealer: Sealer,
     pub(crate) executor: Executor,
@@ -240,15 +242,15 @@ impl NewObject {
         &self.header
     }
 
-    /// Takes the header away, to be stored apart from the payload: in an object's metadata, in a file beside it, in a
-    /// database. What is sealed then is the payload alone.
+    /// Detaches the header, to be stored apart from the payload: in the object's metadata, in a file beside it or in a
+    /// database. What is sealed afterwards is the payload alone.
     #[must_use = "without its header the payload cannot be opened"]
     pub fn detach(mut self) -> (Header, Self) {
         self.attached = false;
         (self.header.clone(), self)
     }
 
-    /// A writer that seals what is written to it into `sink`.
+    /// Returns a writer that seals what is written to it into `sink`.
     ///
     /// # Errors
     /// [`Error::HeaderTooLarge`]; [`Error::Io`] if the first bytes cannot be written.
@@ -256,7 +258,7 @@ impl NewObject {
         EncryptWriter::new(self, sink)
     }
 
-    /// What goes before the first chunk: the header, if it is attached, and the payload's prefix.
+    /// The bytes before the first chunk: the header, if it is attached, and the payload's prefix.
     pub(crate) fn start(&self) -> Result<Vec<u8>> {
         let mut start = if self.attached {
             self.header.to_attached()?
@@ -267,7 +269,7 @@ impl NewObject {
         Ok(start)
     }
 
-    /// Seals `plaintext` into `object`; returns the length of what was sealed, in bytes.
+    /// Seals `plaintext` into `object`; returns the number of bytes written.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`], [`Error::HeaderTooLarge`], [`Error::ObjectTooLarge`], [`Error::SealedWrongly`].

@@ -25,10 +25,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The input does not begin as a sealstone object does.
     NotSealstone {
-        /// What may have happened to it on the way, where its first bytes tell.
+        /// How it may have been changed in transit, if its first bytes show this.
         hint: Option<TransferDamage>,
     },
-    /// The object is of a format version this build does not read.
+    /// The object has a format version that this build does not read.
     UnsupportedVersion {
         /// The version byte found.
         version: u8,
@@ -42,19 +42,19 @@ pub enum Error {
     },
     /// The input ends inside the header.
     HeaderTruncated {
-        /// Bytes that were there.
+        /// Bytes present.
         have: usize,
         /// Bytes that a header takes.
         need: usize,
     },
     /// Slots and context together do not fit into a header.
     HeaderTooLarge {
-        /// Bytes they take.
+        /// Bytes needed.
         need: usize,
-        /// Bytes there are.
+        /// Bytes available.
         limit: usize,
     },
-    /// More keys, or more passphrases, than one object may be sealed for.
+    /// More keys, or more passphrases, than one object can have.
     TooManySlots {
         /// Which kind of slot is too many: `"slots"` or `"passphrase slots"`.
         kind: &'static str,
@@ -68,39 +68,39 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The header names another payload than the one it came with.
+    /// The header belongs to another payload.
     HeaderOfAnotherPayload,
-    /// The caller's encryption context is not the object's. No key provider was called.
+    /// The caller's encryption context does not match the object's. No key provider was called.
     ContextMismatch(ContextMismatch),
-    /// None of the keys offered fits a slot of the object. No key provider was called.
+    /// None of the offered keys fits a slot of the object. No key provider was called.
     NoUsableKey {
         /// The object's slots, as `provider:key id`.
         slots: Vec<String>,
-        /// What each offered key had to say of the slots it does not fit.
+        /// Why the offered keys do not fit, as their providers report it.
         reasons: Vec<String>,
     },
     /// A key provider failed.
     Provider(ProviderError),
-    /// The unwrapped key is not the one that this payload was sealed under. Of a passphrase's slot there is no such
-    /// error: it gets that of a wrong passphrase.
+    /// The unwrapped key is not the one that this payload was sealed under. Passphrase slots never cause this error:
+    /// they report a wrong passphrase instead.
     CommitmentMismatch {
         /// The slot it came from, as `provider:key id`.
         slot: String,
     },
-    /// No slot would be left: no one could open the object any more.
+    /// The change would leave no slot, and the object could never be opened again.
     LastSlot,
-    /// Slots that would have to be bound to the new context, and none of the keys offered can do it.
+    /// Slots that must be bound to the new context, for which no usable key was offered.
     UnreachableSlots {
         /// The slots, as `provider:key id`.
         slots: Vec<String>,
     },
-    /// Slots that do not hold this object's data key. Nothing that sealstone writes leaves such a slot: someone put it
-    /// into the header.
+    /// Slots that do not hold this object's data key. Sealstone never writes such slots: someone added them to the
+    /// header.
     ForeignSlots {
         /// The slots, as `provider:key id`.
         slots: Vec<String>,
     },
-    /// The slots that would be left, none of which was opened: no one might be able to open the object any more.
+    /// The change would leave only these slots, none of which was opened: they may not open the object.
     UnprovedSlots {
         /// The slots, as `provider:key id`.
         slots: Vec<String>,
@@ -110,17 +110,17 @@ pub enum Error {
         /// The slots, as `provider:key id`.
         slots: Vec<String>,
     },
-    /// A header would cause more calls of key providers than its slots can need.
+    /// The header's slots would cause more key provider calls than a genuine header needs.
     TooManyProviderCalls {
         /// The largest number of calls.
         limit: usize,
     },
-    /// Another process holds a lock on the object's file: it rewraps the object, or keeps others from doing so.
+    /// Another process holds a lock on the object's file, to rewrap the object or to keep others from doing so.
     Locked {
-        /// How long the lock was waited for.
+        /// How long the call waited for the lock.
         waited: Duration,
     },
-    /// The header was rewritten 2^64 - 1 times, and cannot be once more.
+    /// The header was rewritten 2^64 - 1 times, and cannot be rewritten again.
     GenerationLimit,
     /// A chunk's tag does not verify: the chunk was altered, moved or cut.
     ChunkAltered {
@@ -129,17 +129,17 @@ pub enum Error {
         /// Where its sealed bytes begin in the object, in bytes.
         offset: u64,
     },
-    /// A chunk was sealed wrongly: opened again, it is not what it was made of. The machine is at fault. Only with
-    /// [`Encryptor::with_verify_writes`](crate::Encryptor::with_verify_writes).
+    /// A chunk was sealed incorrectly: opening it again did not return its plaintext. The machine is faulty. Reported
+    /// only with [`Encryptor::with_verify_writes`](crate::Encryptor::with_verify_writes).
     SealedWrongly {
         /// The chunk's index, from 0.
         chunk: u64,
     },
-    /// The process was forked after the object's key was made. Two processes that go on with one object would seal
-    /// different chunks under one nonce: only the one that began it can. Seal another object here.
+    /// The process was forked after the object's key was created. If both processes continued the object, they would
+    /// seal different chunks under the same nonce, so only the one that started it can. Start a new object here.
     Forked,
-    /// An earlier call of this reader or writer panicked, in its source, sink or elsewhere: what it did is not known, and
-    /// nothing can go on from there.
+    /// An earlier call on this reader or writer panicked, in its source, its sink or elsewhere. Its state is unknown,
+    /// and it cannot continue.
     Poisoned,
     /// The payload ends before its final chunk.
     Truncated {
@@ -159,7 +159,8 @@ pub enum Error {
         start: u64,
         /// One past the last byte asked for.
         end: u64,
-        /// The plaintext's length: verified, but for plans of what to fetch, which take the claimed one.
+        /// The plaintext's length, in bytes: verified, except when planning what to fetch, which uses the claimed
+        /// length.
         len: u64,
     },
     /// The caller's buffer is shorter than the result.
@@ -174,46 +175,46 @@ pub enum Error {
         /// The length it had at first, in bytes.
         expected: u64,
     },
-    /// The source states another version of itself than before, such as another `ETag`.
+    /// The source reports another version than before, such as another `ETag`.
     SourceVersionChanged {
         /// The version it had at first.
         expected: String,
         /// The version it has now.
         found: String,
     },
-    /// Bytes that the caller was to fetch are not among those it gave.
+    /// Bytes that the caller had to fetch are missing from those it provided.
     NotFetched {
         /// Where in the source they begin, in bytes.
         start: u64,
-        /// Where they end.
+        /// Where they end, in bytes.
         end: u64,
     },
     /// A part of an object was refused.
     Part(PartError),
-    /// The output exists already, and replacing it was not asked for.
+    /// The output already exists, and replacing it was not requested.
     OutputExists(PathBuf),
-    /// The output exists already and cannot be replaced, though it may be possible to write into it.
+    /// The output already exists and cannot be replaced, though it may be possible to write into it.
     OutputNotReplaceable {
         /// The output.
         path: PathBuf,
         /// Why not.
         reason: &'static str,
     },
-    /// Reading, writing or another call of the operating system failed.
+    /// Reading, writing or another operating system call failed.
     Io {
         /// What was being done.
         action: &'static str,
-        /// The operating system's answer.
+        /// The operating system's error.
         source: Arc<io::Error>,
     },
     /// The operating system's random generator failed. There is no fallback.
     Random,
-    /// The work was given up because the caller asked for it with [`Progress::cancel`](crate::Progress::cancel).
+    /// The caller cancelled the operation with [`Progress::cancel`](crate::Progress::cancel).
     Cancelled,
 }
 
 impl Error {
-    /// Gives an I/O error its action, or gets a sealstone error back out of it.
+    /// Adds an action to an I/O error, or returns the sealstone error that the I/O error contains.
     #[must_use]
     pub fn from_io(action: &'static str, source: io::Error) -> Self {
         if source.get_ref().is_some_and(|inner| inner.is::<Self>()) {
@@ -233,7 +234,7 @@ impl Error {
         move |source| Self::from_io(action, source)
     }
 
-    /// Whether the same call may succeed later without anything being changed.
+    /// Whether the same call may succeed later without any change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -257,13 +258,14 @@ impl fmt::Display for Error {
                 write!(f, "the header is damaged: {reason} at byte {offset}")
             }
             Self::HeaderTruncated { have, need } => {
-                write!(f, "the object ends inside its header: {have} of {need} bytes are there")
+                write!(f, "the object ends inside its header: only {have} of {need} bytes are present")
             }
             Self::HeaderTooLarge { need, limit } => write!(
                 f,
-                "keys and context need {need} bytes of header, {limit} are there; use fewer keys or a shorter context"
+                "keys and context need {need} bytes of header, but only {limit} are available; \
+                 use fewer keys or a shorter context"
             ),
-            Self::TooManySlots { kind, limit } => write!(f, "at most {limit} {kind} fit an object"),
+            Self::TooManySlots { kind, limit } => write!(f, "an object has at most {limit} {kind}"),
             Self::InvalidContext { key, reason } => write!(f, "context key {key:?}: {reason}"),
             Self::HeaderOfAnotherPayload => {
                 f.write_str("the header belongs to another payload: salt or commitment differ")
@@ -282,34 +284,35 @@ impl fmt::Display for Error {
                 "the key in slot {slot} is not the one this payload was sealed under (commitment failed): \
                  the slot or the payload was exchanged"
             ),
-            Self::LastSlot => f.write_str("no slot would be left: nobody could open the object any more"),
+            Self::LastSlot => f.write_str("no slot would be left, and the object could never be opened again"),
             Self::UnreachableSlots { slots } => write!(
                 f,
-                "no key was offered for these slots, and they have to be bound to the new context: {}",
+                "these slots must be bound to the new context, but no key was offered for them: {}",
                 slots.join(", ")
             ),
             Self::ForeignSlots { slots } => write!(
                 f,
-                "not this object's slots, because they do not hold its data key: {}; someone put them into the header",
+                "these slots do not hold this object's data key, so someone else added them to the header: {}",
                 slots.join(", ")
             ),
             Self::UnprovedSlots { slots } => write!(
                 f,
-                "only slots would be left that no key offered opens, and that may be nobody's: {}",
+                "only slots would be left that no offered key opens, and that may not hold this object's data key: {}",
                 slots.join(", ")
             ),
             Self::AmbiguousSlots { slots } => write!(
                 f,
-                "several slots would become one, and only opening the object can tell which is its own: {}",
+                "several slots would become one, and only opening the object can tell which holds its data key: {}",
                 slots.join(", ")
             ),
             Self::TooManyProviderCalls { limit } => write!(
                 f,
-                "the header's slots cause more than {limit} calls of key providers; offer fewer keys, or remove slots by name"
+                "the header's slots need more than {limit} key provider calls; \
+                 offer fewer keys, or remove slots by name"
             ),
             Self::Locked { waited } => write!(
                 f,
-                "another process has locked the object, and still had after {} s; try again when it is done",
+                "another process still holds the object's lock after {} s; try again when it has finished",
                 waited.as_secs()
             ),
             Self::GenerationLimit => f.write_str("the header cannot be rewritten any more: its generation is 2^64 - 1"),
@@ -319,13 +322,13 @@ impl fmt::Display for Error {
             ),
             Self::SealedWrongly { chunk } => write!(
                 f,
-                "chunk {chunk} was sealed wrongly, and not written: this machine's memory or processor is at fault"
+                "chunk {chunk} was sealed incorrectly and not written: this machine's memory or processor is faulty"
             ),
             Self::Forked => f.write_str(
-                "the object was begun in the process that this one was forked from, and only that one can go on with it: \
-                 begin another one here",
+                "the object was started before this process was forked, and only that process can continue it: \
+                 start a new object here",
             ),
-            Self::Poisoned => f.write_str("an earlier call panicked: what it was doing is incomplete; begin again"),
+            Self::Poisoned => f.write_str("an earlier call panicked and left its work incomplete: start again"),
             Self::Truncated { after } => write!(
                 f,
                 "the object is truncated: it ends after {after} bytes of plaintext, without its final chunk"
@@ -350,11 +353,11 @@ impl fmt::Display for Error {
             ),
             Self::SourceVersionChanged { expected, found } => write!(
                 f,
-                "the input changed between two reads: it was version {expected}, and is version {found}"
+                "the input changed between two reads: it was version {expected}, and is now version {found}"
             ),
             Self::NotFetched { start, end } => write!(f, "bytes {start}..{end} of the input were not fetched"),
             Self::Part(error) => error.fmt(f),
-            Self::OutputExists(path) => write!(f, "{} exists already", path.display()),
+            Self::OutputExists(path) => write!(f, "{} already exists", path.display()),
             Self::OutputNotReplaceable { path, reason } => {
                 write!(f, "{} cannot be replaced: {reason}", path.display())
             }
@@ -391,7 +394,7 @@ impl From<PartError> for Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
-            // std's loops try again after `Interrupted`, and these errors stay: they would try forever.
+            // std retries after `Interrupted`. These errors are permanent, so it would retry forever.
             Error::Io { source, .. } if source.kind() != io::ErrorKind::Interrupted => source.kind(),
             Error::Io { .. } | Error::Cancelled => io::ErrorKind::Other,
             Error::Truncated { .. } | Error::HeaderTruncated { .. } => io::ErrorKind::UnexpectedEof,

@@ -1,8 +1,8 @@
-//! Where work runs: the only module that names rayon. Everything has a serial twin.
+//! Where work runs. Only this module uses rayon, and everything has a serial counterpart.
 //!
 //! ```text
 //! try_for_each     one task, all items          slices in memory
-//! on_each_worker   one worker a thread          files: workers share their work among themselves
+//! on_each_worker   one worker a thread          files: workers divide the work among themselves
 //! Ordered          job after job, in order      streams
 //! ```
 
@@ -12,7 +12,7 @@ mod ordered;
 #[cfg(feature = "threads")]
 mod results;
 
-/// What `results` knows of the world; its tests have another of these.
+/// The primitives that `results` uses; its tests substitute others.
 #[cfg(feature = "threads")]
 mod sync {
     pub(super) use crossbeam_channel::{Receiver, Sender, bounded};
@@ -31,7 +31,7 @@ use crate::error::Result;
 
 /// Where batches are sealed and opened: on the caller's thread, or on a rayon pool.
 ///
-/// A pool pays from about 512 KiB on; below that a batch or two are all there is.
+/// A pool pays off from about 512 KiB: less is only one or two batches.
 #[derive(Clone, Default)]
 pub struct Executor(Inner);
 
@@ -44,13 +44,13 @@ enum Inner {
 }
 
 impl Executor {
-    /// The caller's thread.
+    /// Runs work on the caller's thread.
     #[must_use]
     pub const fn serial() -> Self {
         Self(Inner::Serial)
     }
 
-    /// A new pool of `threads` threads; as many as the machine has cores for 0.
+    /// Creates a pool of `threads` threads; 0 means one per core.
     ///
     /// # Errors
     /// [`Error::Io`] if the threads cannot be started.
@@ -64,7 +64,7 @@ impl Executor {
             .map_err(|error| Error::from_io("starting threads", std::io::Error::other(error)))
     }
 
-    /// The caller's own pool, which may be shared with other work.
+    /// Uses the caller's own pool, which may be shared with other work.
     #[cfg(feature = "threads")]
     #[must_use]
     pub const fn pool(pool: Arc<rayon::ThreadPool>) -> Self {
@@ -105,7 +105,7 @@ impl Executor {
         }
     }
 
-    /// Runs `worker` once on each thread; workers share their work among themselves.
+    /// Runs `worker` once on each thread; the workers divide the work among themselves.
     ///
     /// # Errors
     /// The first error that a worker returned.

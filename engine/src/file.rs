@@ -29,7 +29,7 @@ use crate::opener::Opener;
 use crate::positioned::{PinnedVersion, ReadAt, WriteAt, read_full_at, write_all_at};
 use crate::unlocked::Unlocked;
 
-/// What was opened, and how long it was.
+/// The result of opening an object: its header and its plaintext's length.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OpenedObject {
@@ -47,8 +47,8 @@ impl OpenedObject {
 }
 
 impl Encryptor {
-    /// Seals the file `source` into the file `target`, which is complete and synced to disk, or unchanged. Returns the
-    /// plaintext's length in bytes.
+    /// Seals the file `source` into the file `target`, which is complete and synced to disk on success and unchanged
+    /// after an error. Returns the plaintext's length in bytes.
     ///
     /// # Errors
     /// [`Error::OutputExists`]; [`Error::SourceChanged`]; [`Error::Io`]; as [`Encryptor::begin`].
@@ -63,15 +63,15 @@ impl Encryptor {
     /// Seals the open file `source` into the empty file `target`. Returns the plaintext's length in bytes.
     ///
     /// # Errors
-    /// As [`Encryptor::seal_path`]; the target is incomplete then.
+    /// As [`Encryptor::seal_path`]. The target is then incomplete.
     pub fn seal_file(&self, source: &File, target: &File) -> Result<u64> {
         self.begin()?.seal_file(source, target)
     }
 
-    /// Seals all that `source` returns into `sink`. Returns the plaintext's length in bytes.
+    /// Seals everything that `source` yields into `sink`. Returns the plaintext's length in bytes.
     ///
     /// # Errors
-    /// [`Error::Io`]; as [`Encryptor::begin`]. The object in `sink` is incomplete then.
+    /// [`Error::Io`]; as [`Encryptor::begin`]. The object in `sink` is then incomplete.
     pub fn pipe(&self, source: impl Read, sink: impl Write) -> Result<u64> {
         self.begin()?.pipe(source, sink)
     }
@@ -81,7 +81,7 @@ impl NewObject {
     /// Seals the open file `source` into the empty file `target`. Returns the plaintext's length in bytes.
     ///
     /// # Errors
-    /// As [`NewObject::seal_at`]; the target is incomplete then.
+    /// As [`NewObject::seal_at`]. The target is then incomplete.
     pub fn seal_file(self, source: &File, target: &File) -> Result<u64> {
         if has_true_length(source)? {
             self.seal_at(source, target)
@@ -90,11 +90,11 @@ impl NewObject {
         }
     }
 
-    /// Seals all that `source` returns into `sink`. Returns the plaintext's length in bytes.
+    /// Seals everything that `source` yields into `sink`. Returns the plaintext's length in bytes.
     ///
     /// # Errors
-    /// [`Error::HeaderTooLarge`], [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`]. What `sink` has is
-    /// incomplete then.
+    /// [`Error::HeaderTooLarge`], [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`]. The object in `sink`
+    /// is then incomplete.
     pub fn pipe(self, mut source: impl Read, sink: impl Write) -> Result<u64> {
         let mut writer = self.writer(sink)?;
         let mut buffer = vec![0; 256 * 1024];
@@ -115,7 +115,7 @@ impl NewObject {
         Ok(len)
     }
 
-    /// Seals `source` into `target` from offset 0 on. Returns the plaintext's length in bytes.
+    /// Seals `source` into `target`, starting at offset 0. Returns the plaintext's length in bytes.
     ///
     /// # Errors
     /// [`Error::HeaderTooLarge`], [`Error::SourceChanged`], [`Error::Io`], [`Error::ObjectTooLarge`],
@@ -146,11 +146,12 @@ impl NewObject {
 }
 
 impl Decryptor {
-    /// Opens the object in the file `source` into the file `target`, which is complete, verified and synced to disk,
-    /// or unchanged. No user may access a new target who may not access the source.
+    /// Opens the object in the file `source` into the file `target`, which is complete, verified and synced to disk on
+    /// success and unchanged after an error. A new target is accessible only to users who may access the source.
     ///
     /// # Errors
-    /// [`Error::OutputExists`]; [`Error::Io`]; every error of a header; as [`Decryptor::unlock`] and [`Unlocked::open`].
+    /// [`Error::OutputExists`]; [`Error::Io`]; as [`Decryptor::read_header`], [`Decryptor::unlock`] and
+    /// [`Unlocked::open`].
     pub fn open_path(
         &self,
         source: impl AsRef<Path>,
@@ -168,7 +169,7 @@ impl Decryptor {
     /// Opens the object in the open file `source` into the empty file `target`.
     ///
     /// # Errors
-    /// As [`Decryptor::open_path`]; the target is incomplete then.
+    /// As [`Decryptor::open_path`]. The target is then incomplete.
     pub fn open_file(&self, source: &File, target: &File) -> Result<OpenedObject> {
         if has_true_length(source)? {
             let unlocked = self.unlock_source(source)?;
@@ -179,7 +180,7 @@ impl Decryptor {
         }
     }
 
-    /// Opens the object that `source` returns into `sink`. After an error, what `sink` has is a verified beginning.
+    /// Opens the object that `source` yields into `sink`. After an error `sink` holds a verified beginning.
     ///
     /// # Errors
     /// As [`Decryptor::open_path`].
@@ -189,7 +190,7 @@ impl Decryptor {
         Ok(OpenedObject::new(&unlocked, pour(reader, sink)?))
     }
 
-    /// Opens every chunk of the object in `source` and keeps nothing.
+    /// Opens every chunk of the object in `source` and discards the plaintext.
     ///
     /// # Errors
     /// As [`Decryptor::open_path`].
@@ -199,12 +200,12 @@ impl Decryptor {
         Ok(OpenedObject::new(&unlocked, plaintext_len))
     }
 
-    /// Rekeys the object in the file `source`: seals its plaintext as a new object, under a new data key, into the
-    /// file `target`, which is complete, made of verified plaintext and synced to disk, or unchanged. `encryptor`
-    /// says who opens the new object and what its context is.
+    /// Rekeys the object in the file `source`: seals its plaintext as a new object, under a new data key, into the file
+    /// `target`, which is complete, made of verified plaintext and synced to disk on success and unchanged after an
+    /// error. `encryptor` determines the new object's keys and context.
     ///
-    /// A rekey ends the access of whoever has kept the data key, and costs a pass over all data. To change who may
-    /// open an object, [`Rewrap`](crate::Rewrap) is enough, and its cost does not depend on the object's size.
+    /// Rekeying ends the access of anyone who kept the old data key, and takes a pass over all data. To change which
+    /// keys open an object, [`Rewrap`](crate::Rewrap) is enough, and its cost does not depend on the object's size.
     ///
     /// # Errors
     /// As [`Decryptor::open_path`] and [`Encryptor::seal_path`].
@@ -226,15 +227,15 @@ impl Decryptor {
 }
 
 impl Unlocked {
-    /// Opens the object in `source` into `target` from offset 0 on. Returns the plaintext's length in bytes.
+    /// Opens the object in `source` into `target`, starting at offset 0. Returns the plaintext's length in bytes.
     ///
     /// # Errors
-    /// As [`Unlocked::open`]; [`Error::SourceChanged`], [`Error::Io`]. The target is incomplete then.
+    /// As [`Unlocked::open`]; [`Error::SourceChanged`], [`Error::Io`]. The target is then incomplete.
     pub fn open_at(&self, source: &(impl ReadAt + ?Sized), target: &(impl WriteAt + ?Sized)) -> Result<u64> {
         self.open_spans(source, |offset, plain| write_all_at(target, plain, offset))
     }
 
-    /// Opens every chunk of the object in `source` and keeps nothing. Returns the plaintext's length in bytes.
+    /// Opens every chunk of the object in `source` and discards the plaintext. Returns the plaintext's length in bytes.
     ///
     /// # Errors
     /// As [`Unlocked::open_at`].
@@ -242,8 +243,8 @@ impl Unlocked {
         self.open_spans(source, |_, _| Ok(()))
     }
 
-    /// Opens the payload that `payload` returns into `sink`: what follows an attached header. Returns the plaintext's length
-    /// in bytes. After an error, what `sink` has is a verified beginning.
+    /// Opens a payload into `sink`. `payload` yields the bytes after an attached header. Returns the plaintext's length
+    /// in bytes. After an error `sink` holds a verified beginning.
     ///
     /// # Errors
     /// As [`Unlocked::open`]; [`Error::Io`].
@@ -251,16 +252,17 @@ impl Unlocked {
         pour(self.reader(payload)?, sink)
     }
 
-    /// Rekeys the object whose payload `payload` returns into `sink`: see [`Decryptor::rekey_path`]. Chunks are opened by
-    /// this value's executor and sealed by the encryptor's. Returns the plaintext's length in bytes.
+    /// Rekeys an object into `sink`: see [`Decryptor::rekey_path`]. `payload` yields the bytes after an attached
+    /// header. This value's executor opens chunks, and the encryptor's seals them. Returns the plaintext's length in
+    /// bytes.
     ///
     /// # Errors
-    /// As [`Unlocked::pipe`] and [`Encryptor::pipe`]. The object in `sink` is incomplete then.
+    /// As [`Unlocked::pipe`] and [`Encryptor::pipe`]. The object in `sink` is then incomplete.
     pub fn rekey(&self, payload: impl Read, encryptor: &Encryptor, sink: impl Write) -> Result<u64> {
         reseal(self.reader(payload)?, encryptor, sink)
     }
 
-    /// Opens every span and passes its plaintext's offset and bytes to `take`, from several threads and in no order.
+    /// Opens every span and passes its plaintext's offset and bytes to `take`, from several threads and in any order.
     fn open_spans(
         &self,
         source: &(impl ReadAt + ?Sized),
@@ -296,7 +298,7 @@ impl Unlocked {
     }
 }
 
-/// Seals all that the reader verifies as a new object; returns its length in bytes.
+/// Seals everything that the reader verifies as a new object; returns its length in bytes.
 fn reseal<R: Read>(reader: DecryptReader<R>, encryptor: &Encryptor, sink: impl Write) -> Result<u64> {
     let mut writer = encryptor.writer(sink)?;
     let len = pour(reader, &mut writer)?;
@@ -304,7 +306,7 @@ fn reseal<R: Read>(reader: DecryptReader<R>, encryptor: &Encryptor, sink: impl W
     Ok(len)
 }
 
-/// Writes all that the reader verifies into `sink`; returns its length in bytes.
+/// Writes everything that the reader verifies into `sink`; returns its length in bytes.
 fn pour<R: Read>(mut reader: DecryptReader<R>, mut sink: impl Write) -> Result<u64> {
     loop {
         let plain = reader.fill_buf().map_err(Error::io("reading the input"))?;
@@ -335,7 +337,7 @@ fn open_span(
     Ok(())
 }
 
-/// Has the executor's threads share the spans. After an error no further span is begun.
+/// Distributes the spans over the executor's threads. After an error no further span is started.
 fn for_each_span(
     executor: &Executor,
     spans: Spans,
@@ -344,7 +346,7 @@ fn for_each_span(
     let cursor = SpanCursor::new(spans);
     let stop = AtomicBool::new(false);
     executor.on_each_worker(|| {
-        // Each worker's own, so that its buffers stay in its core's cache.
+        // One for each worker, so that its buffers stay in its core's cache.
         let buffers = BufferPool::new(2);
         while !stop.load(Ordering::Relaxed) {
             let Some(span) = cursor.claim() else { break };
@@ -354,9 +356,9 @@ fn for_each_span(
     })
 }
 
-/// Whether exactly as many bytes can be read from `file` as its length says. It is not so for pipes and devices, nor for
-/// the files that kernels and some file systems make up when they are read: those in `/proc` look empty, those in `/sys`
-/// a page long. Such a source is to be read as a stream.
+/// Whether exactly as many bytes can be read from `file` as its length says. That does not hold for pipes and devices,
+/// nor for files that kernels and some file systems generate when they are read: those in `/proc` look empty, those in
+/// `/sys` look a page long. Read such a source as a stream.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -365,7 +367,7 @@ pub fn has_true_length(file: &File) -> Result<bool> {
     let Some(last) = metadata.len().checked_sub(1).filter(|_| metadata.is_file()) else {
         return Ok(false);
     };
-    // The last byte is there, and none follows it.
+    // The last byte exists, and none follows it.
     let mut end = [0; 2];
     match read_full_at(file, &mut end, last) {
         Ok(count) => Ok(count == 1),

@@ -1,9 +1,9 @@
 //! Sealing and opening under keys of the caller's choice. Misuse destroys both secrecy and integrity.
 //!
-//! What must hold: a data key is 32 uniformly random bytes; a salt is random, and never meets the same data key
-//! again. Two payloads sealed under the same data key and salt repeat every nonce.
+//! Requirements: a data key is 32 uniformly random bytes; a salt is random, and is never used again with the same data
+//! key. Two payloads sealed under the same data key and salt repeat every nonce.
 //!
-//! For tests with fixed vectors, and for programs that hold an object's data key and no provider.
+//! For tests with fixed vectors, and for programs that hold an object's data key but have no provider.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::progress::Progress;
 use crate::sealer::Sealer;
 use crate::suite::Suite;
 
-/// The parameters of a payload that stand in no payload.
+/// The parameters of a payload that it does not store.
 #[derive(Debug, Clone, Copy)]
 pub struct PayloadParameters<'a> {
     /// The AEAD.
@@ -29,11 +29,11 @@ pub struct PayloadParameters<'a> {
     pub chunk_size: ChunkSize,
     /// The `context` input of C2SP chunked encryption.
     pub context: &'a [u8],
-    /// Who computes the AEAD.
+    /// The implementation of the AEAD.
     pub backend: Backend,
 }
 
-/// A new object under this data key and salt, wrapped by the encryptor's providers.
+/// Begins a new object under this data key and salt. The encryptor's providers wrap the data key.
 ///
 /// # Errors
 /// As [`Encryptor::begin`].
@@ -41,7 +41,7 @@ pub fn begin(encryptor: &Encryptor, data_key: &DataKey, salt: [u8; SALT_LEN]) ->
     pollster::block_on(encryptor.begin_with(data_key, salt))
 }
 
-/// Seals a payload alone.
+/// Seals a payload, without a header.
 ///
 /// # Errors
 /// [`Error::ObjectTooLarge`].
@@ -63,7 +63,7 @@ pub fn seal_payload(
     Ok(payload)
 }
 
-/// A part's place in its payload.
+/// A part's position in its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartPlace {
     /// The part's number, from 0.
@@ -75,13 +75,13 @@ pub struct PartPlace {
 }
 
 /// Seals one part of a payload, for workers in several processes that share an object's data key and salt. Part 0
-/// begins with the payload's first 56 bytes. Joined in order, the parts are the payload of [`seal_payload`].
+/// begins with the payload's first 56 bytes. The parts joined in order are the payload that [`seal_payload`] returns.
 ///
-/// What must hold, and nothing here checks: all parts are sealed with the same `part_len` and parameters; under one
-/// data key and salt each number is sealed once, or again with the very same plaintext; exactly one part is the last,
-/// and no part after it is ever sealed. If a worker may have failed after its sealed bytes left it, and cannot prove
-/// that its plaintext is still the same, the object is begun again under another data key. Within one process
-/// [`NewObject::parts`] keeps all of this.
+/// Nothing here checks the following requirements. All parts are sealed with the same `part_len` and parameters. Under
+/// one data key and salt, each number is sealed once, or again with exactly the same plaintext. Exactly one part is the
+/// last, and no part after it is ever sealed. If a worker may have failed after its sealed bytes left it, and cannot
+/// prove that its plaintext is still the same, start the object again under another data key. Within one process,
+/// [`NewObject::parts`] ensures all of this.
 ///
 /// # Errors
 /// [`PartError::Size`](crate::error::PartError::Size), [`PartError::Length`](crate::error::PartError::Length),
@@ -108,7 +108,7 @@ pub fn seal_part(
     }
 }
 
-/// Opens a payload alone.
+/// Opens a payload, without a header.
 ///
 /// # Errors
 /// [`Error::CommitmentMismatch`], [`Error::Truncated`], [`Error::ChunkAltered`], [`Error::TrailingData`].

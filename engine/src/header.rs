@@ -12,7 +12,7 @@
 //! -32  32  SHA-256 of everything before
 //! ```
 //!
-//! Attached, two copies of 4 KiB stand before the payload; detached, there is one, without padding.
+//! An attached header is two copies of 4 KiB before the payload; a detached header is one copy without padding.
 
 mod metadata;
 mod slot;
@@ -41,10 +41,10 @@ pub const ATTACHED_LEN: usize = 2 * COPY_LEN;
 pub const MAX_DETACHED_LEN: usize = 64 * 1024;
 
 const CHECKSUM_LEN: usize = 32;
-/// What every payload's key derivation is bound to, before the core.
+/// The label before the core in the context of every payload's key derivation.
 const PAYLOAD_LABEL: &[u8] = b"sealstone/object@v1";
 
-/// What a header says.
+/// The content of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     pub(crate) suite: Suite,
@@ -75,13 +75,13 @@ impl Header {
         Layout::new(self.chunk_size)
     }
 
-    /// How often the header was rewritten.
+    /// How many times the header was rewritten.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// The encryption context, as far as it is stored.
+    /// The encryption context, without the values that are not stored.
     #[must_use]
     pub const fn context(&self) -> &StoredContext {
         &self.context
@@ -93,8 +93,8 @@ impl Header {
         &self.slots
     }
 
-    /// The `context` input of C2SP chunked encryption: what another implementation needs, beside the data key, to
-    /// read the payload.
+    /// The `context` input of C2SP chunked encryption. Besides the data key, another implementation needs it to read
+    /// the payload.
     #[must_use]
     pub fn payload_context(&self) -> Vec<u8> {
         payload_context(self.suite, self.chunk_size)
@@ -121,7 +121,7 @@ impl Header {
         }
     }
 
-    /// The header alone, without padding, for object metadata or a sidecar file.
+    /// Encodes the header alone, without padding, for object metadata or a sidecar file.
     ///
     /// # Errors
     /// [`Error::HeaderTooLarge`] over 64 KiB.
@@ -132,7 +132,7 @@ impl Header {
         Ok(bytes)
     }
 
-    /// Both copies of the header, as they stand before the payload in a file: 8 KiB.
+    /// Encodes both copies of the header, as they precede the payload in a file: 8 KiB.
     ///
     /// # Errors
     /// [`Error::HeaderTooLarge`] if one copy takes more than 4 KiB.
@@ -145,10 +145,11 @@ impl Header {
         Ok(bytes)
     }
 
-    /// Parses a detached header: `bytes` is all of it.
+    /// Parses a detached header, which must fill `bytes`.
     ///
     /// # Errors
-    /// [`Error::NotSealstone`], [`Error::UnsupportedVersion`], [`Error::HeaderTruncated`], [`Error::HeaderDamaged`].
+    /// [`Error::NotSealstone`], [`Error::UnsupportedVersion`], [`Error::HeaderTruncated`], [`Error::HeaderDamaged`],
+    /// [`Error::HeaderTooLarge`].
     pub fn from_detached(bytes: &[u8]) -> Result<Self> {
         if bytes.len() > MAX_DETACHED_LEN {
             return Err(Error::HeaderTooLarge {
@@ -161,7 +162,7 @@ impl Header {
             Ok(header)
         } else {
             Err(Error::HeaderDamaged {
-                reason: "bytes behind the slots",
+                reason: "bytes after the slots",
                 offset: bytes.len() - CHECKSUM_LEN - padding,
             })
         }
@@ -181,26 +182,26 @@ impl Header {
     }
 }
 
-/// What is wrong with one copy of an attached header.
+/// The fault of one copy of an attached header.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CopyFault {
     /// It does not parse.
     Damaged(Error),
-    /// It parses, and differs from the current one: a rewrite of the header was interrupted.
+    /// It parses, but differs from the current copy: a rewrite of the header was interrupted.
     Stale,
-    /// It parses and is of the higher generation, but does not open the payload with the keys offered, and the other
+    /// It parses and has the higher generation, but does not open the payload with the offered keys, while the other
     /// copy does. The error says why.
     DoesNotOpen(Error),
 }
 
-/// An object's header as it was stored: the current one of two attached copies, with what is wrong with the other, or a
+/// An object's header as it was stored: the current one of two attached copies, with the fault of the other, or a
 /// detached header.
 #[derive(Debug, Clone)]
 pub struct ObjectHeader {
     header: Header,
     faults: [Option<CopyFault>; 2],
-    /// The copy that is [`CopyFault::Stale`].
+    /// The copy that has [`CopyFault::Stale`].
     stale: Option<Header>,
     /// Where the payload begins in the object, in bytes.
     payload_start: u64,
@@ -208,7 +209,7 @@ pub struct ObjectHeader {
     prefix: Option<[u8; PREFIX_LEN]>,
 }
 
-/// A detached header: it has no copies that could have a fault.
+/// A detached header has no second copy and so no faults.
 impl From<Header> for ObjectHeader {
     fn from(header: Header) -> Self {
         Self {
@@ -222,10 +223,10 @@ impl From<Header> for ObjectHeader {
 }
 
 impl ObjectHeader {
-    /// Parses an attached header: the first 8 KiB of an object. `bytes` is shorter only if the object is. If it has the 56
-    /// bytes after the header too, they help to choose between copies that differ.
+    /// Parses an attached header from the first 8 KiB of an object, or from all of an object that is shorter. If
+    /// `bytes` also includes the next 56 bytes, they help to choose between copies that differ.
     ///
-    /// The valid copy of the highest generation counts.
+    /// The valid copy with the highest generation is used.
     ///
     /// # Errors
     /// If neither copy parses: [`Error::NotSealstone`], [`Error::UnsupportedVersion`],
@@ -243,7 +244,7 @@ impl ObjectHeader {
             (Ok((first, _)), Ok((second, _))) => choose(first, second),
             (Ok((header, _)), Err(error)) => (header, [None, Some(CopyFault::Damaged(error))], None),
             (Err(error), Ok((header, _))) => (header, [Some(CopyFault::Damaged(error)), None], None),
-            // A damaged magic in the first copy does not make the object another program's.
+            // If only the first copy's magic is damaged, this is still a sealstone object.
             (Err(Error::NotSealstone { .. }), Err(error)) if second.starts_with(&MAGIC) => return Err(error),
             (Err(error), Err(_)) => return Err(error),
         };
@@ -256,7 +257,7 @@ impl ObjectHeader {
         })
     }
 
-    /// The copy that parses and is not the current one.
+    /// The copy that parses but is not the current one.
     pub(crate) const fn stale(&self) -> Option<&Header> {
         self.stale.as_ref()
     }
@@ -282,7 +283,7 @@ impl ObjectHeader {
     }
 
     /// # Errors
-    /// [`Error::Truncated`] if the payload's first bytes were not there to be parsed.
+    /// [`Error::Truncated`] if the payload's first bytes were not parsed with the header.
     pub(crate) fn check_complete(&self) -> Result<()> {
         self.prefix.map(drop).ok_or(Error::Truncated { after: 0 })
     }
@@ -293,21 +294,21 @@ impl ObjectHeader {
         self.payload_start
     }
 
-    /// The current header: the valid copy of the highest generation, or, once the object was opened, the copy that
-    /// opened it.
+    /// The current header: the valid copy with the highest generation, or, once the object has been opened, the copy
+    /// that opened it.
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
     }
 
-    /// What is wrong with the first and the second copy.
+    /// The faults of the first and the second copy.
     #[must_use]
     pub const fn faults(&self) -> &[Option<CopyFault>; 2] {
         &self.faults
     }
 }
 
-/// Of two copies that parse, the current one; with what is wrong with each, and the one that is stale.
+/// Chooses between two copies that parse. Returns the current one, the fault of each, and the stale one.
 fn choose(first: Header, second: Header) -> (Header, [Option<CopyFault>; 2], Option<Header>) {
     if first == second {
         (first, [None, None], None)
@@ -340,7 +341,7 @@ fn append_checksum(bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&digest);
 }
 
-/// Parses one copy that fills `bytes`. Gives the header and the number of padding bytes.
+/// Parses one copy that fills `bytes`. Returns the header and the number of padding bytes.
 fn parse(bytes: &[u8]) -> Result<(Header, usize)> {
     check_start(bytes)?;
     let (content, checksum) = bytes.split_last_chunk::<CHECKSUM_LEN>().ok_or(Error::HeaderTruncated {
@@ -391,7 +392,7 @@ fn check_start(bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Names what was done to an object, if its first bytes show that it was one.
+/// How an object was changed in transit, if `bytes` begin like a changed object.
 fn mangled(bytes: &[u8]) -> Option<TransferDamage> {
     let name = &MAGIC[1..4];
     let text = bytes.trim_ascii_start();

@@ -1,6 +1,6 @@
 //! Hexadecimal text.
 
-/// `bytes` as lower-case digits, in a string that was never reallocated: wiping it leaves no copy.
+/// `bytes` as lower-case digits, in a string that is never reallocated, so that wiping it leaves no copy.
 pub(crate) fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     for nibble in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
@@ -9,7 +9,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// Decodes digits of either case into `out`; whether `text` is exactly those.
+/// Decodes digits of either case into `out`; returns whether `text` is exactly those digits.
 #[must_use]
 pub(crate) fn decode_into(text: &[u8], out: &mut [u8]) -> bool {
     text.len() == 2 * out.len()

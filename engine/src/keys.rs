@@ -1,8 +1,8 @@
-//! Key providers: who generates, wraps and unwraps data keys.
+//! Key providers generate, wrap and unwrap data keys.
 //!
 //! ```text
 //! seal   generate_key(context) -> data key + wrapped key     the wrapped key goes into a slot
-//! open   unwrap_key(wrapped key, context) -> data key        under the same context, or not at all
+//! open   unwrap_key(wrapped key, context) -> data key        fails under any other context
 //! ```
 
 mod intermediate;
@@ -36,42 +36,42 @@ use crate::header::WrappedKey;
 /// A future that can be sent to another thread.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Whether a provider has the key that wrapped a slot. Answered without calling any service.
+/// Whether a provider has the key that wrapped a slot, decided without calling any service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyMatch {
     /// The provider has the key. Such slots are tried first.
     Yes,
-    /// Only unwrapping can tell, and the secret behind the key can be guessed, as a passphrase can. Tried first, like
-    /// [`Yes`](Self::Yes).
+    /// Only unwrapping can tell, and the key comes from a secret that can be guessed, such as a passphrase. Tried
+    /// first, like [`Yes`](Self::Yes).
     ///
-    /// An attacker can craft a slot that unwraps under many guesses at once. So callers never learn whether such a slot
-    /// failed to unwrap or unwrapped to another payload's key: both take the same work and return the same error, of
-    /// class `BadCiphertext` and with this message. A slot is tried under one context only.
+    /// An attacker can craft a slot that unwraps under many guesses at once. Callers therefore never learn whether such
+    /// a slot failed to unwrap or unwrapped to another payload's key: both take the same work and return the same
+    /// error, of class `BadCiphertext` and with this message. Such a slot is tried under one context only.
     Guessable(String),
     /// Only the key service can tell. Such slots are tried after the others.
     Maybe,
-    /// The provider does not have the key. The text, if any, tells a person why.
+    /// The provider does not have the key. The text, if any, is a human-readable reason.
     No(Option<String>),
 }
 
 /// A data key and its wrapped copy.
 #[derive(Debug)]
 pub struct GeneratedKey {
-    /// The key in plaintext. Drop it as soon as the cipher is made.
+    /// The key in plaintext. Drop it once the cipher has been created.
     pub data_key: DataKey,
-    /// The same key as the slot stores it. Its key id is the resolved one, never an alias.
+    /// The same key, wrapped. Its key id is the resolved one, never an alias.
     pub wrapped: WrappedKey,
 }
 
 /// Generates, wraps and unwraps data keys under a key-encryption key that never leaves the provider.
 ///
-/// Each call gets the whole encryption context and binds the wrapped key to it: as the context of a key service, or as
-/// associated data of the wrap. Which pairs of a context the header stores makes no difference.
+/// Each call receives the whole encryption context, including the values that the header does not store, and binds the
+/// wrapped key to it: as a key service's encryption context, or as associated data of the wrap.
 ///
 /// An implementation needs an id, [`matches`](Self::matches), [`wrap_key`](Self::wrap_key) and
-/// [`unwrap_key`](Self::unwrap_key). The other methods have defaults that are right for a provider of one key that unwraps
-/// and wraps by itself. A provider that passes calls on to another one passes all of them on.
+/// [`unwrap_key`](Self::unwrap_key). The defaults of the other methods suit a provider with one key that unwraps and
+/// wraps locally. A provider that delegates to another one must delegate every method.
 ///
 /// Futures must not depend on the caller's async runtime: the synchronous parts of this crate drive them without one. A
 /// provider whose client needs a runtime brings its own.
@@ -79,7 +79,7 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
     /// The provider's id, as slots name it: lower-case letters, digits and `-`, at most 32 characters.
     fn id(&self) -> &str;
 
-    /// Whether this provider has the key that wrapped `slot`, whose provider id is this provider's.
+    /// Whether this provider has the key that wrapped `slot`. `slot.provider` always equals [`id`](Self::id).
     fn matches(&self, slot: &WrappedKey) -> KeyMatch;
 
     /// Generates a data key and wraps it. By default the key comes from the operating system's generator.
@@ -100,7 +100,7 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
     /// Wraps a data key that another provider generated.
     ///
     /// # Errors
-    /// The provider's own; see [`ProviderErrorClass`].
+    /// Any class; see [`ProviderErrorClass`].
     fn wrap_key<'a>(
         &'a self,
         data_key: &'a DataKey,
@@ -110,25 +110,25 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
     /// Unwraps a data key under the context that it was wrapped under.
     ///
     /// # Errors
-    /// Class `BadCiphertext` for another context and for altered bytes; `BadCiphertext`, `OtherKey`, `NotFound` or
-    /// `Denied` for a slot of another key; and the provider's own.
+    /// Class `BadCiphertext` for a different context or altered bytes; `BadCiphertext`, `OtherKey`, `NotFound` or
+    /// `Denied` for a slot wrapped under another key; other classes for the provider's own failures.
     fn unwrap_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<DataKey, ProviderError>>;
 
-    /// Whether the provider wraps this slot again without revealing the data key, as a key service can: then
-    /// [`rewrap_key`](Self::rewrap_key) and [`rebind_key`](Self::rebind_key) are called for slots that were not unwrapped
-    /// before. By default it does not: slots are unwrapped and compared with the object first, and their key is then
-    /// wrapped.
+    /// Whether the provider can rewrap this slot without revealing the data key, as a key service can. If so,
+    /// [`rewrap_key`](Self::rewrap_key) and [`rebind_key`](Self::rebind_key) are called for slots that have not been
+    /// unwrapped. Otherwise, and by default, slots are first unwrapped and checked against the object, and their data
+    /// key is then wrapped.
     fn can_rewrap(&self, slot: &WrappedKey) -> bool {
         let _ = slot;
         false
     }
 
     /// Wraps the key in `wrapped` under this provider's current key and the context `to`. Called only if
-    /// [`can_rewrap`](Self::can_rewrap) allows it; by default it unwraps and wraps.
+    /// [`can_rewrap`](Self::can_rewrap) returns `true`. By default it unwraps and wraps.
     ///
     /// # Errors
     /// As [`unwrap_key`](Self::unwrap_key).
@@ -144,9 +144,9 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
         })
     }
 
-    /// Wraps the key in `wrapped` under the key that wrapped it, or a newer version of that key, and the context `to`. By
-    /// default it unwraps and wraps. A provider of several keys overrides this, because a change of the context must not
-    /// change who has access.
+    /// Wraps the key in `wrapped` under the key that wrapped it, or a newer version of that key, and the context `to`.
+    /// By default it unwraps and wraps. A provider with several keys must override this, because changing the context
+    /// must not change who has access.
     ///
     /// # Errors
     /// As [`unwrap_key`](Self::unwrap_key).
@@ -163,7 +163,7 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
     }
 }
 
-/// A provider's own file cannot be used: `action` completes "cannot ...".
+/// The error for a provider's own file that cannot be used. `action` completes "cannot ...".
 fn file_failed(provider: &str, action: &str, path: &Path, error: io::Error) -> ProviderError {
     let class = match error.kind() {
         io::ErrorKind::NotFound => ProviderErrorClass::NotFound,

@@ -25,7 +25,7 @@ pub const MAX_CHUNKS: u64 = 1 << 38;
 /// The largest plaintext, in bytes: 4 PiB - 1.
 pub const MAX_PLAINTEXT_LEN: u64 = (1 << 52) - 1;
 
-/// Plaintext bytes in each chunk but the final one.
+/// The chunk size: plaintext bytes in every chunk except the final one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ChunkSize {
@@ -94,7 +94,7 @@ impl ChunkIndex {
         self.0
     }
 
-    /// The index `count` chunks on.
+    /// The index `count` chunks later.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`] at 2^38 and beyond.
@@ -103,7 +103,7 @@ impl ChunkIndex {
     }
 }
 
-/// The arithmetic of one chunk size.
+/// Sizes and offsets for one chunk size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     log2: u8,
@@ -128,8 +128,8 @@ impl Layout {
         self.chunk_len() + TAG_LEN
     }
 
-    /// The length of what `plain_len` bytes of consecutive chunks seal to, in bytes. If `ends`, the last chunk is the final
-    /// one; if not, all chunks are full.
+    /// The sealed length of `plain_len` bytes of consecutive chunks, in bytes. If `ends`, the last chunk is the final
+    /// one; otherwise all chunks are full.
     pub(crate) const fn sealed_len(self, plain_len: usize, ends: bool) -> usize {
         plain_len + (plain_len / self.chunk_len() + ends as usize) * TAG_LEN
     }
@@ -165,7 +165,7 @@ impl Layout {
 
     /// The plaintext's length for a payload of `payload_len` bytes. Inverse of [`Layout::payload_len`].
     ///
-    /// The answer is as trustworthy as the length: only an opened final chunk proves it.
+    /// The result is only as trustworthy as `payload_len`: opening the final chunk proves it.
     ///
     /// # Errors
     /// [`Error::Truncated`] for a length that no plaintext has, [`Error::ObjectTooLarge`] for one over the limits.
@@ -342,7 +342,7 @@ mod tests {
                         continue;
                     }
                     assert_eq!(got.start, 56 + start / 8 * 24);
-                    // A range that reaches the end takes the final chunk with it, though it may hold nothing.
+                    // A range that reaches the end includes the final chunk, even if that is empty.
                     let last = if end == len { len / 8 } else { (end - 1) / 8 };
                     let last_len = (len - last * 8).min(8);
                     assert_eq!(got.end, 56 + last * 24 + last_len + 16);

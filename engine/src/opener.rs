@@ -10,7 +10,7 @@ use crate::layout::{ChunkIndex, Layout, TAG_LEN};
 pub(crate) struct Opener {
     cipher: ChunkCipher,
     layout: Layout,
-    /// Where the payload begins in the object, in bytes: errors name offsets of the object.
+    /// Where the payload begins in the object, in bytes, because errors name offsets in the object.
     payload_start: u64,
 }
 
@@ -31,16 +31,16 @@ impl Opener {
         self.payload_start
     }
 
-    /// The length of what `sealed_len` bytes open to, in bytes.
+    /// The length that `sealed_len` sealed bytes open to, in bytes.
     pub(crate) const fn plain_len(&self, sealed_len: usize) -> usize {
         sealed_len - sealed_len.div_ceil(self.layout.sealed_chunk_len()) * TAG_LEN
     }
 
-    /// Opens `sealed` as chunks `first`, `first` + 1, ... into `out`, whose length is [`Opener::plain_len`]. If
-    /// `ends`, the last chunk is the final one, 16 bytes or more and shorter than a full one; if not, all are full.
+    /// Opens `sealed` as chunks `first`, `first` + 1, ... into `out`, whose length is [`Opener::plain_len`]. If `ends`,
+    /// the last chunk is the final one, at least 16 bytes and shorter than a full one; otherwise all are full.
     ///
-    /// Every chunk that does not open is reported as altered, without a search for an earlier end of the object: in ranged
-    /// reads the search would let damaged storage cost a server hundreds of times what a good chunk does.
+    /// Every chunk that does not open is reported as altered, without a search for an earlier end of the object: in
+    /// ranged reads, the search would let damaged storage cost a server hundreds of times as much as an intact chunk.
     ///
     /// # Errors
     /// [`Error::ChunkAltered`], with `out` cleared; [`Error::ObjectTooLarge`].
@@ -49,7 +49,7 @@ impl Opener {
         opened.map_err(|failure| cleared(out, failure))
     }
 
-    /// As [`Opener::open`], and searches a chunk that does not open for an earlier end of the object.
+    /// Like [`Opener::open`], but searches a chunk that does not open for an earlier end of the object.
     ///
     /// # Errors
     /// As [`Opener::open`]; [`Error::TrailingData`].
@@ -58,7 +58,8 @@ impl Opener {
         opened.map_err(|failure| cleared(out, failure))
     }
 
-    /// After a failure `out` keeps the plaintext of the chunks before the one that failed. `explain` says why that did.
+    /// After a failure `out` keeps the plaintext of the chunks before the failed one. `explain` returns the error of
+    /// that one.
     fn open_prefix(
         &self,
         first: ChunkIndex,
@@ -82,8 +83,8 @@ impl Opener {
         Ok(())
     }
 
-    /// Opens full chunks into `out`; returns how many bytes of `out` are verified plaintext, and why the chunk after them
-    /// does not open, if it does not. The rest of `out` is cleared.
+    /// Opens full chunks into `out`; returns how many bytes of `out` are verified plaintext, and the error of the chunk
+    /// after them if that does not open. The rest of `out` is cleared.
     pub(crate) fn open_beginning(&self, first: ChunkIndex, sealed: &[u8], out: &mut [u8]) -> (usize, Option<Error>) {
         match self.open_prefix(first, sealed, false, out, Self::explain) {
             Ok(()) => (out.len(), None),
@@ -112,8 +113,8 @@ impl Opener {
         }
     }
 
-    /// Says why a chunk does not open. If a beginning of it opens as a final chunk, the object is complete and other bytes
-    /// follow it. The search is for the person who reads the error, and decides nothing.
+    /// The error of a chunk that does not open. If a prefix of it opens as a final chunk, the object is complete and
+    /// other bytes follow it. The search only makes the error more precise, and decides nothing else.
     fn explain(&self, index: ChunkIndex, sealed: &[u8]) -> Error {
         let longest = sealed.len().min(self.layout.chunk_len() + TAG_LEN - 1);
         match self.cipher.find_end(index, &sealed[..longest]) {
@@ -131,7 +132,7 @@ impl Opener {
         }
     }
 
-    /// Where the object ends, in bytes, if a beginning of `piece` is its final chunk, `index`.
+    /// Where the object ends, in bytes, if a prefix of `piece` is its final chunk, `index`.
     ///
     /// # Errors
     /// [`Error::ChunkAltered`], or [`Error::Truncated`] if there are too few bytes for a final chunk.
@@ -147,7 +148,7 @@ impl Opener {
             .ok_or_else(|| self.altered(index, piece))
     }
 
-    /// Whether `sealed` opens as chunk `index`; into `out`, whose length is that of `sealed` less 16 bytes.
+    /// Whether `sealed` opens as chunk `index` into `out`, whose length is that of `sealed` minus 16 bytes.
     pub(crate) fn opens(&self, index: ChunkIndex, sealed: &[u8], out: &mut [u8]) -> bool {
         self.cipher.open(index, sealed, out).is_ok()
     }
@@ -158,7 +159,7 @@ impl Opener {
     }
 }
 
-/// The error of an opening that released nothing.
+/// Clears the output, so that nothing is released; returns the error.
 fn cleared(out: &mut [u8], failure: Failure) -> Error {
     out.fill(0);
     failure.error
@@ -166,7 +167,7 @@ fn cleared(out: &mut [u8], failure: Failure) -> Error {
 
 /// Why a run of chunks does not open.
 struct Failure {
-    /// Plaintext bytes in the chunks before, which did open.
+    /// Plaintext bytes in the chunks before the failed one.
     verified: usize,
     error: Error,
 }

@@ -15,29 +15,29 @@ pub use self::mapped::MappedFile;
 use crate::error::{Error, Result};
 use crate::sys;
 
-/// A source of bytes that can be read anywhere, by several threads at once.
+/// A source of bytes that several threads can read at any offset, at once.
 pub trait ReadAt: Send + Sync {
-    /// Reads from `offset` on into `buffer`; returns the number of bytes read, which is 0 only at the end.
+    /// Reads into `buffer`, starting at `offset`; returns the number of bytes read, which is 0 only at the end.
     ///
     /// # Errors
-    /// As the source has them.
+    /// Those of the source.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
     /// The source's length in bytes.
     ///
     /// # Errors
-    /// As the source has them.
+    /// Those of the source.
     fn size(&self) -> io::Result<u64>;
 
-    /// Which version of itself the source has shown so far, such as the `ETag` of the last answer; `None` if it states
-    /// none. Where it is asked for after each read, another version than before ends the reading with
-    /// [`Error::SourceVersionChanged`].
+    /// The version that the source has reported so far, such as the `ETag` of the last response; `None` if it reports
+    /// none. Readers that check it do so after each read, and fail with [`Error::SourceVersionChanged`] if it has
+    /// changed.
     fn version(&self) -> Option<String> {
         None
     }
 }
 
-/// A source that knows its length and nothing else, for callers that fetch bytes themselves and hand them to
+/// A source that only has a length, for callers that fetch bytes themselves and pass them to
 /// [`RangeReader::open_fetched`](crate::range::RangeReader::open_fetched).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizeOnly {
@@ -56,12 +56,12 @@ impl ReadAt for SizeOnly {
     }
 }
 
-/// A sink of bytes that can be written anywhere, by several threads at once.
+/// A sink of bytes that several threads can write at any offset, at once.
 pub trait WriteAt: Send + Sync {
-    /// Writes `bytes` from `offset` on; returns the number of bytes written.
+    /// Writes `bytes`, starting at `offset`; returns the number of bytes written.
     ///
     /// # Errors
-    /// As the sink has them.
+    /// Those of the sink.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 }
 
@@ -145,13 +145,13 @@ impl<S: ReadAt + ?Sized> ReadAt for Arc<S> {
     }
 }
 
-/// The first version that a source states, to compare later ones with.
+/// The first version that a source reported, to compare later ones with.
 #[derive(Debug, Default)]
 pub(crate) struct PinnedVersion(OnceLock<String>);
 
 impl PinnedVersion {
-    /// Notes the source's version, or compares it with the one noted. To be called after each read: only then is the
-    /// version that of the bytes read, or of newer ones.
+    /// Records the source's version, or compares it with the recorded one. Call it after each read: only then does the
+    /// version belong to the bytes read, or to newer ones.
     ///
     /// # Errors
     /// [`Error::SourceVersionChanged`].
@@ -168,7 +168,7 @@ impl PinnedVersion {
     }
 }
 
-/// Fills as much of `buffer` as the source has from `offset` on; returns the number of bytes.
+/// Fills as much of `buffer` as the source has, starting at `offset`; returns the number of bytes.
 pub(crate) fn read_full_at(source: &(impl ReadAt + ?Sized), buffer: &mut [u8], offset: u64) -> Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -182,7 +182,7 @@ pub(crate) fn read_full_at(source: &(impl ReadAt + ?Sized), buffer: &mut [u8], o
     Ok(filled)
 }
 
-/// Writes all of `bytes` from `offset` on.
+/// Writes all of `bytes`, starting at `offset`.
 pub(crate) fn write_all_at(sink: &(impl WriteAt + ?Sized), mut bytes: &[u8], mut offset: u64) -> Result<()> {
     while !bytes.is_empty() {
         match sink.write_at(bytes, offset) {

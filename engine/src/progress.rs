@@ -1,11 +1,11 @@
-//! How far a long operation has come, and the way to stop it from another thread.
+//! The progress of a long operation, and the way to cancel it from another thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
-/// A counter of plaintext bytes done and a switch to stop; clones share both.
+/// A counter of processed plaintext bytes and a cancel flag. Clones share both.
 #[derive(Debug, Clone, Default)]
 pub struct Progress(Arc<State>);
 
@@ -28,7 +28,7 @@ impl Progress {
         self.0.bytes.load(Ordering::Relaxed)
     }
 
-    /// Asks the operation to stop: it does before its next batch, with [`Error::Cancelled`].
+    /// Asks the operation to stop: before its next batch it returns [`Error::Cancelled`].
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::Relaxed);
     }
@@ -36,7 +36,7 @@ impl Progress {
     /// Counts a batch.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] if the operation is to stop.
+    /// [`Error::Cancelled`] if the operation was cancelled.
     pub(crate) fn advance(&self, bytes: usize) -> Result<()> {
         self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         if self.0.cancelled.load(Ordering::Relaxed) {

@@ -27,13 +27,13 @@ use crate::unlocked::Unlocked;
 
 /// Reads any part of an object's plaintext, from any number of threads at once.
 ///
-/// Every byte returned has been verified. That says nothing about the bytes outside the range, nor about the end of the
-/// object, unless the answer depends on it: [`RangeReader::verified_len`], suffixes, open and out-of-bounds ranges,
-/// and ranges that reach the claimed end open the final chunk.
+/// Every byte returned has been verified. Bytes outside the range have not, nor has the end of the object, unless the
+/// result depends on it: [`RangeReader::verified_len`], suffixes, open-ended and out-of-bounds ranges, and ranges that
+/// reach the claimed end open the final chunk.
 pub struct RangeReader<S> {
     source: S,
     unlocked: Unlocked,
-    /// As the source's length claims it.
+    /// According to the source's length.
     claimed_len: u64,
     verified_len: OnceLock<u64>,
     version: PinnedVersion,
@@ -41,10 +41,11 @@ pub struct RangeReader<S> {
 }
 
 impl Decryptor {
-    /// A reader of ranges of the object in `source`, which has an attached header.
+    /// Returns a reader of ranges of the object in `source`, which must have an attached header.
     ///
     /// # Errors
-    /// Every error of a header; as [`Decryptor::unlock`]; [`Error::Truncated`] if no object has the source's length.
+    /// As [`Decryptor::read_header`] and [`Decryptor::unlock`]; [`Error::Truncated`] if no object has the source's
+    /// length.
     pub fn range_reader<S: ReadAt>(&self, source: S) -> Result<RangeReader<S>> {
         let reader = self.unlock_source(&source)?.range_reader(source)?;
         reader.version.check(&reader.source)?;
@@ -53,8 +54,8 @@ impl Decryptor {
 }
 
 impl Unlocked {
-    /// A reader of ranges of the object in `source`. The payload's first 56 bytes are not fetched: what they say is in the
-    /// header.
+    /// Returns a reader of ranges of the object in `source`. The payload's first 56 bytes are not fetched, because the
+    /// header repeats them.
     ///
     /// # Errors
     /// [`Error::Truncated`] if no object has the source's length; [`Error::Io`].
@@ -72,7 +73,7 @@ impl Unlocked {
 }
 
 impl<S: ReadAt> RangeReader<S> {
-    /// The object that is read.
+    /// The object being read.
     pub const fn unlocked(&self) -> &Unlocked {
         &self.unlocked
     }
@@ -82,7 +83,7 @@ impl<S: ReadAt> RangeReader<S> {
         &self.source
     }
 
-    /// The source.
+    /// Returns the source.
     pub fn into_inner(self) -> S {
         self.source
     }
@@ -91,7 +92,7 @@ impl<S: ReadAt> RangeReader<S> {
         self.unlocked.opener()
     }
 
-    /// The plaintext's length as the source's length claims it: for planning, not for answers.
+    /// The plaintext's length according to the source's length. It is not verified: use it for planning only.
     #[must_use]
     pub const fn claimed_len(&self) -> u64 {
         self.claimed_len
@@ -111,7 +112,7 @@ impl<S: ReadAt> RangeReader<S> {
         let layout = self.opener().layout();
         let start = self.opener().payload_start();
         let fetches = match layout.ciphertext_ranges(ranges, self.claimed_len, max_gap) {
-            // Of a cut object the range may lie before the end.
+            // The object may be truncated: the end is verified before the range is reported as out of bounds.
             Err(Error::RangeOutOfBounds { start, end, .. }) => Err(self.out_of_bounds(start, end)?),
             planned => planned,
         }?;
@@ -119,15 +120,15 @@ impl<S: ReadAt> RangeReader<S> {
         Ok(in_source.collect())
     }
 
-    /// Opens `range` of the plaintext out of bytes that the caller fetched, which begin at `fetched_from` in the source
-    /// and hold at least what [`RangeReader::ciphertext_ranges`] says. The source is not read, except to verify its end
-    /// before a range is reported to reach past it, unless a range that reached the end was opened.
+    /// Opens `range` of the plaintext from bytes that the caller fetched. They begin at offset `fetched_from` of the
+    /// source and include at least what [`RangeReader::ciphertext_ranges`] returns. The source is read only to verify
+    /// its end, before a range is reported as out of bounds and unless the end was verified already.
     ///
     /// # Errors
     /// [`Error::NotFetched`] if bytes are missing; [`Error::ChunkAltered`]; as [`RangeReader::resolve`].
     pub fn open_fetched(&self, range: Range<u64>, fetched_from: u64, fetched: &[u8]) -> Result<Bytes> {
         let range = self.within(range)?;
-        // Before a buffer is made: the range may be anybody's.
+        // Checked before a buffer is allocated: the range may be hostile.
         for need in self.ciphertext_ranges([range.clone()], 0)? {
             let end = fetched_from.saturating_add(fetched.len() as u64);
             if need.start < fetched_from || need.end > end {
@@ -149,7 +150,7 @@ impl<S: ReadAt> RangeReader<S> {
     /// The plaintext's length, verified by opening the final chunk once.
     ///
     /// # Errors
-    /// [`Error::ChunkAltered`], also where bytes follow the object's end; [`Error::SourceChanged`],
+    /// [`Error::ChunkAltered`], also if bytes follow the object's end; [`Error::SourceChanged`],
     /// [`Error::SourceVersionChanged`], [`Error::Io`].
     pub fn verified_len(&self) -> Result<u64> {
         if let Some(&len) = self.verified_len.get() {
@@ -161,12 +162,12 @@ impl<S: ReadAt> RangeReader<S> {
         Ok(*self.verified_len.get_or_init(|| self.claimed_len))
     }
 
-    /// Reads plaintext from `offset` on into `buffer`; returns the number of bytes, which is less than `buffer` holds
-    /// only at the verified end.
+    /// Reads plaintext from `offset` on into `buffer`; returns the number of bytes, which is less than the buffer's
+    /// length only at the verified end.
     ///
     /// # Errors
-    /// [`Error::ChunkAltered`], [`Error::SourceChanged`], [`Error::SourceVersionChanged`], [`Error::Io`]; `buffer` is
-    /// cleared.
+    /// [`Error::ChunkAltered`], [`Error::SourceChanged`], [`Error::SourceVersionChanged`], [`Error::Io`]. `buffer` is
+    /// then zeroed.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         self.read_some(buffer, offset).inspect_err(|_| buffer.fill(0))
     }
@@ -183,7 +184,7 @@ impl<S: ReadAt> RangeReader<S> {
         self.fill(&mut buffer[..len], offset..end).map(|()| len)
     }
 
-    /// Reads a range of plaintext bytes, half-open. A range that is open or reaches the end verifies the end.
+    /// Reads a range of plaintext bytes. A range that is open-ended or reaches the end verifies the end.
     ///
     /// # Errors
     /// [`Error::RangeOutOfBounds`] if the range is reversed or reaches past the verified end; as
@@ -204,7 +205,7 @@ impl<S: ReadAt> RangeReader<S> {
         self.read_range(end.saturating_sub(len)..end)
     }
 
-    /// The range as start and end; the end is verified if the range reaches it.
+    /// Resolves a range to start and end; the end is verified if the range reaches it.
     ///
     /// # Errors
     /// [`Error::RangeOutOfBounds`]; as [`RangeReader::verified_len`].
@@ -216,7 +217,7 @@ impl<S: ReadAt> RangeReader<S> {
         Ok(range)
     }
 
-    /// [`RangeReader::resolve`] for a range that is opened next, and the final chunk with it if the range reaches the end.
+    /// [`RangeReader::resolve`] for a range that is opened next: if it reaches the end, that opens the final chunk.
     fn within(&self, range: impl RangeBounds<u64>) -> Result<Range<u64>> {
         let range = bounds(&range, || self.verified_len())?;
         if range.start > range.end || range.end > self.claimed_len {
@@ -225,7 +226,7 @@ impl<S: ReadAt> RangeReader<S> {
         Ok(range)
     }
 
-    /// The error of a range that is not within the plaintext; the end is verified first.
+    /// The error for a range that is not within the plaintext; the end is verified first.
     fn out_of_bounds(&self, start: u64, end: u64) -> Result<Error> {
         let len = self.verified_len()?;
         Ok(Error::RangeOutOfBounds { start, end, len })
@@ -236,7 +237,7 @@ impl<S: ReadAt> RangeReader<S> {
         self.fill_from(buffer, range, |sealed, offset| self.fetch(sealed, offset))
     }
 
-    /// The same, where `fetch` fills a buffer with the source's bytes from an offset on.
+    /// [`RangeReader::fill`], where `fetch` fills a buffer with the source's bytes from an offset on.
     fn fill_from(
         &self,
         buffer: &mut [u8],
@@ -259,7 +260,7 @@ impl<S: ReadAt> RangeReader<S> {
         Ok(())
     }
 
-    /// Fills `sealed` with the source's bytes, if there are as many and the source is what it was.
+    /// Fills `sealed` with the source's bytes. Fails if the source has fewer or has changed.
     fn fetch(&self, sealed: &mut [u8], offset: u64) -> Result<()> {
         let have = read_full_at(&self.source, sealed, offset)?;
         self.version.check(&self.source)?;
@@ -270,7 +271,7 @@ impl<S: ReadAt> RangeReader<S> {
         Ok(())
     }
 
-    /// Fetches and opens a span and shows its plaintext to `use_it`.
+    /// Fetches and opens a span and passes its plaintext to `use_it`.
     fn with_plaintext(
         &self,
         span: Span,
@@ -288,7 +289,7 @@ impl<S: ReadAt> RangeReader<S> {
     }
 }
 
-/// A range as start and end, which may be reversed; `len` returns the end of one that is open.
+/// Converts a range to start and end, which may be reversed; `len` returns the end of an open-ended one.
 fn bounds(range: &impl RangeBounds<u64>, len: impl FnOnce() -> Result<u64>) -> Result<Range<u64>> {
     let start = match range.start_bound() {
         Bound::Included(&start) => start,

@@ -1,6 +1,6 @@
 //! The key providers that the format specifies: their ids, and how many of their slots a header may have.
 //!
-//! A header is held to this whether or not the provider is compiled in.
+//! The limits apply to a header whether or not the provider is compiled in.
 
 pub(crate) const RAW: &str = "raw";
 #[cfg(feature = "key-ring")]
@@ -8,7 +8,7 @@ pub(crate) const LOCAL: &str = "local";
 pub(crate) const PASSPHRASE: &str = "passphrase";
 pub(crate) const INTERMEDIATE: &str = "intermediate";
 
-/// How many slots of one provider a header may have, where that is fewer than of all providers together.
+/// A limit on the slots of one provider, below the limit on all slots.
 pub(crate) struct SlotLimit {
     pub(crate) count: usize,
     /// The limited slots, in the plural.
@@ -17,7 +17,7 @@ pub(crate) struct SlotLimit {
     pub(crate) exceeded: &'static str,
 }
 
-/// The limit on slots of this provider, if it has one of its own.
+/// The limit on slots of this provider, if it has one.
 pub(crate) fn slot_limit(provider: &str) -> Option<&'static SlotLimit> {
     /// Each passphrase slot costs a reader a run of Argon2id.
     const PASSPHRASES: SlotLimit = SlotLimit {

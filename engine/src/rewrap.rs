@@ -1,5 +1,5 @@
-//! Rewrap: other slots, another context, the same data key and payload. What it costs does not depend on the
-//! object's size.
+//! Rewrapping: changes an object's slots and context, and keeps its data key and payload. The cost does not depend on
+//! the object's size.
 //!
 //! ```text
 //! Rewrap --header--> plan: open a slot, wrap for others --> Header, generation + 1     pure; for detached headers
@@ -27,13 +27,13 @@ use crate::keys::KeyProvider;
 
 pub use self::locked::LockedObject;
 
-/// Changes of who may open an object, and of its encryption context.
+/// Changes which keys open an object, and its encryption context.
 ///
-/// The payload stays as it is, so this is the way to rotate keys, to give access, and to follow an object to another
-/// place. It does not revoke what somebody has seen: whoever could unwrap a removed slot may have kept the data key,
-/// and old copies of the header may be about. Where that matters, use [`Decryptor::rekey_path`].
+/// The payload does not change. Use this to rotate keys, to grant access, and to bind an object to a new location. It
+/// does not revoke access that was already used: anyone who could unwrap a removed slot may have kept the data key, and
+/// old copies of the header may still exist. If that matters, use [`Decryptor::rekey_path`].
 ///
-/// Asked for again, what exists already is left alone: a run over many objects that was interrupted is begun again.
+/// Changes that were already made are skipped, so an interrupted run over many objects can be repeated.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -63,21 +63,21 @@ pub struct Rewrap {
     only_expected: bool,
 }
 
-/// Which slots of a header are meant. Slots that the same [`Rewrap`] puts there are never meant.
+/// Selects slots of a header. Slots that the same [`Rewrap`] adds are never selected.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum SlotChoice {
-    /// Those that this key opens.
+    /// The slots that this key opens.
     Key(Arc<dyn KeyProvider>),
-    /// Those of these names, `provider:key id`, as [`WrappedKey::name`](crate::format::WrappedKey::name) returns them. Their
-    /// keys need not be there.
+    /// The slots with these names, `provider:key id`, as [`WrappedKey::name`](crate::format::WrappedKey::name) returns
+    /// them. Their keys are not needed.
     Named(Vec<String>),
-    /// Those that any of these means.
+    /// The slots that any of these choices selects.
     Any(Vec<Self>),
 }
 
 impl SlotChoice {
-    /// The choices that it is made of, none of them [`Any`](Self::Any).
+    /// The choices that it consists of, none of them [`Any`](Self::Any).
     fn parts(&self) -> Vec<&Self> {
         match self {
             Self::Any(choices) => choices.iter().flat_map(Self::parts).collect(),
@@ -93,23 +93,23 @@ enum Change {
     Remove(SlotChoice),
 }
 
-/// What became of an object's header.
+/// The result of rewrapping an object's header.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Rewrapped {
-    /// The header as it is now, in both copies.
+    /// The current header, the same in both copies.
     pub header: Header,
-    /// Whether it says something else than before.
+    /// Whether the header has changed.
     pub changed: bool,
-    /// What was wrong with the first and the second copy, and is no more.
+    /// The faults of the first and the second copy, which were repaired.
     pub repaired: [Option<CopyFault>; 2],
     /// The slots that [`Rewrap::drop_unreachable`] dropped, as `provider:key id`.
     pub dropped: Vec<String>,
 }
 
 impl Rewrap {
-    /// Rewraps what `decryptor` opens: with its keys, under its rule for the context, with at most so many provider
-    /// calls to find the data key. Keys that are added or replaced need not be repeated in it.
+    /// Rewraps objects that `decryptor` opens: with its keys, its expected context and its limit on provider calls.
+    /// Keys that are added or that replace others need not be repeated in it.
     pub const fn new(decryptor: Decryptor) -> Self {
         Self {
             decryptor,
@@ -121,56 +121,57 @@ impl Rewrap {
         }
     }
 
-    /// Adds a slot for `key`, unless there is one that opens.
+    /// Adds a slot for `key`, unless the object has one that opens.
     pub fn add_key(mut self, key: Arc<dyn KeyProvider>) -> Self {
         self.changes.push(Change::Add(key));
         self
     }
 
-    /// Puts one slot for the key `new` in the place of the slots `old`. Between keys of one provider its own
-    /// [`KeyProvider::rewrap_key`] does it, where it can.
+    /// Replaces the slots `old` with one slot for the key `new`. Between keys of one provider, this uses
+    /// [`KeyProvider::rewrap_key`] if the provider supports it.
     pub fn replace(mut self, old: SlotChoice, new: Arc<dyn KeyProvider>) -> Self {
         self.changes.push(Change::Replace(old, new));
         self
     }
 
-    /// Removes the slots `old`, if there are any. Not all slots of an object can be removed, and of those that stay one has
-    /// to be known to open, which takes its key: whoever can write the header may have put the others there.
+    /// Removes the slots `old`, if there are any. At least one slot must remain that is known to open, and showing that
+    /// takes its key: anyone who can write the header may have added the others.
     pub fn remove(mut self, old: SlotChoice) -> Self {
         self.changes.push(Change::Remove(old));
         self
     }
 
-    /// Binds the object to `context` instead of the context it has: every slot is wrapped again, each by a key that is
-    /// offered and that unwraps this object's data key from it. A slot that holds another data key was put there by
-    /// someone who may write the header; it is an error, and is never bound.
+    /// Binds the object to `context` instead of its current one: every slot is wrapped again, by an offered key that
+    /// unwraps this object's data key from it. A slot that holds another data key was added by someone who can write
+    /// the header; it causes an error and is never bound.
     ///
-    /// Asked for again, where the contexts differ in supplied values only, the object is tried under the old context and
-    /// then under this one. A passphrase is tried under the old one alone.
+    /// If the two contexts differ only in supplied values, the header does not show whether the object was already
+    /// rewrapped: it is tried under the old context and then under this one. A passphrase is tried under the old one
+    /// only.
     pub fn with_context(mut self, context: EncryptionContext) -> Self {
         self.context = Some(context);
         self
     }
 
-    /// If the context is changed, slots that no offered key can bind to the new context are removed, and so are those
-    /// that do not hold this object's data key. [`Rewrapped::dropped`] names them. Otherwise they are an error. The object
-    /// is opened before any is removed.
+    /// When the context changes, removes slots that no offered key can bind to the new context, and slots that do not
+    /// hold this object's data key; [`Rewrapped::dropped`] names them. Without this, such slots are an error. The
+    /// object is opened before any slot is removed.
     pub const fn drop_unreachable(mut self) -> Self {
         self.drop_unreachable = true;
         self
     }
 
-    /// Does not open the object first, where that can be done without: for callers who may have a key service wrap
-    /// keys again, but may not see them.
+    /// Does not open the object if that can be avoided: for callers that may ask a key service to rewrap keys, but may
+    /// not see the keys.
     ///
-    /// Nothing then proves that a slot is this object's. Whoever can write the header can put another object's slot
-    /// there, if that is wrapped by the same key under the same context, and have it wrapped for the new key and
-    /// context: bind objects to a context that names them, and expect it, so that there is no such slot. Several slots are not made
-    /// into one ([`Error::AmbiguousSlots`]), no slot gives way to one of the same name, and a header whose copies differ is
-    /// opened all the same before one of them is overwritten. Nor is it proved that a slot that stays opens.
+    /// Then nothing proves that a slot belongs to this object. Anyone who can write the header can insert another
+    /// object's slot, if it is wrapped by the same key under the same context, and have it wrapped for the new key and
+    /// context. To rule that out, bind objects to a context that names them, and expect it. Several slots are not
+    /// merged into one ([`Error::AmbiguousSlots`]), no slot replaces one of the same name, and a header whose copies
+    /// differ is still opened before one of them is overwritten. Slots that remain are not proven to open.
     ///
-    /// A key that cannot tell its slots by their names, such as an alias, is asked to unwrap them: name the slots, or the
-    /// key in full.
+    /// A key that cannot identify its slots by their names, such as an alias, has to unwrap them: name the slots, or
+    /// the key in full.
     pub const fn without_opening(mut self) -> Self {
         self.opens = false;
         self
@@ -183,20 +184,20 @@ impl Rewrap {
         self
     }
 
-    /// What becomes of a header: the new one, of the next generation; `None` if there is nothing to change.
+    /// Returns the new header, with the next generation; `None` if there is nothing to change.
     ///
-    /// A detached header is then replaced by the storage system's own atomic means, best on the condition that it
-    /// still is the one that was read.
+    /// To store a new detached header, replace the old one atomically by the storage system's own means, preferably on
+    /// the condition that it is still the one that was read.
     ///
     /// # Errors
-    /// Every error of a key and of a context; [`Error::LastSlot`], [`Error::UnprovedSlots`], [`Error::UnreachableSlots`],
+    /// Any error of a key or of a context; [`Error::LastSlot`], [`Error::UnprovedSlots`], [`Error::UnreachableSlots`],
     /// [`Error::ForeignSlots`], [`Error::AmbiguousSlots`], [`Error::TooManyProviderCalls`], [`Error::TooManySlots`],
     /// [`Error::HeaderTooLarge`], [`Error::InvalidContext`], [`Error::GenerationLimit`].
     pub async fn header_async(&self, header: &Header) -> Result<Option<Header>> {
         Ok(plan::plan(self, header, false).await?.header)
     }
 
-    /// [`Rewrap::header_async`], waiting on the caller's thread.
+    /// [`Rewrap::header_async`], blocking the caller's thread.
     ///
     /// # Errors
     /// As [`Rewrap::header_async`].
@@ -204,17 +205,17 @@ impl Rewrap {
         pollster::block_on(self.header_async(header))
     }
 
-    /// Rewrites the attached header of the object in `file`, which is open for reading and writing, and restores a
-    /// copy of the header that is damaged or stale. Without any change asked for, that is all.
+    /// Rewrites the attached header of the object in `file`, which must be open for reading and writing, and restores a
+    /// header copy that is damaged or stale. Without any changes, it only restores.
     ///
-    /// The file is locked meanwhile; a lock of another process is waited for, for at most
-    /// [`LockedObject::DEFAULT_WAIT`]. A kill or a loss of power at any point leaves an object that opens, with the old
-    /// keys or the new; after an error it is one or the other as well. On success no removed slot is in the file.
+    /// The file is locked meanwhile. If another process holds a lock, this waits at most
+    /// [`LockedObject::DEFAULT_WAIT`]. A kill or a power loss at any point leaves an object that opens, with the old
+    /// keys or the new ones; so does an error. On success the file contains no removed slot.
     ///
-    /// Where the changes depend on the header, [`LockedObject`] reads it under the lock.
+    /// If the changes depend on the header, use [`LockedObject`], which reads it under the lock.
     ///
     /// # Errors
-    /// As [`Rewrap::header_async`], and every error of a header; nothing was changed then. [`Error::Locked`];
+    /// As [`Rewrap::header_async`] and [`Decryptor::read_header`]; nothing was changed then. [`Error::Locked`];
     /// [`Error::Io`].
     pub fn file(&self, file: &File) -> Result<Rewrapped> {
         LockedObject::lock(file, LockedObject::DEFAULT_WAIT)?.rewrap(self)

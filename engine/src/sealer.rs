@@ -1,4 +1,4 @@
-//! Plaintext to sealed chunks. Stateless: which chunks they are is the caller's word, and only `chunker` gives it.
+//! Seals plaintext into chunks. Stateless: the caller chooses their indices, which only `chunker` assigns.
 
 use std::ops::Deref;
 
@@ -15,11 +15,11 @@ use crate::sys::{Process, process};
 pub(crate) struct Sealer {
     cipher: ChunkCipher,
     layout: Layout,
-    /// Opens each chunk again before it is released, if that is asked for.
+    /// Opens each chunk again before it is released, if requested.
     verifier: Option<ChunkCipher>,
-    /// Where it was made. A fork makes another of it, which knows the same key and would give out the same indices.
+    /// The process that created it. A fork has a copy, which knows the same key and would use the same indices.
     process: Process,
-    /// A chunk that is altered between sealing and verifying.
+    /// A chunk to alter between sealing and verifying.
     #[cfg(test)]
     pub(crate) sabotaged: Option<u64>,
 }
@@ -36,8 +36,8 @@ impl Sealer {
         }
     }
 
-    /// Has `verifier` open what was sealed. It is made apart from the sealing cipher, from the data key on, so that it
-    /// does not share what went wrong there.
+    /// Has `verifier` open what was sealed. It is derived separately, starting from the data key, so that it does not
+    /// share a fault of the sealing cipher.
     pub(crate) fn with_verifier(mut self, verifier: ChunkCipher) -> Self {
         self.verifier = Some(verifier);
         self
@@ -47,13 +47,13 @@ impl Sealer {
         self.layout
     }
 
-    /// The length of what `plain_len` bytes seal to, in bytes. If `ends`, the last chunk is the final one; if not,
-    /// all chunks are full.
+    /// The length that `plain_len` bytes seal to, in bytes. If `ends`, the last chunk is the final one; otherwise all
+    /// chunks are full.
     pub(crate) const fn sealed_len(&self, plain_len: usize, ends: bool) -> usize {
         self.layout.sealed_len(plain_len, ends)
     }
 
-    /// Whether this is still the process that the sealer was made in.
+    /// Checks that this is still the process that created the sealer.
     ///
     /// # Errors
     /// [`Error::Forked`].
@@ -94,7 +94,7 @@ impl Sealer {
         verified.inspect_err(|_| out.fill(0))
     }
 
-    /// Gives each chunk's index, plaintext and sealed bytes to `work`.
+    /// Passes each chunk's index, plaintext and sealed bytes to `work`.
     fn for_each_chunk(
         &self,
         first: ChunkIndex,
@@ -105,7 +105,7 @@ impl Sealer {
     ) -> Result<()> {
         let mut index = Some(first);
         let mut next = || {
-            let this = index.expect("chunker gives out no run past the last chunk");
+            let this = index.expect("chunker assigns no run past the last chunk");
             index = this.advance(1).ok();
             this
         };
@@ -121,7 +121,7 @@ impl Sealer {
         Ok(())
     }
 
-    /// Seals a batch into a pooled buffer; returns back what holds the plaintext.
+    /// Seals a batch into a pooled buffer; also returns the buffer of the plaintext.
     ///
     /// # Errors
     /// As [`Sealer::seal`].

@@ -7,11 +7,11 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, Result};
 
-/// `N` secret bytes on the heap, so that a move copies a pointer and leaves nothing behind.
+/// `N` secret bytes on the heap, so that a move copies only a pointer.
 pub(crate) struct Secret<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> Secret<N> {
-    /// A secret that `fill` writes in place.
+    /// Creates a secret that `fill` writes in place.
     pub(crate) fn init_with(fill: impl FnOnce(&mut [u8; N])) -> Self {
         let mut secret = Self(Box::new([0; N]));
         fill(&mut secret.0);
@@ -25,7 +25,7 @@ impl<const N: usize> Secret<N> {
         Ok(secret)
     }
 
-    /// A copy of `bytes`; `None` if there are not `N` of them.
+    /// A copy of `bytes`; `None` unless there are exactly `N`.
     pub(crate) fn copy_from(bytes: &[u8]) -> Option<Self> {
         (bytes.len() == N).then(|| Self::init_with(|secret| secret.copy_from_slice(bytes)))
     }
@@ -52,16 +52,16 @@ pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<()> {
     getrandom::fill(bytes).map_err(|_| Error::Random)
 }
 
-/// `N` bytes from the operating system's generator, for what is not secret: salts, nonces, ids.
+/// `N` bytes from the operating system's generator, for values that are not secret: salts, nonces, ids.
 pub(crate) fn random_array<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     fill_random(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Reads `source` to its end, or `limit + 1` bytes of it: a result longer than `limit` tells that there are more.
+/// Reads `source` to its end, or `limit + 1` bytes of it: a result longer than `limit` means that `source` has more.
 ///
-/// The buffer has its size from the start, because one that grows leaves copies behind.
+/// The buffer is allocated at full size, because a growing one would leave copies in memory.
 pub(crate) fn read_wiped(mut source: impl Read, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; limit + 1]);
     let mut len = 0;

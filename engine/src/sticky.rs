@@ -1,4 +1,4 @@
-//! The first error of a value that cannot go on after it: every later call returns the same error.
+//! The first error of a value that cannot continue after it: every later call returns the same error.
 //!
 //! ```text
 //! enter -> step -> settle     Ok: the next step may begin        Err, or a panic: no step begins again
@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use crate::error::{Error, Result};
 
-/// Remembers the first error. While a step runs it holds [`Error::Poisoned`], so that a step that panics leaves that.
+/// Remembers the first error. While a step runs, it holds [`Error::Poisoned`], which remains if the step panics.
 #[derive(Debug, Default)]
 pub(crate) struct Sticky(Option<Error>);
 
@@ -53,7 +53,7 @@ impl Sticky {
     }
 }
 
-/// A value whose steps stop for good at the first error.
+/// A value whose steps stop permanently at the first error.
 pub(crate) trait Guarded {
     fn sticky(&mut self) -> &mut Sticky;
 
@@ -67,7 +67,7 @@ pub(crate) trait Guarded {
         self.sticky().settle(result)
     }
 
-    /// [`Guarded::guarded`] for a step of a task.
+    /// The polling form of [`Guarded::guarded`].
     #[cfg(feature = "tokio")]
     fn poll_guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Poll<Result<T>>) -> Poll<Result<T>> {
         self.sticky().enter()?;

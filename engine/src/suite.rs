@@ -1,4 +1,4 @@
-//! Which AEAD seals the chunks of an object: its name, its id in a header, its sizes.
+//! The AEAD that seals an object's chunks: its name, its id in a header, its sizes.
 
 /// Bytes of an AEAD key.
 pub(crate) const KEY_LEN: usize = 32;
@@ -20,7 +20,7 @@ impl Suite {
     /// All suites.
     pub const ALL: [Self; 2] = [Self::Aes256Gcm, Self::ChaCha20Poly1305];
 
-    /// The byte that stands for it in a header.
+    /// The byte that identifies it in a header.
     #[must_use]
     pub const fn id(self) -> u8 {
         match self {
@@ -29,7 +29,7 @@ impl Suite {
         }
     }
 
-    /// The suite that `id` stands for.
+    /// The suite with this id.
     #[must_use]
     pub fn from_id(id: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|suite| suite.id() == id)

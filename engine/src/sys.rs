@@ -31,9 +31,9 @@ pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     #[cfg(unix)]
     {
-        // Linux would write at the end, wherever that is, and say that it had written.
+        // Linux would write at the end of the file instead, and report success.
         if rustix::fs::fcntl_getfl(file)?.contains(rustix::fs::OFlags::APPEND) {
-            let message = "the file is open for appending, and has to be written to at offsets";
+            let message = "the file is open for appending, but must be written at offsets";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         std::os::unix::fs::FileExt::write_at(file, bytes, offset)
@@ -42,10 +42,10 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usi
     return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
 }
 
-/// Which file it is, whatever other names and descriptors it has: its device and its number there.
+/// Identifies a file, whatever its names and descriptors, by device and inode number.
 pub(crate) type FileId = (u64, u64);
 
-/// The file's identity, on systems where a lock does not keep apart those who share an open file.
+/// The file's identity, on systems where a file lock does not exclude threads that share an open file.
 #[cfg(unix)]
 pub(crate) fn file_id(file: &File) -> io::Result<Option<FileId>> {
     let metadata = file.metadata()?;
@@ -61,7 +61,7 @@ pub(crate) fn file_id(_file: &File) -> io::Result<Option<FileId>> {
     Ok(None)
 }
 
-/// Makes a call again for as long as signals interrupt it. std does so for reads and writes, and not for locks.
+/// Repeats a call while signals interrupt it. std does that for reads and writes, but not for locks.
 pub(crate) fn uninterrupted(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match call() {
@@ -82,7 +82,7 @@ pub(crate) enum Unfinished {
 }
 
 impl Unfinished {
-    /// Makes one in `directory`, with what the umask leaves of `mode`.
+    /// Creates one in `directory`, with `mode` reduced by the umask.
     pub(crate) fn create(directory: &Path, mode: u32) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Some(file) = create_unnamed(directory, mode)? {
@@ -116,7 +116,7 @@ impl Unfinished {
         }
     }
 
-    /// Gives the file the name `target`, which must be free.
+    /// Names the file `target`. The name must be free.
     pub(crate) fn name_new(self, target: &Path) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]
@@ -125,7 +125,7 @@ impl Unfinished {
         }
     }
 
-    /// Gives the file the name `target`, in place of what has it.
+    /// Names the file `target`, replacing any file of that name.
     pub(crate) fn name_over(self, target: &Path) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]
@@ -142,19 +142,19 @@ impl Unfinished {
     }
 }
 
-/// A file without a name; `None` if the file system has none.
+/// Creates a file without a name; `None` if the file system does not support that.
 #[cfg(target_os = "linux")]
 fn create_unnamed(directory: &Path, mode: u32) -> io::Result<Option<File>> {
     use rustix::fs::{Mode, OFlags};
     use rustix::io::Errno;
-    // Without /proc, as in some chroots, a file without a name could not be given one.
+    // Without /proc, as in some chroots, the file could not be named later.
     if !Path::new("/proc/self/fd").exists() {
         return Ok(None);
     }
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::open(directory, flags, Mode::from_raw_mode(mode)) {
         Ok(file) => Ok(Some(file.into())),
-        // What kernels and file systems without O_TMPFILE answer.
+        // What kernels and file systems without O_TMPFILE return.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -169,7 +169,7 @@ fn link_unnamed(file: &File, target: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Why the file at `path` cannot be replaced by a rename, if that can be known.
+/// Why the file at `path` cannot be replaced by a rename, if that can be determined.
 #[cfg(target_os = "linux")]
 pub(crate) fn hindrance_to_replacing(path: &Path) -> Option<&'static str> {
     use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
@@ -180,18 +180,18 @@ pub(crate) fn hindrance_to_replacing(path: &Path) -> Option<&'static str> {
     let is_mount_root = if file.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
         file.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
     } else {
-        // Kernels before 5.8 tell of a file from another file system alone.
+        // Before Linux 5.8, a mount shows only if it is of another file system.
         (file.stx_dev_major, file.stx_dev_minor) != (directory.stx_dev_major, directory.stx_dev_minor)
     };
     let fixed = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
     let user = rustix::process::geteuid();
     let is_of_another = || !user.is_root() && ![file.stx_uid, directory.stx_uid].contains(&user.as_raw());
     match () {
-        () if is_mount_root => Some("another file is mounted there by itself"),
-        () if file.stx_attributes.intersects(fixed) => Some("it is immutable, or can only be appended to"),
-        () if directory.stx_attributes.intersects(fixed) => Some("names in its directory can only be added"),
+        () if is_mount_root => Some("it is a mount point"),
+        () if file.stx_attributes.intersects(fixed) => Some("it is immutable or append-only"),
+        () if directory.stx_attributes.intersects(fixed) => Some("its directory is immutable or append-only"),
         () if directory.stx_mode & STICKY != 0 && is_of_another() => {
-            Some("it is another user's, in a directory where each can replace their own alone")
+            Some("it belongs to another user, and its directory has the sticky bit")
         }
         () => None,
     }
@@ -211,11 +211,11 @@ pub(crate) fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Makes the names in a directory durable, where the platform and the file system have such an operation.
+/// Makes the names in a directory durable, if the platform and the file system support that.
 #[cfg(unix)]
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     let directory = match File::open(path) {
-        // A directory may be writable and not readable; then its names are as durable as the system makes them.
+        // A directory may be writable but not readable; then its names are as durable as the system makes them.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
         opened => opened?,
     };

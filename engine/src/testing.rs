@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Run it in the provider's own tests. It makes a few hundred calls, fewer with
-//! [`with_samples`](Conformance::with_samples), and it needs a key that it may wrap with.
+//! [`with_samples`](Conformance::with_samples), and needs a key that it may wrap with.
 
 mod checks;
 mod slots;
@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::context::EncryptionContext;
 use crate::keys::KeyProvider;
 
-/// The suite, and what it tests.
+/// The suite, with the providers that it tests.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is checked yet"]
 pub struct Conformance<'a> {
@@ -65,19 +65,20 @@ impl<'a> Conformance<'a> {
         self
     }
 
-    /// The context to wrap under, for a provider that needs certain pairs.
+    /// Sets the context to wrap under, for a provider that requires certain pairs.
     pub fn with_context(mut self, context: EncryptionContext) -> Self {
         self.context = context;
         self
     }
 
-    /// Damages at most this many places of a wrapped key, for a provider whose calls are slow. By default every byte.
+    /// Sets at how many places a wrapped key is damaged, at most, for a provider whose calls are slow. By default at
+    /// every byte.
     pub const fn with_samples(mut self, samples: usize) -> Self {
         self.samples = samples;
         self
     }
 
-    /// How many threads call the provider at once; by default 8.
+    /// Sets how many threads call the provider at once; by default 8.
     pub const fn with_threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
@@ -105,7 +106,7 @@ impl<'a> Conformance<'a> {
     /// Runs every check.
     ///
     /// # Panics
-    /// If any fails, with all that failed.
+    /// If any check fails. The message lists all failures.
     pub fn assert(&self) {
         let failures: Vec<String> = self.run().iter().map(ToString::to_string).collect();
         assert!(

@@ -19,7 +19,7 @@ pub(crate) struct Offer<'a> {
     pub(crate) providers: &'a [Arc<dyn KeyProvider>],
     pub(crate) context: &'a ExpectedContext,
     pub(crate) max_provider_calls: usize,
-    /// Whether keys that can be guessed are tried: not again, after they were tried under another context.
+    /// Whether guessable keys are tried; `false` once they were tried under another context.
     pub(crate) guessable: bool,
     pub(crate) backend: Backend,
 }
@@ -52,7 +52,7 @@ pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<Op
     let context = offer.context.resolve(header.context())?;
     let candidates = candidates(header, offer)?;
     let mut failed: Option<Error> = None;
-    // A service that did not answer is not called again.
+    // A service that did not respond is not called again.
     let mut away = Vec::new();
     for (provider, slot) in candidates.into_iter().take(offer.max_provider_calls) {
         if away.contains(&provider) {
@@ -86,7 +86,7 @@ pub(crate) async fn unlock_slot(header: &Header, offer: &Offer<'_>) -> Result<Op
     Err(failed.unwrap_or_else(|| no_usable_key(header, Vec::new())))
 }
 
-/// The slots worth a call, each with the provider to call; those that surely match come first.
+/// The slots worth a call, each with the provider to call; certain matches come first.
 fn candidates(header: &Header, offer: &Offer<'_>) -> Result<Vec<(usize, usize)>> {
     let (mut sure, mut possible, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
     for (number, provider) in offer.providers.iter().enumerate() {
@@ -116,9 +116,9 @@ pub(crate) fn no_usable_key(header: &Header, reasons: Vec<String>) -> Error {
 
 /// Opens one slot, and checks that its key is the payload's.
 ///
-/// A slot of a key that can be guessed can be crafted to unwrap under many guesses, with a key that the payload was not
-/// sealed under. Telling it from a slot that does not unwrap would reveal which of them is right, many at a time. So both
-/// take the same work and return the same error.
+/// A slot of a guessable key can be crafted to unwrap under many guesses, to a key that the payload was not sealed
+/// under. Distinguishing it from a slot that does not unwrap would reveal whether the right guess is one of them. So
+/// both take the same work and return the same error.
 ///
 /// # Errors
 /// [`Error::Provider`], [`Error::CommitmentMismatch`].
@@ -134,7 +134,7 @@ pub(crate) async fn try_slot(
     };
     let (data_key, unwraps) = match provider.unwrap_key(slot, context).await {
         Ok(data_key) => (data_key, true),
-        // Any key will do for the rest of the work.
+        // Any key will do for the remaining work.
         Err(error) if guessable.is_some() && error.class == ProviderErrorClass::BadCiphertext => {
             (DataKey::init_with(|_| {}), false)
         }

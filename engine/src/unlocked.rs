@@ -1,4 +1,4 @@
-//! An object whose key was found: what can be read without another key call.
+//! An object whose key has been found: what can be read without another key call.
 //!
 //! ```text
 //! Unlocked --reader-----> DecryptReader    a stream
@@ -26,14 +26,14 @@ use crate::opener::Opener;
 use crate::positioned::read_full;
 use crate::progress::Progress;
 
-/// An object whose key was found, from [`Decryptor::unlock`]: reads the object any number of times, from any thread,
-/// without another call of a key provider.
+/// An object whose key has been found, from [`Decryptor::unlock`]. Reads the object any number of times, from any
+/// thread, without another key provider call.
 ///
-/// It holds the keys of this one object and nothing else. A clone shares them; they are wiped with the last clone and the
-/// last reader. Whoever is to lose access to an object must also lose its `Unlocked`.
+/// It holds only the keys of this object. Clones share them; they are wiped when the last clone and the last reader are
+/// dropped. To revoke access to an object, drop its `Unlocked` too.
 ///
-/// Where a method takes the *object*, that includes an attached header; of an object whose header is detached, it is the
-/// payload alone. Lengths and offsets are counted in the same way.
+/// Where a method takes an *object*, that includes an attached header; if the header is detached, it is the payload
+/// alone. Lengths and offsets follow the same rule.
 #[derive(Clone)]
 #[must_use = "nothing was read yet"]
 pub struct Unlocked {
@@ -53,13 +53,13 @@ impl Unlocked {
         }
     }
 
-    /// Where chunks are opened; the decryptor's executor, unless this is called.
+    /// Sets where chunks are opened; by default, where the decryptor opens them.
     pub fn with_executor(mut self, executor: Executor) -> Self {
         self.executor = executor;
         self
     }
 
-    /// Counts bytes, and can stop the work; the decryptor's counter, unless this is called.
+    /// Sets the [`Progress`] that counts plaintext bytes and can cancel operations; by default, the decryptor's.
     pub fn with_progress(mut self, progress: Progress) -> Self {
         self.progress = progress;
         self
@@ -77,8 +77,8 @@ impl Unlocked {
         &self.header
     }
 
-    /// The plaintext's length in bytes, as the object's length in bytes claims it. Storage can lie about it: what reads to
-    /// the end verifies it.
+    /// The plaintext's length in bytes, according to the object's length in bytes. Storage can misreport that; reading
+    /// to the end verifies it.
     ///
     /// # Errors
     /// [`Error::Truncated`] or [`Error::ObjectTooLarge`] if no object has that length.
@@ -101,8 +101,8 @@ impl Unlocked {
         opened.map_err(|error| explain_end(object, &self.opener, error))
     }
 
-    /// Opens the object into `plaintext`; returns the plaintext's length in bytes. After an error `plaintext` holds zeros
-    /// where the plaintext would be.
+    /// Opens the object into `plaintext`; returns the plaintext's length in bytes. After an error `plaintext` holds no
+    /// plaintext.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`]; as [`Unlocked::open`].
@@ -122,10 +122,11 @@ impl Unlocked {
         opened.map_err(|error| explain_end(object, &self.opener, error))
     }
 
-    /// A reader of the plaintext. `payload` returns the payload: what follows an attached header.
+    /// Returns a reader of the plaintext. `payload` yields the payload: the bytes after an attached header. The
+    /// payload's first 56 bytes are read at once.
     ///
     /// # Errors
-    /// [`Error::Truncated`], [`Error::HeaderOfAnotherPayload`], [`Error::Io`]: the payload's first 56 bytes are read.
+    /// [`Error::Truncated`], [`Error::HeaderOfAnotherPayload`], [`Error::Io`].
     pub fn reader<R: Read>(&self, mut payload: R) -> Result<DecryptReader<R>> {
         let mut prefix = [0; PREFIX_LEN];
         let have = read_full(&mut payload, &mut prefix)?;

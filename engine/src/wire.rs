@@ -1,9 +1,9 @@
-//! Reads length-prefixed fields from hostile bytes: each step is checked, nothing is allocated that is only claimed.
+//! Reads length-prefixed fields from hostile bytes: each step is checked, and no allocation relies on a claimed length.
 
 use crate::error::{Error, Result};
 
 /// A position in bytes that a header is parsed from. Integers are big-endian.
-#[derive(Debug)]
+# A read position in the bytes of a header. Integers are big-endian.
 pub(crate) struct WireReader<'a> {
     bytes: &'a [u8],
     offset: usize,
@@ -14,7 +14,7 @@ impl<'a> WireReader<'a> {
         Self { bytes, offset: 0 }
     }
 
-    /// The error that names this position.
+    /// The error for this position.
     pub(crate) const fn damaged(&self, reason: &'static str) -> Error {
         Error::HeaderDamaged {
             reason,

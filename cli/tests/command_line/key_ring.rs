@@ -291,6 +291,6 @@ fn a_key_of_the_same_name_from_another_ring_is_told_apart() {
     here.fails(
         &["decrypt", "in.seal"],
         7,
-        &["a key named default, but another one", "--keyring FILE"],
+        &["a different key named default", "--keyring FILE"],
     );
 }

@@ -192,7 +192,7 @@ fn an_output_that_cannot_be_replaced_is_found_before_the_work() {
         .output();
     if mount.is_ok_and(|output| output.status.success()) {
         let _undo = undo("umount", &[], &mounted);
-        refused("mounted", "mounted there by itself");
+        refused("mounted", "it is a mount point");
         // As is advised.
         let output = File::options().write(true).truncate(true).open(&mounted).unwrap();
         let run = place
@@ -230,7 +230,7 @@ fn an_output_that_cannot_be_replaced_is_found_before_the_work() {
     if run.stderr.contains("setpriv:") {
         return skipped(TEST, "there is no setpriv, or the program is not for all to run");
     }
-    run.failed(2, &["cannot be replaced", "another user's"]);
+    run.failed(2, &["cannot be replaced", "another user"]);
     assert_eq!(place.read("sticky"), b"precious");
 }
 

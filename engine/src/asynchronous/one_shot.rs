@@ -1,4 +1,4 @@
-//! Objects in memory, sealed and opened without holding up the runtime: on the executor's pool, while the task waits.
+//! Seals and opens objects in memory without blocking the runtime: the executor's pool works while the task waits.
 
 use std::future::poll_fn;
 
@@ -11,12 +11,12 @@ use crate::error::Result;
 use crate::executor::{Executor, Ordered};
 use crate::unlocked::Unlocked;
 
-/// Shorter work is done at once: handing it to another thread takes longer.
+/// Shorter work is done inline: handing it to another thread takes longer.
 const INLINE: usize = 64 * 1024;
 
 impl Encryptor {
-    /// [`Encryptor::seal`] for an asynchronous program. The key is awaited. Over 64 KiB the executor's pool seals while the
-    /// task waits; on the serial executor all of it is sealed by one poll.
+    /// [`Encryptor::seal`] for an asynchronous program. Awaits the key. Over 64 KiB the executor's pool seals while the
+    /// task waits; with the serial executor, one poll seals everything.
     ///
     /// # Errors
     /// As [`Encryptor::seal`].
@@ -34,7 +34,7 @@ impl Encryptor {
 }
 
 impl Decryptor {
-    /// [`Decryptor::open`] for an asynchronous program: as [`Unlocked::open_async`], with the key awaited before.
+    /// [`Decryptor::open`] for an asynchronous program. Awaits the key, then opens as [`Unlocked::open_async`].
     ///
     /// # Errors
     /// As [`Decryptor::open`].
@@ -46,8 +46,8 @@ impl Decryptor {
 }
 
 impl Unlocked {
-    /// [`Unlocked::open`] for an asynchronous program. Over 64 KiB the executor's pool opens while the task waits; on the
-    /// serial executor all of it is opened by one poll.
+    /// [`Unlocked::open`] for an asynchronous program. Over 64 KiB the executor's pool opens while the task waits; with
+    /// the serial executor, one poll opens everything.
     ///
     /// # Errors
     /// As [`Unlocked::open`].
@@ -58,7 +58,7 @@ impl Unlocked {
     }
 }
 
-/// Does `work` on `len` bytes.
+/// Runs `work`, which processes `len` bytes.
 async fn run<T: Send + 'static>(executor: &Executor, len: u64, work: impl FnOnce() -> T + Send + 'static) -> T {
     if len <= INLINE as u64 || executor.is_serial() {
         return work();

@@ -21,14 +21,15 @@ use crate::unlocked::Unlocked;
 
 /// Reads an object's plaintext from an asynchronous source; needs the feature `tokio`.
 ///
-/// Every byte it returns was verified, and end of file means that the final chunk was. Before that a consumer has a
-/// verified beginning only: do not act on it as if it were the whole. After an error every call returns that error
-/// again. A read that is given up loses no byte: the next one returns it.
+/// Every byte that it returns has been verified, and at end of file so has the final chunk. Until then a consumer has
+/// only a verified beginning, which must not be treated as the whole plaintext. After an error, every call returns that
+/// error again. An abandoned read loses no byte: the next read returns it.
 ///
-/// Each complete chunk that the source has is returned at once. With a pool, some batches of 256 KiB are read ahead.
+/// Each chunk is returned as soon as the source has provided it. With a pool, several batches of 256 KiB are read
+/// ahead.
 ///
 /// It seeks in the plaintext if the source seeks and the object begins at the source's offset 0. The first seek opens
-/// the final chunk. A seek that is given up is carried out by the next call.
+/// the final chunk. The next call finishes an abandoned seek.
 pub struct AsyncDecryptReader<R> {
     pub(super) source: R,
     unlocked: Unlocked,
@@ -38,8 +39,8 @@ pub struct AsyncDecryptReader<R> {
 }
 
 impl Decryptor {
-    /// [`Decryptor::reader`] for an asynchronous source. Header and key are awaited; if this future is dropped, what
-    /// it read of the source is lost.
+    /// [`Decryptor::reader`] for an asynchronous source. Awaits the header and the key. If this future is dropped, the
+    /// bytes that it has read from the source are lost.
     ///
     /// # Errors
     /// As [`Decryptor::reader`].
@@ -58,7 +59,7 @@ impl Decryptor {
 }
 
 impl Unlocked {
-    /// [`Unlocked::reader`] for an asynchronous source; if this future is dropped, what it read of the source is lost.
+    /// [`Unlocked::reader`] for an asynchronous source. If this future is dropped, the bytes that it has read are lost.
     ///
     /// # Errors
     /// As [`Unlocked::reader`].
@@ -85,7 +86,7 @@ impl<R> AsyncDecryptReader<R> {
         }
     }
 
-    /// The object that is read.
+    /// The object being read.
     pub const fn unlocked(&self) -> &Unlocked {
         &self.unlocked
     }
@@ -95,17 +96,17 @@ impl<R> AsyncDecryptReader<R> {
         &self.source
     }
 
-    /// The source. What is read from it here, the reader misses.
+    /// The source. Bytes read from it directly are missing from the object.
     pub const fn get_mut(&mut self) -> &mut R {
         &mut self.source
     }
 
-    /// The source. Plaintext that was verified and not read is dropped.
+    /// Returns the source. Plaintext that was verified but not read is dropped.
     pub fn into_inner(self) -> R {
         self.source
     }
 
-    /// The plaintext offset of the byte that is read next: without seeking, the number of verified bytes returned.
+    /// The plaintext offset of the next byte: without seeking, the number of verified bytes returned.
     #[must_use]
     pub const fn position(&self) -> u64 {
         self.machine.position()
@@ -119,7 +120,7 @@ impl<R> Guarded for AsyncDecryptReader<R> {
 }
 
 impl<R: AsyncRead + Unpin> AsyncDecryptReader<R> {
-    /// The next verified plaintext, without a copy; `None` at the verified end.
+    /// Returns the next verified plaintext, without a copy; `None` at the verified end.
     pub(super) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
         let more = ready!(self.poll_guarded(|this| this.poll_fill(cx)))?;
         Poll::Ready(Ok(more.then(|| self.machine.take_bytes())))
@@ -139,7 +140,7 @@ impl<R: AsyncRead + Unpin> AsyncDecryptReader<R> {
                 self.machine.poll_next(cx)?
             };
             if next.is_pending() {
-                // The source may have more, and the pool is to be kept busy.
+                // The source may have more, and the pool should be kept busy.
                 let _ = self.turn.poll_next(cx);
             }
             if !ready!(next) {
@@ -149,7 +150,7 @@ impl<R: AsyncRead + Unpin> AsyncDecryptReader<R> {
         Poll::Ready(Ok(true))
     }
 
-    /// Reads until one batch is on its way, if one is wanted. What is read by then is kept.
+    /// Reads until one batch is submitted, if one is wanted. Bytes read so far are kept.
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if self.machine.wants_input() && self.turn.is_over() {
             return Poll::Pending;

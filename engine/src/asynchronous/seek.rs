@@ -17,23 +17,23 @@ use crate::decrypt::before_the_start;
 use crate::error::{Error, Result};
 use crate::sticky::Guarded;
 
-/// A seek under way.
+/// A seek in progress.
 pub(super) struct Seeking<R> {
     step: Step,
-    /// Drives it on; returns the new position, `None` for one before the start. A pointer, because a read must finish
-    /// a seek that was given up, and reads exist for sources that do not seek too.
+    /// Advances the seek; returns the new position, `None` for one before the start. A function pointer, because a read
+    /// must finish an abandoned seek, and readers also exist for sources that do not seek.
     pub(super) poll: PollSeek<R>,
 }
 
 type PollSeek<R> = fn(&mut AsyncDecryptReader<R>, &mut Context<'_>) -> Poll<Result<Option<u64>>>;
 
-/// What the source seeks for.
+/// What the source is seeking for.
 enum Step {
     /// The object's length.
     Length(SeekFrom),
     /// The final chunk.
     End(SeekFrom, FinalChunk),
-    /// The chunk at the position, which is `None` if the caller asked for one before the start.
+    /// The chunk at the position; `None` if the caller asked for a position before the start.
     Position(Option<u64>),
 }
 
@@ -43,7 +43,7 @@ struct FinalChunk {
     span: Span,
     sealed: Vec<u8>,
     have: usize,
-    /// Whether the source is there, so that only reading is left.
+    /// Whether the source has reached the chunk, so that only reading is left.
     reached: bool,
 }
 
@@ -57,7 +57,7 @@ impl<R: AsyncRead + AsyncSeek + Unpin> AsyncDecryptReader<R> {
 
     fn begin_move(&mut self, target: SeekFrom, len: u64) -> Result<()> {
         let position = self.machine.target(target, len);
-        // A seek to nowhere leaves the position as it is; the source may stand at the end.
+        // A seek before the start keeps the position; the source may be at the end.
         let offset = self.machine.move_to(position.unwrap_or_else(|| self.position()), len)?;
         self.begin_step(Step::Position(position), SeekFrom::Start(offset))
     }
@@ -116,7 +116,7 @@ impl<R: AsyncRead + AsyncSeek + Unpin> AsyncDecryptReader<R> {
 }
 
 impl FinalChunk {
-    /// Reaches the chunk and reads it, as far as the source has it.
+    /// Seeks to the chunk and reads as much of it as the source has.
     fn poll<R: AsyncRead + AsyncSeek + Unpin>(&mut self, source: &mut R, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if !self.reached {
             ready!(poll_source_seek(source, cx))?;
@@ -141,12 +141,12 @@ fn poll_source_seek<R: AsyncSeek + Unpin>(source: &mut R, cx: &mut Context<'_>) 
 }
 
 /// Seeks in the plaintext. The object must begin at the source's offset 0. The first seek opens the final chunk, so
-/// that no position is counted from an end that was not verified.
+/// that positions are never relative to an unverified end.
 impl<R: AsyncRead + AsyncSeek + Unpin> AsyncSeek for AsyncDecryptReader<R> {
     fn start_seek(self: Pin<&mut Self>, target: SeekFrom) -> io::Result<()> {
         let this = self.get_mut();
         if this.seeking.is_some() {
-            return Err(io::Error::other("another seek is under way; `poll_complete` ends it"));
+            return Err(io::Error::other("another seek is in progress; `poll_complete` finishes it"));
         }
         Ok(this.begin_seek(target)?)
     }

@@ -1,4 +1,4 @@
-//! Streams of buffers: the forms of a body that HTTP and storage clients take and give.
+//! Streams of buffers, as HTTP and storage clients use them for bodies.
 
 use std::fmt;
 use std::io;
@@ -22,21 +22,22 @@ use crate::unlocked::Unlocked;
 
 /// Seals the buffers of a stream; needs the feature `tokio`.
 ///
-/// Its items are the object's start and then batches of 256 KiB, the last one shorter; it ends after the final chunk, once
-/// `source` has ended. An error of `source` does not end the object: every later poll returns it again.
+/// Its items are the bytes before the first chunk and then batches of 256 KiB, the last one shorter. It ends after the
+/// final chunk, once `source` has ended. An error of `source` does not end the object: every later poll returns the
+/// error again.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct SealStream<S> {
     source: S,
-    /// What goes before the first batch.
+    /// The bytes before the first chunk.
     start: Bytes,
-    /// What is left of the last item of `source`.
+    /// The rest of the last item of `source`.
     input: Bytes,
     machine: SealMachine,
     turn: Turn,
 }
 
 impl Encryptor {
-    /// Seals what `source` returns; the items are the object's, header first. The key is awaited.
+    /// Seals what `source` yields; the items are the object's bytes, header first. Awaits the key.
     ///
     /// # Errors
     /// As [`Encryptor::begin`] and [`NewObject::seal_stream`].
@@ -49,7 +50,7 @@ impl Encryptor {
 }
 
 impl NewObject {
-    /// Seals what `source` returns; the items are the object's.
+    /// Seals what `source` yields; the items are the object's bytes.
     ///
     /// # Errors
     /// [`Error::HeaderTooLarge`].
@@ -81,7 +82,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
             Poll::Ready(Some(sealed)) => Poll::Ready(Ok(Some(sealed.into_bytes(0)))),
             Poll::Ready(None) if self.machine.is_finished() => Poll::Ready(Ok(None)),
             _ => {
-                // The source may have more, and the pool is to be kept busy.
+                // The source may have more, and the pool should be kept busy.
                 let _ = self.turn.poll_next(cx);
                 Poll::Pending
             }
@@ -92,7 +93,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
         !self.machine.is_finished() && !self.machine.is_full()
     }
 
-    /// Takes from the source until one batch is on its way, if there is room for one.
+    /// Takes bytes from the source until one batch is submitted, if there is room for one.
     fn poll_feed(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if self.wants_input() && self.turn.is_over() {
             return Poll::Pending;
@@ -139,13 +140,13 @@ impl<S> fmt::Debug for SealStream<S> {
 
 /// Opens the buffers of a stream; needs the feature `tokio`.
 ///
-/// Its items are verified plaintext, and it ends when the final chunk was verified. Any other end is an error, which every
-/// later poll returns again: a consumer that drops errors would wait for an end that does not come.
+/// Its items are verified plaintext, and it ends once the final chunk has been verified. Any other end is an error,
+/// which every later poll returns again, so a consumer that ignores errors never sees an end.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct OpenStream<S>(AsyncDecryptReader<Source<S>>);
 
 impl Decryptor {
-    /// Opens the object that `source` returns, header first. Header and key are awaited.
+    /// Opens the object that `source` yields, header first. Awaits the header and the key.
     ///
     /// # Errors
     /// As [`Decryptor::reader`].
@@ -158,7 +159,7 @@ impl Decryptor {
 }
 
 impl Unlocked {
-    /// Opens the payload that `payload` returns: what follows an attached header.
+    /// Opens a payload. `payload` yields the bytes after an attached header.
     ///
     /// # Errors
     /// As [`Unlocked::reader`].
@@ -171,8 +172,8 @@ impl Unlocked {
 }
 
 impl RangeOpener {
-    /// Opens the range: a stream of its plaintext. `ciphertext` returns the bytes of [`RangeOpener::ciphertext_range`]; what
-    /// follows them is not read.
+    /// Returns a stream of the range's plaintext. `ciphertext` yields the bytes of [`RangeOpener::ciphertext_range`];
+    /// bytes after them are not read.
     pub fn open_stream<S>(&self, ciphertext: S) -> OpenStream<S>
     where
         S: Stream<Item = io::Result<Bytes>> + Unpin,
@@ -192,7 +193,7 @@ impl RangeOpener {
 }
 
 impl<S> OpenStream<S> {
-    /// The object that is read.
+    /// The object being read.
     pub const fn unlocked(&self) -> &Unlocked {
         self.0.unlocked()
     }
@@ -213,12 +214,12 @@ impl<S> fmt::Debug for OpenStream<S> {
     }
 }
 
-/// A stream's buffers as one source.
+/// The buffers of a stream as one source.
 struct Source<S> {
     stream: S,
-    /// What is left of the last item.
+    /// The rest of the last item.
     input: Bytes,
-    /// Whether the stream has ended, and must not be polled.
+    /// Whether the stream has ended and must not be polled again.
     ended: bool,
 }
 
@@ -235,7 +236,7 @@ impl<S> Source<S> {
 impl<S: Stream<Item = io::Result<Bytes>> + Unpin> AsyncRead for Source<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // An empty buffer is no end.
+        // An empty buffer is not the end.
         while this.input.is_empty() && !this.ended {
             match ready!(Pin::new(&mut this.stream).poll_next(cx)) {
                 Some(item) => this.input = item?,

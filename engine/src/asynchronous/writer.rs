@@ -18,27 +18,28 @@ use crate::sticky::{Guarded, Sticky};
 
 /// Seals what is written to it and writes the object to an asynchronous sink; needs the feature `tokio`.
 ///
-/// The object is complete only when [`AsyncEncryptWriter::finish`] or a shutdown has returned. Dropping the writer, or
-/// the future of either, leaves an object that no reader takes for a whole one, unless all of it was written already.
-/// After an error every call returns that error again.
+/// The object is complete only once [`AsyncEncryptWriter::finish`] or a shutdown has returned. If the writer, or the
+/// future of either, is dropped before that, readers report the object as truncated, unless all of it had been written.
+/// After an error, every call returns that error again.
 ///
-/// A write takes at most one batch of 256 KiB, and waits while the sink takes nothing and as many batches as the
-/// executor works on are under way. A flush passes on complete chunks only: what a chunk still lacks stays here.
+/// A write takes at most one batch of 256 KiB. It waits only while the sink accepts nothing and the executor has as
+/// many batches in progress as it works on. A flush writes complete chunks only; an incomplete chunk stays in the
+/// writer.
 #[must_use = "the object is incomplete until `finish` or a shutdown"]
 pub struct AsyncEncryptWriter<W> {
     sink: W,
     machine: SealMachine,
-    /// What goes to the sink next; `written` bytes of it are there. Kept here, so that a write that is given up is
+    /// The bytes to write next, of which `written` bytes have been written. Kept here, so that an abandoned write is
     /// neither lost nor repeated.
     out: Slab,
     written: usize,
     turn: Turn,
-    /// Whether the sink was shut down.
+    /// Whether the sink has been shut down.
     shut: bool,
 }
 
 impl Encryptor {
-    /// [`Encryptor::writer`] for an asynchronous sink. The key is awaited; the header goes out with the first write.
+    /// [`Encryptor::writer`] for an asynchronous sink. Awaits the key; the first write also writes the header.
     ///
     /// # Errors
     /// As [`Encryptor::begin`] and [`NewObject::writer_async`].
@@ -48,7 +49,7 @@ impl Encryptor {
 }
 
 impl NewObject {
-    /// [`NewObject::writer`] for an asynchronous sink. The header goes out with the first write.
+    /// [`NewObject::writer`] for an asynchronous sink. The first write also writes the header.
     ///
     /// # Errors
     /// [`Error::HeaderTooLarge`].
@@ -71,10 +72,12 @@ impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
         })
     }
 
-    /// Seals the final chunk, writes what is left and flushes the sink; returns the sink, not shut down.
+    /// Seals the final chunk, writes the remaining bytes and flushes the sink; returns the sink, without shutting it
+    /// down.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::ObjectTooLarge`], or the error that an earlier call returned. The object is incomplete.
+    /// [`Error::Io`], [`Error::ObjectTooLarge`], or the error that an earlier call returned. The object is then
+    /// incomplete.
     pub async fn finish(mut self) -> Result<W> {
         poll_fn(|cx| self.poll_guarded(|this| this.poll_end(cx))).await?;
         poll_fn(|cx| Pin::new(&mut self.sink).poll_flush(cx))
@@ -88,14 +91,15 @@ impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
         &self.sink
     }
 
-    /// The sink. What is written to it here lies between chunks, and the object does not open.
+    /// The sink. Bytes written to it directly end up between chunks and corrupt the object.
     pub const fn get_mut(&mut self) -> &mut W {
         &mut self.sink
     }
 
-    /// Takes bytes from `buf`'s front; returns their number.
+    /// Takes bytes from the front of `buf`; returns their number.
     fn poll_push(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-        // What is sealed goes out as far as the sink takes it; waiting for that is needed only when no room is left.
+        // Sealed bytes are written as far as the sink accepts them; waiting for it is needed only when there is no
+        // room.
         match self.poll_drain(cx) {
             Poll::Pending if self.machine.is_full() => return Poll::Pending,
             written => drop(written?),
@@ -119,14 +123,15 @@ impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
             .map_err(Error::io("writing the output"))
     }
 
-    /// Seals the final chunk and writes all there is.
+    /// Seals the final chunk and writes everything.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         ready!(self.poll_room(cx))?;
         self.machine.finish()?;
         self.poll_drain(cx)
     }
 
-    /// A shutdown flushes too. A flush before it would begin again at each poll, and might never let it through.
+    /// Shutting down also flushes. A flush before it would start over at each poll, and the shutdown might never be
+    /// reached.
     fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if !self.shut {
             ready!(self.poll_end(cx))?;
@@ -136,7 +141,7 @@ impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes until a batch may be sealed, and waits for the task's next turn.
+    /// Writes until a batch can be sealed, then waits for the task's next turn.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         while self.machine.is_full() {
             ready!(self.poll_write_next(cx))?;
@@ -144,13 +149,13 @@ impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
         self.turn.poll_next(cx).map(Ok)
     }
 
-    /// Writes all that was given to be sealed.
+    /// Writes everything that was submitted.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         while ready!(self.poll_write_next(cx))? {}
         Poll::Ready(Ok(()))
     }
 
-    /// Writes the rest of `out`, then puts the oldest batch there; `false` if there is none.
+    /// Writes the rest of `out`, then moves the oldest batch there; `false` if there is none.
     fn poll_write_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool>> {
         while self.written < self.out.len() {
             let rest = &self.out[self.written..];
@@ -181,7 +186,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for AsyncEncryptWriter<W> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.machine.is_finished() && this.machine.failure().is_none() {
-            let after = "a write after the shutdown of an object's writer";
+            let after = "cannot write after the writer was shut down";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, after)));
         }
         this.poll_guarded(|this| this.poll_push(cx, buf)).map_err(Into::into)
@@ -194,7 +199,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for AsyncEncryptWriter<W> {
             .map_err(Into::into)
     }
 
-    /// Seals the final chunk, writes what is left and shuts the sink down: the object is complete.
+    /// Seals the final chunk, writes the remaining bytes and shuts the sink down: the object is then complete.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.get_mut()
             .poll_guarded(|this| this.poll_shut(cx))

@@ -1,7 +1,7 @@
 //! One call that many callers wait for.
 //!
-//! Every caller also drives the call: any of them polls it when it is polled itself, so the call does not stall when the
-//! caller that started it is dropped or not polled. No lock is held while a caller is suspended.
+//! Every caller also drives the call: whichever caller is polled polls it, so the call does not stall when the caller
+//! that started it is dropped or not polled. No lock is held while a caller is suspended.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::keys::BoxFuture;
 
-/// A call in flight, and its result once it has ended.
+/// A call in progress, and its result once it has ended.
 pub(crate) struct Flight<T> {
     call: Mutex<Call<T>>,
     waiting: Waiting,
@@ -39,7 +39,7 @@ impl<T: Clone + Send + 'static> Flight<T> {
         let mut call = match self.call.try_lock() {
             Ok(call) => call,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // Another caller is polling, and wakes the others when it is done or dropped.
+            // Another caller is polling, and wakes the others when it has finished or is dropped.
             Err(TryLockError::WouldBlock) => return Poll::Pending,
         };
         match &mut *call {
@@ -66,7 +66,7 @@ impl<T: Clone + Send + 'static> Flight<T> {
     }
 }
 
-/// A caller that waits.
+/// A caller that waits for the call.
 pub(crate) struct Join<T>(Arc<Flight<T>>);
 
 impl<T: Clone + Send + 'static> Future for Join<T> {
@@ -79,7 +79,7 @@ impl<T: Clone + Send + 'static> Future for Join<T> {
     }
 }
 
-/// The caller that leaves may be the one that was woken to drive the call, so the others are woken.
+/// The dropped caller may be the one that was woken to drive the call, so the others are woken.
 impl<T> Drop for Join<T> {
     fn drop(&mut self) {
         self.0.waiting.wake_all();

@@ -1,12 +1,12 @@
-//! Parts: equal runs of chunks, sealed apart and in any order. Each is given out once, so that no index is.
+//! Parts: equal runs of chunks, sealed separately and in any order. Each part is handed out once, and so is each index.
 //!
 //! ```text
 //! part 0                part 1                      the last part
 //! chunk 0 .. n - 1      chunk n .. 2n - 1    ...    chunk kn .. and the final chunk, at most n + 1 chunks
 //! ```
 //!
-//! A last part whose plaintext fills its place ends with an empty final chunk, whose index would be the next part's
-//! first. So a part ends the object only if none after it was handed out, and none is from then on.
+//! A full last part ends with an empty final chunk, whose index would be the first one of the next part. So a part can
+//! end the object only if no later part was handed out, and none is handed out afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use crate::batch::{PlainBatch, Slab};
 use crate::error::{Error, PartError, Result};
 use crate::layout::{ChunkIndex, Layout, MAX_PLAINTEXT_LEN};
 
-/// Which parts of one object were given out, and which were sealed.
+/// Which parts of one object were handed out, and which were sealed.
 #[derive(Debug)]
 pub(crate) struct PartClaims {
     layout: Layout,
@@ -27,7 +27,7 @@ pub(crate) struct PartClaims {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The parts given out, and the plaintext's length of those that are sealed.
+    /// The parts handed out, with the plaintext's length of those that are sealed.
     parts: BTreeMap<u64, Option<u64>>,
     last: Option<u64>,
 }
@@ -50,7 +50,7 @@ impl PartClaims {
         })
     }
 
-    /// Fixes the length of the whole plaintext, and with it which part is the last.
+    /// Sets the length of the whole plaintext, and with it which part is the last.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`].
@@ -64,7 +64,7 @@ impl PartClaims {
         })
     }
 
-    /// Whether no part was given out.
+    /// Whether no part was handed out.
     pub(crate) fn is_untouched(&self) -> bool {
         self.state().parts.is_empty()
     }
@@ -73,7 +73,7 @@ impl PartClaims {
         self.part_len
     }
 
-    /// Gives out the part `part`, for the first and last time.
+    /// Hands out `part`, which is possible only once.
     ///
     /// # Errors
     /// [`PartError::Duplicate`], [`PartError::AfterLast`], [`Error::ObjectTooLarge`].
@@ -97,14 +97,15 @@ impl PartClaims {
         })
     }
 
-    /// Bytes of plaintext that the place of a part takes.
+    /// Bytes of plaintext that a part must have; at most, if the plaintext's length is unknown and the part is the
+    /// last.
     fn place_len(&self, part: u64) -> u64 {
-        let behind = |len: u64| len.saturating_sub(part.saturating_mul(self.part_len));
+        let rest = |len: u64| len.saturating_sub(part.saturating_mul(self.part_len));
         self.plaintext_len
-            .map_or(self.part_len, |len| behind(len).min(self.part_len))
+            .map_or(self.part_len, |len| rest(len).min(self.part_len))
     }
 
-    /// Whether the object's known length makes this part the last.
+    /// Whether the known length of the plaintext makes this part the last.
     pub(crate) fn is_known_last(&self, part: u64) -> bool {
         self.plaintext_len.is_some() && self.state().last == Some(part)
     }
@@ -116,9 +117,9 @@ impl PartClaims {
             let (part, last) = (part.max(last), part.min(last));
             return Err(PartError::AfterLast { part, last }.into());
         }
-        if let Some((&behind, _)) = state.parts.last_key_value().filter(|&(&other, _)| other > part) {
+        if let Some((&later, _)) = state.parts.last_key_value().filter(|&(&other, _)| other > part) {
             return Err(PartError::AfterLast {
-                part: behind,
+                part: later,
                 last: part,
             }
             .into());
@@ -127,7 +128,7 @@ impl PartClaims {
         Ok(())
     }
 
-    /// Notes that a part is sealed.
+    /// Records that a part is sealed.
     pub(crate) fn sealed(&self, part: u64, plain_len: u64) {
         self.state().parts.insert(part, Some(plain_len));
     }
@@ -139,7 +140,7 @@ impl PartClaims {
     pub(crate) fn finish(&self) -> Result<u64> {
         let state = self.state();
         let mut len = 0;
-        // What was claimed and is not sealed is missing as well.
+        // A part that was claimed and not sealed is missing, too.
         let sealed = state.parts.iter().filter_map(|(&part, len)| Some((part, (*len)?)));
         let mut next = 0;
         for (part, plain_len) in sealed {
@@ -167,7 +168,7 @@ pub(crate) struct PartChunker {
     part: u64,
     first: ChunkIndex,
     chunker: Chunker,
-    /// Bytes of plaintext that the part's place takes.
+    /// Bytes of plaintext that the part must have.
     room: u64,
     taken: u64,
 }
@@ -195,10 +196,10 @@ impl PartChunker {
         })
     }
 
-    /// Refuses `len` more bytes if the place has no room for them.
+    /// Reserves room for `len` more bytes.
     ///
     /// # Errors
-    /// [`PartError::Length`].
+    /// [`PartError::Length`] if the part has no room for them.
     pub(crate) fn reserve(&mut self, len: usize) -> Result<()> {
         let have = self.taken.saturating_add(len as u64);
         if have > self.room {
@@ -216,7 +217,7 @@ impl PartChunker {
         self.chunker.push(input, spare)
     }
 
-    /// What is pending of a part that is full and not the last.
+    /// The pending bytes of a full part that is not the last.
     ///
     /// # Errors
     /// [`PartError::Length`]; [`Error::ObjectTooLarge`].
@@ -227,10 +228,11 @@ impl PartChunker {
         self.chunker.take_complete()
     }
 
-    /// What is pending of the last part, with the final chunk.
+    /// The pending bytes of the last part, with the final chunk.
     ///
     /// # Errors
-    /// [`PartError::AfterLast`]; [`PartError::Length`] if the object's length is known and another;
+    /// [`PartError::AfterLast`]; [`PartError::Length`] if the plaintext's length is known and the part's does not match
+    /// it;
     /// [`Error::ObjectTooLarge`].
     pub(crate) fn finish_last(self, claims: &PartClaims) -> Result<PlainBatch> {
         if claims.plaintext_len.is_some() && self.taken != self.room {

@@ -1,4 +1,4 @@
-//! Running parts: runs of chunks handed out one after another, each as long as its taker wants.
+//! Running parts: runs of chunks handed out in order, each as long as the caller chooses.
 //!
 //! ```text
 //! next_part(3)   next_part(5)      last_part(any length)
@@ -10,7 +10,7 @@ use crate::chunker::{Span, check_len};
 use crate::error::{Error, PartError, Result};
 use crate::layout::{ChunkIndex, Layout};
 
-/// The chunks that no part has yet.
+/// The chunks that were not handed out yet.
 #[derive(Debug)]
 pub(crate) struct RunningChunks {
     layout: Layout,
@@ -29,7 +29,7 @@ impl RunningChunks {
     /// Hands out the next `chunks` chunks, all of them full.
     ///
     /// # Errors
-    /// [`PartError::Size`] for none, or for more than memory can hold; [`Error::ObjectTooLarge`].
+    /// [`PartError::Size`] if `chunks` is 0 or more than memory can hold; [`Error::ObjectTooLarge`].
     pub(crate) fn claim(&mut self, chunks: u64) -> Result<Span> {
         let chunk_len = self.layout.chunk_len();
         let part_len = chunks.saturating_mul(chunk_len as u64);
@@ -45,7 +45,7 @@ impl RunningChunks {
         Ok(span)
     }
 
-    /// Hands out all other chunks: those of the last `plain_len` bytes of plaintext, and the final one.
+    /// Hands out all remaining chunks: those of the last `plain_len` bytes of plaintext, and the final one.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`].

@@ -1,12 +1,12 @@
-//! Where a sealed chunk ends that other bytes follow.
+//! Finds the end of a sealed chunk that other bytes follow.
 //!
 //! ```text
 //! sealed    | ciphertext ... | tag[16] | anything ...
 //!           hash of 0, 1, 2, ... bytes, each compared with the 16 bytes after it
 //! ```
 //!
-//! To open every beginning would take work that grows with the square of the length: a minute with chunks of 1 MiB. The
-//! universal hash under the tag goes on from one length to the next.
+//! Opening every prefix would take quadratic time: a minute for chunks of 1 MiB. The universal hash that the tag is
+//! computed from can be continued from one length to the next.
 
 use aes::Aes256;
 use aes::cipher::BlockCipherEncrypt;
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::{KEY_LEN, NONCE_LEN, Suite};
 use crate::layout::TAG_LEN;
 
-/// The length of the shortest beginning of `sealed` that ends with its own tag, without additional data.
+/// The length of the shortest prefix of `sealed` that ends with its own tag, without additional data.
 pub(super) fn find(suite: Suite, key: &[u8; KEY_LEN], nonce: [u8; NONCE_LEN], sealed: &[u8]) -> Option<usize> {
     match suite {
         Suite::Aes256Gcm => {
@@ -43,7 +43,7 @@ pub(super) fn find(suite: Suite, key: &[u8; KEY_LEN], nonce: [u8; NONCE_LEN], se
     }
 }
 
-/// `lengths` is the last block that is hashed, and `mask` what the hash is joined with to be the tag.
+/// `lengths` returns the last block to hash, and `mask` is what the hash is XORed with to form the tag.
 fn find_tag<H: UniversalHash + Clone>(
     mut hash: H,
     sealed: &[u8],

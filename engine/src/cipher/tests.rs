@@ -1,4 +1,4 @@
-//! Wycheproof's AEAD vectors through our own type, on every backend.
+//! Wycheproof's AEAD vectors on every backend.
 
 use super::*;
 use proptest::prelude::*;

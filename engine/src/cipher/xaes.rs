@@ -4,7 +4,7 @@
 //! nonce[24] | ciphertext | tag[16]      a data key of 32 bytes wraps to 72
 //! ```
 //!
-//! Used for wraps only, a few for each object, so the portable AES serves all builds.
+//! Used for wraps only, a few for each object, so all builds derive the subkey with the portable AES.
 
 use aes::Aes256;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
@@ -37,7 +37,7 @@ fn seal_with_nonce(key: &Secret<KEY_LEN>, nonce: [u8; XAES_NONCE_LEN], aad: &[u8
     out
 }
 
-/// Opens what [`seal`] made into `out`, whose length is that of the plaintext.
+/// Opens the result of [`seal`] into `out`, whose length is that of the plaintext.
 pub(crate) fn open(key: &Secret<KEY_LEN>, aad: &[u8], sealed: &[u8], out: &mut [u8]) -> Result<(), Unverified> {
     let (nonce, body) = sealed.split_first_chunk::<XAES_NONCE_LEN>().ok_or(Unverified)?;
     let (aead, gcm_nonce) = derive(key, nonce);
@@ -69,7 +69,7 @@ fn derive(key: &Secret<KEY_LEN>, nonce: &[u8; XAES_NONCE_LEN]) -> (Aead, [u8; NO
     (Aead::new(Backend::default(), Suite::Aes256Gcm, &subkey), gcm_nonce)
 }
 
-/// Multiplies by x in GF(2^128), as CMAC makes its first subkey; without a branch on the secret bit.
+/// Multiplies by x in GF(2^128), as CMAC derives its first subkey, without branching on the secret bit.
 fn double(block: &mut [u8; 16]) {
     let value = u128::from_be_bytes(*block);
     let reduction = 0x87 * (value >> 127);
@@ -109,8 +109,8 @@ mod tests {
         }
     }
 
-    /// The specification's accumulated test: 10,000 keys, nonces, plaintexts and AADs out of one SHAKE-128, what they
-    /// seal to into another. A vector of a length is that length in one byte, and so many bytes.
+    /// The specification's accumulated test: 10,000 keys, nonces, plaintexts and AADs from one SHAKE-128; the results
+    /// go into another. An input of variable length is one byte with its length, then as many bytes.
     #[test]
     fn c2sp_accumulated_vectors() {
         let mut source = Shake128::default().finalize_xof();

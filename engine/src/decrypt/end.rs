@@ -1,8 +1,8 @@
-//! Where an object ends that other bytes follow: on a device, in a padded file.
+//! Finds the end of an object that other bytes follow: on a device, in a padded file.
 //!
 //! ```text
 //! chunk 0 | chunk 1 | ... | final chunk | anything ...
-//! opens     opens           does not, at its full length: its end is looked for
+//! opens     opens           does not open at full length: its end is searched for
 //! ```
 
 use crate::error::{Error, Result};
@@ -12,10 +12,11 @@ use crate::positioned::{ReadAt, read_full_at};
 use crate::unlocked::Unlocked;
 
 impl Unlocked {
-    /// Finds where the object in `source` ends, if other bytes may follow it: its length in bytes, or that of its
-    /// payload if the header is detached. About 40 chunks are read at most.
+    /// Finds the end of the object in `source`, which other bytes may follow. Returns the object's length in bytes, or
+    /// its payload's if the header is detached. Reads about 40 chunks at most.
     ///
-    /// The final chunk that was found has verified, and few of those before it: open as many bytes to know the rest.
+    /// The final chunk that was found has been verified, but few of the chunks before it: open that many bytes to
+    /// verify the rest.
     ///
     /// # Errors
     /// [`Error::ChunkAltered`] or [`Error::Truncated`] if no final chunk was found; [`Error::Io`].
@@ -24,7 +25,7 @@ impl Unlocked {
     }
 }
 
-/// A more precise error, if what is wrong with the object in `source` is that other bytes follow it.
+/// Returns [`Error::TrailingData`] instead of `error` if other bytes follow the object in `source`.
 pub(crate) fn explain(source: &(impl ReadAt + ?Sized), opener: &Opener, error: Error) -> Error {
     if !matches!(error, Error::ChunkAltered { .. } | Error::Truncated { .. }) {
         return error;
@@ -39,7 +40,7 @@ fn find_end(source: &(impl ReadAt + ?Sized), opener: &Opener) -> Result<u64> {
     let layout = opener.layout();
     let size = source.size().map_err(Error::io("asking for the input's length"))?;
     let body = size.saturating_sub(opener.payload_start() + PREFIX_LEN as u64);
-    // Full chunks open up to the final one; what is read as chunks after that does not.
+    // Chunks open at full length up to the final one; nothing after that does.
     let (mut first, mut end) = (0, (body / layout.sealed_chunk_len() as u64).min(MAX_CHUNKS - 1));
     while first < end {
         let middle = first + (end - first) / 2;
@@ -63,7 +64,7 @@ fn opens(source: &(impl ReadAt + ?Sized), opener: &Opener, index: ChunkIndex) ->
     Ok(opens)
 }
 
-/// What `source` has where a full chunk would be.
+/// The bytes of `source` where a full chunk would be; fewer at its end.
 fn piece_at(source: &(impl ReadAt + ?Sized), opener: &Opener, index: ChunkIndex) -> Result<Vec<u8>> {
     let layout = opener.layout();
     let mut piece = vec![0; layout.sealed_chunk_len()];

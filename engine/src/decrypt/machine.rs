@@ -1,5 +1,4 @@
-//! Opening without I/O: sealed bytes in, verified plaintext out. Who reads the one and takes the other is not known
-//! here.
+//! Opening without I/O: sealed bytes in, verified plaintext out. The caller does the reading and writing.
 //!
 //! ```text
 //! space, filled -> SealedBatch -> Ordered(Opener) -> OpenedBatch -> next, poll_next -> available, consume
@@ -36,33 +35,33 @@ pub(crate) struct OpenMachine {
     progress: Progress,
     /// The chunk that `sealed` begins with.
     next: ChunkIndex,
-    /// Room for the batch that is being read, of which `have` bytes are there.
+    /// The buffer for the batch that is being read; its first `have` bytes are filled.
     sealed: Slab,
     have: usize,
-    /// What the source's end means, once it was met.
+    /// How the source ended, once its end was reached.
     end: Option<End>,
     current: Slab,
-    /// What to fail with when `current` was given away.
+    /// The error to return once `current` is consumed.
     upcoming: Option<Error>,
-    /// How much of `current` was given away.
+    /// Bytes of `current` that were consumed.
     given: usize,
-    /// After a seek: how much of the next batch lies before the position.
+    /// After a seek: bytes of the next batch that precede the position.
     skip: usize,
-    /// The plaintext offset of the byte that is given next.
+    /// The plaintext offset of the next byte to return.
     position: u64,
     /// The plaintext's length, once a seek verified the end.
     verified_len: Option<u64>,
-    /// What is still to be read and returned, if not the whole payload.
+    /// What remains of a range; `None` for the whole payload.
     extent: Option<Extent>,
     sticky: Sticky,
 }
 
-/// The rest of a range.
+/// What remains of a range.
 #[derive(Debug)]
 struct Extent {
-    /// Sealed bytes that were not read yet.
+    /// Sealed bytes that have not been read.
     sealed: u64,
-    /// Plaintext bytes that were not made available yet.
+    /// Plaintext bytes that have not been made available.
     plain: u64,
 }
 
@@ -80,7 +79,7 @@ pub(crate) struct RangePlan {
 }
 
 impl RangePlan {
-    /// The plaintext bytes `range` of a plaintext that is claimed to be `claimed_len` bytes long; also where the chunks are
+    /// Plans a read of the plaintext bytes `range`, given a claimed plaintext length. Also returns where the chunks are
     /// in the payload.
     ///
     /// # Errors
@@ -108,7 +107,7 @@ enum End {
 }
 
 impl OpenMachine {
-    /// Opens the whole payload, from the first chunk on.
+    /// Opens the whole payload, starting with the first chunk.
     pub(crate) fn new(unlocked: &Unlocked) -> Self {
         let opener = unlocked.opener().clone();
         let opening = Ordered::new(unlocked.executor().clone(), batch_memory(opener.layout()));
@@ -133,7 +132,7 @@ impl OpenMachine {
         }
     }
 
-    /// Opens a range. What is read are the chunks that hold it, and nothing before or after them.
+    /// Opens a range. Only the chunks that hold it are read.
     pub(crate) fn of_range(unlocked: &Unlocked, range: &RangePlan) -> Self {
         Self {
             next: range.first,
@@ -159,7 +158,7 @@ impl OpenMachine {
     /// Whether plaintext is available.
     ///
     /// # Errors
-    /// Why the chunk after what was returned does not open.
+    /// The error of the chunk after the plaintext returned so far, if it did not open.
     pub(crate) fn has_plaintext(&mut self) -> Result<bool> {
         if self.given < self.current.len() {
             return Ok(true);
@@ -186,22 +185,22 @@ impl OpenMachine {
         bytes
     }
 
-    /// Whether sealed bytes are to be read before the next batch is taken.
+    /// Whether sealed bytes must be read before the next batch is taken.
     pub(crate) const fn wants_input(&self) -> bool {
         self.end.is_none() && !self.opening.is_full()
     }
 
-    /// Whether no more sealed bytes are taken: the source has ended, or a range has all of its chunks.
+    /// Whether no more sealed bytes are needed: the source has ended, or all chunks of a range have been read.
     pub(crate) const fn has_ended(&self) -> bool {
         self.end.is_some()
     }
 
-    /// The number of sealed bytes here that no batch has.
+    /// The number of buffered sealed bytes that are not part of a batch.
     pub(crate) const fn have(&self) -> usize {
         self.have
     }
 
-    /// Where to read sealed bytes to: never empty while [`OpenMachine::wants_input`].
+    /// The buffer to read sealed bytes into; never empty while [`OpenMachine::wants_input`].
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.sealed.is_empty() {
             self.sealed = self.buffers.take(self.batch_len());
@@ -212,14 +211,14 @@ impl OpenMachine {
         &mut self.sealed[self.have..][..room]
     }
 
-    /// Takes in the first `count` bytes of [`OpenMachine::space`]; 0 is the source's end. Returns whether a batch is now
-    /// being opened.
+    /// Accepts the first `count` bytes of [`OpenMachine::space`]; 0 means the source's end. Returns whether a batch was
+    /// submitted.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`].
     pub(crate) fn filled(&mut self, count: usize) -> Result<bool> {
         if count == 0 {
-            // A range ends by its length, and not where its source does.
+            // A range ends by its length, not at its source's end.
             let complete = self.extent.is_none() && self.have % self.opener.layout().sealed_chunk_len() >= TAG_LEN;
             return self.submit_last(if complete { End::Complete } else { End::Truncated });
         }
@@ -230,15 +229,16 @@ impl OpenMachine {
                 return self.submit_last(End::Complete);
             }
         }
-        // A pool is worth whole batches; without one, a chunk that has arrived is not kept waiting.
+        // A pool is worth using for whole batches only; without one, complete chunks are opened immediately.
         if self.have == self.batch_len() || self.executor.is_serial() {
             return self.submit_complete();
         }
         Ok(false)
     }
 
-    /// How many sealed bytes to read for chunks that are opened straight into a caller's buffer of `len` bytes; `None` if
-    /// they have to be opened elsewhere, or by others, or others come first.
+    /// How many sealed bytes to read for chunks that are opened directly into a caller's buffer of `len` bytes; `None`
+    /// if that is not possible: the buffer is shorter than a chunk, the executor has threads, other plaintext comes
+    /// first, or a range is read.
     pub(crate) fn direct_len(&self, len: usize) -> Option<usize> {
         let layout = self.opener.layout();
         let chunks = (len / layout.chunk_len()).min(chunks_per_batch(layout));
@@ -250,11 +250,12 @@ impl OpenMachine {
         (first && chunks > 0 && self.available().is_empty()).then_some(chunks * layout.sealed_chunk_len())
     }
 
-    /// Takes in the first `count` bytes of [`OpenMachine::space`], not more than [`OpenMachine::direct_len`] with what was
-    /// there, and opens the complete chunks into `out`; returns the number of bytes, 0 if no chunk is complete.
+    /// Accepts the first `count` bytes of [`OpenMachine::space`] and opens the complete chunks into `out`; returns the
+    /// number of plaintext bytes, 0 if no chunk is complete. In total at most [`OpenMachine::direct_len`] sealed bytes
+    /// may be buffered.
     ///
     /// # Errors
-    /// [`Error::ObjectTooLarge`], [`Error::Cancelled`]; every error of a chunk, if it is the first.
+    /// [`Error::ObjectTooLarge`], [`Error::Cancelled`]; the error of the first chunk, if that does not open.
     pub(crate) fn filled_directly(&mut self, count: usize, out: &mut [u8]) -> Result<usize> {
         self.have += count;
         let layout = self.opener.layout();
@@ -276,13 +277,14 @@ impl OpenMachine {
         }
     }
 
-    /// For a source that has no more for now: has what is there opened if nothing else is; returns whether it does.
+    /// For a source that has no more for now: submits the complete chunks if no batch is in progress; returns whether
+    /// it did.
     #[cfg(feature = "tokio")]
     pub(crate) fn starved(&mut self) -> Result<bool> {
         Ok(self.opening.is_empty() && self.submit_complete()?)
     }
 
-    /// Whether no batch is under way, so that only more input brings the next one.
+    /// Whether no batch is in progress, so that the next one needs more input.
     pub(crate) const fn is_idle(&self) -> bool {
         self.opening.is_empty()
     }
@@ -296,7 +298,7 @@ impl OpenMachine {
         self.deliver(batch)
     }
 
-    /// [`OpenMachine::next`] for a task.
+    /// The polling form of [`OpenMachine::next`].
     #[cfg(feature = "tokio")]
     pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Result<bool>> {
         self.opening.poll_next(cx).map(|batch| self.deliver(batch))
@@ -318,7 +320,7 @@ impl OpenMachine {
         let skip = mem::take(&mut self.skip);
         self.given = skip.min(batch.plain.len());
         if batch.failure.is_none() && self.given < skip {
-            // A seek went by a length that is no longer the source's.
+            // The source has changed since a seek relied on its length.
             return Err(self.source_changed());
         }
         if let Some(extent) = &mut self.extent {
@@ -337,7 +339,7 @@ impl OpenMachine {
         chunks_per_batch(self.opener.layout()) * self.opener.layout().sealed_chunk_len()
     }
 
-    /// Has the complete chunks that are there opened. What follows them is the beginning of the next batch.
+    /// Submits the complete chunks that are buffered. The bytes after them begin the next batch.
     fn submit_complete(&mut self) -> Result<bool> {
         let chunk_len = self.opener.layout().sealed_chunk_len();
         let whole = self.have / chunk_len * chunk_len;
@@ -355,8 +357,8 @@ impl OpenMachine {
         self.submit(sealed, false)
     }
 
-    /// Nothing more is read: what is here is all that is left. If that is complete, it ends with the final chunk or with
-    /// the last full chunk of a range.
+    /// Submits the buffered bytes as the last ones. If they are complete, they end with the final chunk or with the
+    /// last full chunk of a range.
     fn submit_last(&mut self, end: End) -> Result<bool> {
         let chunk_len = self.opener.layout().sealed_chunk_len();
         let have = mem::take(&mut self.have);
@@ -373,7 +375,7 @@ impl OpenMachine {
         self.submit(sealed, ends)
     }
 
-    /// The index of the first chunk in the next `sealed_len` bytes; those after them are next.
+    /// Advances past the next `sealed_len` bytes; returns the index of their first chunk.
     fn advance(&mut self, sealed_len: usize) -> Result<ChunkIndex> {
         let first = self.next;
         let plain_end = self.opener.layout().plaintext_offset(first) + self.opener.plain_len(sealed_len) as u64;
@@ -394,7 +396,7 @@ impl OpenMachine {
     }
 }
 
-/// Seeking: first the end is verified, so that no position is counted from an end that was not.
+/// Seeking. The end is verified first, so that positions are never relative to an unverified end.
 impl OpenMachine {
     /// The plaintext's length, if it was verified.
     pub(crate) const fn verified_len(&self) -> Option<u64> {
@@ -411,7 +413,8 @@ impl OpenMachine {
         Ok(last.expect("every payload has a final chunk"))
     }
 
-    /// Opens the final chunk; returns the plaintext's length. `sealed` is what the source had of it.
+    /// Opens the final chunk; returns the plaintext's length. `sealed` holds the bytes that the source had of the
+    /// chunk.
     ///
     /// # Errors
     /// [`Error::SourceChanged`], [`Error::ChunkAltered`], [`Error::TrailingData`].
@@ -433,14 +436,14 @@ impl OpenMachine {
         }
     }
 
-    /// Makes the byte at plaintext offset `position` the next one; returns the offset of the object that the source
-    /// must be read from.
+    /// Makes the byte at plaintext offset `position` the next one; returns the offset in the object to continue reading
+    /// the source from.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`].
     pub(crate) fn move_to(&mut self, position: u64, verified_len: u64) -> Result<u64> {
         let layout = self.opener.layout();
-        // From the end on there is nothing to read, and the end is verified.
+        // From the end on, nothing has to be read, and the end is verified.
         let within = position.min(verified_len);
         let chunk = layout.chunk_at(within)?;
         self.opening = Ordered::new(self.executor.clone(), batch_memory(layout));

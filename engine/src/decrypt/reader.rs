@@ -17,12 +17,12 @@ use crate::unlocked::Unlocked;
 
 /// Reads an object's plaintext from a stream.
 ///
-/// Every byte it returns was verified, and end of file means that the final chunk was. Before that a consumer has a
-/// verified beginning only: do not act on it as if it were the whole. After an error every call returns that error
-/// again.
+/// Every byte that it returns has been verified, and at end of file so has the final chunk. Until then a consumer has
+/// only a verified beginning, which must not be treated as the whole plaintext. After an error, every call returns that
+/// error again.
 ///
-/// On the caller's thread, each complete chunk that the source has is returned at once. With a pool, some batches of
-/// 256 KiB are read ahead.
+/// With the serial executor, each chunk is returned as soon as the source has provided it. With a pool, several batches
+/// of 256 KiB are read ahead.
 pub struct DecryptReader<R> {
     source: R,
     unlocked: Unlocked,
@@ -30,7 +30,7 @@ pub struct DecryptReader<R> {
 }
 
 impl<R> DecryptReader<R> {
-    /// A reader of the chunks of a payload whose first 56 bytes were read and checked.
+    /// A reader of the chunks of a payload whose first 56 bytes have been read and checked.
     pub(crate) fn after_prefix(source: R, unlocked: Unlocked) -> Self {
         let machine = OpenMachine::new(&unlocked);
         Self::driving(machine, source, unlocked)
@@ -44,7 +44,7 @@ impl<R> DecryptReader<R> {
         }
     }
 
-    /// The object that is read.
+    /// The object being read.
     pub const fn unlocked(&self) -> &Unlocked {
         &self.unlocked
     }
@@ -54,17 +54,17 @@ impl<R> DecryptReader<R> {
         &self.source
     }
 
-    /// The source. What is read from it here, the reader misses.
+    /// The source. Bytes read from it directly are missing from the object.
     pub const fn get_mut(&mut self) -> &mut R {
         &mut self.source
     }
 
-    /// The source. Plaintext that was verified and not read is dropped.
+    /// Returns the source. Plaintext that was verified but not read is dropped.
     pub fn into_inner(self) -> R {
         self.source
     }
 
-    /// The plaintext offset of the byte that is read next: without seeking, the number of verified bytes returned.
+    /// The plaintext offset of the next byte: without seeking, the number of verified bytes returned.
     #[must_use]
     pub const fn position(&self) -> u64 {
         self.machine.position()
@@ -78,7 +78,7 @@ impl<R> Guarded for DecryptReader<R> {
 }
 
 impl<R: Read> DecryptReader<R> {
-    /// The next verified plaintext, as much as is ready, without a copy; `None` at the verified end.
+    /// Returns the next verified plaintext that is ready, without a copy; `None` at the verified end.
     ///
     /// # Errors
     /// [`Error::ChunkAltered`], [`Error::Truncated`], [`Error::TrailingData`], [`Error::Io`].
@@ -99,7 +99,8 @@ impl<R: Read> DecryptReader<R> {
         Ok(true)
     }
 
-    /// Opens chunks straight into a buffer that has room for them; `None` if the next plaintext must be read otherwise.
+    /// Opens chunks directly into a buffer that has room for them; `None` if the next plaintext must be read another
+    /// way.
     fn read_directly(&mut self, buf: &mut [u8]) -> Result<Option<usize>> {
         if self.machine.has_plaintext()? {
             return Ok(None);
@@ -174,7 +175,7 @@ impl<R: Read + Seek> DecryptReader<R> {
         })
     }
 
-    /// Opens the final chunk if it was not yet. Leaves the source anywhere.
+    /// Opens the final chunk unless that was already done. Moves the source to an unspecified position.
     fn verify_end(&mut self) -> Result<u64> {
         if let Some(len) = self.machine.verified_len() {
             return Ok(len);
@@ -199,7 +200,7 @@ impl<R: Read + Seek> DecryptReader<R> {
 }
 
 /// Seeks in the plaintext. The object must begin at the source's offset 0. The first seek opens the final chunk, so
-/// that no position is counted from an end that was not verified.
+/// that positions are never relative to an unverified end.
 impl<R: Read + Seek> Seek for DecryptReader<R> {
     fn seek(&mut self, target: SeekFrom) -> io::Result<u64> {
         let target = self.guarded(|this| {
@@ -212,9 +213,9 @@ impl<R: Read + Seek> Seek for DecryptReader<R> {
     }
 }
 
-/// The error of a seek to a negative position. The reader stays where it was, and goes on.
+/// The error for a seek to a negative position. The reader keeps its position and can continue.
 pub(crate) fn before_the_start() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "a seek to before the start")
+    io::Error::new(io::ErrorKind::InvalidInput, "cannot seek before the start")
 }
 
 impl<R> fmt::Debug for DecryptReader<R> {

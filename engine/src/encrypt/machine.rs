@@ -1,4 +1,4 @@
-//! Sealing without I/O: plaintext in, sealed batches out. Who reads the one and writes the other is not known here.
+//! Sealing without I/O: plaintext in, sealed batches out. The caller does the reading and writing.
 //!
 //! ```text
 //! push -> Chunker -> PlainBatch -> Ordered(Sealer) -> SealedBatch -> next, poll_next
@@ -26,7 +26,7 @@ use crate::sticky::{Guarded, Sticky};
 /// Seals one stream of plaintext.
 #[derive(Debug)]
 pub(crate) struct SealMachine {
-    /// `None` once the final chunk is on its way.
+    /// `None` once the final chunk has been submitted.
     chunker: Option<Chunker>,
     sealer: Arc<Sealer>,
     sealing: Ordered<Result<SealedBatch>>,
@@ -58,19 +58,19 @@ impl SealMachine {
         self.sticky.failure()
     }
 
-    /// Whether a batch must be taken before the next step that seals.
+    /// Whether a batch must be taken before more can be sealed.
     pub(crate) const fn is_full(&self) -> bool {
         self.sealing.is_full()
     }
 
-    /// Whether the final chunk is on its way.
+    /// Whether the final chunk has been submitted.
     #[cfg(feature = "tokio")]
     pub(crate) const fn is_finished(&self) -> bool {
         self.chunker.is_none()
     }
 
-    /// Takes bytes from `input`'s front, at most until one batch is on its way to be sealed; returns whether one is. Not
-    /// while [`SealMachine::is_full`], nor after [`SealMachine::finish`].
+    /// Takes bytes from the front of `input`, at most until one batch has been submitted; returns whether one was. Must
+    /// not be called while [`SealMachine::is_full`] or after [`SealMachine::finish`].
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`], [`Error::Cancelled`], [`Error::Forked`].
@@ -87,8 +87,8 @@ impl SealMachine {
         self.submit(batch)
     }
 
-    /// Whether so much input is worth being shared among threads where it lies: a batch for each, so that none waits
-    /// for the others at the end.
+    /// Whether `available` bytes of input are enough to be shared among the threads without a copy: at least one batch
+    /// for each, so that none is idle.
     #[cfg(feature = "threads")]
     pub(crate) fn shares(&self, available: usize) -> bool {
         let layout = self.sealer.layout();
@@ -96,8 +96,9 @@ impl SealMachine {
             && available >= self.sealing.thread_count() * chunks_per_batch(layout) * layout.chunk_len()
     }
 
-    /// Has all batches at `input`'s front sealed where they lie, and waits until no one reads them any more. Sealed bytes
-    /// that must be taken to make room go to `take`. If a beginning of a chunk is pending, its batch is completed first.
+    /// Seals all batches at the front of `input` without a copy, and waits until no thread reads them any more. Sealed
+    /// bytes that must be taken to make room are passed to `take`. Does nothing while bytes are pending, which
+    /// [`SealMachine::push`] completes to a batch first.
     ///
     /// # Errors
     /// As [`SealMachine::push`] and `take`; [`Error::SealedWrongly`].
@@ -133,7 +134,7 @@ impl SealMachine {
         sealing.submit_borrowing(next_job, |sealed| take(sealed?.sealed))
     }
 
-    /// [`SealMachine::push`] for a shared buffer, whose complete chunks are sealed where they are.
+    /// [`SealMachine::push`] for a shared buffer, whose complete chunks are sealed without a copy.
     ///
     /// # Errors
     /// As [`SealMachine::push`].
@@ -150,7 +151,7 @@ impl SealMachine {
         self.submit(batch)
     }
 
-    /// Seals whole chunks on the caller's thread, from where they are.
+    /// Seals whole chunks on the caller's thread, without a copy.
     fn seal_here(&mut self, first: ChunkIndex, plain: &[u8]) -> Result<()> {
         self.progress.advance(plain.len())?;
         let ends = false;
@@ -159,7 +160,8 @@ impl SealMachine {
         Ok(())
     }
 
-    /// Seals the complete chunks that wait for more; returns whether there are any. Not while [`SealMachine::is_full`].
+    /// Submits the complete chunks that are pending; returns whether there were any. Must not be called while
+    /// [`SealMachine::is_full`].
     ///
     /// # Errors
     /// As [`SealMachine::push`].
@@ -168,7 +170,8 @@ impl SealMachine {
         self.submit(batch.flatten())
     }
 
-    /// Seals what waits, as the payload's end, unless that was done; not while [`SealMachine::is_full`].
+    /// Submits the pending bytes as the payload's end, unless that was already done. Must not be called while
+    /// [`SealMachine::is_full`].
     ///
     /// # Errors
     /// As [`SealMachine::push`].
@@ -177,7 +180,7 @@ impl SealMachine {
         self.submit(batch).map(drop)
     }
 
-    /// The oldest batch's sealed bytes, waited for; `None` if none is under way.
+    /// Waits for the oldest batch and returns its sealed bytes; `None` if no batch is in progress.
     ///
     /// # Errors
     /// [`Error::SealedWrongly`].
@@ -185,7 +188,7 @@ impl SealMachine {
         Ok(self.sealing.next().transpose()?.map(|batch| batch.sealed))
     }
 
-    /// [`SealMachine::next`] for a task.
+    /// The polling form of [`SealMachine::next`].
     #[cfg(feature = "tokio")]
     pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Slab>>> {
         self.sealing
@@ -193,7 +196,7 @@ impl SealMachine {
             .map(|batch| Ok(batch.transpose()?.map(|batch| batch.sealed)))
     }
 
-    /// Where buffers whose bytes were written are given back, too.
+    /// The pool that takes back buffers whose bytes were written.
     #[cfg(feature = "threads")]
     pub(crate) fn buffers(&self) -> BufferPool {
         self.buffers.clone()
@@ -204,13 +207,13 @@ impl SealMachine {
         self.buffers.give_back(buffer);
     }
 
-    /// Has the batch sealed, if there is one; returns whether there is.
+    /// Submits the batch, if there is one; returns whether there was.
     fn submit<P: Plain>(&mut self, batch: Option<PlainBatch<P>>) -> Result<bool> {
         let Some(batch) = batch else {
             return Ok(false);
         };
         self.progress.advance(batch.plain.len())?;
-        // Of the threads that would do it, a fork has none.
+        // Before submitting: a fork has none of the executor's threads.
         self.sealer.check_process()?;
         let (sealer, buffers) = (self.sealer.clone(), self.buffers.clone());
         self.sealing.submit(move || {
@@ -228,7 +231,7 @@ impl Guarded for SealMachine {
     }
 }
 
-/// What holds a batch's plaintext while a job seals it.
+/// A buffer that holds a batch's plaintext while a job seals it.
 trait Plain: Deref<Target = [u8]> + Send + 'static {
     fn give_back(self, buffers: &BufferPool);
 }
@@ -240,6 +243,6 @@ impl Plain for Slab {
 }
 
 impl Plain for Bytes {
-    /// Its other owners may still read it.
+    /// Not reused: other owners may still read it.
     fn give_back(self, _: &BufferPool) {}
 }

@@ -1,12 +1,12 @@
 //! An object sealed in parts: in any order, by any number of threads, each part once.
 //!
 //! ```text
-//! NewObject --parts--> PartSealer --part(k), once--> PartWriter --finish--> SealedPart     (to be sent, and sent again)
+//! NewObject --parts--> PartSealer --part(k), once--> PartWriter --finish--> SealedPart     (can be sent repeatedly)
 //! ```
 //!
-//! The parts, one after the other, are the object, byte for byte as a writer would have sealed it. Every part but the
-//! last holds the same number of whole chunks; the first begins with the header, or with the payload's first 56 bytes,
-//! and is longer by them. For stores that demand parts of equal length, [`EqualParts`] cuts them again.
+//! The concatenated parts are the object, byte for byte as a writer would have sealed it. Every part but the last holds
+//! the same number of whole chunks. The first is longer: it begins with the header, if attached, and the payload's
+//! first 56 bytes. For stores that require parts of equal length, [`EqualParts`] cuts them again.
 
 mod equal;
 mod running;
@@ -41,10 +41,10 @@ impl NewObject {
     }
 }
 
-/// Gives out the parts of one object, each once, to any thread.
+/// Hands out the parts of one object, each once, to any thread.
 ///
-/// Parts are numbered from 0. A part that was given out and then dropped unsealed is lost, and the object with it: to
-/// seal its chunks again, perhaps with other bytes, would repeat nonces.
+/// Parts are numbered from 0. A part that was handed out and then dropped unsealed is lost, and the object with it:
+/// sealing its chunks again, perhaps with other bytes, would repeat nonces.
 #[derive(Debug)]
 #[must_use = "the object is incomplete until `finish`"]
 pub struct PartSealer {
@@ -52,12 +52,12 @@ pub struct PartSealer {
     shared: Arc<Shared>,
 }
 
-/// What all writers of parts use.
+/// State shared by all part writers.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) claims: PartClaims,
     pub(crate) sealer: Sealer,
-    /// What stands before the first chunk.
+    /// The bytes before the first chunk.
     pub(crate) start: Bytes,
     pub(crate) progress: Progress,
 }
@@ -76,10 +76,12 @@ impl PartSealer {
         })
     }
 
-    /// Fixes the plaintext's length, before any part is given out: the last part is then known by its number.
+    /// Sets the plaintext's length in bytes, before any part is handed out, so that the last part is known by its
+    /// number.
     ///
     /// # Errors
-    /// [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge); [`PartError::Duplicate`] of part 0 if a part was given out.
+    /// [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge); [`PartError::Duplicate`] for part 0 if a part was
+    /// already handed out.
     pub fn with_plaintext_len(self, len: u64) -> Result<Self> {
         let Some(shared) = Arc::into_inner(self.shared).filter(|shared| shared.claims.is_untouched()) else {
             return Err(PartError::Duplicate { part: 0 }.into());
@@ -99,20 +101,21 @@ impl PartSealer {
         &self.header
     }
 
-    /// Bytes of plaintext in every part but the last, which may have fewer.
+    /// Bytes of plaintext in every part but the last, which may be shorter.
     #[must_use]
     pub fn part_len(&self) -> u64 {
         self.shared.claims.part_len()
     }
 
-    /// Bytes of every sealed part but the first, which is longer by what stands before the first chunk, and the last.
+    /// The sealed length in bytes of every part but the first, which also holds the bytes before the first chunk, and
+    /// the last.
     #[must_use]
     pub fn sealed_part_len(&self) -> u64 {
         let layout = self.shared.sealer.layout();
         self.part_len() / layout.chunk_len() as u64 * layout.sealed_chunk_len() as u64
     }
 
-    /// Gives out part `number`, for the first and last time.
+    /// Hands out part `number`, which is possible only once.
     ///
     /// # Errors
     /// [`PartError::Duplicate`], [`PartError::AfterLast`],
@@ -137,7 +140,7 @@ impl PartSealer {
 pub struct PartWriter {
     shared: Arc<Shared>,
     chunker: PartChunker,
-    /// The part so far.
+    /// The sealed bytes so far.
     sealed: Vec<u8>,
     offset: u64,
     buffers: BufferPool,
@@ -171,7 +174,7 @@ impl PartWriter {
         self.chunker.part()
     }
 
-    /// Seals all of a part that is not the last, or that a known length makes the last.
+    /// Seals a whole part: not the last one, unless [`PartSealer::with_plaintext_len`] was called.
     ///
     /// # Errors
     /// As [`PartWriter::finish`].
@@ -180,7 +183,7 @@ impl PartWriter {
         self.finish()
     }
 
-    /// Seals all of the last part.
+    /// Seals the whole last part.
     ///
     /// # Errors
     /// As [`PartWriter::finish_last`].
@@ -189,11 +192,11 @@ impl PartWriter {
         self.finish_last()
     }
 
-    /// Seals what is left of a part that is not the last, or that a known length makes the last.
+    /// Seals the rest of a part: not the last one, unless [`PartSealer::with_plaintext_len`] was called.
     ///
     /// # Errors
-    /// [`PartError::Length`] unless the part's place is filled; [`Error::Cancelled`](crate::Error::Cancelled); or the
-    /// error that an earlier call gave. The part is lost.
+    /// [`PartError::Length`] unless the part has its full length; [`Error::Cancelled`](crate::Error::Cancelled); or the
+    /// error that an earlier call returned. The part is then lost.
     pub fn finish(self) -> Result<SealedPart> {
         if self.shared.claims.is_known_last(self.number()) {
             return self.finish_last();
@@ -201,11 +204,11 @@ impl PartWriter {
         self.complete(false)
     }
 
-    /// Seals what is left of the last part, and the final chunk. The part may hold less than others, or nothing.
+    /// Seals the rest of the last part, and the final chunk. The part may be shorter than others, or empty.
     ///
     /// # Errors
-    /// [`PartError::AfterLast`] if a part after this one was handed out or another was
-    /// the last; as [`PartWriter::finish`].
+    /// [`PartError::AfterLast`] if a later part was handed out or another part was the last one; as
+    /// [`PartWriter::finish`].
     pub fn finish_last(self) -> Result<SealedPart> {
         self.complete(true)
     }
@@ -247,7 +250,7 @@ impl PartWriter {
     }
 }
 
-/// Seals a batch after the bytes of `out`.
+/// Seals a batch and appends it to `out`.
 fn append(shared: &Shared, out: &mut Vec<u8>, batch: &PlainBatch) -> Result<()> {
     let start = out.len();
     out.resize(start + shared.sealer.sealed_len(batch.plain.len(), batch.ends), 0);
@@ -283,7 +286,7 @@ impl fmt::Debug for PartWriter {
     }
 }
 
-/// The sealed bytes of one part. They may be sent as often as it takes: a clone shares them.
+/// The sealed bytes of one part. They can be sent any number of times; clones share them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedPart {
     number: u64,
@@ -311,7 +314,7 @@ impl SealedPart {
         &self.bytes
     }
 
-    /// The sealed bytes alone.
+    /// Returns the sealed bytes.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.bytes

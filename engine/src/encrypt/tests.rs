@@ -1,4 +1,4 @@
-//! What verifying writes finds, in each way of sealing: a chunk that is altered behind the sealing cipher's back.
+//! Verified writes, in each way of sealing: a chunk is altered after it was sealed.
 
 use std::fs::File;
 use std::io::Write;
@@ -19,7 +19,7 @@ fn verifying(executor: Executor) -> Encryptor {
     Encryptor::new(key()).with_executor(executor).with_verify_writes(true)
 }
 
-/// An object of which chunk `chunk` will be altered.
+/// An object whose chunk `chunk` will be altered.
 fn sabotaged(encryptor: &Encryptor, chunk: u64) -> NewObject {
     let mut object = encryptor.begin().unwrap();
     object.sealer.sabotaged = Some(chunk);
@@ -77,7 +77,7 @@ fn a_wrongly_sealed_chunk_is_not_released_into_a_stream() {
             let mut sink = Vec::new();
             let mut writer = object.writer(&mut sink).unwrap();
             let written = writer.write_all(&plaintext).map_err(Error::io("writing"));
-            // Whichever call meets it, and every one after that.
+            // The call that meets the error returns it, and so does every later one.
             assert_wrong(written.and_then(|()| writer.finish().map(drop)), chunk);
             let batch_start = 8192 + 56 + usize::try_from(chunk / 16).unwrap() * 16 * (C + 16);
             assert!(sink.len() <= batch_start, "{chunk}: {}", sink.len());
@@ -99,7 +99,7 @@ fn a_wrongly_sealed_chunk_is_not_released_into_a_file() {
     }
 }
 
-/// What verifying is for: without it the object is made, and does not open.
+/// Without verifying, the object is written and does not open.
 #[test]
 fn without_verifying_the_fault_is_found_by_the_reader_only() {
     let object = sabotaged(&Encryptor::new(key()), 1);
@@ -109,7 +109,7 @@ fn without_verifying_the_fault_is_found_by_the_reader_only() {
     assert!(matches!(opened, Err(Error::ChunkAltered { chunk: 1, .. })));
 }
 
-/// Bytes written in pieces of these lengths, in turn, as slices and as shared buffers.
+/// Writes pieces of these lengths, in turn, as slices or as shared buffers.
 fn written(executor: &Executor, plain: &[u8], lens: &[usize], shared: bool) -> Vec<u8> {
     let encryptor = Encryptor::new(key()).with_executor(executor.clone());
     let object = crate::hazmat::begin(&encryptor, &DataKey::from_slice(&[3; 32]).unwrap(), [4; 24]).unwrap();

@@ -16,10 +16,10 @@ use crate::sticky::{Guarded, Sticky};
 
 /// Seals what is written to it and writes the object to a sink.
 ///
-/// The object is complete only when [`EncryptWriter::finish`] has returned. Dropping the writer leaves an object
-/// that no reader takes for a whole one. After an error every call returns that error again.
+/// The object is complete only once [`EncryptWriter::finish`] has returned. If the writer is dropped before that,
+/// readers report the object as truncated. After an error, every call returns that error again.
 ///
-/// [`Write::flush`] passes on complete chunks only: what a chunk still lacks stays in the writer.
+/// [`Write::flush`] writes complete chunks only; an incomplete chunk stays in the writer.
 #[must_use = "the object is incomplete until `finish`"]
 pub struct EncryptWriter<W: Write> {
     sink: W,
@@ -36,10 +36,11 @@ impl<W: Write> EncryptWriter<W> {
         })
     }
 
-    /// Seals the final chunk, writes what is left and flushes the sink; returns the sink.
+    /// Seals the final chunk, writes the remaining bytes and flushes the sink; returns the sink.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::ObjectTooLarge`], or the error that an earlier call returned. The object is incomplete.
+    /// [`Error::Io`], [`Error::ObjectTooLarge`], or the error that an earlier call returned. The object is then
+    /// incomplete.
     pub fn finish(mut self) -> Result<W> {
         self.sticky().check()?;
         self.make_room()?;
@@ -48,8 +49,8 @@ impl<W: Write> EncryptWriter<W> {
         Ok(self.sink)
     }
 
-    /// Writes a shared buffer: its complete chunks are sealed where they are, by the executor's threads, while
-    /// [`Write::write`] has to copy what other threads are to read.
+    /// Writes a shared buffer. The executor's threads seal its complete chunks without a copy, which [`Write::write`]
+    /// may have to make.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`], or the error that an earlier call returned.
@@ -68,12 +69,12 @@ impl<W: Write> EncryptWriter<W> {
         &self.sink
     }
 
-    /// The sink. What is written to it here lies between chunks, and the object does not open.
+    /// The sink. Bytes written to it directly end up between chunks and corrupt the object.
     pub const fn get_mut(&mut self) -> &mut W {
         &mut self.sink
     }
 
-    /// Has threads seal the batches at the front of much input where they lie.
+    /// If the input is large, has threads seal the batches at its front without copying them.
     #[cfg(feature = "threads")]
     fn share(&mut self, rest: &mut &[u8]) -> Result<()> {
         if !self.machine.shares(rest.len()) {

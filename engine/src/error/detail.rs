@@ -1,14 +1,14 @@
-//! What some errors tell in detail.
+//! Details of some errors.
 
 use std::fmt;
 
-/// What the first bytes tell of an object that was changed on its way.
+/// How an object was changed in transit, as its first bytes show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransferDamage {
     /// Line ends were translated, as a copy in text mode does.
     LineEnds,
-    /// It is base64 text of an object.
+    /// It is the base64 text of an object.
     Base64,
     /// It was re-encoded as UTF-16, as some shells do on redirection.
     Utf16,
@@ -44,8 +44,8 @@ impl fmt::Display for ContextMismatch {
         let mut separator = " ";
         for (what, keys) in [
             ("missing", &self.missing),
-            ("not the object's", &self.unexpected),
-            ("another value for", &self.different),
+            ("unexpected", &self.unexpected),
+            ("different value for", &self.different),
         ] {
             if !keys.is_empty() {
                 write!(f, "{separator}{what} {}", keys.join(", "))?;

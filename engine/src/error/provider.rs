@@ -1,32 +1,32 @@
-//! What a key provider failed at.
+//! Failures of key providers.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// What kind of failure a key provider met.
+/// The kind of failure of a key provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProviderErrorClass {
     /// The caller may not use the key.
     Denied,
-    /// There is no such key.
+    /// The key does not exist.
     NotFound,
-    /// The key is disabled, pending deletion or otherwise not to be used now.
+    /// The key is disabled, pending deletion or otherwise unusable at present.
     KeyState,
-    /// The wrapped key is one of another key than the one that was asked.
+    /// The wrapped key was wrapped under another key than the one requested.
     OtherKey,
     /// The wrapped key does not open: another key, another context, or altered bytes.
     BadCiphertext,
-    /// The service asks for fewer calls.
+    /// The service is limiting the rate of calls.
     Throttled,
-    /// The service cannot be reached or failed; later may be better.
+    /// The service cannot be reached or failed; a later call may succeed.
     Unavailable,
     /// The provider's own files or settings are unusable.
     Configuration,
 }
 
 impl ProviderErrorClass {
-    /// Whether the same call may succeed later without anything being changed.
+    /// Whether the same call may succeed later without any change.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         matches!(self, Self::Throttled | Self::Unavailable)
@@ -40,11 +40,11 @@ pub struct ProviderError {
     pub class: ProviderErrorClass,
     /// The provider's id, such as `local`.
     pub provider: String,
-    /// The key concerned, where one is.
+    /// The key concerned, if any.
     pub key_id: Option<String>,
     /// What happened and what to do, in one line, without secrets.
     pub message: String,
-    /// The error underneath.
+    /// The underlying error.
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -60,21 +60,21 @@ impl ProviderError {
         }
     }
 
-    /// Names the key concerned.
+    /// Adds the key concerned.
     #[must_use]
     pub fn with_key_id(mut self, key_id: impl Into<String>) -> Self {
         self.key_id = Some(key_id.into());
         self
     }
 
-    /// Names the error underneath.
+    /// Adds the underlying error.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
     }
 
-    /// Whether the same call may succeed later without anything being changed.
+    /// Whether the same call may succeed later without any change.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         self.class.is_retryable()

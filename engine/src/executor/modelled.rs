@@ -1,4 +1,4 @@
-//! `results.rs` on loom's threads and primitives, which try every way in which they can take turns.
+//! `results.rs` on loom's threads and primitives, which explore every interleaving.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use self::results::Results;
 #[expect(clippy::duplicate_mod, reason = "once on the real primitives, and once on these")]
 mod results;
 
-/// What `results.rs` knows of the world, with a channel that is a queue under loom's lock.
+/// The primitives that `results.rs` uses, with a channel that is a queue under loom's lock.
 mod sync {
     use std::collections::VecDeque;
     use std::convert::Infallible;
@@ -50,8 +50,8 @@ mod sync {
     }
 }
 
-/// Runs `model` in every interleaving, or in those in which threads are stopped at most `preemptions` times; returns their
-/// number. loom fails it if all threads wait.
+/// Runs `model` in every interleaving, or in those with at most `preemptions` preemptions; returns their number. loom
+/// fails the model if all threads are blocked.
 fn explored(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) -> usize {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = count.clone();
@@ -64,7 +64,7 @@ fn explored(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static
     count.load(Ordering::Relaxed)
 }
 
-/// `jobs` on threads of their own, each with its number as its result.
+/// Starts `jobs` threads, each of which sends its number as its result.
 fn start(results: &Results<u64>, jobs: u64) {
     for number in 0..jobs {
         let sending = results.sending();
@@ -72,7 +72,7 @@ fn start(results: &Results<u64>, jobs: u64) {
     }
 }
 
-/// Waits as a task does, until `wanted` results are there.
+/// Waits as a task does, until `wanted` results have arrived.
 fn wait_for(results: &Results<u64>, wanted: usize) -> Vec<u64> {
     let mut found = Vec::new();
     loom::future::block_on(poll_fn(|cx| {
@@ -103,7 +103,7 @@ fn no_interleaving_of_jobs_and_task_leaves_the_task_asleep() {
         found.sort_unstable();
         assert_eq!(found, [0, 1]);
     });
-    // A task that leaves: results that no one takes trouble no one.
+    // A task that stops waiting: results that are never taken do no harm.
     let left = explored(Some(2), || {
         let results = Results::new(2);
         start(&results, 2);

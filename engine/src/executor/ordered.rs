@@ -17,7 +17,7 @@ use super::{Executor, Inner};
 #[cfg(feature = "threads")]
 use crate::error::Result;
 
-/// Runs jobs on an executor and returns their results in the order of submission. Bounded: the caller takes a
+/// Runs jobs on an executor and returns their results in the order of submission. Bounded: the caller must take a
 /// result before it submits beyond the limit.
 pub(crate) struct Ordered<T> {
     executor: Executor,
@@ -30,12 +30,12 @@ pub(crate) struct Ordered<T> {
 }
 
 impl<T: Send + 'static> Ordered<T> {
-    /// `job_bytes` is how much memory a job holds.
+    /// `job_bytes` is the memory that a job holds, in bytes.
     pub(crate) fn new(executor: Executor, job_bytes: usize) -> Self {
-        /// Bytes of all jobs under way, however many threads there are.
+        /// Memory of all jobs in progress, in bytes, whatever the number of threads.
         const MEMORY: usize = 32 << 20;
-        /// One that runs, and some to go on with: where the caller's thread shares cores with the pool's, it may be kept
-        /// waiting for as long as several jobs take.
+        /// One that runs, and more in reserve: if the caller's thread shares cores with the pool's, it may have to wait
+        /// for as long as several jobs take.
         const JOBS_PER_THREAD: usize = 8;
         let limit = if executor.is_serial() {
             1
@@ -55,7 +55,7 @@ impl<T: Send + 'static> Ordered<T> {
         }
     }
 
-    /// The largest number of jobs under way.
+    /// The largest number of jobs in progress.
     pub(crate) const fn limit(&self) -> usize {
         self.limit
     }
@@ -65,7 +65,7 @@ impl<T: Send + 'static> Ordered<T> {
         self.submitted - self.taken >= self.limit as u64
     }
 
-    /// Whether no job is under way and no result waits.
+    /// Whether no job is in progress and no result is waiting.
     pub(crate) const fn is_empty(&self) -> bool {
         self.submitted == self.taken
     }
@@ -81,7 +81,7 @@ impl<T: Send + 'static> Ordered<T> {
         self.executor.is_serial()
     }
 
-    /// Takes in a result that the caller made, as if it were a job's; not while [`Ordered::is_full`].
+    /// Accepts a result that the caller computed, as if it were a job's. Must not be called while [`Ordered::is_full`].
     pub(crate) fn put(&mut self, result: T) {
         let number = self.number();
         self.done.insert(number, result);
@@ -94,7 +94,7 @@ impl<T: Send + 'static> Ordered<T> {
         number
     }
 
-    /// Starts a job; not while [`Ordered::is_full`].
+    /// Starts a job. Must not be called while [`Ordered::is_full`].
     pub(crate) fn submit(&mut self, job: impl FnOnce() -> T + Send + 'static) {
         match &self.executor.0 {
             Inner::Serial => self.put(job()),
@@ -107,11 +107,11 @@ impl<T: Send + 'static> Ordered<T> {
         }
     }
 
-    /// Starts the jobs that `next_job` gives until it gives none, and waits until they have run: they may borrow.
-    /// Results that must be taken to make room go to `take`; the others stay.
+    /// Starts the jobs that `next_job` returns until it returns `None`, and waits until they have run, so that they may
+    /// borrow. Results that must be taken to make room are passed to `take`; the others stay.
     ///
     /// # Errors
-    /// As `next_job` and `take` have them. The jobs that were started have run then, too.
+    /// As `next_job` and `take`. The jobs that were started have run by then.
     #[cfg(feature = "threads")]
     pub(crate) fn submit_borrowing<J: FnOnce() -> T + Send>(
         &mut self,
@@ -134,7 +134,7 @@ impl<T: Send + 'static> Ordered<T> {
         })
     }
 
-    /// The job, sending its result under the next number.
+    /// Wraps a job so that it sends its result under the next number.
     #[cfg(feature = "threads")]
     fn numbered<J: FnOnce() -> T + Send>(&mut self, job: J) -> impl FnOnce() + Send + use<J, T> {
         let number = self.number();
@@ -146,7 +146,7 @@ impl<T: Send + 'static> Ordered<T> {
         }
     }
 
-    /// The result of the oldest job, waited for; `None` if there is none under way.
+    /// Waits for the result of the oldest job; `None` if no job is in progress.
     pub(crate) fn next(&mut self) -> Option<T> {
         if self.is_empty() {
             return None;
@@ -160,7 +160,8 @@ impl<T: Send + 'static> Ordered<T> {
         }
     }
 
-    /// [`Ordered::next`] for a task: if the oldest job is not done, the task is woken whenever one is.
+    /// The polling form of [`Ordered::next`]: if the oldest job has not finished, the task is woken whenever a job
+    /// finishes.
     #[cfg(feature = "tokio")]
     pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
         if self.is_empty() {
@@ -176,7 +177,7 @@ impl<T: Send + 'static> Ordered<T> {
         }
     }
 
-    /// Takes in the results that are there, and has the task woken at the next one.
+    /// Accepts the results that have arrived, and has the task woken at the next one.
     #[cfg(all(feature = "threads", feature = "tokio"))]
     fn receive_done(&mut self, cx: &Context<'_>) {
         if self.done.contains_key(&self.taken) {
@@ -225,7 +226,7 @@ impl<T: Send + 'static> Ordered<T> {
     }
 }
 
-/// Keeps a job's result; a job's panic goes on here.
+/// Keeps a job's result; resumes a job's panic.
 #[cfg(feature = "threads")]
 fn accept<T>(done: &mut BTreeMap<u64, T>, number: u64, result: std::thread::Result<T>) {
     match result {
@@ -238,7 +239,7 @@ impl<T> fmt::Debug for Ordered<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Ordered({} under way on {:?})",
+            "Ordered({} in progress on {:?})",
             self.submitted - self.taken,
             self.executor
         )
@@ -260,7 +261,7 @@ mod tests {
                 results.extend(ordered.next());
             }
             ordered.submit(move || {
-                // The first of each pair ends last.
+                // The first of each pair finishes last.
                 std::thread::sleep(Duration::from_micros(200 * (1 - number % 2)));
                 number * number
             });
@@ -312,7 +313,7 @@ mod tests {
         assert!(caught.is_err());
     }
 
-    /// All orders in which four jobs can end, each job in turn, or none, ending in a panic: for a caller that waits
+    /// All orders in which four jobs can finish, each with one of the jobs, or none, panicking. For a caller that waits
     /// without a task, nothing else can differ.
     #[test]
     fn results_leave_in_order_whatever_the_order_in_which_jobs_end() {

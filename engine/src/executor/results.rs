@@ -1,13 +1,13 @@
-//! Results on their way from the jobs that made them to the caller.
+//! Passes results from the jobs to the caller.
 //!
 //! ```text
-//! job      1. its result into the channel      2. wakes whoever waits
-//! caller   1. says which task waits            2. takes what is in the channel; if that is not enough, sleeps
+//! job      1. its result into the channel      2. wakes the task that waits
+//! caller   1. registers its task            2. takes what is in the channel; if that is not enough, sleeps
 //! ```
 //!
-//! In this order no task sleeps forever: a job that comes between the caller's steps finds the task, and one that came
-//! before is found. What threads share is all in here, and `sync` is the standard library's and crossbeam's, or loom's: a
-//! test puts this file through all interleavings.
+//! In this order no task sleeps forever: a job that finishes between the caller's steps finds the task, and the result
+//! of an earlier one is in the channel. All that threads share is in this file, and `sync` is the standard library's
+//! and crossbeam's, or loom's: a test explores all interleavings of this file.
 
 #[cfg(feature = "tokio")]
 use std::task::Waker;
@@ -16,7 +16,7 @@ use std::task::Waker;
 use super::sync::{Arc, Mutex, PoisonError};
 use super::sync::{Receiver, Sender, bounded};
 
-/// The task to wake when a job ends, if one waits.
+/// The task to wake when a job finishes, if one is waiting.
 #[cfg(feature = "tokio")]
 type Waiting = Arc<Mutex<Option<Waker>>>;
 
@@ -36,7 +36,7 @@ pub(super) struct Sending<T> {
 }
 
 impl<T> Results<T> {
-    /// For at most `limit` results that no one has taken yet.
+    /// With room for `limit` results that have not been taken.
     pub(super) fn new(limit: usize) -> Self {
         let (sender, receiver) = bounded(limit);
         Self {
@@ -55,13 +55,13 @@ impl<T> Results<T> {
         }
     }
 
-    /// Where results arrive, for a caller that waits without a task. It is never closed: this side holds a sender.
+    /// Where results arrive, for a caller that waits without a task. Never closed, because this side holds a sender.
     #[cfg_attr(all(test, feature = "tokio"), allow(dead_code, reason = "not in the model"))]
     pub(super) const fn receiver(&self) -> &Receiver<(u64, T)> {
         &self.receiver
     }
 
-    /// Gives the results that are there to `take`, and has the task woken at the next one.
+    /// Passes the results that have arrived to `take`, and has the task woken at the next one.
     #[cfg(feature = "tokio")]
     pub(super) fn take_or_wake(&self, waker: &Waker, mut take: impl FnMut(u64, T)) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,14 +74,14 @@ impl<T> Results<T> {
 }
 
 impl<T> Sending<T> {
-    /// Sends the result of job `number`. Nothing happens if the caller has gone.
+    /// Sends the result of job `number`. Does nothing if the caller is gone.
     pub(super) fn send(self, number: u64, result: T) {
-        // The channel has room for every job under way.
+        // The channel has room for every job in progress.
         let _ = self.sender.try_send((number, result));
         #[cfg(feature = "tokio")]
         {
             let waker = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
-            // Without the lock: the waker is foreign code.
+            // Without holding the lock, because the waker is foreign code.
             if let Some(waker) = waker {
                 waker.wake();
             }

@@ -7,33 +7,34 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::sys::{self, FileAttributes, NotKept, Replaced, Unfinished};
 
-/// The mode of a new file, of which the umask leaves a part, and that of one whose own mode comes later.
+/// The mode of a new file before the umask applies, and the mode of a file whose final mode is set later.
 const OPEN_MODE: u32 = 0o666;
 const NARROW_MODE: u32 = 0o600;
 const SETTING_ACCESS: &str = "setting who may access the output";
 
-/// What to do if the output exists already.
+/// What to do if the output already exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IfExists {
-    /// Fail, and leave it as it is.
+    /// Fail and leave it unchanged.
     #[default]
     Fail,
-    /// Put the new file in its place, with the owner, group, mode, access control list and extended attributes of the old
-    /// one as far as the system allows. No one gains access by what could not be kept.
+    /// Replace it with the new file, which gets the old one's owner, group, mode, access control list and extended
+    /// attributes as far as the system allows. No user gains access by what could not be kept.
     Replace,
 }
 
-/// Who may access an output that replaces no file. Until it is complete, its owner alone may, or at most these users.
+/// Who may access an output that does not replace a file. Until it is complete, only its owner may, or at most these
+/// users.
 #[derive(Debug, Clone, Default)]
 pub enum FileAccess {
-    /// As the umask says.
+    /// According to the umask.
     #[default]
     Umask,
-    /// As the umask says, but no user may access it who may not access this file: for plaintext, which is to be no less
-    /// private than its object.
+    /// According to the umask, but only users who may access this file: for plaintext, which must not be less private
+    /// than its object.
     AtMost(FileAttributes),
-    /// Whoever may access this file, as far as owner and group can be copied. The modification time is copied too, also to
-    /// an output that replaces a file.
+    /// The users who may access this file, as far as owner and group can be copied. The modification time is copied
+    /// too, also to an output that replaces a file.
     Like(FileAttributes),
 }
 
@@ -47,10 +48,10 @@ impl FileAccess {
     }
 }
 
-/// A new file under no name, or a temporary one, until [`AtomicFile::commit`] publishes it under its own.
+/// A new file without a name, or with a temporary one, until [`AtomicFile::commit`] publishes it under its own.
 ///
-/// Dropped without that, nothing is left of it. Where the operating system has files without names, nothing is left
-/// after a kill either.
+/// If it is dropped before that, nothing is left of it. If the operating system supports files without names, nothing
+/// is left after a kill either.
 #[derive(Debug)]
 #[must_use = "the file has no name until `commit`"]
 pub struct AtomicFile {
@@ -61,7 +62,8 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Makes the file in the directory of `target`. The umask says who may access it, unless it replaces a file.
+    /// Creates the file in the directory of `target`. The umask determines who may access it, unless it replaces a
+    /// file.
     ///
     /// # Errors
     /// As [`AtomicFile::create_with`].
@@ -69,10 +71,10 @@ impl AtomicFile {
         Self::create_with(target, if_exists, FileAccess::Umask)
     }
 
-    /// Makes the file in the directory of `target`. `access` says who may access it, unless it replaces a file.
+    /// Creates the file in the directory of `target`. `access` determines who may access it, unless it replaces a file.
     ///
     /// # Errors
-    /// [`Error::OutputExists`] if `target` is there and is to be kept, [`Error::OutputNotReplaceable`] if it cannot be
+    /// [`Error::OutputExists`] if `target` exists and must be kept, [`Error::OutputNotReplaceable`] if it cannot be
     /// replaced; [`Error::Io`].
     pub fn create_with(target: &Path, if_exists: IfExists, access: FileAccess) -> Result<Self> {
         Self::check(target, if_exists)?;
@@ -90,8 +92,8 @@ impl AtomicFile {
         })
     }
 
-    /// Whether `target` could be named now, as far as that can be told without doing it: so that no work is done in
-    /// vain. The operating system has the last word when the name is given.
+    /// Checks whether `target` could be published now, so that no work is wasted. The operating system may still refuse
+    /// it later.
     ///
     /// # Errors
     /// [`Error::OutputExists`], [`Error::OutputNotReplaceable`].
@@ -106,13 +108,13 @@ impl AtomicFile {
         }
     }
 
-    /// The file, to be written.
+    /// The file to write to.
     #[must_use]
     pub fn file(&self) -> &File {
         self.unfinished.file()
     }
 
-    /// The temporary name, if the file has one: what to remove if the process is about to end without a drop.
+    /// The temporary name, if the file has one: remove it if the process is about to end without a drop.
     #[must_use]
     pub fn temporary_path(&self) -> Option<&Path> {
         self.unfinished.path()
@@ -121,17 +123,17 @@ impl AtomicFile {
     /// Syncs the file to disk and publishes it under its name.
     ///
     /// # Errors
-    /// [`Error::OutputExists`]; [`Error::Io`]. Nothing is left of the file then, except where only the directory could not
-    /// be synced: the complete file has its name, and a power cut may yet take the name away.
+    /// [`Error::OutputExists`]; [`Error::Io`]. Nothing is then left of the file, unless only the directory could not be
+    /// synced: in that case the complete file has its name, which a power loss may still remove.
     pub fn commit(self) -> Result<()> {
         self.name()?.sync()
     }
 
-    /// Syncs the file to disk and publishes it under its name, for callers that publish several files together.
-    /// [`NamedFile::sync`] syncs the directory.
+    /// Syncs the file to disk and publishes it under its name, but does not sync the directory: for callers that
+    /// publish several files together. [`NamedFile::sync`] syncs the directory.
     ///
     /// # Errors
-    /// [`Error::OutputExists`]; [`Error::Io`]. Nothing is left of the file then.
+    /// [`Error::OutputExists`]; [`Error::Io`]. Nothing is then left of the file.
     pub fn name(self) -> Result<NamedFile> {
         let not_kept = self.settle_access().map_err(Error::io(SETTING_ACCESS))?;
         self.file().sync_all().map_err(Error::io("syncing the output"))?;
@@ -149,12 +151,12 @@ impl AtomicFile {
         })
     }
 
-    /// Grants access to the file, and returns what could not be kept of the one it replaces.
+    /// Grants access to the file; returns what could not be kept of the file it replaces.
     fn settle_access(&self) -> io::Result<Vec<NotKept>> {
         if let FileAccess::Like(model) = &self.access {
             model.give_time_to(self.file());
         }
-        // Read as late as possible: the old file may have been changed since.
+        // Read as late as possible, because the old file may have changed.
         let replaced = match self.if_exists {
             IfExists::Fail => None,
             IfExists::Replace => Replaced::at(&self.target)?,
@@ -176,7 +178,7 @@ impl AtomicFile {
     }
 }
 
-/// A complete file that has its name, in a directory that was not synced yet: a power cut may take the name away.
+/// A complete file that has its name, in a directory that has not been synced: a power loss may still remove the name.
 #[derive(Debug)]
 #[must_use = "the name is not on the disk until `sync`"]
 pub struct NamedFile {
@@ -185,14 +187,14 @@ pub struct NamedFile {
 }
 
 impl NamedFile {
-    /// Its path.
+    /// The path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.target
     }
 
-    /// What could not be kept of the file that it replaced; for a new file, [`NotKept::Mode`] if more users may access it
-    /// than asked for.
+    /// What could not be kept of the file that it replaced; for a new file, [`NotKept::Mode`] if more users may access
+    /// it than requested.
     #[must_use]
     pub fn not_kept(&self) -> &[NotKept] {
         &self.not_kept
@@ -201,7 +203,7 @@ impl NamedFile {
     /// Syncs the directory.
     ///
     /// # Errors
-    /// [`Error::Io`]. The file is there all the same.
+    /// [`Error::Io`]. The file exists nevertheless.
     pub fn sync(self) -> Result<()> {
         sys::sync_dir(sys::parent(&self.target)).map_err(Error::io("syncing the output's directory"))
     }

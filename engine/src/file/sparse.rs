@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::{Error, Result};
 use crate::positioned::WriteAt;
 
-/// Bytes of a block: what most file systems give out at once, and what begins at a multiple of its length.
+/// Bytes of a block: what most file systems allocate at once, aligned to its length.
 const BLOCK_LEN: usize = 4096;
 const ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
 
@@ -17,14 +17,14 @@ const ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
 #[must_use = "the file may be too short until `finish`"]
 pub struct SparseFile<'a> {
     file: &'a File,
-    /// Where the next byte goes that is written in order.
+    /// The offset of the next sequential write.
     position: u64,
-    /// The end of what was written so far.
+    /// The end of what has been written.
     end: AtomicU64,
 }
 
 impl<'a> SparseFile<'a> {
-    /// Writes to `file`, which must be empty: what is not written would stay as it was.
+    /// Writes to `file`, which must be empty: existing bytes would remain in the holes.
     ///
     /// # Errors
     /// [`Error::Io`], also if the file is not empty.
@@ -41,7 +41,7 @@ impl<'a> SparseFile<'a> {
         })
     }
 
-    /// Makes the file as long as what was written, where that ends with a hole.
+    /// Extends the file to the end of what was written, if that is a hole.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -100,7 +100,7 @@ fn data_len(bytes: &[u8], offset: u64) -> usize {
         .chunks_exact(BLOCK_LEN)
         .take_while(|&block| block != ZEROS);
     let whole = start + data.count() * BLOCK_LEN;
-    // What is left is a block of zeros, or too short for one.
+    // The rest is a block of zeros, or too short for one.
     if bytes.len() - whole < BLOCK_LEN {
         bytes.len()
     } else {

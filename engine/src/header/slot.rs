@@ -16,16 +16,16 @@ pub const MAX_SLOTS: usize = 16;
 /// A data key as a provider wrapped it: the content of one slot.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WrappedKey {
-    /// Which kind of provider wrapped it: lower-case letters, digits and `-`, at most 32.
+    /// The id of the provider that wrapped it: lower-case letters, digits and `-`, at most 32.
     pub provider: String,
-    /// Which of the provider's keys wrapped it, as the provider names it.
+    /// The provider's id of the key that wrapped it.
     pub key_id: String,
     /// The wrapped data key.
     pub ciphertext: Vec<u8>,
 }
 
 impl WrappedKey {
-    /// A wrapped key.
+    /// Creates a wrapped key.
     pub fn new(provider: impl Into<String>, key_id: impl Into<String>, ciphertext: impl Into<Vec<u8>>) -> Self {
         Self {
             provider: provider.into(),
@@ -34,7 +34,7 @@ impl WrappedKey {
         }
     }
 
-    /// `provider:key id`, as people are shown it.
+    /// `provider:key id`, for display.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}:{}", self.provider, self.key_id)
@@ -47,7 +47,7 @@ impl fmt::Debug for WrappedKey {
     }
 }
 
-/// Checks that a header may hold these slots: what sealing accepts, parsing must.
+/// Checks that a header may hold these slots. Sealing must not accept what parsing refuses.
 ///
 /// # Errors
 /// [`Error::TooManySlots`]; [`Error::HeaderTooLarge`] for a field of 64 KiB or more; [`Error::Provider`] for names that
@@ -67,7 +67,7 @@ pub(crate) fn check_slots(slots: &[WrappedKey]) -> Result<()> {
             return Err(Error::HeaderTooLarge { need, limit });
         }
         if !is_provider_id(&slot.provider) || !is_key_id(&slot.key_id) {
-            let message = "the provider's id or the key id it gave cannot stand in a header";
+            let message = "a header cannot hold this provider id or key id";
             let class = ProviderErrorClass::Configuration;
             return Err(ProviderError::new(class, &slot.provider, message)
                 .with_key_id(&slot.key_id)
@@ -126,12 +126,12 @@ fn is_provider_id(id: &str) -> bool {
     (1..=32).contains(&id.len()) && id.bytes().all(allowed)
 }
 
-/// Key ids are shown to people, so they hold nothing that a terminal would act on.
+/// Key ids are displayed, so they contain no control characters.
 fn is_key_id(id: &str) -> bool {
     !id.chars().any(char::is_control)
 }
 
-/// The limit that the slots of one of the providers exceed, if any do.
+/// The limit that the slots of one of the providers exceed, if any.
 fn exceeded_limit(slots: &[WrappedKey]) -> Option<&'static SlotLimit> {
     let count = |provider: &str| slots.iter().filter(|slot| slot.provider == provider).count();
     let mut limits = slots

@@ -23,7 +23,7 @@ fn sample() -> Header {
     )
 }
 
-/// Makes the checksum right again after a field was altered.
+/// Recomputes the checksum after a field was altered.
 fn reseal(bytes: &mut [u8]) {
     let end = bytes.len() - CHECKSUM_LEN;
     let digest = Sha256::digest(&bytes[..end]);
@@ -102,7 +102,7 @@ fn every_shortened_header_is_refused() {
     // Magic, version and checksum.
     for have in [9, 31] {
         match Header::from_detached(&bytes[..have]) {
-            Err(Error::HeaderTruncated { have: told, need: 41 }) => assert_eq!(told, have),
+            Err(Error::HeaderTruncated { have: found, need: 41 }) => assert_eq!(found, have),
             other => panic!("{other:?}"),
         }
     }
@@ -144,7 +144,7 @@ fn padding_must_be_zero_and_nothing_may_follow_a_detached_header() {
     append_checksum(&mut detached);
     match Header::from_detached(&detached) {
         Err(Error::HeaderDamaged { reason, offset }) => {
-            assert_eq!((reason, offset), ("bytes behind the slots", slots_end));
+            assert_eq!((reason, offset), ("bytes after the slots", slots_end));
         }
         other => panic!("{other:?}"),
     }
@@ -290,7 +290,7 @@ fn both_copies_damaged_says_damaged_even_if_the_first_magic_is_gone() {
     assert!(matches!(ObjectHeader::parse(&bytes), Err(Error::HeaderDamaged { .. })));
 }
 
-/// A rewrap writes the older copy, then the other: after each write, torn at any sector, a header opens.
+/// A rewrap writes one copy, then the other: after each write, torn at any sector, a header opens.
 #[test]
 fn every_state_of_a_header_rewrite_opens() {
     let old = sample().to_attached().unwrap();
@@ -326,7 +326,7 @@ fn the_valid_copy_of_the_highest_generation_counts() {
     }
 }
 
-/// No writer of ours leaves that: two of them would have to rewrite one header at a time.
+/// Our own writers never leave this: two of them would have to rewrite one header at the same time.
 #[test]
 fn of_two_valid_copies_of_one_generation_the_first_counts() {
     let mut other = sample();
@@ -353,7 +353,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         let _ = ObjectHeader::parse(&bytes);
-        // With a right start and checksum, so that the fields are reached.
+        // With a valid start and checksum, so that the fields are reached.
         let mut body = [&MAGIC[..], &[VERSION, 1, 14, 0]].concat();
         body.extend_from_slice(&bytes);
         append_checksum(&mut body);

@@ -29,8 +29,8 @@ const ID: &str = KeyRing::ID;
 
 /// Named keys in a file that only its owner can read.
 ///
-/// Keep the file: without it, everything sealed with its keys is lost. Changes are safe against other threads and processes
-/// and against a kill: the file is either the old one or the new one.
+/// Keep the file safe: without it, everything sealed with its keys is lost. Changes are safe against other threads and
+/// processes and against being killed: the file is either the old one or the new one.
 pub struct KeyRing {
     place: Place,
     ring: Ring,
@@ -53,8 +53,8 @@ impl KeyRing {
         Ok(Self::at(path, ring, Self::DEFAULT_NAME))
     }
 
-    /// Reads a key ring file, whose key `name` seals. Creates the file, its directory and the key on first use, and returns
-    /// whether it created the key. However many callers do this at once, one key is created and all of them use it.
+    /// Opens a key ring file with `name` as its sealing key. Creates the file, its directory and the key if they do not
+    /// exist, and returns whether it created the key. Concurrent callers create one key between them, and all use it.
     ///
     /// # Errors
     /// As [`open`](Self::open), except for a missing file; also `Configuration` if `name` is not a key name or the file
@@ -75,15 +75,15 @@ impl KeyRing {
         Ok((Self::at(path, ring, name), created))
     }
 
-    /// Adds a key named `name`, which seals in the returned ring. Creates the file if it is missing.
+    /// Adds a key named `name` and makes it the sealing key of the returned ring. Creates the file if it is missing.
     ///
     /// # Errors
-    /// Class `Configuration` if the name is taken, and as [`create_or_open`](Self::create_or_open).
+    /// Class `Configuration` if the name is already in use, and as [`create_or_open`](Self::create_or_open).
     pub fn add(path: &Path, name: &str) -> Result<Self, ProviderError> {
         match Self::create_or_open(path, name)? {
             (ring, true) => Ok(ring),
             (ring, false) => {
-                Err(configuration(format!("{} has a key named {name} already", ring.place)).with_key_id(name))
+                Err(configuration(format!("{} already has a key named {name}", ring.place)).with_key_id(name))
             }
         }
     }
@@ -91,7 +91,7 @@ impl KeyRing {
     /// Adds a version to the key `name`. The new version seals from now on; older ones still unwrap.
     ///
     /// # Errors
-    /// Class `NotFound` if there is no such file or key, and as [`open`](Self::open).
+    /// Class `NotFound` if the file or the key does not exist, and as [`open`](Self::open).
     pub fn rotate(path: &Path, name: &str) -> Result<Self, ProviderError> {
         let ring = file::change(path, IfMissing::Fail, |ring| match ring.newest(name) {
             Some(_) => ring.add_version(name).map(|()| true),
@@ -100,7 +100,8 @@ impl KeyRing {
         Ok(Self::at(path, ring, name))
     }
 
-    /// A key ring with one key that exists in memory only: what it seals cannot be opened after the ring is dropped.
+    /// Creates a key ring with one key, in memory only: objects sealed with it cannot be opened after the ring is
+    /// dropped.
     ///
     /// # Errors
     /// Class `Configuration` if `name` is not a key name; `Unavailable` if the random generator fails.
@@ -118,7 +119,7 @@ impl KeyRing {
     /// Chooses the key that seals.
     ///
     /// # Errors
-    /// Class `NotFound` if there is no key of that name.
+    /// Class `NotFound` if the ring has no key of that name.
     pub fn with_sealing_key(mut self, name: &str) -> Result<Self, ProviderError> {
         if self.ring.newest(name).is_none() {
             return Err(no_such_key(&self.place, &self.ring, name));
@@ -133,7 +134,7 @@ impl KeyRing {
         &self.sealing
     }
 
-    /// The path that the ring was opened by; `None` if it is in memory only.
+    /// The path that the ring was opened from; `None` for a ring in memory.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
@@ -158,7 +159,7 @@ impl KeyRing {
         }
     }
 
-    /// The version that a slot names, or a message for a person.
+    /// The version that a slot names, or a human-readable reason why there is none.
     fn version_of(&self, slot: &WrappedKey) -> Result<&Version, String> {
         let (name, id) = slot
             .key_id
@@ -167,7 +168,7 @@ impl KeyRing {
         self.ring.version(id).ok_or_else(|| {
             if self.ring.newest(name).is_some() {
                 format!(
-                    "{} has a key named {name}, but another one: the object's was made on another machine, or is lost",
+                    "{} has a different key named {name}: the object's key was created on another machine, or is lost",
                     self.place
                 )
             } else {
@@ -244,7 +245,7 @@ impl KeyProvider for KeyRing {
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
         Box::pin(async move {
             let data_key = self.unwrap_now(wrapped, from)?;
-            // The slot's name is for people; its id says whose key it is.
+            // The name in a slot is informative only; the id identifies the key.
             let id = wrapped.key_id.rsplit_once('#').map_or("", |(_, id)| id);
             let holder = self
                 .ring
@@ -271,13 +272,13 @@ pub struct KeyRingEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyVersion {
-    /// How slots name it: 32 random hex digits.
+    /// Its id in slots: 32 random hex digits.
     pub id: String,
     /// When it was created, in seconds since 1970.
     pub created: u64,
 }
 
-/// The place of a ring, as messages name it.
+/// Where a ring is stored, for messages.
 #[derive(Debug)]
 enum Place {
     File(PathBuf),

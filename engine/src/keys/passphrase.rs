@@ -4,7 +4,7 @@
 //! key id = "argon2id,m=" KiB ",t=" passes ",p=" lanes ",salt=" 32 hex digits
 //! ```
 //!
-//! The key id says how the key is derived, and has exactly one spelling: numbers are decimal without leading zeros.
+//! The key id encodes how the key is derived, in exactly one spelling: numbers are decimal without leading zeros.
 
 use std::fmt;
 
@@ -30,11 +30,11 @@ const WRITTEN: Cost = Cost {
     lanes: 4,
 };
 
-/// The most and the least work that an object may demand from those who open it with a passphrase. The header names the
-/// work, and the header is not authenticated at that point.
+/// Limits on the Argon2id cost that an object may demand when it is opened with a passphrase. The cost comes from the
+/// header, which is not authenticated at that point.
 ///
-/// An object that demands much keeps its reader busy. One that demands little was not written by sealstone and may be an
-/// attempt to find the passphrase: its author can test guesses at the price that the object demands.
+/// Too high a cost stalls the reader. Sealstone never writes a cost that is too low, so such an object may be an
+/// attempt to find the passphrase: its author can test guesses at that low cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Argon2Limits {
     /// The largest memory, in KiB.
@@ -64,11 +64,13 @@ impl Default for Argon2Limits {
 
 /// A passphrase. Wiped when dropped, never printed.
 ///
-/// Wrapping and unwrapping each run Argon2id: 64 MiB and a good part of a second, on the thread that polls the future.
+/// Wrapping and unwrapping each run Argon2id, which takes 64 MiB and a large fraction of a second on the thread that
+/// polls the future.
 ///
-/// Programs that answer strangers must use a [`Decryptor`](crate::Decryptor), not [`KeyProvider::unwrap_key`] itself: a slot
-/// can be crafted to unwrap under many passphrases, and whoever learns whether it did learns whether the passphrase is one of
-/// them. A `Decryptor` returns the same error for a slot that does not unwrap and for one with another payload's key.
+/// Programs that report failures to untrusted parties must use a [`Decryptor`](crate::Decryptor), not
+/// [`KeyProvider::unwrap_key`] directly: a slot can be crafted to unwrap under many passphrases, and learning whether
+/// it did reveals whether the passphrase is one of them. A `Decryptor` returns the same error for a slot that does not
+/// unwrap and for one with another payload's key.
 pub struct Passphrase {
     passphrase: Zeroizing<String>,
     limits: Argon2Limits,
@@ -79,10 +81,10 @@ impl Passphrase {
     /// The provider id of passphrases.
     pub const ID: &'static str = registry::PASSPHRASE;
 
-    /// Uses the passphrase as it is: neither trimmed nor normalized.
+    /// Creates a provider from a passphrase, which is used as is: neither trimmed nor normalized.
     ///
     /// # Errors
-    /// Class `Configuration` for an empty one.
+    /// Class `Configuration` if `passphrase` is empty.
     pub fn new(passphrase: String) -> Result<Self, ProviderError> {
         let passphrase = Zeroizing::new(passphrase);
         if passphrase.is_empty() {
@@ -105,7 +107,7 @@ impl Passphrase {
         self
     }
 
-    /// A passphrase whose new slots take next to no work, for tests.
+    /// A passphrase whose new slots cost almost nothing, for tests.
     #[cfg(test)]
     pub(crate) fn cheap(passphrase: &str) -> Self {
         let written = Cost {
@@ -203,9 +205,9 @@ impl KeyProvider for Passphrase {
 }
 
 const WRONG: &str = "wrong passphrase (or a supplied context value that differs)";
-const MALFORMED: &str = "the passphrase slot does not say how its key is made, or not in the one way it may";
+const MALFORMED: &str = "the passphrase slot's key id is malformed";
 
-/// For tests, which have no time.
+/// No lower limits, so that tests can use cheap slots.
 #[cfg(test)]
 const NO_FLOOR: Argon2Limits = Argon2Limits {
     memory_kib: 262_144,
@@ -233,7 +235,7 @@ impl fmt::Display for Cost {
     }
 }
 
-/// How a passphrase becomes a key, as the key id says.
+/// How a key is derived from the passphrase, as the key id encodes it.
 #[derive(Debug, PartialEq, Eq)]
 struct Recipe {
     cost: Cost,
@@ -338,7 +340,7 @@ mod tests {
         assert_ne!(wrapped.key_id, other.key_id);
     }
 
-    /// The expected key is OpenSSL's.
+    /// OpenSSL computed the expected key.
     #[test]
     fn keys_are_those_of_another_implementation() {
         let recipe = Recipe::parse(&format!("argon2id,m=64,t=3,p=4,salt={SALT}")).unwrap();
@@ -416,7 +418,7 @@ mod tests {
         }
     }
 
-    /// The first would take 4 TiB: the test would not come back if anything were allocated or run.
+    /// The first cost would take 4 TiB: the test would not finish if anything were allocated or run.
     #[test]
     fn cost_over_the_limits_is_refused_before_any_work() {
         let passphrase = Passphrase::cheap("x");

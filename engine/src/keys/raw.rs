@@ -1,10 +1,10 @@
-//! A key that the caller brings: the model of S3's SSE-C.
+//! A key-encryption key that the caller supplies, as with S3's SSE-C.
 //!
 //! ```text
 //! key id = hex of the first 16 bytes of HMAC-SHA-512(key, "sealstone/raw-key-id@v1")
 //! ```
 //!
-//! The key id is a fingerprint, so a wrong key is noticed before anything is unwrapped.
+//! The key id is a fingerprint, so a wrong key is detected before anything is unwrapped.
 
 use std::fs::File;
 use std::path::Path;
@@ -37,7 +37,7 @@ impl RawKey {
     /// The provider id of raw keys.
     pub const ID: &'static str = registry::RAW;
 
-    /// A key with these bytes; `None` unless there are 32. Wipe `bytes` afterwards.
+    /// Copies a key from `bytes`; `None` unless there are exactly 32. The caller wipes `bytes`.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         Secret::copy_from(bytes).map(Self::new)
@@ -47,7 +47,8 @@ impl RawKey {
     /// break; raw bytes may not.
     ///
     /// # Errors
-    /// Class `NotFound` if there is no such file; `Configuration` if it cannot be read or holds anything else.
+    /// Class `NotFound` if the file does not exist; `Denied` if access is denied; `Configuration` if reading fails for
+    /// another reason or the file holds anything else.
     pub fn from_file(path: &Path) -> Result<Self, ProviderError> {
         let bytes = File::open(path)
             .and_then(|file| read_wiped(file, HEX_LEN + 2))
@@ -61,7 +62,7 @@ impl RawKey {
         })
     }
 
-    /// How slots name the key: 32 hex digits that reveal nothing about it.
+    /// The key id in slots: 32 hex digits that reveal nothing about the key.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
@@ -79,7 +80,7 @@ impl RawKey {
     fn mismatch(&self, slot: &WrappedKey) -> Option<String> {
         (slot.key_id != self.fingerprint).then(|| {
             format!(
-                "this raw key is {}; the object was sealed with {}: wrong key",
+                "wrong key: this raw key is {}, but the object was sealed with {}",
                 self.fingerprint, slot.key_id
             )
         })
@@ -194,7 +195,7 @@ mod tests {
             &format!("{hex} and more"),
             &"zz".repeat(32),
             &"=".repeat(44),
-            // Base64 of 33 bytes, and of 32 with unused bits set.
+            // Base64 of 33 bytes, and of 32 bytes with unused bits set.
             &"A".repeat(44),
             &format!("{}B=", "A".repeat(42)),
         ] {

@@ -1,4 +1,5 @@
-//! The wrap of all local providers: XAES-256-GCM, bound to the slot's own names and the encryption context.
+//! How every local provider wraps data keys: XAES-256-GCM, bound to the slot's provider id and key id and to the
+//! encryption context.
 //!
 //! ```text
 //! AAD     = "sealstone/wrap@v1" | provider len[2] provider | key id len[2] key id | canonical context
@@ -64,9 +65,9 @@ pub(crate) fn refused(slot: &WrappedKey, message: &str) -> ProviderError {
     ProviderError::new(ProviderErrorClass::BadCiphertext, &slot.provider, message).with_key_id(&slot.key_id)
 }
 
-/// The names or the context of a wrap cannot be encoded.
+/// The error for a key id or context that cannot be encoded as associated data.
 pub(super) fn unbindable(provider: &str, error: Error) -> ProviderError {
-    let message = format!("no wrap can be bound to this key id and encryption context: {error}");
+    let message = format!("cannot bind a wrapped key to this key id and encryption context: {error}");
     ProviderError::new(ProviderErrorClass::Configuration, provider, message).with_source(error)
 }
 

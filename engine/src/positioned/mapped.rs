@@ -1,4 +1,4 @@
-//! A file read through the memory map: no call of the operating system for what is in its cache.
+//! A memory-mapped file: reading pages that are in the cache takes no system call.
 #![allow(unsafe_code, reason = "argued at each block")]
 
 use std::fmt;
@@ -10,16 +10,16 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use crate::positioned::ReadAt;
 
-/// A local file mapped into memory, as a source for ranged reads. To be chosen with care:
+/// A local file mapped into memory, as a source for ranged reads. Use it with care:
 ///
-/// - **A file that becomes shorter kills the process.** Reading the part of a map that its file no longer has raises
-///   SIGBUS (an exception on Windows), which is no error that a caller can handle; so does a failing disk. Map only
-///   files that no one truncates, on file systems that do not go away. The file as [`ReadAt`] gives errors instead.
-/// - **The bytes may change at any time**, if others write to the file. That is no danger to what is opened: each
+/// - **Truncating the file kills the process.** Reading a part of the map that the file no longer has raises SIGBUS (an
+///   exception on Windows), which a caller cannot handle as an error; so does a failing disk. Map only files that are
+///   never truncated, on file systems that stay available. Reading the [`File`] itself returns errors instead.
+/// - **The bytes may change at any time**, if others write to the file. That does not endanger what is opened: each
 ///   byte is copied out of the map once, and only the copy is verified and decrypted. The map is never lent out.
-/// - **A page that is not in the cache stops the thread** until it is read, in an async runtime as well.
+/// - **A page that is not in the cache blocks the thread** until it has been read, also in an async runtime.
 ///
-/// It pays for many small ranges of a file in the page cache. For whole files it does not.
+/// It pays off for many small ranges of a file in the page cache, but not for whole files.
 pub struct MappedFile {
     file: File,
     /// `None` for an empty file, which cannot be mapped everywhere.
@@ -30,15 +30,15 @@ impl MappedFile {
     /// Maps the file at `path`.
     ///
     /// # Errors
-    /// As opening and mapping have them.
+    /// Those of opening and mapping.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         File::open(path).and_then(Self::new)
     }
 
-    /// Maps an open file, as long as it is now.
+    /// Maps an open file with its current length.
     ///
     /// # Errors
-    /// As mapping has them: for what is no regular file, among others.
+    /// Those of mapping, for instance if `file` is not a regular file.
     pub fn new(file: File) -> io::Result<Self> {
         let len = usize::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let map = if len == 0 {
@@ -54,13 +54,13 @@ impl MappedFile {
         if len == 0 {
             return 0;
         }
-        // SAFETY: `offset + len <= map.len()`, so the source is inside the mapping, which lives as long as `map` and is
-        // readable; `buffer` has `len` bytes or more, is exclusively borrowed and so apart from the mapping.
-        // Whatever other processes write meanwhile, bytes are valid with any value, and no reference to the
-        // mapping exists that would promise the compiler that they stay: `MmapRaw` gives a raw pointer only. What
-        // arrives is some mixture of old and new bytes, in a buffer that no one else changes any more: it is verified
-        // and decrypted there, so nothing is fetched twice. That the file is not truncated is the caller's part;
-        // breaking it ends the process by a signal, which is not undefined behaviour.
+        // SAFETY: `offset + len <= map.len()`, so the source is inside the mapping, which is readable and lives as long
+        // as `map`; `buffer` has at least `len` bytes and is exclusively borrowed, so it does not overlap the mapping.
+        // Whatever other processes write meanwhile, bytes are valid with any value, and no reference to the mapping
+        // exists that would promise the compiler that they stay the same: `MmapRaw` returns only a raw pointer. The
+        // result is some mixture of old and new bytes, in a buffer that nothing else changes: it is verified and
+        // decrypted there, so nothing is fetched twice. The caller must ensure that the file is not truncated; if it
+        // is, a signal ends the process, which is not undefined behaviour.
         unsafe {
             std::ptr::copy_nonoverlapping(map.as_ptr().add(offset), buffer.as_mut_ptr(), len);
         }
@@ -74,7 +74,7 @@ impl ReadAt for MappedFile {
         Ok(self.map.as_ref().map_or(0, |map| Self::copy_out(map, offset, buffer)))
     }
 
-    /// The file's length as it is now: a file cut since it was mapped is noticed where lengths are compared.
+    /// The file's current length: comparing lengths then detects a file that was truncated after it was mapped.
     fn size(&self) -> io::Result<u64> {
         self.file.metadata().map(|metadata| metadata.len())
     }

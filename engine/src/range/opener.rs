@@ -1,4 +1,4 @@
-//! One range whose bytes the caller fetches, as one stream.
+//! One range as a stream, from bytes that the caller fetches.
 //!
 //! ```text
 //! Unlocked --range(object_len, 1000..2000)--> RangeOpener
@@ -15,10 +15,11 @@ use crate::error::Result;
 use crate::unlocked::Unlocked;
 
 /// Opens one range of an object's plaintext as a stream, from ciphertext that the caller fetches. No method calls a key
-/// provider or reads the object by itself.
+/// provider or fetches anything.
 ///
-/// Every byte returned was verified. The object's length is only what storage claims: a range that reaches the end opens the
-/// final chunk, and fails if the object is longer or shorter; a range before the end says nothing about it.
+/// Every byte returned has been verified. The object's length is only what storage claims: a range that reaches the end
+/// opens the final chunk, and fails if the object is longer or shorter; a range before the end does not verify the
+/// length.
 #[derive(Debug, Clone)]
 pub struct RangeOpener {
     unlocked: Unlocked,
@@ -28,7 +29,7 @@ pub struct RangeOpener {
 }
 
 impl Unlocked {
-    /// The plaintext bytes `range` of the object, whose length storage claims to be `object_len` bytes.
+    /// Prepares to open the plaintext bytes `range` of the object, which storage claims to be `object_len` bytes long.
     ///
     /// # Errors
     /// [`Error::RangeOutOfBounds`](crate::Error::RangeOutOfBounds) if the range is reversed or reaches past the end that
@@ -49,12 +50,12 @@ impl Unlocked {
 }
 
 impl RangeOpener {
-    /// The object that is read.
+    /// The object being read.
     pub const fn unlocked(&self) -> &Unlocked {
         &self.unlocked
     }
 
-    /// The plaintext bytes that are opened.
+    /// The range of plaintext bytes to open.
     #[must_use]
     pub const fn plaintext_range(&self) -> &Range<u64> {
         &self.plaintext
@@ -66,8 +67,8 @@ impl RangeOpener {
         &self.ciphertext
     }
 
-    /// A reader of the plaintext. `ciphertext` returns the bytes of [`RangeOpener::ciphertext_range`]; what follows them is
-    /// not read. The reader's errors are those of [`DecryptReader`].
+    /// Returns a reader of the plaintext. `ciphertext` yields the bytes of [`RangeOpener::ciphertext_range`]; bytes
+    /// after them are not read. The reader's errors are those of [`DecryptReader`].
     pub fn reader<R: Read>(&self, ciphertext: R) -> impl BufRead + use<R> {
         DecryptReader::driving(self.machine(), ciphertext, self.unlocked.clone())
     }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! slot -> does it unwrap to this object's data key? -> yes: bound by the key that unwrapped it
-//!                                                   -> no:  named, and dropped only on request
+//!                                                   -> no:  reported, and dropped only on request
 //! ```
 //!
-//! Storage can put slots of other objects into a header. One that was bound without a look would take the name, and
-//! with it the place, of this object's own slot; or it would hand another object's data key to the new context.
+//! Storage can insert slots of other objects into a header. Binding one unchecked would let it take the name, and so
+//! the place, of this object's own slot, or would bind another object's data key to the new context.
 
 use super::plan::{Plan, Slot, State};
 use super::trials::Verdict;
@@ -14,19 +14,19 @@ use crate::error::{Error, ProviderError, Result};
 use crate::header::WrappedKey;
 use crate::keys::KeyMatch;
 
-/// What was found out about a slot that has to be bound.
+/// The result of trying to bind a slot.
 enum Found {
-    /// It is this object's, and bound to the new context.
+    /// It is this object's, and is now bound to the new context.
     Bound(WrappedKey),
     /// It is not this object's: its key unwraps another data key.
     Foreign,
-    /// Its own key does not unwrap it. Either the key is wrong, such as a mistyped passphrase, or the slot is.
+    /// Its own key does not unwrap it: either the key is wrong, such as a mistyped passphrase, or the slot is.
     Refused(ProviderError),
-    /// None of the keys offered is its own.
+    /// None of the offered keys is its own.
     Unreachable,
 }
 
-/// The slots that have to be bound, by what came of it.
+/// The slots to bind, by result.
 #[derive(Default)]
 struct Rest {
     bound: Vec<(usize, WrappedKey)>,
@@ -35,11 +35,11 @@ struct Rest {
 }
 
 impl Plan<'_> {
-    /// Binds every slot that is left to the new context.
+    /// Binds every remaining slot to the new context.
     ///
     /// # Errors
-    /// [`Error::ForeignSlots`], [`Error::UnreachableSlots`], unless such slots are to be dropped; a key's own error:
-    /// a mistyped passphrase, or a service that is down, is no reason to lose a slot.
+    /// [`Error::ForeignSlots`], [`Error::UnreachableSlots`], unless such slots are to be dropped; a key's own error,
+    /// because a mistyped passphrase or an unavailable service is no reason to lose a slot.
     pub(super) async fn bind_rest(&mut self) -> Result<()> {
         if !self.changes_context() {
             return Ok(());
@@ -47,7 +47,7 @@ impl Plan<'_> {
         let mut rest = self.try_to_bind().await?;
         let drops = !rest.foreign.is_empty() || !rest.unreachable.is_empty();
         if drops && self.rewrap.drop_unreachable && !self.is_open() {
-            // What can be bound may be another object's, and what cannot may be all that opens this one.
+            // The slots that can be bound may be another object's, and the others may be all that open this one.
             self.open().await?;
             if !self.changes_context() {
                 return Ok(());
@@ -63,7 +63,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// What becomes of the slots that are left when they are bound. None is changed.
+    /// Tries to bind the remaining slots. None is changed.
     async fn try_to_bind(&mut self) -> Result<Rest> {
         let mut refused = Vec::new();
         let Rest {
@@ -82,7 +82,7 @@ impl Plan<'_> {
                 Found::Unreachable => unreachable.push(index),
             }
         }
-        // Where the same key opens another slot of the same name, it is the slot that is wrong.
+        // If the same key opens another slot of the same name, the slot is wrong and not the key.
         for (index, error) in refused {
             let same_name = |&(other, _): &(usize, WrappedKey)| self.name(other) == self.name(index);
             if !self.is_open() || !bound.iter().any(same_name) || !Verdict::is_not_its_key(&error) {
@@ -97,7 +97,7 @@ impl Plan<'_> {
         })
     }
 
-    /// Removes slots that cannot be bound, if that was asked for.
+    /// Removes slots that cannot be bound, if that was requested.
     fn drop_slots(&mut self, indices: &[usize], error: impl FnOnce(Vec<String>) -> Error) -> Result<()> {
         let names: Vec<_> = indices.iter().map(|&index| self.name(index)).collect();
         if !names.is_empty() && !self.rewrap.drop_unreachable {
@@ -122,8 +122,8 @@ impl Plan<'_> {
             if matches!(fit, KeyMatch::No(_)) {
                 continue;
             }
-            // A slot that the key service binds by itself cannot be compared if the data key is not at hand: the caller
-            // has chosen to trust the header. Any other slot is unwrapped to be bound, and so is compared.
+            // A slot that the key service can rebind cannot be compared without the data key: the caller has chosen to
+            // trust the header. Any other slot is unwrapped to be bound, and so is compared.
             let verdict = if self.is_open() || !key.can_rewrap(&slot) {
                 self.trials.ask(key, &slot, &self.from).await?
             } else {

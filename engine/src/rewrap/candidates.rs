@@ -1,4 +1,4 @@
-//! What an object may be opened with: the contexts that it may have, and the keys.
+//! The contexts and keys to try on an object.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::header::Header;
 use crate::keys::KeyProvider;
 
-/// The contexts that the object may have, in the order to be tried; there is one at least.
+/// The contexts that the object may have, at least one, in the order in which to try them.
 pub(super) fn contexts(rewrap: &Rewrap, header: &Header) -> Result<Vec<EncryptionContext>> {
     if let Some(to) = &rewrap.context {
         to.validate()?;
@@ -25,7 +25,7 @@ pub(super) fn contexts(rewrap: &Rewrap, header: &Header) -> Result<Vec<Encryptio
     }
 }
 
-/// Every key there is; those whose slots are to be replaced first, so that it is one of these that is opened.
+/// All keys. Those whose slots are replaced come first, so that one of these slots is opened.
 pub(super) fn keys(rewrap: &Rewrap) -> Vec<Arc<dyn KeyProvider>> {
     let (mut keys, mut new) = (Vec::new(), Vec::new());
     for change in &rewrap.changes {
@@ -43,7 +43,7 @@ pub(super) fn keys(rewrap: &Rewrap) -> Vec<Arc<dyn KeyProvider>> {
     }
     keys.extend(rewrap.decryptor.providers.iter().cloned());
     keys.extend(new);
-    // A key that is named twice would spend the calls of another.
+    // A key that is listed twice would use up the calls of another.
     let mut distinct: Vec<Arc<dyn KeyProvider>> = Vec::new();
     for key in keys {
         if !distinct.iter().any(|other| Arc::ptr_eq(other, &key)) {

@@ -1,4 +1,4 @@
-//! Which slots a choice means.
+//! Which slots a choice selects.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::header::WrappedKey;
 use crate::keys::{KeyMatch, KeyProvider};
 
-/// Whether the choice, which is not [`SlotChoice::Any`], means the slot.
+/// Whether the choice, which is not [`SlotChoice::Any`], selects the slot.
 pub(super) async fn is_meant(
     choice: &SlotChoice,
     slot: &WrappedKey,
@@ -19,12 +19,12 @@ pub(super) async fn is_meant(
     match choice {
         SlotChoice::Named(names) => Ok(names.contains(&slot.name())),
         SlotChoice::Key(key) => is_of(key, slot, context, trials).await,
-        // Its parts are asked one by one.
+        // Its parts are checked one by one.
         SlotChoice::Any(_) => Ok(false),
     }
 }
 
-/// Whether the slot is the key's. The key is asked only where it cannot tell by the slot's name.
+/// Whether the slot belongs to the key. The key is called only if the slot's name does not show it.
 async fn is_of(
     key: &Arc<dyn KeyProvider>,
     slot: &WrappedKey,
@@ -41,7 +41,7 @@ async fn is_of(
             Verdict::Opens => Ok(true),
             Verdict::Foreign => Ok(false),
             Verdict::Refused(error) if Verdict::is_not_its_key(&error) => Ok(false),
-            // A key that cannot be used now says nothing of whose slot it is.
+            // A key that is unusable at present does not show whose slot it is.
             Verdict::Refused(error) => Err(error.into()),
         },
     }

@@ -5,8 +5,8 @@
 //! read both copies                           `begin`
 //! plan                                       nothing is written if that fails
 //! write current over the other, sync         only if they differ
-//! write second = new, sync                   the first is whole
-//! write first  = new, sync                   the second is whole
+//! write second = new, sync                   the first copy is intact
+//! write first  = new, sync                   the second copy is intact
 //! ```
 
 use std::fs::File;
@@ -24,9 +24,9 @@ use crate::positioned::{ReadAt, WriteAt, read_full_at, write_all_at};
 const FIRST: u64 = 0;
 const SECOND: u64 = COPY_LEN as u64;
 
-/// A file as rewriting needs it: tests record the calls, and have them fail.
+/// The operations that rewriting needs of a file. Tests record the calls, and make them fail.
 pub(super) trait HeaderFile: ReadAt + WriteAt {
-    /// Returns when all that was written is on the disk.
+    /// Returns once everything that was written is on the disk.
     fn sync(&self) -> io::Result<()>;
 }
 
@@ -38,14 +38,14 @@ impl HeaderFile for File {
 
 /// Reads the header that is to be changed.
 pub(super) fn begin(file: &impl HeaderFile) -> Result<ObjectHeader> {
-    // Whoever wrote last may have been killed before syncing: what we are about to rely on could be in memory only,
-    // and a loss of power during our own writes would then take both copies.
+    // The last writer may have been killed before syncing: what we are about to rely on could be in memory only, and a
+    // power loss during our own writes would then damage both copies.
     sync(file)?;
     read(file)
 }
 
-/// Makes both copies what `change` makes of the current one, or, where it changes nothing, equal. `change` is also
-/// passed whether a copy will be overwritten that differs from the current one.
+/// Replaces both copies by what `change` returns for the current one; if it changes nothing, makes both copies equal.
+/// The second argument of `change` is whether a copy that differs from the current one will be overwritten.
 pub(super) fn rewrite(
     file: &impl HeaderFile,
     found: &ObjectHeader,
@@ -53,7 +53,7 @@ pub(super) fn rewrite(
 ) -> Result<Rewrapped> {
     let current = found.header();
     let Planned { header, dropped } = change(current, found.faults().iter().any(Option::is_some))?;
-    // Encoded before anything is written: it may not fit.
+    // Encoded before anything is written, because it may not fit.
     let bytes = header.as_ref().map(Header::to_attached).transpose()?;
 
     for (fault, offset) in found.faults().iter().zip([FIRST, SECOND]) {
@@ -73,7 +73,7 @@ pub(super) fn rewrite(
     })
 }
 
-/// Reads the header, and checks that the payload after it is its own.
+/// Reads the header, and checks that it belongs to the payload after it.
 fn read(file: &impl HeaderFile) -> Result<ObjectHeader> {
     let mut start = vec![0; ATTACHED_LEN + PREFIX_LEN];
     let len = read_full_at(file, &mut start, 0)?;

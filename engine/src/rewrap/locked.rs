@@ -1,7 +1,7 @@
 //! An object's file while its header is rewritten.
 //!
 //! ```text
-//! lock -> sync, read both copies -> the caller looks at the header and says what to change -> written -> unlocked
+//! lock -> sync, read both copies -> the caller inspects the header and chooses changes -> written -> unlocked
 //! ```
 
 use std::collections::BTreeSet;
@@ -17,14 +17,14 @@ use crate::sys;
 
 /// An object's file, locked against other rewraps, and the header that was read under the lock.
 ///
-/// Whoever chooses what to change by what the header says chooses it from here: a header that was read before the lock
-/// may be another rewrap's past. The lock is given up when this is dropped.
+/// If changes depend on the header, take it from here: a header that was read before the lock may have been rewritten
+/// since. Dropping this releases the lock.
 #[derive(Debug)]
-#[must_use = "dropping it gives up the lock"]
+#[must_use = "dropping it releases the lock"]
 pub struct LockedObject<'a> {
     file: &'a File,
     found: ObjectHeader,
-    /// Given up after the lock.
+    /// Released after the lock.
     _turn: Turn,
 }
 
@@ -32,11 +32,11 @@ impl<'a> LockedObject<'a> {
     /// How long [`Rewrap::file`] waits for the lock.
     pub const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 
-    /// Locks the object in `file`, which is open for reading and writing, and reads its attached header. Any process
-    /// that may open the file can hold a lock on it, so this waits for at most `wait`.
+    /// Locks the object in `file`, which must be open for reading and writing, and reads its attached header. Any
+    /// process that may open the file can hold a lock on it, so this waits at most `wait`.
     ///
     /// # Errors
-    /// [`Error::Locked`]; every error of a header; [`Error::Io`].
+    /// [`Error::Locked`]; any error of a header; [`Error::Io`].
     pub fn lock(file: &'a File, wait: Duration) -> Result<Self> {
         let turn = acquire(file, wait)?;
         match in_place::begin(file) {
@@ -46,20 +46,20 @@ impl<'a> LockedObject<'a> {
                 _turn: turn,
             }),
             Err(error) => {
-                // Closing the file would do it too, but the file is the caller's.
+                // Closing the file would unlock it too, but the file is the caller's.
                 let _ = file.unlock();
                 Err(error)
             }
         }
     }
 
-    /// The header, and what is wrong with its copies.
+    /// The header, with the faults of its copies.
     #[must_use]
     pub const fn header(&self) -> &ObjectHeader {
         &self.found
     }
 
-    /// Rewrites the header as `rewrap` says, and releases the lock. See [`Rewrap::file`].
+    /// Rewrites the header as `rewrap` specifies, and releases the lock. See [`Rewrap::file`].
     ///
     /// # Errors
     /// As [`Rewrap::file`].
@@ -78,7 +78,8 @@ impl Drop for LockedObject<'_> {
     }
 }
 
-/// Waits for an exclusive lock. The system's own wait has no end, and a reader could hold it up forever.
+/// Waits for an exclusive lock. The system's blocking call has no timeout, and any reader of the file could hold the
+/// lock forever.
 fn acquire(file: &File, wait: Duration) -> Result<Turn> {
     const LONGEST_PAUSE: Duration = Duration::from_millis(50);
     let id = sys::file_id(file).map_err(Error::io("locking the object"))?;
@@ -102,16 +103,16 @@ fn acquire(file: &File, wait: Duration) -> Result<Turn> {
     }
 }
 
-/// A file's turn among the rewraps of this process. The system's lock belongs to the open file, and does not keep apart
-/// those who share that: threads with one [`File`], or with clones of it.
+/// A file's turn among the rewraps of this process. The system's lock belongs to the open file, so it does not exclude
+/// threads that share one [`File`] or have clones of it.
 #[derive(Debug)]
 struct Turn(Option<sys::FileId>);
 
 impl Turn {
-    /// `None` while somebody else has it.
+    /// `None` while another rewrap has it.
     fn take(id: Option<sys::FileId>) -> Option<Self> {
         let is_free = id.is_none_or(|id| taken().insert(id));
-        // Made only then: one that is dropped gives the turn up.
+        // Created only then, because dropping one ends the turn.
         is_free.then(|| Self(id))
     }
 }

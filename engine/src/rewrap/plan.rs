@@ -1,7 +1,7 @@
-//! From the slots that a header has to those that were asked for. Nothing is written here.
+//! Plans the slots of a new header. Nothing is written here.
 //!
 //! ```text
-//! open a slot -> replace, add, remove, in the order asked for -> bind the rest to the new context (`bind`) -> Header
+//! open a slot -> replace, add, remove, in the requested order -> bind the rest to the new context (`bind`) -> Header
 //! ```
 
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use crate::header::{Header, WrappedKey, check_slots};
 use crate::keys::{KeyMatch, KeyProvider};
 use crate::unlock::{Offer, OpenedSlot, no_usable_key, unlock_slot};
 
-/// What becomes of a header.
+/// The result of planning.
 pub(super) struct Planned {
-    /// The new header; `None` if it would say the same.
+    /// The new header; `None` if nothing changes.
     pub(super) header: Option<Header>,
     /// The slots that were dropped because they could not be bound to the new context, as `provider:key id`.
     pub(super) dropped: Vec<String>,
 }
 
-/// Plans the header that `rewrap` makes of this one. If it `repairs` a copy, the object is opened in any case: what is
-/// written over the copy has to be proved to be the better one. To add a key takes the data key, so the object is opened
-/// for that too, before anything is made of its slots.
+/// Plans the header that `rewrap` makes of this one. If a copy will be repaired (`repairs`), the object is always
+/// opened, to prove that the header written over that copy is the right one. Adding a key takes the data key, so the
+/// object is opened for that too, before anything is derived from its slots.
 pub(super) async fn plan(rewrap: &Rewrap, header: &Header, repairs: bool) -> Result<Planned> {
     let adds = rewrap.changes.iter().any(|change| matches!(change, Change::Add(_)));
     let mut plan = Plan::begin(rewrap, header, rewrap.opens || repairs || adds).await?;
@@ -47,7 +47,7 @@ pub(super) async fn plan(rewrap: &Rewrap, header: &Header, repairs: bool) -> Res
     plan.finish()
 }
 
-/// A slot of the new header to be.
+/// A slot of the planned header.
 pub(super) struct Slot {
     pub(super) wrapped: WrappedKey,
     pub(super) state: State,
@@ -55,20 +55,20 @@ pub(super) struct Slot {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// As it was found, under the old context.
+    /// As found, under the old context.
     Found,
-    /// The same, and asked for: not to be removed.
+    /// As found, and requested: not to be removed.
     Kept,
-    /// Wrapped just now, under the new context; known to hold this object's data key.
+    /// Newly wrapped, under the new context; known to hold this object's data key.
     Made,
-    /// Wrapped just now, by the key service and from a slot that was not opened: it may be another object's.
+    /// Newly wrapped by the key service, from a slot that was not opened: it may be another object's.
     Handed,
     /// Not in the new header.
     Gone,
 }
 
 impl State {
-    /// Which of the two contexts a slot is bound to.
+    /// The context that a slot is bound to.
     const fn context<'c>(self, from: &'c EncryptionContext, to: &'c EncryptionContext) -> &'c EncryptionContext {
         match self {
             Self::Made | Self::Handed => to,
@@ -77,20 +77,20 @@ impl State {
     }
 }
 
-/// How a slot came to be wrapped for another key.
+/// How a slot for another key was wrapped.
 enum Anew {
     /// By the key service.
     Made(WrappedKey),
-    /// Not yet: the data key has to be wrapped by us. If the service was asked, it refused.
+    /// Not yet: we have to wrap the data key. Holds the service's refusal if it was called.
     ByUs(Option<ProviderError>),
 }
 
 pub(super) struct Plan<'a> {
     pub(super) rewrap: &'a Rewrap,
     header: &'a Header,
-    /// Every key there is, those that are to be added too: the object may have been rewrapped before.
+    /// All keys, including those to be added: the object may have been rewrapped before.
     pub(super) keys: Vec<Arc<dyn KeyProvider>>,
-    /// The contexts that the object may have: the expected one, and the new one if this was done before.
+    /// The contexts that the object may have: the expected one, and the new one if the object may have been rewrapped.
     contexts: Vec<EncryptionContext>,
     pub(super) from: EncryptionContext,
     pub(super) to: EncryptionContext,
@@ -127,7 +127,7 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
-    /// Finds the data key, and with it which context the object has.
+    /// Finds the data key, and which context the object has.
     pub(super) async fn open(&mut self) -> Result<()> {
         let mut first_error = None;
         for (number, context) in self.contexts.iter().enumerate() {
@@ -135,7 +135,7 @@ impl<'a> Plan<'a> {
                 providers: &self.keys,
                 context: &ExpectedContext::Exact(context.clone()),
                 max_provider_calls: self.rewrap.decryptor.max_provider_calls,
-                // Each run of Argon2id costs, and one slot could be made for both contexts.
+                // Each run of Argon2id is expensive, and one slot could be crafted for both contexts.
                 guessable: number == 0,
                 backend: self.rewrap.decryptor.backend,
             };
@@ -150,7 +150,7 @@ impl<'a> Plan<'a> {
                     }
                     return Ok(());
                 }
-                // It would be asked again, and waited for again.
+                // The service would be called, and waited for, again.
                 Err(error) if error.is_retryable() => return Err(error),
                 Err(error) => {
                     first_error.get_or_insert(error);
@@ -195,7 +195,7 @@ impl<'a> Plan<'a> {
             Anew::Made(made) => made,
             Anew::ByUs(refusal) => match (self.wrap(new.as_ref()).await, refusal) {
                 (Ok(made), _) => made,
-                // The first way is the one to be mended.
+                // The refusal is the error to fix: wrapping the data key was only the fallback.
                 (Err(error), Some(refusal)) if !error.is_retryable() => return Err(refusal.into()),
                 (Err(error), _) => return Err(error),
             },
@@ -212,13 +212,13 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// Has the slot that the service made of the chosen one in its place. Nothing shows which slots hold this object's data
-    /// key, so that no other makes room, whatever its name.
+    /// Replaces the chosen slot by the one that the service made of it. Nothing shows which slots hold this object's
+    /// data key, so no other slot is replaced, whatever its name.
     fn hand_on(&mut self, chosen: &[usize], wrapped: &WrappedKey) {
         for &index in chosen {
             let slot = &mut self.slots[index];
             if slot.wrapped.name() == wrapped.name() && self.from == self.to {
-                // It was there already.
+                // It was already present.
                 slot.state = State::Kept;
             } else {
                 let (wrapped, state) = (wrapped.clone(), State::Handed);
@@ -227,8 +227,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Whether there is a slot that is surely of this key: without opening it, it is taken for what an earlier run put
-    /// there.
+    /// Whether a slot certainly belongs to this key: without opening it, it is taken for the result of an earlier run.
     fn keeps_own(&mut self, key: &dyn KeyProvider) -> bool {
         if self.changes_context() {
             return false;
@@ -241,8 +240,8 @@ impl<'a> Plan<'a> {
         own.map(|slot| slot.state = State::Kept).is_some()
     }
 
-    /// Has the provider wrap one of the chosen slots again, without showing us the key. The slot has to be one that is
-    /// known to open, or else what comes of it might not, and the others are gone.
+    /// Asks the provider to rewrap one of the chosen slots without revealing the data key. That slot must be known to
+    /// open: otherwise the result might not open, and the other slots are removed.
     async fn anew(&self, chosen: &[usize], new: &dyn KeyProvider) -> Result<Anew> {
         let source = match (&self.opened, chosen) {
             (Some(opened), _) => chosen.iter().copied().find(|&index| index == opened.slot),
@@ -258,7 +257,7 @@ impl<'a> Plan<'a> {
         }
         match new.rewrap_key(source, &self.from, &self.to).await {
             Ok(made) => Ok(Anew::Made(made)),
-            // With the data key at hand there is another way.
+            // The data key is available, so that it can be wrapped instead.
             Err(error) if self.opened.is_some() && !error.is_retryable() => Ok(Anew::ByUs(Some(error))),
             Err(error) => Err(error.into()),
         }
@@ -269,14 +268,14 @@ impl<'a> Plan<'a> {
         Error::AmbiguousSlots { slots: names.collect() }
     }
 
-    /// The slot of `key` that exists already, and opens. `made` is what a new one looks like.
+    /// The slot of `key` that already exists and opens. `made` is what a new one looks like.
     async fn present(&mut self, key: &Arc<dyn KeyProvider>, made: &WrappedKey) -> Result<Option<usize>> {
         for (index, slot) in self.slots.iter().enumerate() {
             let wrapped = &slot.wrapped;
             if slot.state == State::Gone || wrapped.provider != made.provider {
                 continue;
             }
-            // No two wraps by a passphrase have the same key id.
+            // Every wrap by a passphrase has another key id.
             let is_guessable = || matches!(key.matches(wrapped), KeyMatch::Guessable(_));
             if wrapped.key_id != made.key_id && !is_guessable() {
                 continue;
@@ -289,17 +288,17 @@ impl<'a> Plan<'a> {
         Ok(None)
     }
 
-    /// Keeps the slot that is present, or has the new one: in that `place`, or after the others.
+    /// Keeps the slot that is present, or inserts the new one: at `place`, or after the others.
     fn put(&mut self, made: WrappedKey, present: Option<usize>, place: Option<usize>) {
         let is_new = |state| matches!(state, State::Made | State::Handed);
         let keeps = present.filter(|&index| is_new(self.slots[index].state) || !self.changes_context());
         if let Some(index) = keeps {
-            // It opens.
+            // It is known to open.
             let state = &mut self.slots[index].state;
             *state = if is_new(*state) { State::Made } else { State::Kept };
             return;
         }
-        // One of the same name does not open, or is bound to the old context.
+        // A slot of the same name does not open, or is bound to the old context.
         for slot in &mut self.slots {
             if slot.wrapped.provider == made.provider && slot.wrapped.key_id == made.key_id {
                 slot.state = State::Gone;
@@ -315,7 +314,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The slots that are meant, except those that were asked for.
+    /// The slots that `choice` selects, among those that no earlier change has affected.
     async fn chosen(&mut self, choice: &SlotChoice) -> Result<Vec<usize>> {
         let mut chosen = Vec::new();
         for (index, slot) in self.slots.iter().enumerate() {
@@ -332,7 +331,7 @@ impl<'a> Plan<'a> {
         Ok(chosen)
     }
 
-    /// Whether the data key is at hand, so that slots can be proved to be this object's.
+    /// Whether the data key is available, so that slots can be proven to be this object's.
     pub(super) const fn is_open(&self) -> bool {
         self.opened.is_some()
     }
@@ -341,8 +340,8 @@ impl<'a> Plan<'a> {
         self.from != self.to
     }
 
-    /// Makes sure that one of the slots that are left is known to open, unless the caller goes without: somebody may have
-    /// put the others into the header.
+    /// Checks that one of the remaining slots is known to open, unless the caller opted out: anyone who can write the
+    /// header may have added the others.
     async fn check_rest(&mut self) -> Result<()> {
         let Some(opened) = self.opened.as_ref().filter(|_| self.rewrap.opens) else {
             return Ok(());
@@ -370,8 +369,8 @@ impl<'a> Plan<'a> {
     }
 
     fn finish(self) -> Result<Planned> {
-        // Versions of one key become the newest one when they are bound again, and then one slot is enough: both are known
-        // to hold this object's key. Where that is not known, all are kept.
+        // Rebinding turns versions of one key into the newest one. One slot is then enough, because both are known to
+        // hold this object's key. If that is not known, all are kept.
         let (mut slots, mut made) = (Vec::new(), Vec::new());
         for Slot { wrapped, state } in self.slots.into_iter().filter(|slot| slot.state != State::Gone) {
             if state == State::Made {
@@ -397,7 +396,7 @@ impl<'a> Plan<'a> {
             slots,
             ..self.header.clone()
         };
-        // Whoever stores it must not be the first to learn that it is too large.
+        // Too large a header is reported here, not when it is stored.
         header.to_detached()?;
         Ok(Planned {
             header: Some(header),

@@ -76,7 +76,7 @@ impl ReadAt for Recorded {
 impl WriteAt for Recorded {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let offset = usize::try_from(offset).unwrap();
-        // A write that fails has written a part.
+        // A failing write has written a part.
         let fails = self.fails_at == Some(self.calls.lock().unwrap().len());
         let bytes = if fails { &bytes[..bytes.len() / 2] } else { bytes };
         let recorded = self.record(Call::Write(offset, bytes.to_vec()));
@@ -100,7 +100,7 @@ fn key(byte: u8) -> Arc<RawKey> {
     Arc::new(RawKey::from_slice(&[byte; 32]).unwrap())
 }
 
-/// From the key 1 to the key 2, or from 2 to 3.
+/// Replaces key 1 by key 2, or 2 by 3.
 fn rotation(from: u8) -> Rewrap {
     let old = key(from);
     Rewrap::new(Decryptor::new(old.clone())).replace(SlotChoice::Key(old), key(from + 1))
@@ -116,12 +116,12 @@ fn sealed() -> Vec<u8> {
     Encryptor::new(key(1)).seal(PLAIN).unwrap()
 }
 
-/// A context that fills the header, so that each of its sectors changes with it.
+/// A context that fills the header, so that every sector of the header changes with it.
 fn wide(byte: u8) -> EncryptionContext {
     EncryptionContext::new().with("k", char::from(b'a' + byte).to_string().repeat(3500))
 }
 
-/// The same change as `rotation`, of every sector.
+/// The same change as `rotation`, affecting every sector.
 fn wide_rotation(from: u8) -> Rewrap {
     let old = key(from);
     Rewrap::new(Decryptor::new(old.clone()).with_context(ExpectedContext::AcceptStored))
@@ -133,7 +133,7 @@ fn sealed_wide() -> Vec<u8> {
     Encryptor::new(key(1)).with_context(wide(1)).seal(PLAIN).unwrap()
 }
 
-/// Tells whether what a disk holds opens with one of the keys, and remembers headers it has seen.
+/// Whether the content of a disk opens with one of the keys. Remembers the headers that it has seen.
 #[derive(Default)]
 struct Opening(HashMap<Vec<u8>, bool>);
 
@@ -160,7 +160,7 @@ fn damaged(object: &[u8], copy: usize) -> Vec<u8> {
     object
 }
 
-/// The object as rewraps that came to their end, or to some other, leave it.
+/// The object as completed and interrupted rewraps leave it.
 fn starts() -> Vec<Vec<u8>> {
     let object = sealed_wide();
     let half = Recorded {
@@ -168,7 +168,7 @@ fn starts() -> Vec<Vec<u8>> {
         ..Recorded::new(&object)
     };
     run(&half, &wide_rotation(1)).unwrap_err();
-    // The second copy is written: the first is stale.
+    // The second copy is written, so the first is stale.
     let stale_first = half.bytes();
     let mut stale_second = stale_first.clone();
     let (first, second) = stale_second[..ATTACHED_LEN].split_at_mut(COPY_LEN);
@@ -234,13 +234,13 @@ fn calls_stand_in_the_order_of_the_format() {
         assert_eq!(shape(start, &wide_rotation(1)), change);
         assert_eq!(shape(start, &repair), none);
     }
-    // What a rewrap left that did not come to its end has the new slots already.
+    // An interrupted rewrap has already written the new slots.
     assert_eq!(shape(&stale_first, &wide_rotation(1)), "s1s");
     assert_eq!(shape(&stale_second, &wide_rotation(1)), "s2s");
     assert_eq!(shape(&stale_first, &wide_rotation(2)), "s1s2s1s");
 }
 
-/// A pipe cannot be synced: that is told.
+/// A pipe cannot be synced, and that is reported.
 #[cfg(unix)]
 #[test]
 fn a_file_is_synced_by_the_system() {
@@ -279,7 +279,7 @@ fn the_highest_generation_is_the_last() {
     let last = rotation(1).header(&header).unwrap().unwrap();
     assert_eq!(last.generation(), u64::MAX);
     assert!(matches!(rotation(2).header(&last), Err(Error::GenerationLimit)));
-    // What changes nothing still may be asked for.
+    // A rewrap that changes nothing still succeeds.
     assert!(rotation(1).header(&last).unwrap().is_none());
 
     let attached = [&last.to_attached().unwrap(), &object[ATTACHED_LEN..]].concat();
@@ -328,7 +328,7 @@ fn object_of(plaintext_len: u64, directory: &Path) -> File {
     file
 }
 
-/// 100 GB that take no room: in memory where there is such a place.
+/// 100 GB that take no room: in memory if possible.
 #[test]
 fn what_a_rewrap_costs_does_not_depend_on_the_objects_size() {
     let memory = Path::new("/dev/shm");
@@ -338,7 +338,7 @@ fn what_a_rewrap_costs_does_not_depend_on_the_objects_size() {
     for len in [10, 100_000_000_000] {
         let file = object_of(len, directory);
         let size = file.size().unwrap();
-        // Something to be left alone, far behind and right behind the header.
+        // Bytes that must not change, directly after the header and far from it.
         for offset in [size - 9, ATTACHED_LEN as u64 + 56] {
             write_all_at(&file, b"untouched", offset).unwrap();
         }

@@ -1,6 +1,6 @@
 //! Which keys open which slots. A slot is this object's only if it unwraps to the data key that the header commits to,
-//! so each slot is tried before anything is made of it. A key is asked about a slot once, and a header cannot cause more
-//! than a limited number of questions.
+//! so each slot is tried before it is used. A key is tried on a slot only once, and the number of calls that a header
+//! can cause is limited.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::header::{Header, MAX_SLOTS, WrappedKey};
 use crate::keys::KeyProvider;
 use crate::unlock::try_slot;
 
-/// What a key found out about a slot.
+/// The result of trying a key on a slot.
 #[derive(Debug, Clone)]
 pub(super) enum Verdict {
     /// It unwraps to this object's data key.
@@ -22,8 +22,8 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    /// Whether the slot is not this key's, rather than the key unusable at the moment: any other failure is no reason
-    /// to remove the slot, or to leave it.
+    /// Whether the slot belongs to another key, as opposed to the key being unusable at present: any other failure is
+    /// no reason to remove the slot, or to leave it.
     pub(super) const fn is_not_its_key(error: &ProviderError) -> bool {
         matches!(
             error.class,
@@ -32,7 +32,7 @@ impl Verdict {
     }
 }
 
-/// The questions asked so far.
+/// The results so far.
 pub(super) struct Trials<'a> {
     header: &'a Header,
     asked: Vec<Asked>,
@@ -48,7 +48,7 @@ struct Asked {
 }
 
 impl<'a> Trials<'a> {
-    /// Allows `per_slot` questions for each slot that a header can have.
+    /// Allows `per_slot` calls for each slot that a header can have.
     pub(super) const fn new(header: &'a Header, per_slot: usize) -> Self {
         Self {
             header,
@@ -58,7 +58,7 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// Notes what is known without asking: the slot that opened the object.
+    /// Records what is known without a call: the slot that opened the object.
     pub(super) fn opened(&mut self, key: &Arc<dyn KeyProvider>, slot: &WrappedKey, context: &EncryptionContext) {
         self.note(key, slot, context, Verdict::Opens);
     }
@@ -66,7 +66,7 @@ impl<'a> Trials<'a> {
     /// Whether `key` opens `slot` under `context`.
     ///
     /// # Errors
-    /// [`Error::Provider`] if the same question may succeed later; [`Error::TooManyProviderCalls`].
+    /// [`Error::Provider`] if the same call may succeed later; [`Error::TooManyProviderCalls`].
     pub(super) async fn ask(
         &mut self,
         key: &Arc<dyn KeyProvider>,
@@ -82,7 +82,7 @@ impl<'a> Trials<'a> {
             Ok(_) => Verdict::Opens,
             Err(Error::CommitmentMismatch { .. }) => Verdict::Foreign,
             Err(Error::Provider(error)) if !error.is_retryable() => Verdict::Refused(error),
-            // A service that does not answer would be asked, and waited for, again.
+            // An unavailable service would be called, and waited for, again.
             Err(error) => return Err(error),
         };
         self.note(key, slot, context, verdict.clone());

@@ -13,20 +13,20 @@ use crate::range::RangeOpener;
 use crate::sticky::{Guarded, Sticky};
 use crate::unlocked::Unlocked;
 
-/// Opens a payload that is pushed, and returns verified plaintext when it is pulled.
+/// Opens a payload that the caller pushes, and returns verified plaintext when it is pulled.
 ///
-/// What was pulled is a verified beginning of the plaintext. It is the whole only when [`StreamOpener::finish`] has returned
-/// all of the rest without an error. After an error every call returns that error again.
+/// The pulled bytes are a verified beginning of the plaintext. They are the whole only once [`StreamOpener::finish`]
+/// has returned all of the rest without an error. After an error, every call returns that error again.
 #[must_use = "the plaintext is incomplete until `finish`"]
 pub struct StreamOpener {
     unlocked: Unlocked,
-    /// What was pushed of the payload's prefix; `None` once that was checked.
+    /// The bytes of the payload's prefix pushed so far; `None` once it was checked.
     prefix: Option<Vec<u8>>,
     machine: OpenMachine,
 }
 
 impl Unlocked {
-    /// Opens a payload that the caller pushes: what follows an attached header.
+    /// Opens a payload that the caller pushes: the bytes after an attached header.
     pub fn stream_opener(&self) -> StreamOpener {
         StreamOpener {
             unlocked: self.clone(),
@@ -37,7 +37,7 @@ impl Unlocked {
 }
 
 impl RangeOpener {
-    /// Opens the range out of ciphertext that the caller pushes: the bytes of [`RangeOpener::ciphertext_range`].
+    /// Opens the range from ciphertext that the caller pushes: the bytes of [`RangeOpener::ciphertext_range`].
     pub fn stream_opener(&self) -> StreamOpener {
         StreamOpener {
             unlocked: self.unlocked().clone(),
@@ -48,7 +48,7 @@ impl RangeOpener {
 }
 
 impl StreamOpener {
-    /// Takes bytes from the front of `sealed` until it is empty, the opener is full, or a range has all of its chunks.
+    /// Takes bytes from the front of `sealed` until it is empty, the opener is full, or a range is complete.
     ///
     /// # Errors
     /// [`Error::HeaderOfAnotherPayload`], [`Error::ObjectTooLarge`].
@@ -86,7 +86,8 @@ impl StreamOpener {
         !self.machine.wants_input()
     }
 
-    /// The next verified plaintext; `None` if more sealed bytes are needed first. Waits for the executor's threads.
+    /// Returns the next verified plaintext; `None` if more sealed bytes are needed first. Waits for the executor's
+    /// threads.
     ///
     /// # Errors
     /// [`Error::ChunkAltered`], [`Error::TrailingData`], [`Error::Cancelled`].
@@ -102,7 +103,7 @@ impl StreamOpener {
         })
     }
 
-    /// Ends the sealed bytes. The iterator returns the rest of the plaintext, and an error if that is not complete.
+    /// Ends the sealed bytes. The iterator yields the rest of the plaintext, and an error if that is incomplete.
     pub const fn finish(self) -> OpenedRest {
         OpenedRest {
             opener: self,
@@ -152,7 +153,7 @@ impl OpenedRest {
                 return Ok(Some(plain));
             }
             if self.ended {
-                // Nothing is under way: this says whether the end was the verified one.
+                // No batch is in progress: this reports whether the end was the verified one.
                 self.opener.guarded(|this| this.machine.next())?;
                 return Ok(None);
             }

@@ -11,13 +11,13 @@ use crate::encrypt::machine::SealMachine;
 use crate::error::Result;
 use crate::sticky::{Guarded, Sticky};
 
-/// Seals plaintext that is pushed, and returns the object's bytes when they are pulled.
+/// Seals plaintext that the caller pushes, and returns the object's bytes when they are pulled.
 ///
-/// The object is complete only when [`StreamSealer::finish`] has returned all of the rest. After an error every call returns
-/// that error again.
+/// The object is complete only once [`StreamSealer::finish`] has returned all of the rest. After an error, every call
+/// returns that error again.
 #[must_use = "the object is incomplete until `finish`"]
 pub struct StreamSealer {
-    /// What goes before the first chunk.
+    /// The bytes before the first chunk.
     start: Bytes,
     machine: SealMachine,
 }
@@ -36,8 +36,8 @@ impl NewObject {
 }
 
 impl StreamSealer {
-    /// Takes bytes from the front of `plaintext` until it is empty or the sealer is full. Complete chunks are sealed where
-    /// they lie; only what crosses the border of two pieces is copied.
+    /// Takes bytes from the front of `plaintext` until it is empty or the sealer is full. Complete chunks are sealed
+    /// without a copy; only chunks that span two pieces are copied.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge), [`Error::Cancelled`](crate::Error::Cancelled),
@@ -57,7 +57,8 @@ impl StreamSealer {
         self.machine.is_full()
     }
 
-    /// The next bytes of the object; `None` if more plaintext is needed first. Waits for the executor's threads.
+    /// Returns the next bytes of the object; `None` if more plaintext is needed first. Waits for the executor's
+    /// threads.
     ///
     /// # Errors
     /// [`Error::SealedWrongly`](crate::Error::SealedWrongly).
@@ -70,7 +71,7 @@ impl StreamSealer {
         })
     }
 
-    /// Seals the complete chunks that wait for more plaintext; not while the sealer is full.
+    /// Seals the complete chunks that are pending; does nothing while the sealer is full.
     ///
     /// # Errors
     /// As [`StreamSealer::push`].
@@ -83,7 +84,7 @@ impl StreamSealer {
         })
     }
 
-    /// Ends the plaintext. The iterator returns the rest of the object, and seals the final chunk once there is room.
+    /// Ends the plaintext. The iterator yields the rest of the object, and seals the final chunk once there is room.
     pub const fn finish(self) -> SealedRest {
         SealedRest {
             sealer: self,

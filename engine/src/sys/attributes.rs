@@ -1,4 +1,4 @@
-//! What a file has besides its bytes, copied to another file.
+//! A file's attributes besides its bytes, copied to another file.
 //!
 //! ```text
 //! the file that is replaced, or the input  -> FileAttributes -> the new file, before it has its name
@@ -19,19 +19,19 @@ use std::time::SystemTime;
 use self::unix::Access;
 use crate::error::{Error, Result};
 
-/// Who may access a file, and when it was last modified: owner, group, mode, access control list and time. Of the mode,
-/// the setuid, setgid and sticky bits are left out.
+/// Who may access a file, and when it was last modified: owner, group, mode, access control list and time. The mode
+/// does not include the setuid, setgid and sticky bits.
 ///
-/// Where files have no owner and mode, it is the time alone.
+/// On systems where files have no owner and mode, it is the time alone.
 #[derive(Debug, Clone)]
 pub struct FileAttributes {
-    /// `None` where files have no such time.
+    /// `None` where files have no modification time.
     modified: Option<SystemTime>,
     #[cfg(unix)]
     access: Access,
 }
 
-/// What could not be kept of a file that was replaced. No one gains access by it, except for [`NotKept::Mode`].
+/// What could not be kept of a file that was replaced. No user gains access by it, except for [`NotKept::Mode`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotKept {
@@ -39,7 +39,7 @@ pub enum NotKept {
     Owner,
     /// The group. Its rights did not pass to another one.
     Group,
-    /// The access control list: the owner alone has access now.
+    /// The access control list: only the owner has access now.
     AccessControlList,
     /// The mode: the file system does not store it, and lets other users access the file.
     Mode,
@@ -60,7 +60,7 @@ impl fmt::Display for NotKept {
 }
 
 impl FileAttributes {
-    /// Those of an open file.
+    /// The attributes of an open file.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
@@ -77,14 +77,14 @@ impl FileAttributes {
         })
     }
 
-    /// Sets the time of modification. A file system that has no such times is no reason to fail.
+    /// Sets the modification time. A file system that does not support it is no reason to fail.
     pub(crate) fn give_time_to(&self, file: &File) {
         if let Some(modified) = self.modified {
             let _ = file.set_modified(modified);
         }
     }
 
-    /// Lets the same users access `file`, or fewer where that is not possible; returns what could not be kept.
+    /// Gives the same users access to `file`, or fewer if that is not possible; returns what could not be kept.
     pub(crate) fn give_access_to(&self, file: &File) -> io::Result<Vec<NotKept>> {
         #[cfg(unix)]
         return self.access.give_to(file);
@@ -95,7 +95,7 @@ impl FileAttributes {
         }
     }
 
-    /// The mode to create a file with that no user may access who may not access this one.
+    /// The mode for creating a file that only users who may access this one can access.
     pub(crate) fn creation_mode(&self) -> u32 {
         #[cfg(unix)]
         return self.access.creation_mode();
@@ -103,8 +103,8 @@ impl FileAttributes {
         0o666
     }
 
-    /// Takes access to a new file away from users who may not access this one: its group may be another. Returns whether
-    /// that succeeded.
+    /// Revokes access to a new file from users who may not access this one, because the group may differ. Returns
+    /// whether that succeeded.
     pub(crate) fn narrow(&self, file: &File) -> io::Result<bool> {
         #[cfg(unix)]
         return self.access.narrow(file);
@@ -116,7 +116,7 @@ impl FileAttributes {
     }
 }
 
-/// What the file named `path` has, if it is a file, for another that takes its place.
+/// The attributes of the file at `path`, for the file that replaces it.
 #[derive(Debug)]
 pub(crate) struct Replaced {
     #[cfg(unix)]
@@ -126,7 +126,7 @@ pub(crate) struct Replaced {
 }
 
 impl Replaced {
-    /// `None` if there is nothing of that name, or something else than a file.
+    /// `None` if nothing has that name, or if it is not a file.
     pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
         let metadata = match path.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -143,11 +143,11 @@ impl Replaced {
         }))
     }
 
-    /// Gives `file` what the replaced one had; returns what could not be kept.
+    /// Gives `file` the attributes of the replaced one; returns what could not be kept.
     pub(crate) fn give_to(&self, file: &File) -> io::Result<Vec<NotKept>> {
         #[cfg(unix)]
         {
-            // While the file is still ours.
+            // While we still own the file.
             let extended = self.extended.give_to(file);
             let mut not_kept = self.access.give_to(file)?;
             not_kept.extend((!extended).then_some(NotKept::ExtendedAttributes));

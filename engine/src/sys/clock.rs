@@ -1,8 +1,8 @@
-//! A clock for ages that a suspended machine does not stop.
+//! A clock for ages that keeps running while the machine is suspended.
 
 use std::time::Instant;
 
-/// The time now, of a clock that starts at this call. On Linux it counts the time that the machine is suspended, which
+/// Returns a clock that starts at this call. On Linux it includes the time for which the machine is suspended, which
 /// `Instant::now` does not.
 #[cfg(target_os = "linux")]
 pub(crate) fn clock() -> impl Fn() -> Instant + Send + Sync + 'static {

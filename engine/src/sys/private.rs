@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::{parent, sync_dir};
 
-/// Opens a file for writing, creating it for its owner alone if it is missing. A symbolic link is refused: what it leads
-/// to is the choice of whoever put it there.
+/// Opens a file for writing, and creates it for its owner alone if it is missing. A symbolic link is refused, because
+/// its creator chose where it leads.
 pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -20,7 +20,7 @@ pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Gives `file` owner and group of the file named `path`, if there is one and that is allowed.
+/// Gives `file` the owner and group of the file at `path`, if that exists and the change is allowed.
 pub(crate) fn give_to_owner_of(path: &Path, file: &File) {
     #[cfg(unix)]
     if let (Ok(of), Ok(is)) = (path.metadata(), file.metadata()) {
@@ -50,7 +50,7 @@ pub(crate) fn create_private_dirs(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a file's mode lets its group or others do anything with it.
+/// Whether a file's mode grants its group or others any access.
 #[cfg(unix)]
 pub(crate) fn is_open_to_others(metadata: &fs::Metadata) -> bool {
     std::os::unix::fs::MetadataExt::mode(metadata) & 0o077 != 0
@@ -61,7 +61,7 @@ pub(crate) fn is_open_to_others(_metadata: &fs::Metadata) -> bool {
     false
 }
 
-/// The file's owner, if it is another user than the one that this process acts as.
+/// The file's owner, if it is not the effective user of this process.
 #[cfg(unix)]
 pub(crate) fn other_owner(metadata: &fs::Metadata) -> Option<u32> {
     let owner = std::os::unix::fs::MetadataExt::uid(metadata);

@@ -1,27 +1,27 @@
-//! Which process this is, so that no fork is taken for the process it was forked from.
+//! Identifies this process, so that a fork is not mistaken for its parent.
 //!
 //! ```text
 //! parent   page: 1 ---fork---> child   page: empty, and takes 2        (the next number is copied with the memory)
 //! ```
 //!
-//! A process id alone does not tell: a fork into a new PID namespace can have its parent's id, and the id of a process
-//! that has ended is given out again. On Linux the mark is a number in a page that the kernel empties in every copy of
-//! the memory (`MADV_WIPEONFORK`), whatever call makes the copy. A child that *shares* the memory (`vfork`, `CLONE_VM`)
-//! shares the mark, and the counters that the mark guards.
+//! A process id is not enough: a fork into a new PID namespace can have its parent's id, and the id of an ended process
+//! is reused. On Linux the mark is a number in a page that the kernel zeroes in every copy of the memory
+//! (`MADV_WIPEONFORK`), whatever call makes the copy. A child that *shares* the memory (`vfork`, `CLONE_VM`) shares the
+//! mark, and also the counters that the mark guards.
 #![cfg_attr(target_os = "linux", allow(unsafe_code, reason = "argued at each block"))]
 
-/// A process, unlike every other whose memory was copied to or from this one.
+/// A process, distinct from every other whose memory was copied to or from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process {
     id: u32,
-    /// 0 where the kernel empties no pages.
+    /// 0 where the kernel zeroes no pages.
     mark: u64,
 }
 
-/// The process that this is: two loads and one call of the operating system.
+/// Identifies the current process: two loads and one system call.
 pub(crate) fn process() -> Process {
     Process {
-        // Enough by itself where a process cannot become two, and for most forks where there is no mark.
+        // Sufficient where processes cannot fork, and for most forks where there is no mark.
         id: if cfg!(unix) { std::process::id() } else { 0 },
         mark: mark::current(),
     }
@@ -34,12 +34,12 @@ mod mark {
 
     use rustix::mm::{Advice, MapFlags, ProtFlags};
 
-    /// The page that forks find empty: null before the first use, [`NO_PAGE`] if the kernel has none. Not a `OnceLock`:
-    /// a fork in the middle of its initialization would wait forever for a thread that it does not have.
+    /// The page that forks find zeroed: null before the first use, [`NO_PAGE`] if the kernel does not support it. Not a
+    /// `OnceLock`: a fork during its initialization would wait forever for a thread that the fork does not have.
     static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
     static NO_PAGE: AtomicU64 = AtomicU64::new(0);
-    /// The number that the next process with an empty page takes. Each copy of the memory goes on from here, so a
-    /// process has another number than those that its memory comes from.
+    /// The number that the next process with a zeroed page takes. Each copy of the memory continues from here, so a
+    /// process has another number than the processes that its memory came from.
     static NEXT: AtomicU64 = AtomicU64::new(1);
 
     pub(super) fn current() -> u64 {
@@ -61,25 +61,25 @@ mod mark {
         let mut page = PAGE.load(Ordering::Acquire);
         if page.is_null() {
             let made = make().unwrap_or_else(|| (&raw const NO_PAGE).cast_mut());
-            // A page that another thread was faster to make is left unused: it is one, once.
+            // If another thread was faster, this page stays unused: one page, once.
             let first = PAGE.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
             page = first.map_or_else(|by_another_thread| by_another_thread, |_| made);
         }
-        // SAFETY: what `PAGE` holds once it is not null is a static, or a page that `make` gave: aligned, at least 8
-        // bytes long, never unmapped. Every value of its bytes is an `AtomicU64`, zeros included, and this process
-        // accesses it as one only. The kernel's emptying is done in the copy before the copy runs.
+        // SAFETY: a non-null `PAGE` is a static, or a page from `make`: aligned, at least 8 bytes long, never unmapped.
+        // Every value of its bytes is a valid `AtomicU64`, zeros included, and this process accesses it only as one.
+        // The kernel zeroes the copy before the copy runs.
         unsafe { &*page }
     }
 
-    /// A page of zeros that copies of the memory have as zeros again; `None` on kernels before 4.14, and where memory
-    /// is out.
+    /// Maps a page of zeros that is zeroed again in copies of the memory; `None` on kernels before 4.14, and if memory
+    /// is exhausted.
     fn make() -> Option<*mut AtomicU64> {
-        /// Rounded up by the kernel to its own page, here and in the advice.
+        /// Rounded up by the kernel to its page size, here and in the advice.
         const LEN: usize = 4096;
         let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: without an address and MAP_FIXED the kernel chooses a place where nothing is.
+        // SAFETY: without an address and MAP_FIXED, the kernel chooses an unused address.
         let page = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), LEN, access, MapFlags::PRIVATE) }.ok()?;
-        // SAFETY: the page is the one that was just made, and nothing refers to it yet.
+        // SAFETY: the page was just mapped, and nothing refers to it yet.
         unsafe { rustix::mm::madvise(page, LEN, Advice::LinuxWipeOnFork) }.ok()?;
         Some(page.cast())
     }

@@ -15,7 +15,7 @@ use crate::header::{WrappedKey, check_slots};
 use crate::hex;
 use crate::keys::{BoxFuture, GeneratedKey, KeyMatch, KeyProvider};
 
-/// A check; the error says what the provider did.
+/// A check. The error says what the provider did.
 pub(super) type Check = fn(&Conformance<'_>) -> Result<(), String>;
 
 /// The checks by their names.
@@ -35,7 +35,7 @@ pub(super) const CHECKS: [(&str, Check); 13] = [
     ("concurrent calls", concurrent_calls),
 ];
 
-/// The id is one that a slot can have, and that of the other providers too.
+/// The id is one that a slot can have, and the other providers have the same id.
 fn ids(suite: &Conformance<'_>) -> Result<(), String> {
     let id = suite.provider.id();
     let slot = WrappedKey::new(id, "key", [0]);
@@ -48,7 +48,7 @@ fn ids(suite: &Conformance<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Data keys come back as they were, and generated ones are new.
+/// Data keys survive wrapping, and generated ones are new.
 fn round_trip(suite: &Conformance<'_>) -> Result<(), String> {
     let [first, second] = [generate(suite)?, generate(suite)?];
     if same(&first.data_key, &second.data_key) || first.data_key.expose() == &[0; 32] {
@@ -63,7 +63,7 @@ fn round_trip(suite: &Conformance<'_>) -> Result<(), String> {
     opens(suite, suite.provider, &first.wrapped, &first.data_key)
 }
 
-/// What the provider makes can be stored.
+/// Slots that the provider creates can be stored in a header.
 fn slot_fits_a_header(suite: &Conformance<'_>) -> Result<(), String> {
     for slot in [generate(suite)?.wrapped, wrap(suite, &random()?)?] {
         if slot.provider != suite.provider.id() {
@@ -77,7 +77,8 @@ fn slot_fits_a_header(suite: &Conformance<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Slots of one key have one key id, however the provider was made. One whose secret can be guessed puts a salt there.
+/// Slots of one key have one key id, however the provider was created. Guessable keys are exempt: their key id contains
+/// a salt.
 fn resolved_key_id(suite: &Conformance<'_>) -> Result<(), String> {
     let generated = generate(suite)?.wrapped;
     if is_guessable(suite.provider, &generated) {
@@ -96,7 +97,7 @@ fn resolved_key_id(suite: &Conformance<'_>) -> Result<(), String> {
     }
 }
 
-/// Own slots match, and of others' slots no one claims to have the key.
+/// Own slots match, and the provider does not claim to have the key of another one's slots.
 fn matches(suite: &Conformance<'_>) -> Result<(), String> {
     let own = generate(suite)?.wrapped;
     for provider in [Some(suite.provider), suite.twin].into_iter().flatten() {
@@ -138,7 +139,7 @@ fn context_is_bound(suite: &Conformance<'_>) -> Result<(), String> {
     let slot = wrap(suite, &data_key)?;
     for context in same_pairs(&suite.context) {
         call(suite.provider.unwrap_key(&slot, &context))
-            .map_err(|error| format!("which pairs are stored made a difference: {error}"))?;
+            .map_err(|error| format!("unwrapping depends on which pairs are stored: {error}"))?;
     }
     Ok(())
 }
@@ -172,14 +173,14 @@ fn same_key_elsewhere(suite: &Conformance<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Slots that differ from a good one in their bytes or names do not open, and are no reason to try again.
+/// Slots whose bytes or names were changed do not open, and the errors are not retryable.
 fn damaged_slots_are_refused(suite: &Conformance<'_>) -> Result<(), String> {
     let slot = wrap(suite, &random()?)?;
     for (what, slot) in damaged(&slot, suite.samples).into_iter().chain(renamed(&slot)) {
         match poll(suite.provider.unwrap_key(&slot, &suite.context)) {
             Ok(_) => return Err(format!("a slot opened although it was damaged: {what}")),
             Err(error) if error.is_retryable() => {
-                return Err(format!("a damaged slot ({what}) is one to try again: {error}"));
+                return Err(format!("a damaged slot ({what}) caused a retryable error: {error}"));
             }
             Err(_) => {}
         }
@@ -187,7 +188,7 @@ fn damaged_slots_are_refused(suite: &Conformance<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Slots move to another context, keep their key, and need the right context to begin with.
+/// Slots move to another context, keep their data key, and can be moved only from the context they are wrapped under.
 fn rewrap_and_rebind(suite: &Conformance<'_>) -> Result<(), String> {
     let to = suite.context.clone().with("conformance-moved", "to");
     let data_key = random()?;
@@ -218,13 +219,13 @@ fn rewrap_and_rebind(suite: &Conformance<'_>) -> Result<(), String> {
         poll(provider.rebind_key(&slot, &to, &suite.context)),
     ] {
         if moved.is_ok() {
-            return Err("a slot was wrapped again from a context that it was not wrapped under".to_owned());
+            return Err("a slot was moved from a context that it was not wrapped under".to_owned());
         }
     }
     Ok(())
 }
 
-/// Futures do nothing once dropped, and run on any thread, begun on another, without a runtime.
+/// Futures may be dropped at any time, and run without a runtime, also on another thread than they began on.
 fn futures(suite: &Conformance<'_>) -> Result<(), String> {
     let generated = generate(suite)?;
     drop(suite.provider.unwrap_key(&generated.wrapped, &suite.context));
@@ -244,13 +245,13 @@ fn futures(suite: &Conformance<'_>) -> Result<(), String> {
     }
 }
 
-/// Neither wrapped keys nor errors, nor what `Debug` shows, have the data key in them.
+/// Wrapped keys, errors and `Debug` output do not contain the data key.
 fn secrets_are_not_shown(suite: &Conformance<'_>) -> Result<(), String> {
     let data_key = random()?;
     let slot = wrap(suite, &data_key)?;
     let forms = Forms::of(&data_key);
     if forms.are_in(&String::from_utf8_lossy(&slot.ciphertext)) || contains(&slot.ciphertext, &data_key.expose()[..8]) {
-        return Err("a wrapped key has the data key in it".to_owned());
+        return Err("a wrapped key contains the data key".to_owned());
     }
     let mut texts = vec![format!("{:?} {slot:?} {}", suite.provider, slot.key_id)];
     let wrong = suite.context.clone().with("conformance-more", "");
@@ -271,7 +272,7 @@ fn secrets_are_not_shown(suite: &Conformance<'_>) -> Result<(), String> {
     }
 }
 
-/// Calls on several threads do not get each other's keys.
+/// Concurrent calls do not return each other's keys.
 fn concurrent_calls(suite: &Conformance<'_>) -> Result<(), String> {
     let one_after_another = || -> Result<(), String> {
         let data_key = random()?;
@@ -286,11 +287,11 @@ fn concurrent_calls(suite: &Conformance<'_>) -> Result<(), String> {
     })
 }
 
-/// The ways in which a key could be shown.
+/// The forms in which a key could be shown.
 struct Forms(Vec<String>);
 
 impl Forms {
-    /// A quarter of the key is enough to be found.
+    /// About a quarter of the key counts as shown.
     fn of(key: &DataKey) -> Self {
         let start = &key.expose()[..9];
         let list = |separator: &str| {
@@ -311,7 +312,7 @@ impl Forms {
     }
 }
 
-/// All that an error may be printed as, with its causes.
+/// Everything that an error may be printed as, with its causes.
 fn shown(error: &ProviderError) -> String {
     let mut text = format!("{error} {error:?} {error:#?}");
     let mut cause = std::error::Error::source(error);
@@ -334,7 +335,7 @@ fn wrap(suite: &Conformance<'_>, data_key: &DataKey) -> Result<WrappedKey, Strin
     call(suite.provider.wrap_key(data_key, &suite.context))
 }
 
-/// Whether `provider` opens the slot, with this key.
+/// Checks that `provider` opens the slot, and that the slot has this key.
 fn opens(
     suite: &Conformance<'_>,
     provider: &dyn KeyProvider,
@@ -360,7 +361,7 @@ fn random() -> Result<DataKey, String> {
     DataKey::random().map_err(|error| error.to_string())
 }
 
-/// A call that has to succeed.
+/// A call that must succeed.
 fn call<T>(future: BoxFuture<'_, Result<T, ProviderError>>) -> Result<T, String> {
     poll(future).map_err(|error| format!("a call failed: {error}"))
 }

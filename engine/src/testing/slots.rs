@@ -1,9 +1,9 @@
-//! Contexts and slots that are close to good ones, and must not open.
+//! Contexts and slots that are close to valid ones, and must not open.
 
 use crate::context::EncryptionContext;
 use crate::header::WrappedKey;
 
-/// The same pairs, all of them stored or all of them supplied: the same context to a provider.
+/// The same pairs, all stored or all supplied, which to a provider is the same context.
 pub(super) fn same_pairs(context: &EncryptionContext) -> [EncryptionContext; 2] {
     let stored = |context: EncryptionContext, (key, value): (&str, &str)| context.with(key, value);
     let supplied = |context: EncryptionContext, (key, value): (&str, &str)| context.with_supplied(key, value);
@@ -13,7 +13,7 @@ pub(super) fn same_pairs(context: &EncryptionContext) -> [EncryptionContext; 2] 
     ]
 }
 
-/// Other contexts, each with what makes it another one.
+/// Other contexts, each with what distinguishes it.
 pub(super) fn other_contexts(context: &EncryptionContext) -> Vec<(String, EncryptionContext)> {
     let mut others = vec![("one more pair".to_owned(), context.clone().with("conformance-more", ""))];
     if !context.is_empty() {
@@ -42,7 +42,8 @@ pub(super) fn other_contexts(context: &EncryptionContext) -> Vec<(String, Encryp
     others
 }
 
-/// The slot with bytes changed, missing or added, at no more than `samples` places each, and with what was done to it.
+/// The slot with bytes changed, missing or added, at no more than `samples` places each, and a description of the
+/// damage.
 pub(super) fn damaged(slot: &WrappedKey, samples: usize) -> Vec<(String, WrappedKey)> {
     let len = slot.ciphertext.len();
     let with = |ciphertext: Vec<u8>| WrappedKey {
@@ -52,7 +53,7 @@ pub(super) fn damaged(slot: &WrappedKey, samples: usize) -> Vec<(String, Wrapped
     let mut damaged = Vec::new();
     for (number, place) in places(len, samples).enumerate() {
         let mut flipped = slot.ciphertext.clone();
-        // Another bit at each place: a single one could be one that a format does not use.
+        // A different bit at each place, because a format may leave some bits unused.
         flipped[place] ^= 1 << (number % 8);
         damaged.push((format!("byte {place} changed"), with(flipped)));
     }
@@ -68,7 +69,7 @@ pub(super) fn damaged(slot: &WrappedKey, samples: usize) -> Vec<(String, Wrapped
     damaged
 }
 
-/// The slot under other names, and with which.
+/// The slot under other names, with descriptions.
 pub(super) fn renamed(slot: &WrappedKey) -> Vec<(String, WrappedKey)> {
     let with_key_id = |what: &str, key_id: String| {
         let renamed = WrappedKey { key_id, ..slot.clone() };

@@ -1,4 +1,4 @@
-//! Providers that break one promise each: the suite reports every one of them.
+//! Providers that break one promise each. The suite reports every one of them.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -40,7 +40,7 @@ enum Fault {
     OneCallAtATime,
 }
 
-/// A raw key, but for its fault.
+/// A raw key with a fault.
 #[derive(Debug)]
 struct Faulty {
     fault: Fault,

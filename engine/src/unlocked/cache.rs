@@ -1,8 +1,8 @@
-//! Unlocked objects in memory, for servers that read ranges of the same objects again and again.
+//! A cache of unlocked objects, for servers that repeatedly read ranges of the same objects.
 //!
 //! ```text
 //! header --SHA-256--> cached?  --yes--> Unlocked
-//!                              --no---> one call of the key provider, however many requests wait for it --> Unlocked
+//!                              --no---> one key provider call, shared by all requests that wait --> Unlocked
 //! ```
 
 use std::fmt;
@@ -19,8 +19,8 @@ use crate::header::ObjectHeader;
 use crate::keys::BoxFuture;
 use crate::sys;
 
-/// Unlocks objects and remembers them: requests for an object that was unlocked lately, or that wait for the same key call,
-/// cause no further call. Failures are not remembered.
+/// Unlocks objects and caches them: requests for an object that was unlocked recently, or that wait for the same key
+/// call, cause no further call. Failures are not cached.
 ///
 /// An entry is found by the whole header, so that a rewrapped object is unlocked again. While an entry is cached, the key
 /// service is not asked and its log shows no use: withdrawn permission takes effect when the entry expires. Entries hold the
@@ -33,12 +33,12 @@ pub struct UnlockedCache {
 }
 
 impl UnlockedCache {
-    /// The age at which an entry expires, unless set otherwise: 5 minutes.
+    /// The default age at which an entry expires: 5 minutes.
     pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(5 * 60);
-    /// The number of entries, unless set otherwise.
+    /// The default limit on the number of entries.
     pub const DEFAULT_MAX_OBJECTS: usize = 1000;
 
-    /// Unlocks with `decryptor`.
+    /// Creates a cache that unlocks with `decryptor`.
     #[must_use]
     pub fn new(decryptor: Decryptor) -> Self {
         Self {
@@ -53,14 +53,15 @@ impl UnlockedCache {
         }
     }
 
-    /// The age at which an entry expires.
+    /// Sets the age at which an entry expires.
     #[must_use]
     pub const fn with_max_age(mut self, age: Duration) -> Self {
         self.limits.age = age;
         self
     }
 
-    /// The number of entries. The least recently used one makes room; 0 keeps none, and requests still share calls.
+    /// Sets the limit on the number of entries. The least recently used entry is evicted. With 0, nothing is cached,
+    /// but concurrent requests still share calls.
     #[must_use]
     pub const fn with_max_objects(mut self, objects: usize) -> Self {
         self.limits.entries = objects;
@@ -70,7 +71,8 @@ impl UnlockedCache {
     /// [`Decryptor::unlock_async`], unless the object is cached.
     ///
     /// # Errors
-    /// As [`Decryptor::unlock_async`]; all who wait for a call that fails get its error.
+    /// As [`Decryptor::unlock_async`]; every request that waits for a failing call returns its error.
+    /// [`Error::Poisoned`] if the request that made the call panicked.
     pub async fn unlock_async(&self, header: impl Into<ObjectHeader>) -> Result<Unlocked> {
         let header = header.into();
         let id = id(&header)?;
@@ -82,11 +84,11 @@ impl UnlockedCache {
             })
         };
         let (_, found) = self.cache.get(&id, &self.limits, &*self.now, call).await;
-        // None: the call panicked for the request that made it.
+        // `None`: the call panicked for the request that made it.
         found.unwrap_or(Err(Error::Poisoned)).map(|entry| entry.value.clone())
     }
 
-    /// [`Decryptor::unlock`], unless the object is cached. Waits on the caller's thread.
+    /// [`Decryptor::unlock`], unless the object is cached. Blocks the caller's thread.
     ///
     /// # Errors
     /// As [`UnlockedCache::unlock_async`].
@@ -94,18 +96,18 @@ impl UnlockedCache {
         pollster::block_on(self.unlock_async(header))
     }
 
-    /// Drops expired entries; returns the number of the others.
+    /// Drops expired entries; returns how many are left.
     pub fn drop_expired(&self) -> usize {
         self.cache.sweep(&self.limits, (self.now)())
     }
 
-    /// Drops all entries. A call under way is not cancelled, and its entry is kept.
+    /// Drops all entries. A call in progress is not cancelled, and its result is cached.
     pub fn clear(&self) {
         self.cache.clear();
     }
 }
 
-/// What an entry is found by: everything that the header says, and where it was stored.
+/// The key of an entry: a hash of the whole header and of where it was stored.
 fn id(header: &ObjectHeader) -> Result<Vec<u8>> {
     let mut hash = Sha256::new();
     hash.update(header.payload_start().to_be_bytes());

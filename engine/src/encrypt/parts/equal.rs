@@ -1,12 +1,12 @@
-//! Parts of equal length, cut from sealed parts as they come.
+//! Parts of equal length, cut from sealed parts as they arrive.
 //!
 //! ```text
 //! sealed parts   | start, part 0     | part 1        | part 2        | last |
 //! equal parts    | 0             | 1             | 2             | 3        |
 //! ```
 //!
-//! Cutting happens after the sealing and knows nothing of chunks, keys or indices: no order of calls can repeat a
-//! nonce. Most equal parts have bytes of two sealed ones; what lacks its neighbour waits.
+//! Cutting happens after sealing and involves no chunks, keys or indices, so no order of calls can repeat a nonce. Most
+//! equal parts hold bytes of two sealed parts, and wait for the second one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
@@ -17,10 +17,11 @@ use super::SealedPart;
 use crate::buffer::buffer_len;
 use crate::error::{PartError, Result};
 
-/// Cuts the sealed parts of one object into parts of equal length, for stores that demand it. Only the last is shorter.
+/// Cuts the sealed parts of one object into parts of equal length, for stores that require it. Only the last is
+/// shorter.
 ///
-/// Sealed parts may come in any order; added in order, at most one equal part's beginning waits. The equal parts, one
-/// after the other, are the same bytes.
+/// Sealed parts may be added in any order; if added in order, at most one equal part is incomplete at a time. The
+/// concatenated equal parts are the same bytes as the concatenated sealed parts.
 #[derive(Debug)]
 #[must_use = "the object is incomplete until `finish`"]
 pub struct EqualParts {
@@ -29,12 +30,12 @@ pub struct EqualParts {
     added: BTreeSet<u64>,
     /// The equal parts that lack bytes.
     waiting: BTreeMap<u64, Waiting>,
-    /// The equal parts that were given out.
+    /// The equal parts that were returned.
     given: BTreeSet<u64>,
     object_len: Option<u64>,
 }
 
-/// What has arrived of an equal part, by offset in the object.
+/// The bytes of an equal part that have arrived, by offset in the object.
 #[derive(Debug, Default)]
 struct Waiting {
     have: u64,
@@ -42,7 +43,7 @@ struct Waiting {
 }
 
 impl EqualParts {
-    /// Parts of `part_len` sealed bytes each.
+    /// Creates parts of `part_len` sealed bytes each.
     pub const fn new(part_len: NonZeroU64) -> Self {
         Self {
             part_len: part_len.get(),
@@ -53,7 +54,7 @@ impl EqualParts {
         }
     }
 
-    /// Takes a sealed part; returns the equal parts that are complete with it, in ascending order, often one.
+    /// Adds a sealed part; returns the equal parts that it completes, in ascending order.
     ///
     /// # Errors
     /// [`PartError::Duplicate`] if this part was added before.
@@ -77,7 +78,7 @@ impl EqualParts {
         Ok(complete)
     }
 
-    /// Checks that every equal part was given out; returns the object's length in bytes.
+    /// Checks that every equal part was returned; returns the object's length in bytes.
     ///
     /// # Errors
     /// [`PartError::Missing`], with the number of the first equal part that lacks bytes.
@@ -96,7 +97,7 @@ impl EqualParts {
         let start = number * self.part_len;
         let ends = self.object_len.is_some_and(|len| len <= start + self.part_len);
         let need = match self.object_len {
-            // Parts of another object can lie after the end of this one.
+            // A part of another object can lie after the end of this one.
             Some(len) if ends => len.checked_sub(start).ok_or(PartError::AfterLast {
                 part: number,
                 last: len / self.part_len,
@@ -120,7 +121,7 @@ impl EqualParts {
     }
 }
 
-/// The pieces as one; a single one is not copied.
+/// Joins the pieces; a single one is not copied.
 fn join(mut pieces: BTreeMap<u64, Bytes>, len: usize) -> Bytes {
     if pieces.len() == 1
         && let Some((_, piece)) = pieces.pop_first()

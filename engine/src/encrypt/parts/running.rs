@@ -1,4 +1,4 @@
-//! Parts whose borders the store chooses as it goes.
+//! Parts whose boundaries are chosen while the object is being sealed.
 //!
 //! ```text
 //! NewObject --running_parts--> RunningParts --next_part(chunks)----> RunningPart --seal, on any thread--> SealedPart
@@ -20,8 +20,8 @@ use crate::progress::Progress;
 use crate::sealer::Sealer;
 
 impl NewObject {
-    /// Seals the object in parts that are handed out in order, each of as many chunks as the caller asks for, and sealed on
-    /// any thread in any order.
+    /// Seals the object in parts that are handed out in order, each with as many chunks as the caller asks for. Parts
+    /// can be sealed on any thread and in any order.
     ///
     /// # Errors
     /// [`Error::HeaderTooLarge`](crate::Error::HeaderTooLarge).
@@ -40,12 +40,12 @@ impl NewObject {
     }
 }
 
-/// Hands out the parts of one object in order. The parts, one after the other, are the object, byte for byte as a writer
-/// would have sealed it.
+/// Hands out the parts of one object in order. The concatenated parts are the object, byte for byte as a writer would
+/// have sealed it.
 ///
-/// The object is complete when [`RunningParts::last_part`] was handed out and every part was sealed. A part that was handed
-/// out and dropped unsealed is lost, and the object with it: sealing its chunks again, perhaps with other bytes, would repeat
-/// nonces.
+/// The object is complete once [`RunningParts::last_part`] was called and every part was sealed. A part that was handed
+/// out and dropped unsealed is lost, and the object with it: sealing its chunks again, perhaps with other bytes, would
+/// repeat nonces.
 #[derive(Debug)]
 #[must_use = "the object is incomplete until the last part is sealed"]
 pub struct RunningParts {
@@ -58,7 +58,7 @@ pub struct RunningParts {
 #[derive(Debug)]
 struct Shared {
     sealer: Sealer,
-    /// What goes before the first chunk.
+    /// The bytes before the first chunk.
     start: Bytes,
     progress: Progress,
 }
@@ -70,10 +70,10 @@ impl RunningParts {
         &self.header
     }
 
-    /// Hands out the next part: `chunks` full chunks.
+    /// Hands out the next part, which has `chunks` full chunks.
     ///
     /// # Errors
-    /// [`PartError::Size`] for no chunk, or for more than memory can hold;
+    /// [`PartError::Size`] if `chunks` is 0 or more than memory can hold;
     /// [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge).
     pub fn next_part(&mut self, chunks: u64) -> Result<RunningPart> {
         let span = self.chunks.claim(chunks)?;
@@ -86,7 +86,7 @@ impl RunningParts {
         })
     }
 
-    /// Hands out the last part: the last `plaintext_len` bytes of the plaintext, which may be none, and the final chunk.
+    /// Hands out the last part: the last `plaintext_len` bytes of the plaintext, possibly none, and the final chunk.
     ///
     /// # Errors
     /// [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge).
@@ -99,7 +99,7 @@ impl RunningParts {
     }
 }
 
-/// A part that was handed out: it may move to any thread to be sealed, once.
+/// A part that was handed out. It can be sealed once, on any thread.
 #[must_use = "a part that is not sealed is lost, and the object with it"]
 pub struct RunningPart {
     number: u64,
@@ -130,7 +130,8 @@ impl RunningPart {
     ///
     /// # Errors
     /// [`PartError::Length`] unless `plaintext` has the part's length; [`Error::Cancelled`](crate::Error::Cancelled),
-    /// [`Error::Forked`](crate::Error::Forked), [`Error::SealedWrongly`](crate::Error::SealedWrongly). The part is lost.
+    /// [`Error::Forked`](crate::Error::Forked), [`Error::SealedWrongly`](crate::Error::SealedWrongly). The part is then
+    /// lost.
     pub fn seal(self, plaintext: &[u8]) -> Result<SealedPart> {
         let Span { first, ends, .. } = self.span;
         if plaintext.len() != self.span.plain_len {

@@ -18,11 +18,11 @@ use crate::header::WrappedKey;
 use crate::suite::KEY_LEN;
 use crate::wire::{MAX_FIELD_LEN, WireReader, put_prefixed};
 
-/// Bytes of the data key as the intermediate key wraps it.
+/// Bytes of a data key wrapped by an intermediate key.
 const LOCAL_LEN: usize = OVERHEAD + KEY_LEN;
 
-/// The pair in every intermediate key's own context. It shows a key service's policies and logs that this is not an
-/// object's data key; and no object can have the key unwrapped as its own, because no object has that pair.
+/// The pair in every intermediate key's own context. It marks the key in a key service's policies and logs as not being
+/// a data key. No object's context can have this pair, so no object can have an intermediate key unwrapped as its own.
 const OWN_PAIR: (&str, &str) = (RESERVED_KEY, "intermediate@v1");
 
 /// Which pairs of an object's context an intermediate key is bound to: their keys, ascending and distinct.
@@ -37,7 +37,7 @@ impl Scope {
         (keys.len() <= u8::MAX.into() && keys.iter().all(|key| is_scope_key(key))).then_some(Self(keys))
     }
 
-    /// The same without a slot's limits: keys that no slot can have match no slot.
+    /// A scope to compare slots with. It has no limits: a key that no slot can hold matches no slot.
     pub(super) const fn required(keys: Vec<String>) -> Self {
         Self(keys)
     }
@@ -67,11 +67,11 @@ fn is_scope_key(key: &str) -> bool {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Slot<'a> {
     pub(super) scope: Scope,
-    /// The intermediate key, as the inner provider wrapped it.
+    /// The intermediate key, wrapped by the inner provider.
     pub(super) inner: WrappedKey,
     /// The wrapped key's bytes before the local wrap.
     pub(super) head: &'a [u8],
-    /// The data key, as the intermediate key wrapped it.
+    /// The data key, wrapped by the intermediate key.
     pub(super) local: &'a [u8],
 }
 
@@ -144,7 +144,7 @@ pub(super) fn aad(provider: &str, key_id: &str, head: &[u8], context: &Encryptio
     Ok(aad)
 }
 
-/// The cache id of an intermediate key for reading: everything that the inner provider gets to unwrap it.
+/// The cache id of an intermediate key for reading: everything that the inner provider receives to unwrap it.
 ///
 /// # Errors
 /// As [`aad`].
@@ -156,7 +156,7 @@ pub(super) fn reading_id(inner: &WrappedKey, own: &EncryptionContext) -> Result<
     Ok(id)
 }
 
-/// Puts a slot together.
+/// Joins the parts of a slot.
 pub(super) fn join(key_id: &str, mut head: Vec<u8>, local: &[u8]) -> WrappedKey {
     head.extend_from_slice(local);
     WrappedKey::new(ID, key_id, head)

@@ -1,4 +1,4 @@
-//! Intermediate keys over a provider that counts, waits and fails as it is told.
+//! Intermediate keys over a provider that counts its calls, and waits and fails on request.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -39,7 +39,7 @@ impl Service {
         }
     }
 
-    /// Long enough for every thread of a test to come and wait.
+    /// Slow enough for every thread of a test to arrive and wait.
     fn slow() -> Self {
         Self {
             delay: Duration::from_millis(400),
@@ -63,7 +63,7 @@ impl Service {
     }
 }
 
-/// Ready at a time, woken from another thread.
+/// Ready at a certain time, woken from another thread.
 struct Later(Instant);
 
 impl Future for Later {
@@ -131,14 +131,14 @@ fn unwrap_in(keys: &IntermediateKeys, slot: &WrappedKey, context: &EncryptionCon
     pollster::block_on(keys.unwrap_key(slot, context)).map(drop)
 }
 
-/// A clock, and how to move it on.
+/// A clock, and how far it was moved.
 fn clock() -> (Arc<Mutex<Duration>>, impl Fn() -> Instant + Send + Sync + 'static) {
     let (start, passed) = (Instant::now(), Arc::<Mutex<Duration>>::default());
     let of_clock = passed.clone();
     (passed, move || start + *of_clock.lock().unwrap())
 }
 
-/// The wiped-on-drop keys that a cache holds, without holding them.
+/// The keys that a cache holds, which are wiped on drop, without keeping them.
 fn watch(cache: &Cache<Key, ProviderError>) -> Vec<Weak<Entry<Key>>> {
     cache.entries().iter().map(Arc::downgrade).collect()
 }
@@ -174,8 +174,8 @@ fn an_object_round_trips_and_a_scope_with_less_reads_it() {
     assert!(slots[0].starts_with("intermediate:raw:") && reasons[0].contains("wrong key"));
 }
 
-/// Who may use the inner key for no pair in particular makes slots for every tenant's objects: readers of one tenant's
-/// do not take them, unless they are told to.
+/// Anyone who may use the inner key without any pair can make slots for every tenant's objects. A reader of one
+/// tenant's objects refuses such slots unless configured otherwise.
 #[test]
 fn a_slot_whose_scope_lacks_a_required_key_is_refused_by_name() {
     let service = Arc::new(Service::new(1));
@@ -210,7 +210,7 @@ fn a_slot_whose_scope_lacks_a_required_key_is_refused_by_name() {
     assert_eq!(takes(&of_scope(&[])), [true; 4]);
     assert_eq!(takes(&of_scope(&["bucket"])), [false, false, true, true]);
     assert_eq!(takes(&of_scope(&["bucket", "path"])), [false, false, false, true]);
-    // Nothing was asked of the service for those that are refused, and what is required can be chosen.
+    // The service was not called for refused slots. The required scope can be changed.
     let calls = service.calls();
     assert!(!takes(&of_scope(&["bucket", "path", "more"])).contains(&true));
     assert_eq!(service.calls(), calls);
@@ -218,7 +218,7 @@ fn a_slot_whose_scope_lacks_a_required_key_is_refused_by_name() {
     assert_eq!(takes(&of_scope(&["bucket"]).with_required_scope(none)), [true; 4]);
     let path = of_scope(&["bucket"]).with_required_scope(["path"]);
     assert_eq!(takes(&path), [false, true, false, true]);
-    // New slots are of the provider's own scope all the same.
+    // New slots still have the provider's own scope.
     let made = wrap_in(&path, &context).unwrap();
     assert!(unwrap_in(&path, &made, &context).is_err() && unwrap_in(&of_scope(&["bucket"]), &made, &context).is_ok());
 }
@@ -251,7 +251,7 @@ fn a_slot_moved_to_another_object_is_refused() {
         let error = unwrap_in(&keys, &slot, &other).unwrap_err();
         assert_eq!(error.class, ProviderErrorClass::BadCiphertext, "{error}");
     }
-    // The local wrap of one slot behind the intermediate key of another.
+    // The local wrap of one slot after the intermediate key of another.
     let fresh = wrap_in(&over(&service), &of("b", "p")).unwrap();
     let local_start = slot.ciphertext.len() - 72;
     let mixed = [&fresh.ciphertext[..local_start], &slot.ciphertext[local_start..]].concat();
@@ -331,7 +331,7 @@ fn a_key_past_its_age_is_not_used_and_is_wiped() {
     assert_eq!(keys.stats().cached, 2);
 }
 
-/// Without a call to do so: another bucket's seal, long after.
+/// Without a call for them: another bucket's seal, long after, drops them.
 #[test]
 fn expired_keys_of_others_are_dropped_by_the_way() {
     let (passed, now) = clock();
@@ -351,7 +351,7 @@ fn a_key_wraps_as_often_as_it_may() {
         wrap_in(&keys, &of("b", "p")).unwrap();
     }
     assert_eq!(service.calls(), 3);
-    // Nor more often when many wait for it at once.
+    // Nor more often if many callers wait for it at once.
     let service = Arc::new(Service::slow());
     let keys = over(&service).with_max_wraps(10);
     at_once(30, |_| {
@@ -375,7 +375,7 @@ fn the_key_unused_for_longest_makes_room() {
     assert_eq!(keys.stats().cached, 0);
 }
 
-/// Runs `task` on so many threads that begin at the same time.
+/// Runs `task` on several threads that start at the same time.
 fn at_once(threads: usize, task: impl Fn(usize) + Sync) {
     let barrier = Barrier::new(threads);
     thread::scope(|scope| {
@@ -440,7 +440,7 @@ fn a_call_that_panics_does_so_once_and_fails_for_the_others() {
     wrap_in(&keys, &of("b", "p")).unwrap();
 }
 
-/// The one who began a call is not polled any more, and then gone: the others bring it to its end.
+/// The caller that began a call is no longer polled, and then dropped. The others complete the call.
 #[test]
 fn a_call_does_not_depend_on_the_one_who_began_it() {
     let service = Arc::new(Service::slow());
@@ -463,7 +463,7 @@ fn a_call_does_not_depend_on_the_one_who_began_it() {
     });
     assert_eq!(service.calls(), 2);
 
-    // Left by all, it is made anew.
+    // If all callers are dropped, the next one makes a new call.
     let third = of("d", "p");
     let mut left = keys.generate_key(&third);
     assert!(left.as_mut().poll(&mut idle).is_pending());

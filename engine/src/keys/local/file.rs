@@ -4,9 +4,9 @@
 //! change:  lock RING.lock | read RING | write RING.new, fsync | rename to RING | fsync directory | unlock
 //! ```
 //!
-//! The lock is on a separate file that is never removed: a lock on the ring itself would be on a file that the rename
-//! replaced, and one on a file that comes and goes could be held twice, on two files. The operating system releases it when
-//! the process ends. Readers need no lock, because the rename shows them either the old ring or the new one.
+//! The lock is on a separate file that is never removed. A lock on the ring itself would be on a file that the rename
+//! replaces, and a lock file that is removed and created again could be held twice. The operating system releases the
+//! lock when the process ends. Readers need no lock: the rename shows them either the old ring or the new one.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -35,8 +35,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Ring>, ProviderError> {
     };
     // Metadata of the open file, so that the file checked is the file read.
     let metadata = file.metadata().map_err(failed("read the key ring", path))?;
-    // The owner can change the file at any time, and so choose the keys we seal with. Root can read it anyway, and would
-    // leave a ring owned by root after a change.
+    // Another owner could change the file at any time, and so choose the keys we seal with. Root is refused too, although
+    // it can read any ring: a change by root could leave a ring owned by root.
     if let Some(owner) = sys::other_owner(&metadata) {
         let path = path.display();
         let message = format!("the key ring {path} belongs to another user (uid {owner}): run this as that user");
@@ -89,13 +89,13 @@ pub(super) fn change(
 
 pub(super) fn missing(path: &Path) -> ProviderError {
     let message = format!(
-        "there is no key ring {}: restore it, or add a key to make it",
+        "there is no key ring {}: restore it, or add a key to create it",
         path.display()
     );
     ProviderError::new(ProviderErrorClass::NotFound, ID, message)
 }
 
-/// The file that `path` leads to, so that a symbolic link stays one and every writer takes the same lock. A dangling link is
+/// Resolves symbolic links, so that a link stays a link and every writer takes the same lock. A dangling link is
 /// refused: the disk with the ring may not be mounted.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
@@ -115,7 +115,7 @@ fn lock(target: &Path) -> io::Result<File> {
     let file = sys::open_private(path).map_err(|error| {
         if path.is_symlink() {
             io::Error::other(format!(
-                "{} is a symbolic link, and not followed: remove it",
+                "{} is a symbolic link, which is not followed: remove it",
                 path.display()
             ))
         } else {
@@ -142,7 +142,7 @@ fn write(target: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
     file.write_all(bytes)?;
     keep_owner(target, file.as_file())?;
     file.as_file().sync_all()?;
-    // A ring that appeared meanwhile, created by something that takes no lock, is not replaced.
+    // Does not replace a ring that another program created meanwhile without taking the lock.
     let persisted = if replace {
         file.persist(target)
     } else {
@@ -152,7 +152,7 @@ fn write(target: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
     sys::sync_dir(dir)
 }
 
-/// The owner of the ring stays the same, even when root changes it.
+/// Keeps the ring's owner, even if root changes the ring.
 fn keep_owner(target: &Path, file: &File) -> io::Result<()> {
     let Some(old) = Replaced::at(target)? else {
         return Ok(());

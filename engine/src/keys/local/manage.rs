@@ -16,13 +16,14 @@ impl KeyRing {
         is_name(name)
     }
 
-    /// The named keys with all their versions, secrets included, as the content of a key ring file.
+    /// Exports the named keys with all their versions, including secrets, as the content of a key ring file.
     ///
     /// # Errors
-    /// Class `NotFound` if one of the names is unknown; `Configuration` if `names` is empty.
+    /// Class `NotFound` if one of the names is unknown; `Configuration` if `names` is empty or the content exceeds 1
+    /// MiB.
     pub fn export(&self, names: &[&str]) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
         if names.is_empty() {
-            return Err(configuration("no key to export is named".to_owned()));
+            return Err(configuration("name at least one key to export".to_owned()));
         }
         let exported = self.ring.subset(names);
         let exported = exported.map_err(|absent| no_such_key(&self.place, &self.ring, absent))?;
@@ -31,11 +32,11 @@ impl KeyRing {
             .ok_or_else(|| configuration("the keys to export exceed 1 MiB".to_owned()))
     }
 
-    /// Parses the content of a key ring file, such as [`export`](Self::export) returns. The ring is in memory only. Wipe
-    /// `content` afterwards.
+    /// Parses the content of a key ring file, as returned by [`export`](Self::export), into a ring in memory. The
+    /// caller wipes `content`.
     ///
     /// # Errors
-    /// Class `Configuration` if the content is anything else.
+    /// Class `Configuration` if `content` is not that of a key ring file.
     pub fn from_content(content: &[u8]) -> Result<Self, ProviderError> {
         let ring = Ring::parse(content).map_err(|fault| configuration(format!("the key ring given {fault}")))?;
         Ok(Self {
@@ -53,7 +54,7 @@ impl KeyRing {
         check_name(name)?;
         let [key] = self.ring.keys.as_mut_slice() else {
             return Err(configuration(format!(
-                "{} has several keys, and {name} can be the name of one",
+                "{} has several keys, and only one of them can be named {name}",
                 self.place
             )));
         };
@@ -62,12 +63,12 @@ impl KeyRing {
     }
 
     /// Adds the versions of `other` that the ring at `path` lacks, all or none, and creates the file if it is missing.
-    /// Returns the ring and the names of the keys that gained versions. The newest version of a key seals, wherever it comes
-    /// from.
+    /// Returns the ring and the names of the keys that gained versions. The newest version of a key seals, whichever
+    /// ring it came from.
     ///
     /// # Errors
-    /// Class `Configuration` if the ring has a different key of one of the names, or one of the versions under another name
-    /// or with another secret; and as [`create_or_open`](Self::create_or_open).
+    /// Class `Configuration` if the ring has a different key with one of the names, or has one of the versions under
+    /// another name or with another secret; and as [`create_or_open`](Self::create_or_open).
     pub fn import(path: &Path, other: &Self) -> Result<(Self, Vec<String>), ProviderError> {
         let mut changed = Vec::new();
         let ring = file::change(path, IfMissing::Create, |ring| {
@@ -77,11 +78,11 @@ impl KeyRing {
         Ok((Self::at(path, ring, Self::DEFAULT_NAME), changed))
     }
 
-    /// Deletes a key, or one version of it. What was sealed with it alone can no longer be opened.
+    /// Deletes a key, or one version of it. Objects sealed with it alone can no longer be opened.
     ///
     /// # Errors
-    /// Class `NotFound` if there is no such file, key or version; `Configuration` if it is the key's only version, or the
-    /// ring's only key; and as [`open`](Self::open).
+    /// Class `NotFound` if the file, key or version does not exist; `Configuration` if it is the key's only version, or
+    /// the ring's only key; and as [`open`](Self::open).
     pub fn delete(path: &Path, name: &str, version: Option<&str>) -> Result<Self, ProviderError> {
         let ring = file::change(path, IfMissing::Fail, |ring| {
             let place = Place::File(path.to_owned());
@@ -133,7 +134,7 @@ mod tests {
         assert_eq!((versions(&ring), changed), (versions(&work), vec!["work".to_owned()]));
         assert_eq!(KeyRing::import(&there, &work).unwrap().1, Vec::<String>::new());
 
-        // Rotated on both sides: all versions, and on both sides the same one seals.
+        // Rotated in both rings: the merge has all versions, and the same one seals in both.
         KeyRing::rotate(&here, "work").unwrap();
         KeyRing::rotate(&there, "work").unwrap();
         let (merged, _) = KeyRing::import(&there, &exported(&here, "work")).unwrap();
@@ -165,7 +166,7 @@ mod tests {
             assert!(error.message.contains(words), "{error}");
             assert_eq!(std::fs::read(&here).unwrap(), before);
         };
-        // The key `a` would be new, and does not come in without the other.
+        // The key `a` is new, but is not imported because the other key clashes.
         let both = KeyRing::from_content(&std::fs::read(&there).unwrap()).unwrap();
         refused(&both, "another key named work");
         refused(
@@ -176,7 +177,7 @@ mod tests {
         let at = text.find("\"secret\": \"").unwrap() + 11;
         let other = format!("{}{}{}", &text[..at], "00".repeat(32), &text[at + 64..]);
         refused(&KeyRing::from_content(other.as_bytes()).unwrap(), "another secret");
-        // Under another name it is a key of its own.
+        // Under another name it is a separate key.
         let renamed = exported(&there, "work").with_only_key_named("theirs").unwrap();
         assert_eq!(KeyRing::import(&here, &renamed).unwrap().1, ["theirs"]);
         assert!(both.with_only_key_named("c").is_err());

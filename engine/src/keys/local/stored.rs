@@ -1,4 +1,4 @@
-//! What a key ring file says.
+//! The content of a key ring file.
 //!
 //! ```text
 //! {
@@ -14,8 +14,8 @@
 //! }
 //! ```
 //!
-//! Unknown fields, unsorted or repeated names, repeated ids and upper-case digits are refused. Messages tell where
-//! a file is damaged and never quote it: the text may be a secret.
+//! Unknown fields, unsorted or repeated names, repeated ids and upper-case digits are refused. Messages say where a
+//! file is damaged and never quote it: the text may be a secret.
 
 use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -82,7 +82,7 @@ impl Ring {
             let (line, column) = (error.line(), error.column());
             format!("is damaged at line {line}, column {column}: restore it from a backup")
         };
-        // The format first: a later one may have fields that this build does not know.
+        // The format first: a later format may have fields that this build does not know.
         let Format { format } = serde_json::from_slice(bytes).map_err(|error| damaged(&error))?;
         if format != FORMAT {
             return Err(format!("is of format {format}; a newer sealstone may read it"));
@@ -94,9 +94,9 @@ impl Ring {
         }
     }
 
-    /// The file's bytes; `None` if they are more than a reader takes.
+    /// Encodes the file; `None` if it exceeds [`MAX_LEN`].
     ///
-    /// The buffer has its size from the start, because one that grows leaves copies of the secrets behind.
+    /// The buffer is allocated at full size, because a growing one would leave copies of the secrets in memory.
     pub(super) fn encode(&self) -> Option<Zeroizing<Vec<u8>>> {
         let mut bytes = Zeroizing::new(vec![0; MAX_LEN]);
         let mut rest = bytes.as_mut_slice();
@@ -111,12 +111,12 @@ impl Ring {
         self.keys.iter().find(|key| key.name == name)?.versions.last()
     }
 
-    /// The version with this id, of whatever name.
+    /// The version with this id, under any name.
     pub(super) fn version(&self, id: &str) -> Option<&Version> {
         self.versions().find(|version| version.id == id)
     }
 
-    /// Makes a new version of `name`, and the key if there is none. The name was checked.
+    /// Adds a version to the key `name`, which is created if needed. The caller has checked the name.
     pub(super) fn add_version(&mut self, name: &str) -> Result<(), ProviderError> {
         let version = Version::random()?;
         match self.keys.binary_search_by(|key| key.name.as_str().cmp(name)) {
@@ -132,7 +132,7 @@ impl Ring {
         Ok(())
     }
 
-    /// The keys of these names, with their secrets; the name that there is none of.
+    /// The named keys with their secrets, or the first name that is unknown.
     pub(super) fn subset<'a>(&self, names: &[&'a str]) -> Result<Self, &'a str> {
         if let Some(absent) = names.iter().find(|name| self.newest(name).is_none()) {
             return Err(absent);
@@ -144,8 +144,8 @@ impl Ring {
         })
     }
 
-    /// Takes in the versions of `other` that are not here yet, by their age, all or none; returns the names of the keys
-    /// that they are of. The error completes "the key ring ... ".
+    /// Adds the versions of `other` that this ring lacks, ordered by age, all or none. Returns the names of the keys
+    /// that gained versions. The error completes "the key ring ... ".
     pub(super) fn merge(&mut self, other: &Self) -> Result<Vec<String>, String> {
         for key in &other.keys {
             self.check_merge(key)?;
@@ -173,7 +173,8 @@ impl Ring {
         Ok(changed)
     }
 
-    /// A version is known by its id, and a key by its name and any of its versions: what is another one is not mixed in.
+    /// Checks that `key` can be merged: each id has the same name and secret in both rings, and a name that both rings
+    /// have shares at least one version.
     fn check_merge(&self, key: &NamedKey) -> Result<(), String> {
         for new in &key.versions {
             let holder = |known: &&NamedKey| known.versions.iter().any(|version| version.id == new.id);
@@ -219,7 +220,7 @@ impl Ring {
                 versions.retain(|version| version.id != id);
                 Ok(())
             }
-            // A ring without a key would not be told from one that lost them.
+            // An empty ring could not be distinguished from one that lost its keys.
             None if only_key => Err(format!("has no key but {name}; remove the file instead")),
             None => {
                 self.keys.remove(index);
@@ -239,13 +240,13 @@ impl Ring {
         } else if !self.keys.is_sorted_by(|left, right| left.name < right.name) {
             Some("with names that are not sorted and distinct")
         } else if !self.keys.iter().all(|key| is_name(&key.name)) {
-            Some("with a name of other characters than letters, digits, '.', '_' and '-'")
+            Some("with a name that has characters other than letters, digits, '.', '_' and '-'")
         } else if self.keys.iter().any(|key| key.versions.is_empty()) {
             Some("with a key that has no version")
         } else if !self.versions().all(|version| hex::is_lower(&version.id, ID_DIGITS)) {
             Some("with an id that is not 32 lower-case hex digits")
         } else if !self.versions().all(|version| ids.insert(&version.id)) {
-            Some("with an id that stands there twice")
+            Some("with a repeated id")
         } else {
             None
         }
@@ -260,7 +261,7 @@ impl NamedKey {
         }
     }
 
-    /// Puts a version where its age has it: the newest one seals.
+    /// Inserts a version by age: the newest one seals.
     fn insert(&mut self, version: Version) {
         let is_newer = |known: &Version| known.created > version.created;
         let index = self.versions.iter().position(is_newer);
@@ -297,7 +298,8 @@ impl Version {
     }
 }
 
-/// Whether a key may have this name. It has no `#`, which ends it in key ids, and no `:`, which ends provider ids.
+/// Whether a key may have this name. Names have no `#`, which ends the name in a key id, and no `:`, which ends a
+/// provider id.
 pub(super) fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
@@ -313,7 +315,7 @@ fn write_secret<S: Serializer>(secret: &Secret<KEY_LEN>, serializer: S) -> Resul
     serializer.serialize_str(&Zeroizing::new(hex::encode(secret.expose())))
 }
 
-/// Takes the text where it stands in the file's own buffer, which is wiped.
+/// Borrows the text from the file's buffer, which is wiped.
 fn read_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<KEY_LEN>, D::Error> {
     let text = <&str>::deserialize(deserializer)?;
     let mut decoded = hex::is_lower(text, 2 * KEY_LEN);

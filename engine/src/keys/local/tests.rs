@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::testing::Conformance;
 
-/// Tells a child process, which is this test binary run again, what to do and where.
+/// What a child process, which runs this test binary again, has to do, and where.
 const TASK: &str = "SEALSTONE_TEST_TASK";
 const PLACE: &str = "SEALSTONE_TEST_PLACE";
 
@@ -59,7 +59,7 @@ fn spawn_child(task: &str, place: &Path) -> Child {
         .unwrap()
 }
 
-/// Not a test: what the processes do that other tests start.
+/// Not a test: the work of the processes that other tests start.
 #[test]
 fn child_process() {
     let (Ok(task), Some(place)) = (std::env::var(TASK), std::env::var_os(PLACE)) else {
@@ -86,7 +86,7 @@ fn a_key_ring_conforms() {
     let twin = KeyRing::open(&path).unwrap();
     Conformance::new(&ring, &other).with_twin(&twin).assert();
     Conformance::new(&other, &ring).assert();
-    // Of several keys, each stays with its own when its context changes.
+    // In a ring of several keys, each slot keeps its own key when its context changes.
     let both = KeyRing::add(&path, "second").unwrap();
     Conformance::new(&both, &other)
         .with_twin(&KeyRing::open(&path).unwrap().with_sealing_key("second").unwrap())
@@ -195,7 +195,7 @@ fn a_key_of_the_same_name_from_elsewhere_is_told_apart() {
     let here = new_ring(&path);
     let elsewhere = sealed_by(&KeyRing::in_memory("default").unwrap());
     let said = reason(&here, &elsewhere);
-    assert!(said.contains("a key named default, but another one"), "{said}");
+    assert!(said.contains("a different key named default"), "{said}");
     assert!(said.contains("ring.json"), "{said}");
     let error = pollster::block_on(here.unwrap_key(&elsewhere, &EncryptionContext::new())).unwrap_err();
     assert_eq!((error.class, error.message), (ProviderErrorClass::NotFound, said));
@@ -205,7 +205,7 @@ fn a_key_of_the_same_name_from_elsewhere_is_told_apart() {
     assert!(reason(&here, &WrappedKey::new(ID, "default", [])).contains("not the key id"));
 }
 
-/// Each damaged file is refused as it is, by every function, and stays as it is.
+/// Every function refuses each damaged file, and leaves it unchanged.
 #[test]
 fn a_damaged_file_is_refused_and_left_alone() {
     let (_dir, path) = dir_and_path();
@@ -320,7 +320,7 @@ fn concurrent_changes_are_all_kept() {
     assert_eq!((ring.entries().count(), ids(&ring).len()), (9, 17));
 }
 
-/// A child that does nothing but rotate is killed again and again, at whatever point it is.
+/// Kills a child that only rotates, again and again, at arbitrary points.
 #[test]
 fn a_kill_at_any_point_leaves_a_ring_that_lost_nothing() {
     let (_dir, path) = dir_and_path();
@@ -419,7 +419,7 @@ mod unix {
         assert!(KeyRing::open(&path).is_ok());
     }
 
-    /// Only root can give files away, and only root meets this: nobody else can open another's.
+    /// Only root can give files away, and only root can open the ring of another user.
     #[test]
     fn a_ring_of_another_user_is_refused_and_stays_theirs() {
         if !rustix::process::geteuid().is_root() {
@@ -462,7 +462,7 @@ mod unix {
         let error = KeyRing::rotate(&path, "default").unwrap_err();
         assert!(error.message.contains("ring.json.lock is a symbolic link"), "{error}");
         assert!(!elsewhere.exists());
-        // Nor is one to a file that is there.
+        // Nor is a link to an existing file.
         fs::write(&elsewhere, "").unwrap();
         assert!(KeyRing::rotate(&path, "default").is_err());
         fs::remove_file(&lock).unwrap();

@@ -1,4 +1,4 @@
-//! Which slots a choice means, and what an object may be opened with.
+//! Which slots a choice selects, and which contexts and keys are tried on an object.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::rewrap::{Rewrap, SlotChoice};
 
 use ProviderErrorClass::{BadCiphertext, Configuration, Denied, KeyState, NotFound, OtherKey, Throttled, Unavailable};
 
-/// Whether the key of a slot's provider is taken for the slot's own, and how often it was asked to unwrap it.
+/// Whether a slot of the key's provider counts as the key's own, and how often the key had to unwrap it.
 fn taken(key: Told, slot_of: &str) -> (Result<bool>, usize) {
     let context = EncryptionContext::new();
     let sealing = Arc::new(Told::key(key.tag));
@@ -90,7 +90,7 @@ fn a_context_that_stays_is_tried_once() {
     };
     assert_eq!(expecting("a", "a").unwrap(), [named("a")]);
     assert_eq!(expecting("a", "b").unwrap(), [named("a")]);
-    // Done before, under the new context.
+    // Already rewrapped, under the new context.
     assert_eq!(expecting("b", "a").unwrap(), [named("a")]);
     assert!(expecting("b", "c").is_err());
 }

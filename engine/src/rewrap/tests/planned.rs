@@ -1,4 +1,4 @@
-//! Which header a rewrap makes if keys cannot be used, or do what they are asked without giving the data key away.
+//! Which header a rewrap produces if keys are unusable, or rewrap without revealing the data key.
 
 use std::sync::Arc;
 
@@ -43,13 +43,13 @@ impl Object {
         self.header.slots().iter().map(|slot| slot.key_id.clone()).collect()
     }
 
-    /// The same, with a slot of another object before its own: somebody who may write the header put it there.
+    /// The same, with a slot of another object before its own: added by someone who can write the header.
     fn behind_a_foreign_slot(mut self, tag: u8) -> Self {
         self.header.slots.insert(0, Self::told(&[tag]).header.slots[0].clone());
         self
     }
 
-    /// What a rewrap makes of it: `None` if it stays.
+    /// The result of a rewrap; `None` if nothing changes.
     fn after(&self, rewrap: &Rewrap) -> Result<Option<Self>> {
         let header = rewrap.header(&self.header)?;
         Ok(header.map(|header| Self {
@@ -72,7 +72,7 @@ impl Object {
     }
 }
 
-/// Of an object that opens by `key`.
+/// A rewrap of an object that `key` opens.
 fn by(key: Arc<dyn KeyProvider>) -> Rewrap {
     Rewrap::new(Decryptor::new(key).with_context(ExpectedContext::Exact(context("a"))))
 }
@@ -93,7 +93,7 @@ fn failure(result: Result<Option<Object>>) -> (ProviderErrorClass, String) {
     }
 }
 
-/// A key of the tag 2 that takes slots of the key 1 over.
+/// Key 2, which can rewrap slots of key 1.
 fn taking_over() -> Told {
     Told {
         takes: Some(1),
@@ -122,7 +122,7 @@ fn without_opening_a_slot_that_is_there_already_is_taken_for_the_new_one() {
     let rewrap = by(new.clone()).replace(choice(1), new.clone());
     assert!(object.after(&rewrap.clone().without_opening()).unwrap().is_none());
     assert!(new.asked().is_empty());
-    // Otherwise it is opened.
+    // Otherwise the slot is opened.
     assert!(object.after(&rewrap).unwrap().is_none());
     assert!(new.asked().contains(&"unwrap"));
 }
@@ -151,7 +151,7 @@ fn where_the_service_refuses_to_rewrap_the_data_key_at_hand_is_wrapped() {
     assert_eq!(after.opened_by(&context("a")), [2]);
     assert_eq!(new.asked()[..2], ["rewrap", "wrap"]);
 
-    // Without it there is no other way.
+    // Without the data key, there is no fallback.
     let refused = failure(object.after(&rewrap.without_opening()));
     assert_eq!(refused, (Denied, "rewrap".to_owned()));
 }
@@ -161,21 +161,21 @@ fn of_two_ways_that_fail_the_one_to_be_mended_is_told() {
     let object = Object::told(&[1]);
     let replaced = |new: Told| failure(object.after(&by(told(1)).replace(choice(1), Arc::new(new))));
     let refusing = |class| taking_over().failing("rewrap", class);
-    // The first, as the second is only a way around it; but what passes by itself is waited for.
+    // The first error, because the second call is only a fallback; but a retryable error takes precedence.
     let both = replaced(refusing(Denied).failing("wrap", KeyState));
     assert_eq!(both, (Denied, "rewrap".to_owned()));
     let later = replaced(refusing(Denied).failing("wrap", Unavailable));
     assert_eq!(later, (Unavailable, "wrap".to_owned()));
     let at_once = replaced(refusing(Unavailable));
     assert_eq!(at_once, (Unavailable, "rewrap".to_owned()));
-    // A key that takes no slots over has one way only.
+    // A key that rewraps no slots has one way only.
     let one = replaced(Told::key(2).failing("wrap", KeyState));
     assert_eq!(one, (KeyState, "wrap".to_owned()));
 }
 
 #[test]
 fn a_service_is_not_asked_to_rewrap_a_slot_that_was_not_opened() {
-    // Both are to be replaced, and of the one that it could take over nobody knows whether it opens.
+    // Both are to be replaced, and it is not known whether the one that the service could rewrap opens.
     let mut object = Object::told(&[1, 3]);
     object.header.slots[0].ciphertext[1] ^= 1;
     let new = Arc::new(taking_over());
@@ -187,7 +187,7 @@ fn a_service_is_not_asked_to_rewrap_a_slot_that_was_not_opened() {
 
 #[test]
 fn a_service_of_another_kind_is_not_asked_to_rewrap() {
-    // Its slots have names that this service would take over.
+    // Its slots have names that this service would accept.
     let old: Arc<dyn KeyProvider> = Arc::new(Told {
         id: "other",
         ..Told::key(1)
@@ -208,7 +208,7 @@ fn a_slot_of_the_new_keys_name_is_tried_before_it_is_kept() {
     let error = object.after(&by(told(1)).add_key(down)).map(|_| ()).unwrap_err();
     assert!(error.is_retryable(), "{error}");
 
-    // One that does not open gives way.
+    // A slot that does not open is replaced.
     let mut forged = Object::told(&[2, 1]);
     forged.header.slots[0].ciphertext[1] ^= 1;
     let after = forged.after(&by(told(1)).add_key(told(2))).unwrap().unwrap();
@@ -226,7 +226,7 @@ fn a_key_that_cannot_tell_is_asked_once_for_the_slot_it_opened() {
         (after.names(), after.opened_by(&context("a"))),
         (vec!["key-2".to_owned(), "key-3".to_owned()], vec![2, 3])
     );
-    // For its own slot to open the object, for the other one to find whose it is.
+    // Once to open the object with its own slot, once to find out whose the other slot is.
     assert_eq!(old.asked(), ["unwrap", "unwrap"]);
 }
 
@@ -235,13 +235,13 @@ fn what_was_just_put_there_is_not_what_is_to_be_removed() {
     let object = Object::told(&[1]);
     let rewrap = by(told(1)).replace(choice(1), told(2)).remove(choice(2));
     assert_eq!(object.after(&rewrap).unwrap().unwrap().opened_by(&context("a")), [2]);
-    // Nor what was kept because it was asked for.
+    // Nor what was kept because it was requested.
     let object = Object::told(&[1, 2]);
     let rewrap = by(told(1)).add_key(told(2)).remove(choice(2)).remove(choice(1));
     assert_eq!(object.after(&rewrap).unwrap().unwrap().opened_by(&context("a")), [2]);
 }
 
-/// Of the key 2, whose slot beside that of the key 1 is to be bound to another context.
+/// Rebinds the slots of keys 1 and 2 to another context.
 fn bound_anew(second: Told) -> Result<Option<Object>> {
     let object = Object::told(&[1, 2]);
     let decryptor = Decryptor::new(told(1)).with_key(Arc::new(second));
@@ -255,19 +255,19 @@ fn a_slot_is_lost_to_no_failure_of_its_own_key() {
     assert_eq!(after.opened_by(&context("b")), [1, 2]);
     assert!(after.opened_by(&context("a")).is_empty());
 
-    // It is surely its key, so whatever it says is an error.
+    // It is certainly its key, so every failure is an error.
     for class in [Denied, BadCiphertext, Unavailable] {
         let failed = failure(bound_anew(Told::key(2).failing("rebind", class)));
         assert_eq!(failed, (class, "rebind".to_owned()));
     }
-    // It may be its key: then it matters what it says.
+    // It may be its key, so the error's class decides.
     for class in [Denied, KeyState, Unavailable] {
         for call in ["unwrap", "rebind"] {
             let failed = failure(bound_anew(Told::key(2).saying(KeyMatch::Maybe).failing(call, class)));
             assert_eq!(failed, (class, call.to_owned()));
         }
     }
-    // It is, as it unwrapped the slot.
+    // It is its key, because it unwrapped the slot.
     let failed = failure(bound_anew(
         Told::key(2).saying(KeyMatch::Maybe).failing("rebind", BadCiphertext),
     ));
@@ -290,7 +290,7 @@ fn slots_of_one_name_become_one_when_they_are_bound_anew() {
     object.header.slots = twice.to_vec();
     let after = object.after(&by(told(2)).with_context(context("b"))).unwrap().unwrap();
     assert_eq!((after.names().len(), after.opened_by(&context("b"))), (1, vec![2]));
-    // Those that nothing is done to stay.
+    // Slots that no change affects stay.
     let after = object.after(&by(told(2)).add_key(told(3))).unwrap().unwrap();
     assert_eq!(after.names(), ["key-2", "key-2", "key-3"]);
 }
@@ -305,8 +305,8 @@ fn a_key_that_is_added_under_another_context_wraps_and_binds_nothing() {
     assert!(!added.asked().contains(&"rebind"));
 }
 
-/// Nothing shows which of the slots of one name are this object's: the first is made of another object's, and the key
-/// of both may not be unwrapped.
+/// Nothing shows which of the slots with one name are this object's: the first is made from another object's slot, and
+/// neither may be unwrapped.
 #[test]
 fn without_opening_no_slot_gives_way_to_one_of_the_same_name() {
     let object = Object::told(&[2, 3]).behind_a_foreign_slot(1);
@@ -316,10 +316,10 @@ fn without_opening_no_slot_gives_way_to_one_of_the_same_name() {
         let after = object.after(&rewrap).unwrap().unwrap();
         assert_eq!(after.names(), ["key-2", "key-2", "key-3"]);
         assert_eq!(after.opened_by(&context("a")), [2, 3]);
-        // No data key is asked for.
+        // The data key is not requested.
         assert_eq!(new.asked(), ["rewrap"]);
     }
-    // Nor to one that the same run made: here the second is made of another object's.
+    // Nor does one that the same run made: here the second is made from another object's slot.
     let mut object = Object::told(&[3]).behind_a_foreign_slot(1);
     object.header.slots.reverse();
     let takes_three = Told {
@@ -333,14 +333,14 @@ fn without_opening_no_slot_gives_way_to_one_of_the_same_name() {
     assert_eq!((after.names().len(), after.opened_by(&context("a"))), (2, vec![2]));
 }
 
-/// The slot that was made before the object was opened is another object's, and stands first.
+/// The slot that was made before the object was opened is another object's, and comes first.
 #[test]
 fn a_slot_that_was_proved_does_not_give_way_to_one_that_was_not() {
     let object = Object::told(&[2, 4]).behind_a_foreign_slot(1);
     let rewrap = by(told(4))
         .replace(choice(1), Arc::new(taking_over()))
         .with_context(context("b"));
-    // The first needs no data key, the second does: it is of a key that takes no slots over.
+    // The first change needs no data key. The second does, because its key rewraps no slots.
     let lazily = rewrap.clone().replace(choice(4), told(5));
     for (rewrap, opened) in [(lazily, [2, 5]), (rewrap, [2, 4])] {
         let after = object.after(&rewrap.without_opening()).unwrap().unwrap();
@@ -357,7 +357,7 @@ fn slots_are_dropped_only_from_an_object_that_was_opened() {
         let rewrap = by(told(1)).with_context(context("b")).drop_unreachable();
         object.after(&rewrap.without_opening())
     };
-    // What would be left is another object's slot.
+    // Only another object's slot would be left.
     let forged = drops(&Object::told(&[2]).behind_a_foreign_slot(1)).map(|_| ());
     assert!(matches!(forged, Err(Error::CommitmentMismatch { .. })), "{forged:?}");
     let after = drops(&Object::told(&[1, 2])).unwrap().unwrap();
@@ -370,7 +370,7 @@ fn without_opening_a_header_causes_no_more_calls_than_it_has_slots_for() {
     object.header.slots = vec![object.header.slots[0].clone(); 16];
     let keys: Vec<_> = (1..5)
         .map(|tag| {
-            // A service that wraps slots again by itself: none is unwrapped, and none is compared.
+            // The service rebinds by itself, so no slot is unwrapped or compared.
             let key = Told::key(tag).saying(KeyMatch::Maybe);
             Arc::new(Told { takes: Some(9), ..key })
         })
@@ -388,7 +388,7 @@ fn without_opening_a_header_causes_no_more_calls_than_it_has_slots_for() {
     assert_eq!(keys.iter().map(|key| key.asked().len()).sum::<usize>(), 32);
 }
 
-/// A slot that somebody put into the header does not make up for the last one that opens.
+/// A slot that someone added to the header does not replace the last one that opens.
 #[test]
 fn of_the_slots_that_are_left_one_is_known_to_open() {
     let mut forged = Object::told(&[1]).behind_a_foreign_slot(2);
@@ -399,10 +399,10 @@ fn of_the_slots_that_are_left_one_is_known_to_open() {
             Err(Error::UnprovedSlots { slots }) => assert_eq!(slots, ["told:key-2"]),
             other => panic!("{other:?}"),
         }
-        // Whoever goes without a proof has asked for it.
+        // Without opening, the caller has waived that proof.
         assert!(forged.after(&offered.without_opening()).unwrap().is_some());
     }
-    // A key that is offered shows it, also where another one opened the object.
+    // An offered key proves it, even if another one opened the object.
     let object = Object::told(&[1, 3, 2]);
     let rewrap = by(told(1)).remove(choice(1));
     assert!(matches!(
@@ -412,7 +412,7 @@ fn of_the_slots_that_are_left_one_is_known_to_open() {
     let offered = Rewrap::new(rewrap.decryptor.clone().with_key(told(2))).remove(choice(1));
     let after = object.after(&offered).unwrap().unwrap();
     assert_eq!(after.opened_by(&context("a")), [2, 3]);
-    // What was made, or asked for and there, is known to open.
+    // A slot that was made, or requested and present, is known to open.
     for kept in [2, 4] {
         let after = object.after(&rewrap.clone().add_key(told(kept))).unwrap().unwrap();
         assert!(after.opened_by(&context("a")).contains(&kept));

@@ -1,14 +1,14 @@
-//! A model of a loss of power: of what was written since the last sync, any sectors may be on the disk.
+//! A model of power loss: of everything written since the last sync, any sectors may be on the disk.
 
 use std::collections::HashSet;
 
 use super::*;
 
-/// What a disk writes whole, or not at all.
+/// What a disk writes atomically.
 const SECTOR: usize = 512;
 
-/// Every state of the disk that a loss of power behind the first `len` calls can leave: what was synced is there, and
-/// of what was written since, each sector may be there or not, in any order.
+/// Every state of the disk that a power loss after the first `len` calls can leave: synced bytes are on it, and of
+/// those written since, each sector may or may not be, in any order.
 fn disks(start: &[u8], calls: &[Call]) -> Vec<Vec<u8>> {
     let durable = calls
         .iter()
@@ -39,7 +39,7 @@ fn disks(start: &[u8], calls: &[Call]) -> Vec<Vec<u8>> {
     disks
 }
 
-/// Each state that a rewrap can be in after a loss of power opens, and rewrapping goes on from there.
+/// Every state that a power loss during a rewrap can leave opens, and rewrapping continues from it.
 #[test]
 fn a_loss_of_power_at_any_point_leaves_an_object_that_opens() {
     let mut opening = Opening::default();
@@ -89,7 +89,7 @@ fn rewrapping_goes_on_from_whatever_a_loss_of_power_left() {
     assert!(seen.len() > 500, "{}", seen.len());
 }
 
-/// A rewrap that was killed has its writes in the system's memory, not on the disk. The next one reads them there.
+/// The writes of a killed rewrap are in the system's memory, not on the disk. The next rewrap reads them there.
 fn loses_power_after_a_kill(skipped_syncs: usize) -> bool {
     let start = sealed();
     let mut opening = Opening::default();
@@ -101,7 +101,7 @@ fn loses_power_after_a_kill(skipped_syncs: usize) -> bool {
             ..Recorded::new(&start)
         };
         let _ = run(&killed, &rotation(1));
-        // What the first left decides which of the keys opens.
+        // What the first one left determines which of the keys opens.
         let next = Rewrap::new(Decryptor::new(key(1)).with_key(key(2))).add_key(key(3));
         let second = Recorded::new(&killed.bytes());
         run(&second, &next).unwrap();
@@ -125,7 +125,7 @@ fn a_loss_of_power_after_a_kill_leaves_an_object_that_opens() {
     assert!(!loses_power_after_a_kill(0));
 }
 
-/// The model can tell: without the sync before reading, it finds a state that is lost.
+/// Without the sync before reading, the model finds a state that is lost.
 #[test]
 fn the_model_finds_what_the_first_sync_is_for() {
     assert!(loses_power_after_a_kill(1));

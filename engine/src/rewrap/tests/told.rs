@@ -1,7 +1,7 @@
-//! A key provider that does as it is told, and tells what it was asked. Its wraps hide nothing.
+//! A key provider whose behaviour a test scripts, and which records its calls. Its wraps hide nothing.
 //!
 //! ```text
-//! wrapped = tag[1] | data key[32] | the context, as Debug writes it
+//! wrapped = tag[1] | data key[32] | Debug of the context
 //! ```
 
 use std::sync::Mutex;
@@ -12,16 +12,16 @@ use crate::error::{ProviderError, ProviderErrorClass};
 use crate::header::WrappedKey;
 use crate::keys::{BoxFuture, KeyMatch, KeyProvider};
 
-/// The key of this tag, of the provider `id`.
+/// The key with this tag, of the provider `id`.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) id: &'static str,
     pub(super) tag: u8,
-    /// What it says of every slot; otherwise it knows its own by the key id.
+    /// What it returns for every slot; by default it recognizes its own by the key id.
     pub(super) matches: Option<KeyMatch>,
-    /// It may wrap slots of the key of this tag anew.
+    /// The key whose slots it can rewrap.
     pub(super) takes: Option<u8>,
-    /// Calls, and what they fail with.
+    /// Calls that fail, and how.
     pub(super) fails: Vec<(&'static str, ProviderErrorClass)>,
     pub(super) calls: Mutex<Vec<&'static str>>,
 }
@@ -40,13 +40,13 @@ impl Told {
         Self { fails, ..self }
     }
 
-    /// Says this of every slot: "maybe", as a service whose keys have aliases.
+    /// Returns this for every slot: "maybe", as a service whose keys have aliases.
     pub(super) fn saying(self, matches: KeyMatch) -> Self {
         let matches = Some(matches);
         Self { matches, ..self }
     }
 
-    /// What it was asked since it was last looked.
+    /// The calls since the last look.
     pub(super) fn asked(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.calls.lock().unwrap())
     }
@@ -55,7 +55,7 @@ impl Told {
         format!("key-{tag}")
     }
 
-    /// Counts the call; fails if it was told to.
+    /// Records the call; fails if that was scripted.
     fn call(&self, call: &'static str) -> Result<(), ProviderError> {
         self.calls.lock().unwrap().push(call);
         match self.fails.iter().find(|(name, _)| *name == call) {
@@ -80,7 +80,7 @@ impl Told {
         Ok(DataKey::from_slice(data_key).unwrap())
     }
 
-    /// Wraps a slot of the key of this tag anew.
+    /// Rewraps a slot of the key with this tag.
     fn anew(
         &self,
         call: &'static str,

@@ -1,4 +1,4 @@
-//! Extended attributes, where the operating system has them as Linux has: access control lists are among them.
+//! Extended attributes on Linux, which include access control lists.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -7,11 +7,11 @@ use std::path::Path;
 
 #[cfg(target_os = "linux")]
 const ACL: &str = "system.posix_acl_access";
-/// The most bytes that Linux lets a value, or all names together, have.
+/// The largest value, or list of all names, that Linux allows, in bytes.
 #[cfg(target_os = "linux")]
 const MAX_LEN: usize = 64 * 1024;
 
-/// The access control list of an open file, if it has more than the mode says.
+/// The access control list of an open file, if it has one besides the mode.
 pub(super) fn acl(file: &File) -> io::Result<Option<Vec<u8>>> {
     #[cfg(target_os = "linux")]
     return value(|buffer| rustix::fs::fgetxattr(file, ACL, buffer));
@@ -22,7 +22,7 @@ pub(super) fn acl(file: &File) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The same of the file named `path`.
+/// The access control list of the file at `path`.
 pub(super) fn acl_at(path: &Path) -> io::Result<Option<Vec<u8>>> {
     #[cfg(target_os = "linux")]
     return value(|buffer| rustix::fs::lgetxattr(path, ACL, buffer));
@@ -50,7 +50,7 @@ pub(super) fn set_acl(file: &File, acl: Option<&[u8]>) -> bool {
     }
 }
 
-/// The attributes that belong to a file's user, and its security label.
+/// A file's user attributes and its security label.
 #[derive(Debug, Default)]
 pub(super) struct Attributes {
     found: Vec<(OsString, Vec<u8>)>,
@@ -59,7 +59,7 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
-    /// Those of the file named `path`.
+    /// The attributes of the file at `path`.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         let mut attributes = Self::default();
         #[cfg(target_os = "linux")]
@@ -75,7 +75,7 @@ impl Attributes {
         Ok(attributes)
     }
 
-    /// Whether `file` has all of them afterwards.
+    /// Sets the attributes of `file`; returns whether it has all of them afterwards.
     pub(super) fn give_to(&self, file: &File) -> bool {
         let mut complete = !self.incomplete;
         for (name, value) in &self.found {
@@ -88,7 +88,7 @@ impl Attributes {
 #[cfg(target_os = "linux")]
 fn set(file: &File, name: &OsString, new: &[u8]) -> bool {
     use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
-    // Few may change a label, and seldom need to.
+    // Few processes may change a label, and few need to.
     let has = value(|buffer| fgetxattr(file, name, buffer)).is_ok_and(|old| old.as_deref() == Some(new));
     has || fsetxattr(file, name, new, XattrFlags::empty()).is_ok()
 }
@@ -98,7 +98,7 @@ fn set(_file: &File, _name: &OsString, _new: &[u8]) -> bool {
     false
 }
 
-/// The names of the attributes that are to be kept.
+/// The names of the attributes to keep.
 #[cfg(target_os = "linux")]
 fn names(path: &Path) -> io::Result<Vec<OsString>> {
     use std::os::unix::ffi::OsStrExt;
@@ -108,7 +108,7 @@ fn names(path: &Path) -> io::Result<Vec<OsString>> {
     Ok(names.map(|name| std::ffi::OsStr::from_bytes(name).to_owned()).collect())
 }
 
-/// What `read` writes into a buffer; `None` if there is no such attribute, or the file system has none.
+/// What `read` writes into a buffer; `None` if there is no such attribute, or the file system does not support them.
 #[cfg(target_os = "linux")]
 fn value(read: impl FnOnce(&mut [u8]) -> rustix::io::Result<usize>) -> io::Result<Option<Vec<u8>>> {
     let mut buffer = vec![0; MAX_LEN];
@@ -125,6 +125,6 @@ fn value(read: impl FnOnce(&mut [u8]) -> rustix::io::Result<usize>) -> io::Resul
 #[cfg(target_os = "linux")]
 fn is_absent(error: rustix::io::Errno) -> bool {
     use rustix::io::Errno;
-    // NOSYS: a sandbox that has no such call.
+    // NOSYS: a sandbox without the system call.
     matches!(error, Errno::NODATA | Errno::NOTSUP | Errno::NOSYS)
 }

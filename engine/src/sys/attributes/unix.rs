@@ -16,8 +16,8 @@ pub(super) struct Access {
     mode: u32,
     uid: u32,
     gid: u32,
-    /// The access control list beside the mode. With one, the mode's group bits are the most that any entry but those of
-    /// owner and others grants.
+    /// The access control list, if there is one. Then the mode's group bits are the most that any entry grants, except
+    /// those of owner and others.
     acl: Option<Vec<u8>>,
 }
 
@@ -36,13 +36,13 @@ impl Access {
         0o600 | self.shared() & 0o066
     }
 
-    /// What group and others may do; nothing if a list says who may, which the mode cannot express.
+    /// What group and others may do; nothing if there is a list, which the mode cannot express.
     fn shared(&self) -> u32 {
         if self.acl.is_some() { 0 } else { self.mode & !OWNER }
     }
 
-    /// The same for a file of another group. Members of the old group count as others then, and members of the new one
-    /// counted as others before: neither gains access.
+    /// The same for a file with another group. Members of the old group then count as others, and members of the new
+    /// one counted as others before, so neither gains access.
     fn shared_in_another_group(&self) -> u32 {
         let both = self.shared() >> 3 & self.shared() & 0o007;
         both << 3 | both
@@ -63,10 +63,11 @@ impl Access {
         set_mode(file, narrow)
     }
 
-    /// See [`super::FileAttributes::give_access_to`]. The mode comes last: until then `file` is as narrow as it was made.
+    /// See [`super::FileAttributes::give_access_to`]. The mode comes last: until then `file` is as restricted as when
+    /// it was created.
     pub(super) fn give_to(&self, file: &File) -> io::Result<Vec<NotKept>> {
         let (owner, group) = self.give_owner_to(file)?;
-        // A list has an entry for the file's group, which it does not name.
+        // A list has an entry for the file's group, but does not name it.
         let acl = self.acl.as_deref().filter(|_| group);
         let acl_set = extended::set_acl(file, acl);
         let shared = match (acl_set, group) {
@@ -91,7 +92,8 @@ impl Access {
             .collect())
     }
 
-    /// Whether owner and group are the same afterwards. Only root may give files away; others choose among their groups.
+    /// Sets owner and group; returns whether each is the same afterwards. Only root may give files away; others can
+    /// choose among their own groups.
     fn give_owner_to(&self, file: &File) -> io::Result<(bool, bool)> {
         let metadata = file.metadata()?;
         let (same_owner, same_group) = (metadata.uid() == self.uid, metadata.gid() == self.gid);
@@ -102,8 +104,8 @@ impl Access {
     }
 }
 
-/// Sets the mode; returns whether the file now allows no more than it. Some file systems store no mode, and not all of
-/// them report that.
+/// Sets the mode; returns whether the file now allows no more than that. Some file systems do not store modes, and not
+/// all of them report that.
 fn set_mode(file: &File, mode: u32) -> io::Result<bool> {
     match file.set_permissions(Permissions::from_mode(mode)) {
         Err(error)
@@ -122,7 +124,7 @@ fn set_mode(file: &File, mode: u32) -> io::Result<bool> {
 mod tests {
     use super::*;
 
-    /// Of a file whose group could not be kept.
+    /// The group could not be kept.
     #[test]
     fn no_user_gains_access_by_another_group() {
         let access = |mode, acl| Access {
