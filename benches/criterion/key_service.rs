@@ -1,5 +1,5 @@
-//! Objects of 1 and 4 KiB as in the bench `small_objects`, under a key service that takes 0, 1 and 20 ms to answer: with an
-//! intermediate key between and without.
+//! Objects of 1 and 4 KiB as in the bench `small_objects`, with a key service that takes 0, 1 and 20 ms to respond:
+//! with and without an intermediate key.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ fn service(latency_ms: u64) -> MockKms {
         .expect("a free port")
 }
 
-/// A client of the mock's first key with credentials that the mock does not look at.
+/// A client of the mock's first key, with credentials that the mock ignores.
 fn kms(mock: &MockKms) -> Arc<AwsKms> {
     let credentials = Credentials::new("benches", "benches", None, None, "benches");
     let config = SdkConfig::builder()

@@ -1,7 +1,7 @@
-//! The AEADs: ours, which is an object in memory, against the bare crates on the same bytes, which stay in the
-//! processor's last cache. Ours makes a header and derives keys in every turn, which is half a per cent of its time.
+//! The AEADs: our objects in memory against the bare crates on the same bytes, which stay in the processor's last-level
+//! cache. Ours also writes a header and derives keys each time, which is half a percent of its time.
 //!
-//! Crates that work in place only are timed sealing and opening a copy, and the copying is not timed.
+//! Crates that work only in place seal and open a copy, and the copying is not timed.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Ranges of 1 B, 4 KiB and 1 MiB, at random places and one after the other: of a file in the page cache, and of a
-//! source that takes 20 ms for each fetch. Times are for one range.
+//! Ranges of 1 B, 4 KiB and 1 MiB, at random offsets and sequentially: from a file in the page cache, and from a source
+//! that takes 20 ms for each fetch. Times are per range.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -17,10 +17,10 @@ use sealstone_benches::setup::{self, parameters, some_of};
 const LEN: usize = 64 << 20;
 const LENS: [usize; 3] = [4096, 1, 1 << 20];
 const LATENCY: Duration = Duration::from_millis(20);
-/// The length of a chunk of ours, of cobblestone's, and of fast-floe's segments here.
+/// The length of our chunks, of cobblestone's, and of fast-floe's segments here.
 const CHUNK: u32 = 16 * 1024;
 
-/// Reads the range from an offset on into a buffer of its length.
+/// Reads the range at an offset into a buffer of its length.
 type Read<'a> = Box<dyn FnMut(&mut [u8], u64) + 'a>;
 
 /// Where ranges begin: multiples of their length in order, or anywhere.
@@ -46,7 +46,7 @@ impl Offsets {
 fn stored(object: &[u8]) -> File {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(object).expect("written");
-    // For readers that begin where the file's cursor is.
+    // For readers that begin at the file's cursor.
     file.rewind().expect("a file");
     file
 }
@@ -113,7 +113,7 @@ fn cached(criterion: &mut Criterion) {
     }
 }
 
-/// Far away: each read costs 20 ms, whatever its length.
+/// A remote source: each read takes 20 ms, whatever its length.
 struct Far {
     object: Vec<u8>,
     fetches: AtomicU64,
@@ -131,7 +131,7 @@ impl ReadAt for Far {
     }
 }
 
-/// As a client of a store reads: it asks what to fetch, fetches that at once, and has it opened.
+/// Reads like the client of a store: it asks what to fetch, fetches that in one request, and has it opened.
 fn far(criterion: &mut Criterion) {
     let plaintext = setup::plaintext(LEN);
     let key = setup::raw_key();

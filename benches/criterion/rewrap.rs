@@ -1,5 +1,5 @@
-//! Rewrap of whole files in place, from 1 MB to 100 GB: the payload is sparse, as nothing reads it. Each turn puts the
-//! slot of one local key in the place of another's.
+//! Rewrapping whole files in place, from 1 MB to 100 GB. The payload is sparse, because nothing reads it. Each
+//! iteration replaces the slot of one local key by another's.
 
 use std::fs::File;
 use std::io::Write;
@@ -34,7 +34,7 @@ fn rewrap(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A tmpfs, where Linux has one, and the directory of temporary files.
+/// A tmpfs, if Linux has one, and the directory for temporary files.
 fn places() -> Vec<(&'static str, PathBuf)> {
     let memory = Path::new("/dev/shm");
     let mut places = vec![("temporary", std::env::temp_dir())];
@@ -44,7 +44,7 @@ fn places() -> Vec<(&'static str, PathBuf)> {
     places
 }
 
-/// A header and the payload's beginning, and room for the payload of `bytes` bytes of plaintext.
+/// A header and the payload's beginning, with room for a payload of `bytes` bytes of plaintext.
 fn object(directory: &Path, key: &Arc<KeyRing>, bytes: u64) -> File {
     let encryptor = Encryptor::new(key.clone());
     let sealed = encryptor.seal(b"").expect("sealed");

@@ -1,5 +1,5 @@
-//! Objects of 1 and 4 KiB, headers detached, each with a context of its own: under a key of the local ring, and under an
-//! intermediate key of it. Times are for one object. The bench `key_service` has the same cases with a key service.
+//! Objects of 1 and 4 KiB, with detached headers and their own contexts: under a key of the local ring, and under an
+//! intermediate key of it. Times are per object. The bench `key_service` has the same cases with a key service.
 
 use std::sync::Arc;
 

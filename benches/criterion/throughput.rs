@@ -1,5 +1,5 @@
-//! Whole objects in memory and as streams, ours and those of other crates: each in the fastest form that it documents.
-//! A length of chunks is that of the crate's own, where it has one length only.
+//! Whole objects in memory and as streams, ours and those of other crates, each in the fastest form that it documents.
+//! The chunk length is the crate's own if it has only one.
 
 use std::hint::black_box;
 use std::io::{self, Read, Write};
@@ -24,7 +24,7 @@ const OUR_CHUNK: usize = 16 * 1024;
 /// Bytes of one call of `write` and of `read`.
 const PIECE: usize = 1 << 20;
 
-/// Bytes of plaintext. 1 GiB and 4 GiB take long and much memory: only if asked for.
+/// Bytes of plaintext. 1 GiB and 4 GiB take much time and memory, and run only on request.
 fn sizes() -> Vec<usize> {
     let mut sizes = some_of(&[1 << 20, 64 << 20, 64 << 10]);
     if std::env::var_os("SEALSTONE_BENCH_LARGE").is_some() {
@@ -46,13 +46,13 @@ fn timed(criterion: &mut Criterion, what: &str, tool: &str, (bytes, case): (usiz
     group.finish();
 }
 
-/// All that a reader gives, in pieces; the number of bytes.
+/// Reads everything in pieces; returns the number of bytes.
 fn drained(mut reader: impl Read, piece: &mut [u8]) -> usize {
     let count = || reader.read(piece).expect("read");
     iter::repeat_with(count).take_while(|count| *count > 0).sum()
 }
 
-/// Writes all in pieces.
+/// Writes everything in pieces.
 fn poured(writer: &mut impl Write, plain: &[u8]) {
     for piece in plain.chunks(PIECE) {
         writer.write_all(piece).expect("written");
@@ -152,7 +152,7 @@ fn fast_floe(criterion: &mut Criterion) {
     }
 }
 
-/// fast-floe's low-level states, one for each share of the segments, as its documentation has it for threads.
+/// fast-floe's low-level states, one for each share of the segments, as its documentation recommends for threads.
 fn floe_forks(criterion: &mut Criterion, key: &fast_floe::Key, segments: Parameters, plain: &[u8], threads: usize) {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -266,7 +266,7 @@ fn age(criterion: &mut Criterion) {
     }
 }
 
-/// STREAM over RustCrypto's AES-256-GCM, in place: the copy into the buffer is part of it, as it works on nothing else.
+/// STREAM over RustCrypto's AES-256-GCM, in place. The copy into the buffer is timed, because it supports nothing else.
 fn aead_stream(criterion: &mut Criterion) {
     let key = &KEY.into();
     let prefix = &[0; 7].into();

@@ -1,4 +1,4 @@
-//! Criterion's settings, and names of cases that a program can read.
+//! Criterion's settings, and machine-readable names of cases.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use criterion::Criterion;
 use sealstone::{Executor, RawKey};
 
-/// Whether this is only to show that the benches work.
+/// Whether this run only shows that the benches work.
 #[must_use]
 pub fn is_quick() -> bool {
     std::env::var_os("SEALSTONE_BENCH_QUICK").is_some()
@@ -48,7 +48,7 @@ pub fn raw_key() -> Arc<RawKey> {
     Arc::new(RawKey::from_slice(&[7; 32]).expect("32 bytes"))
 }
 
-/// Bytes that do not repeat: a generator of multiplications, seeded alike in every run.
+/// Bytes that do not repeat, from a multiplicative generator with a fixed seed.
 #[must_use]
 pub fn plaintext(len: usize) -> Vec<u8> {
     let mut state: u64 = 1;
@@ -70,7 +70,7 @@ pub fn thread_counts() -> Vec<usize> {
     if cores > 1 { vec![1, cores] } else { vec![1] }
 }
 
-/// An executor of so many threads: the caller's own for 1.
+/// An executor with this many threads: the caller's own for 1.
 ///
 /// # Panics
 /// If threads cannot be started.

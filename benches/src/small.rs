@@ -1,5 +1,5 @@
-//! Small objects in memory, headers detached: what a storage engine does with each of many. Without any client of a key service, which
-//! would be linked into every bench.
+//! Small objects in memory with detached headers, as a storage engine handles many of them. Without a client of a key
+//! service, which would be linked into every bench.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub fn context(number: usize) -> EncryptionContext {
 /// Seals object `number`.
 ///
 /// # Errors
-/// As sealing has them.
+/// Those of sealing.
 pub fn seal(encryptor: &Encryptor, number: usize, plaintext: &[u8]) -> Result<SmallObject> {
     let (header, object) = encryptor.clone().with_context(context(number)).begin()?.detach();
     let header = header.to_detached()?;
@@ -41,7 +41,7 @@ pub fn seal(encryptor: &Encryptor, number: usize, plaintext: &[u8]) -> Result<Sm
 /// Opens object `number`, which fills `plaintext`.
 ///
 /// # Errors
-/// As opening has them.
+/// Those of opening.
 ///
 /// # Panics
 /// If it is shorter.
@@ -56,10 +56,10 @@ pub fn open(decryptor: &Decryptor, number: usize, object: &SmallObject, plaintex
     Ok(())
 }
 
-/// An intermediate key for each `bucket`, wrapped under the key `of`.
+/// A provider with an intermediate key for each `bucket`, wrapped under the key `of`.
 ///
 /// # Panics
-/// Never: the name of the pair is a valid one.
+/// Never: the name of the pair is valid.
 #[must_use]
 pub fn intermediate(of: Arc<dyn KeyProvider>) -> Arc<dyn KeyProvider> {
     Arc::new(IntermediateKeys::new(of, ["bucket"]).expect("a name of a pair"))

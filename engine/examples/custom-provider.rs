@@ -1,7 +1,7 @@
-//! A key provider of one's own: an escrow that keeps data keys in a table and gives out receipts for them.
+//! A custom key provider: an escrow that keeps data keys in a table and returns receipts for them.
 //!
-//! Real ones call a service, but must keep the same promises: a wrapped key opens under the context and the names that it
-//! was made with, failures have a class, and secrets are never printed. The conformance suite checks them.
+//! Real providers call a service, but must keep the same promises: a wrapped key opens only under its own context and
+//! names, failures have a class, and secrets are never printed. The conformance suite checks them.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -31,7 +31,7 @@ impl Escrow {
         }
     }
 
-    /// Forgets all keys: what was sealed under them is gone for good.
+    /// Deletes all keys: objects sealed under them are lost permanently.
     fn shred(&self) {
         self.deposits().clear();
     }
@@ -42,7 +42,7 @@ impl Escrow {
 
     fn deposit(&self, key: &DataKey, context: &EncryptionContext) -> Result<WrappedKey, ProviderError> {
         let random = |error| ProviderError::new(ProviderErrorClass::Unavailable, ID, "no receipt").with_source(error);
-        // Random bytes that never were a key: the receipt reveals nothing.
+        // Random bytes that were never a key: the receipt reveals nothing.
         let receipt = DataKey::random().map_err(random)?.expose()[..16].to_vec();
         let copy = DataKey::init_with(|bytes| bytes.copy_from_slice(key.expose()));
         self.deposits().insert(receipt.clone(), (copy, context.clone()));
@@ -51,7 +51,7 @@ impl Escrow {
 
     fn collect(&self, wrapped: &WrappedKey, context: &EncryptionContext) -> Result<DataKey, ProviderError> {
         let failed = |class, message| ProviderError::new(class, ID, message).with_key_id(&self.name);
-        // The names are checked too, because they are what people are shown.
+        // The names are checked too, because they are displayed.
         if (wrapped.provider.as_str(), wrapped.key_id.as_str()) != (ID, self.name.as_str()) {
             return Err(failed(ProviderErrorClass::NotFound, "the receipt is another escrow's"));
         }
@@ -59,7 +59,7 @@ impl Escrow {
         let Some((key, bound_to)) = deposits.get(&wrapped.ciphertext) else {
             return Err(failed(ProviderErrorClass::NotFound, "no deposit for this receipt"));
         };
-        // Compared pair by pair: which pairs the header stores makes no difference.
+        // Compared pair by pair, because it does not matter which pairs the header stores.
         if !bound_to.iter().eq(context.iter()) {
             return Err(failed(
                 ProviderErrorClass::BadCiphertext,

@@ -1,4 +1,4 @@
-//! Encrypts a file for a key ring's key, opens it again, and shows that altered and misplaced files are refused.
+//! Encrypts a file with a key ring, opens it again, and shows that altered and misplaced files are refused.
 
 use std::error::Error;
 use std::fs;
@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let plaintext: Vec<u8> = (0..3_000_000u32).map(|n| n.to_be_bytes()[2]).collect();
     fs::write(path("report"), &plaintext)?;
 
-    // The ring must be kept: what was sealed with its keys cannot be opened without it.
+    // Keep the ring: objects sealed with its keys cannot be opened without it.
     let (ring, created) = KeyRing::create_or_open(&path("keyring.json"), "reports")?;
     assert!(created);
     let ring = Arc::new(ring);
@@ -26,13 +26,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let len = encryptor.seal_path(path("report"), path("report.seal"), IfExists::Fail)?;
     assert_eq!(len, 3_000_000);
 
-    // The target appears when the last chunk has verified, or not at all.
+    // The target appears once the last chunk has verified, or not at all.
     let decryptor = Decryptor::new(ring.clone()).with_context(ExpectedContext::Exact(context));
     let opened = decryptor.open_path(path("report.seal"), path("again"), IfExists::Fail)?;
     assert_eq!(opened.plaintext_len, len);
     assert!(fs::read(path("again"))? == plaintext);
 
-    // Another place than the one it was sealed for.
+    // Another path than the one it was sealed for.
     let elsewhere = EncryptionContext::new().with("path", "reports/2023");
     let misplaced = Decryptor::new(ring).with_context(ExpectedContext::Exact(elsewhere));
     let refused = misplaced.open_path(path("report.seal"), path("misplaced"), IfExists::Fail);

@@ -1,7 +1,7 @@
 //! Makes the golden objects of the format version that this build writes: `engine/tests/golden/v<version>/`.
 //!
-//! To be run once, when the format gains something: objects that are there are never made again, because every
-//! later release must open them as they are. `tests/suite/golden.rs` opens them.
+//! Run it once, when the format gains something. Existing objects are never created again, because every later release
+//! must open them unchanged. `tests/suite/golden.rs` opens them.
 
 use std::error::Error;
 use std::fs;
@@ -15,13 +15,13 @@ use sealstone::{
 };
 use sha2::{Digest, Sha256};
 
-/// What one golden object is made of.
+/// The settings of one golden object.
 struct Recipe {
     name: &'static str,
     suite: Suite,
     chunk_size: ChunkSize,
     len: usize,
-    /// Sealed for a key ring and a passphrase as well, under a context of a stored and a supplied pair.
+    /// Also sealed for a key ring and a passphrase, under a context with a stored and a supplied pair.
     full: bool,
     detached: bool,
 }
@@ -70,7 +70,7 @@ fn recipes() -> Vec<Recipe> {
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{VERSION}"));
     if directory.exists() {
-        return Err(format!("{} is there already and must not change", directory.display()).into());
+        return Err(format!("{} already exists and must not change", directory.display()).into());
     }
     fs::create_dir_all(&directory)?;
     let ring = Arc::new(KeyRing::create_or_open(&directory.join("keyring.json"), "golden")?.0);
@@ -133,7 +133,7 @@ fn make(
     }))
 }
 
-/// Writes the object; gives the file of its header, if that is apart.
+/// Writes the object; returns the file of its header, if that is detached.
 fn write_object(
     path: &Path,
     object: NewObject,
@@ -153,7 +153,7 @@ fn write_object(
     Ok(detached.then_some(header))
 }
 
-/// Bytes that anybody can make again: those of a 64-bit counter multiplied by an odd constant.
+/// Reproducible bytes: a 64-bit counter multiplied by an odd constant.
 fn plaintext(len: usize) -> Vec<u8> {
     (0..len as u64)
         .map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()[0])

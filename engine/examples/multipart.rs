@@ -50,7 +50,7 @@ fn main() -> Result<()> {
     })?;
     assert_eq!(upload.finish()?, file.len() as u64);
 
-    // The store puts the parts together by their numbers.
+    // The store joins the parts by their numbers.
     stored.sort_by_key(SealedPart::number);
     let payload: Vec<u8> = stored.iter().flat_map(|part| part.bytes().iter().copied()).collect();
 

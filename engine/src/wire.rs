@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 
-/// A position in bytes that a header is parsed from. Integers are big-endian.
-# A read position in the bytes of a header. Integers are big-endian.
+/// A read position in the bytes of a header. Integers are big-endian.
+#[derive(Debug)]
 pub(crate) struct WireReader<'a> {
     bytes: &'a [u8],
     offset: usize,

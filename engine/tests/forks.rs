@@ -1,4 +1,4 @@
-//! Processes that become two: what one of them began, the other cannot go on with; what each begins is its own.
+//! Forks: neither process can continue what the other began, and objects of each have their own keys.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -20,12 +20,12 @@ fn message(result: &Result<(), Error>) -> Vec<u8> {
     format!("{result:?}").into_bytes()
 }
 
-/// The error that a stream's error stands for.
+/// The typed error of a stream's error.
 fn written(result: io::Result<()>) -> Result<(), Error> {
     result.map_err(|error| Error::from_io("writing", error))
 }
 
-/// One test: a fork wants no other test's threads around.
+/// One test, because a fork must not happen beside other tests' threads.
 #[test]
 fn what_was_begun_before_a_fork_is_gone_on_with_by_one_process_alone() {
     each_way_of_sealing_knows_its_process();
@@ -41,7 +41,7 @@ fn each_way_of_sealing_knows_its_process() {
     let told = in_a_child(|| {
         let mut out = vec![0; CHUNKS + 101 * (C + 16)];
         let sealed = begun.take().unwrap().seal_into(&plain, &mut out).map(drop);
-        // A fork that is refused has sealed nothing.
+        // A refused fork has sealed nothing.
         assert!(out[CHUNKS..].iter().all(|&byte| byte == 0));
         message(&sealed)
     });
@@ -65,14 +65,14 @@ fn each_way_of_sealing_knows_its_process() {
             in_a_child(|| goes_on(&mut writer, &plain)),
             [&forked[..], b", ", &forked].concat()
         );
-        // The one that began it goes on as if nothing had been.
+        // The process that began it continues normally.
         writer.write_all(&plain[20 * C + 7..]).unwrap();
         let object = writer.finish().unwrap();
         assert_eq!(decryptor().open(&object).unwrap(), plain);
     }
 }
 
-/// What a writer says to more bytes, and then again.
+/// The writer's errors for more bytes, and then again.
 fn goes_on(writer: &mut EncryptWriter<Vec<u8>>, plain: &[u8]) -> Vec<u8> {
     let write = |writer: &mut EncryptWriter<Vec<u8>>| {
         let result = writer.write_all(&plain[..50 * C]).and_then(|()| writer.flush());

@@ -12,21 +12,21 @@ use proptest::prelude::*;
 use sealstone::{Decryptor, Header, ObjectHeader, RawKey};
 use sha2::Digest;
 
-/// Sums what is allocated.
+/// Sums allocated bytes.
 struct Summing;
 
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call is passed on to the system's allocator as it came.
+// SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Summing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -34,10 +34,10 @@ unsafe impl GlobalAlloc for Summing {
 #[global_allocator]
 static ALLOCATOR: Summing = Summing;
 
-/// Bytes that a header may have allocated, in all.
+/// Bytes that parsing and opening a header may allocate in total.
 const LIMIT: usize = 1 << 20;
 
-/// Only one test may allocate at a time.
+/// No other test may allocate at the same time.
 fn allocated_by(work: impl FnOnce()) -> usize {
     let before = ALLOCATED.load(Ordering::Relaxed);
     work();
@@ -56,7 +56,7 @@ fn no_header_allocates_over_1_mib_or_calls_a_provider_more_than_twice() {
     let object = encryptor().seal(&plaintext(100)).unwrap();
     let start = &object[..76];
 
-    // Claims of as many and as long things as the fields can say.
+    // Claims as many and as long items as the fields can express.
     let claims: [&[u8]; 6] = [
         &[0xFF; 8],
         &[0, 0, 0xFF],
@@ -103,7 +103,7 @@ fn no_header_allocates_over_1_mib_or_calls_a_provider_more_than_twice() {
     assert!(result.is_err());
     assert_eq!(counting.calls(), 2);
 
-    // Arbitrary bytes with a right beginning and a right checksum.
+    // Arbitrary bytes with a valid beginning and checksum.
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(2000));
     let bytes = proptest::collection::vec(any::<u8>(), 0..3000);
     runner

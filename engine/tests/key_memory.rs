@@ -1,12 +1,12 @@
-//! After sealing and opening, the data key is nowhere in the process's memory: so this test has a process of its own.
+//! After sealing and opening, the data key is nowhere in the process's memory. This test therefore has its own process.
 //!
 //! ```text
 //! provider -> data key XOR mask, kept     /proc/self/mem[i..i + 16] XOR mask[16..] == kept[16..] ?
 //! ```
 //!
-//! Its second half is enough: an allocator writes links of its own over the first bytes of what is freed, so that a key
-//! that nobody wiped is not whole. Looked for are the key itself and what gives it away as well: the pads that HMAC makes of it (key XOR 0x36 and
-//! 0x5c), and both as the hash loads them, in words of the processor's byte order.
+//! The second half is enough: an allocator writes links over the first bytes of freed memory, so a key that was not
+//! wiped may not be whole. The search covers the key itself and what reveals it: the pads that HMAC derives from it
+//! (key XOR 0x36 and 0x5c), as bytes and as the words, in the processor's byte order, that the hash loads.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(target_os = "linux")]
 
@@ -25,7 +25,7 @@ use zeroize::{Zeroize, Zeroizing};
 const PAGES: usize = 64 * 1024;
 const LEN: usize = 100_000;
 
-/// One test, because what runs beside it would be searched as well.
+/// One test, because anything that runs beside it would be searched too.
 #[test]
 fn no_data_key_outlives_the_making_of_its_cipher() {
     planted_keys_are_found();
@@ -50,7 +50,7 @@ fn no_data_key_outlives_the_making_of_its_cipher() {
     }
 }
 
-/// A search that finds nothing has to be one that would find it: on the heap, and in a frame of the stack.
+/// A search that finds nothing must be able to find something: on the heap, and in a stack frame.
 fn planted_keys_are_found() {
     let key = DataKey::random().unwrap();
     let masked = Masked::new(&key);
@@ -59,7 +59,7 @@ fn planted_keys_are_found() {
     assert_eq!(masked.found(), [""; 0]);
 
     let mut heap = vec![0; 3 * PAGES];
-    // Across the border between two reads as well.
+    // Also across the boundary between two reads.
     for offset in [5, PAGES - 7] {
         masked.unmask_into(&mut heap[offset..][..DATA_KEY_LEN], 0);
         assert_eq!(black_box(masked.found()).len(), 1);
@@ -76,7 +76,7 @@ fn planted_keys_are_found() {
     frame.zeroize();
     assert_eq!(masked.found(), [""; 0]);
 
-    // In the frame of a call that has returned, too.
+    // Also in the frame of a call that has returned.
     below(|| {
         let mut left = [0; DATA_KEY_LEN];
         masked.unmask_into(&mut left, 0);
@@ -116,10 +116,10 @@ fn opening_leaves_nothing(case: &str, recording: &Recording, encryptor: &Encrypt
     drop(reader);
 }
 
-/// Runs `work` so far down the stack that what it leaves there is not overwritten by the search.
+/// Runs `work` so far down the stack that the search does not overwrite what it leaves there.
 #[inline(never)]
 fn below<T>(work: impl FnOnce() -> T) -> T {
-    // Inlined, its variables could come to lie above the room.
+    // If inlined, its variables could be above the reserved space.
     #[inline(never)]
     fn run<T>(work: impl FnOnce() -> T) -> T {
         work()
@@ -132,7 +132,7 @@ fn below<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Remembers each data key that its provider makes, masked.
+/// Remembers, masked, each data key that its provider generates.
 #[derive(Debug)]
 struct Recording {
     inner: Arc<dyn KeyProvider>,
@@ -192,7 +192,7 @@ impl KeyProvider for Recording {
     }
 }
 
-/// A data key that is nowhere in the clear: its bytes XOR a random mask, and the mask.
+/// A data key that is never in the clear: its bytes XOR a random mask, and the mask.
 #[derive(Debug)]
 struct Masked {
     bytes: Box<[u8; DATA_KEY_LEN]>,
@@ -220,7 +220,7 @@ impl Masked {
         }
     }
 
-    /// Where the key is in the writable memory of this process, and in what form.
+    /// Where the key is in this process's writable memory, and in what form.
     fn found(&self) -> Vec<String> {
         let memory = File::open("/proc/self/mem").unwrap();
         let mut buffer = Zeroizing::new(vec![0; PAGES + DATA_KEY_LEN - 1]);
@@ -228,7 +228,7 @@ impl Masked {
         let mut found = Vec::new();
         for (start, end, name) in writable_regions() {
             for piece in (start..end).step_by(PAGES) {
-                // Wiped before each read: else the buffer, when its own turn comes, shows what was read before.
+                // Wiped before each read: otherwise the buffer, when it is searched itself, shows what was read before.
                 buffer.as_mut_slice().zeroize();
                 let len = buffer.len().min(end - piece);
                 memory.read_exact_at(&mut buffer[..len], piece as u64).unwrap();
@@ -244,7 +244,7 @@ impl Masked {
     }
 
     fn found_in<'a>(&'a self, memory: &'a [u8]) -> impl Iterator<Item = (usize, &'static str)> + 'a {
-        // Byte i of a form is key[i XOR swap] XOR pad: 7 turns words of 8 bytes round.
+        // Byte i of a form is key[i XOR swap] XOR pad: 7 reverses words of 8 bytes.
         const FORMS: [(&str, usize, u8); 5] = [
             ("key", 0, 0),
             ("inner pad", 0, 0x36),
@@ -265,7 +265,7 @@ impl Masked {
     }
 }
 
-/// Start, end and name of what is mapped readable and writable.
+/// Start, end and name of the regions that are mapped readable and writable.
 fn writable_regions() -> Vec<(usize, usize, String)> {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     maps.lines()

@@ -1,4 +1,4 @@
-//! Memory, measured of the whole process: so this test has a process of its own.
+//! Memory use of the whole process. This test therefore has its own process.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(target_os = "linux")]
 

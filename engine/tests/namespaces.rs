@@ -1,5 +1,5 @@
-//! What tells processes apart where their ids do not, and what tells the time where a clock stands still: in namespaces
-//! of their own, with the kernel's own means.
+//! Distinguishing processes with equal ids, and measuring time while a clock stands still: in separate namespaces, with
+//! the kernel's own means.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -23,7 +23,7 @@ use sealstone::{EncryptionContext, Error, KeyProvider, RawKey};
 const CLONE_NEWTIME: i32 = 0x80;
 const NOT_RUN: &[u8] = b"NOT RUN";
 
-/// One test: a fork wants no other test's threads around.
+/// One test, because a fork must not happen beside other tests' threads.
 #[test]
 fn namespaces_hide_no_fork_and_no_suspension() {
     for (what, told, wanted) in [
@@ -55,9 +55,9 @@ fn forked() -> String {
     format!("{:?}", Err::<(), _>(Error::Forked))
 }
 
-/// Has this process, or its next children, enter new namespaces; as root of a user namespace if that is what it takes.
+/// Moves this process, or its next children, into new namespaces, as root of a user namespace if necessary.
 fn unshare(namespaces: i32) -> bool {
-    // SAFETY: the call takes a number. This process is one thread, which is what user namespaces want.
+    // SAFETY: the call takes a number. This process has one thread, which user namespaces require.
     unsafe { libc::unshare(namespaces) == 0 || libc::unshare(libc::CLONE_NEWUSER | namespaces) == 0 }
 }
 
@@ -83,12 +83,12 @@ fn the_first_process_forks_another_first_process() -> Vec<u8> {
             let part = parts.part(0).unwrap().seal(&plain[..2 * C]).map(drop);
             let written = writer.write_all(&plain).and_then(|()| writer.flush());
             let written = written.map_err(|error| Error::from_io("writing", error));
-            // What it begins itself is its own.
+            // Objects that it begins itself are its own.
             assert_eq!(decryptor().open(&encryptor().seal(b"mine").unwrap()).unwrap(), b"mine");
             let told = [sealed, part, written].map(|result| format!("{result:?}"));
             format!("{told:?}").replace('"', "").into_bytes()
         });
-        // The one that began them goes on as if nothing had been.
+        // The process that began them continues normally.
         writer.write_all(&plain[20 * C + 7..]).unwrap();
         assert_eq!(decryptor().open(&writer.finish().unwrap()).unwrap(), plain);
         assert!(parts.part(0).unwrap().seal(&plain[..2 * C]).is_ok());
@@ -102,20 +102,21 @@ fn the_first_process_forks_another_first_process() -> Vec<u8> {
     })
 }
 
-/// A process begins an object and ends; a descendant of it, which has the object in its memory, is given its id.
+/// A process begins an object and ends. A descendant, which has the object in its memory, gets the same id.
 fn a_process_id_is_given_out_again() -> Vec<u8> {
     if !unshare(libc::CLONE_NEWPID) {
         return NOT_RUN.to_vec();
     }
     in_a_child(|| {
         let [mut read, write] = pipe();
-        // SAFETY: one thread, which takes no lock, and leaves by `_exit`.
+        // SAFETY: one thread, which takes no lock and leaves by `_exit`.
         let first = unsafe { libc::fork() };
         if first == 0 {
             begin_and_have_a_descendant_of_the_same_id(&write);
         }
         drop(write);
-        // The id is free once the process was waited for. Its child is then ours, the first process of the namespace.
+        // The id is free once the process was waited for. Its child is then ours, as the first process of the
+        // namespace.
         assert_eq!(wait_for(first), 0);
         let mut told = Vec::new();
         read.read_to_end(&mut told).unwrap();
@@ -131,7 +132,7 @@ fn begin_and_have_a_descendant_of_the_same_id(write: &File) -> ! {
         if libc::fork() != 0 {
             libc::_exit(0);
         }
-        // Until it is known by no number any more.
+        // Until no process has that id.
         while libc::kill(id, 0) == 0 {
             libc::usleep(1000);
         }
@@ -151,20 +152,20 @@ fn begin_and_have_a_descendant_of_the_same_id(write: &File) -> ! {
     }
 }
 
-/// A fork whose id is chosen, as those who restore processes may.
+/// A fork with a chosen id, as tools that restore processes may use.
 fn fork_with_id(id: libc::pid_t) -> libc::pid_t {
-    // SAFETY: all of its fields are numbers, and zeros mean that nothing is asked for.
+    // SAFETY: all of its fields are numbers, and zeros request nothing.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
     arguments.exit_signal = libc::SIGCHLD as u64;
     arguments.set_tid = &raw const id as u64;
     arguments.set_tid_size = 1;
-    // SAFETY: the arguments are of the size that is given, and live for the call. Without CLONE_VM it is a fork.
+    // SAFETY: the size is that of the arguments, which live for the call. Without CLONE_VM it is a fork.
     let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
     libc::pid_t::try_from(child).unwrap()
 }
 
-/// A time namespace whose clock of all time since the boot is ahead, and whose clock of the time awake is not: what a
-/// process sees after the machine was suspended.
+/// A time namespace whose boot-time clock is ahead, and whose monotonic clock is not: what a process sees after the
+/// machine was suspended.
 fn the_clock_goes_on_while_the_machine_sleeps() -> Vec<u8> {
     let service = Arc::new(Counting::new(RawKey::from_slice(&[7; 32]).unwrap()));
     let keys = IntermediateKeys::new(service.clone(), ["bucket"; 0]).unwrap();
@@ -185,6 +186,6 @@ fn sleep_by_namespace(seconds: u64) -> bool {
         return false;
     }
     let namespace = File::open("/proc/self/ns/time_for_children").unwrap();
-    // SAFETY: the call takes a descriptor that is open, and this process is one thread.
+    // SAFETY: the call takes an open descriptor, and this process has one thread.
     unsafe { libc::setns(namespace.as_raw_fd(), CLONE_NEWTIME) == 0 }
 }

@@ -1,4 +1,4 @@
-//! Any text is parsed or refused as a key, a slot, a range, a pair or an object of S3.
+//! Every text is either parsed or refused as a key, a slot, a range, a pair or an object in S3.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Contexts that differ never encode alike, and a stored one is what it was made of.
+//! Different contexts never encode alike, and a stored context has the pairs it was created from.
 #![no_main]
 
 use std::collections::BTreeMap;

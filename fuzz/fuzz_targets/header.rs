@@ -1,4 +1,4 @@
-//! A header either is refused, or is the only encoding of what it says.
+//! A header is either refused, or is the only encoding of its content.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

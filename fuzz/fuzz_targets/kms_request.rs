@@ -1,4 +1,4 @@
-//! Whatever comes to kms-mock's port is answered or refused: first line operation, rest body.
+//! Every request to kms-mock's port is answered or refused. The first line is the operation, the rest the body.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

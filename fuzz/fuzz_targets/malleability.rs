@@ -1,5 +1,5 @@
-//! What parses encodes to the same bytes, in each form that a header has. The checksum is made right, so that the fields
-//! behind it are reached.
+//! Whatever parses encodes to the same bytes, in each form of a header. The checksum is corrected, so that the fields
+//! are reached.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -36,7 +36,7 @@ fn attached(fields: &[u8]) {
 fn metadata(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(header) = Header::from_metadata([(METADATA_KEY, text)]) {
-        // One that is longer than metadata may be is read and not written.
+        // A header too long for metadata can be read but not written.
         if let Ok(pairs) = header.to_metadata() {
             assert_eq!(pairs[METADATA_KEY], text);
         }

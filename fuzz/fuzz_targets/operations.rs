@@ -1,4 +1,4 @@
-//! Writes, rewraps and reads in any order, beside a vector of bytes and a list of keys that ought to open it.
+//! Writes, rewraps and reads in any order, compared with a vector of bytes and a list of keys that should open it.
 #![no_main]
 
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
@@ -75,7 +75,7 @@ fn sealed(input: &Input) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn rewrap(object: &mut Vec<u8>, keys: &mut Vec<u8>, change: Change, old: u8, new: u8) {
-    // All of them: of the slots that stay, one has to be opened.
+    // All keys, because one of the remaining slots must be opened.
     let first = Decryptor::new(key(keys[0]));
     let decryptor = keys[1..]
         .iter()

@@ -1,4 +1,4 @@
-//! A stream whose payload was altered gives a true beginning, then an error that stays; unaltered, all of it.
+//! A stream with an altered payload returns a true beginning, then a permanent error; unaltered, it returns everything.
 #![no_main]
 
 use std::io::Read;
@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use sealstone::ChunkSize;
 use sealstone_fuzz::{Edit, Grid, Object, Pieces, decryptor, executor};
 
-/// Lengths in both directions from a chunk's end.
+/// Lengths on both sides of a chunk's end.
 const LENGTHS: [usize; 6] = [0, 1, 100, 16 * 1024 - 1, 16 * 1024, 2 * 16 * 1024 + 9];
 const SEALED: usize = 16 * 1024 + 16;
 

@@ -1,4 +1,4 @@
-//! A range of an object that is altered or of another length is the slice that was asked for, or an error.
+//! A range of an object that was altered or has another length is the requested slice, or an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,7 @@ fuzz_target!(|input: Input| {
     let len = LENGTHS[usize::from(input.len) % LENGTHS.len()];
     let object = Object::cached(0, ChunkSize::KiB16, len);
     let bytes = object.payload();
-    // Not salt and commitment: a reader of ranges need not look at them.
+    // Not salt and commitment, which a reader of ranges need not read.
     let flips = input
         .flips
         .iter()
@@ -49,7 +49,7 @@ fuzz_target!(|input: Input| {
         let start = start as usize % (len + 20);
         let end = start + usize::from(count);
         match reader.read_range(start as u64..end as u64) {
-            // No byte is asked for: nothing is said of the end.
+            // No byte is requested, so this does not verify the end.
             Ok(read) if read.is_empty() => assert!(start == end && (start <= len || !sound)),
             Ok(read) => assert_eq!(read, object.plaintext[start..end]),
             Err(error) => assert!(!sound || end > len, "{start}..{end} of {len}: {error}"),

@@ -1,11 +1,11 @@
-//! What may become of an object's bytes where they are stored.
+//! What can happen to an object's bytes in storage.
 
 use std::io;
 
 use arbitrary::Arbitrary;
 use sealstone::positioned::ReadAt;
 
-/// A place in an object, near where a chunk begins: there most goes wrong.
+/// An offset in an object, near the start of a chunk, where most faults occur.
 #[derive(Debug, Clone, Copy, Arbitrary)]
 pub struct Place {
     chunk: u8,
@@ -19,16 +19,16 @@ pub enum Edit {
     Overwrite(Place, Vec<u8>),
     Insert(Place, Vec<u8>),
     Remove(Place, u16),
-    /// Bytes of the object, once more: a whole chunk if no length is given.
+    /// Repeats bytes of the object: a whole chunk if no length is given.
     Repeat(Place, Place, Option<u16>),
-    /// Bytes in the place of others.
+    /// Overwrites bytes with others.
     Copy(Place, Place, Option<u16>),
-    /// The same from an object of the same key.
+    /// Overwrites bytes with those of an object with the same key.
     Splice(Place, Option<u16>),
     Truncate(Place),
 }
 
-/// How chunks of an object lie: where the first begins, and how long they are.
+/// The positions of an object's chunks: where the first begins, and how long they are.
 #[derive(Debug, Clone, Copy)]
 pub struct Grid {
     pub start: usize,
@@ -43,7 +43,7 @@ impl Place {
 }
 
 impl Edit {
-    /// Does it to `bytes`; `other` is as long as `bytes` was at first.
+    /// Applies the edit to `bytes`; `other` is as long as `bytes` was at first.
     pub fn apply(&self, bytes: &mut Vec<u8>, other: &[u8], grid: Grid) {
         let len = bytes.len();
         let at = |place: Place| place.in_bytes(grid, len);
@@ -79,14 +79,14 @@ fn overwrite(bytes: &mut [u8], at: usize, new: &[u8]) {
     bytes[at..at + len].copy_from_slice(&new[..len]);
 }
 
-/// An object that is read with flipped bits and of another length, without a copy of it.
+/// An object that is read with flipped bits and another length, without a copy.
 #[derive(Debug)]
 pub struct Altered<'a> {
     pub bytes: &'a [u8],
     pub flips: Vec<(u64, u8)>,
-    /// As if the object were so long: shorter, or with zeros behind it.
+    /// The length that the object appears to have: shorter, or with zeros after it.
     pub len: u64,
-    /// A read gives at most so many bytes.
+    /// The most bytes that a read returns.
     pub piece: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What the targets share: keys, objects that are sealed once, and what is done to their bytes.
+//! Shared by the targets: keys, objects that are sealed once, and edits of their bytes.
 
 mod edits;
 
@@ -29,7 +29,7 @@ pub fn executor(pool: bool) -> Executor {
     if pool { POOL.clone() } else { Executor::serial() }
 }
 
-/// `len` bytes from `start` on, without a period that chunks could share.
+/// `len` bytes, starting at `start`, without a period that chunks could share.
 pub fn plaintext(start: usize, len: usize) -> &'static [u8] {
     static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let mut state = 0x9E37_79B9_7F4A_7C15u64;
@@ -53,7 +53,7 @@ pub struct Object {
 }
 
 impl Object {
-    /// Objects of one length differ in everything if their `number` does.
+    /// Objects of the same length with different `number`s differ in everything.
     fn new(number: u8, size: ChunkSize, len: usize) -> Self {
         let encryptor = Encryptor::new(key(0)).with_chunk_size(size);
         let data_key = DataKey::from_slice(&[number + 1; 32]).expect("32 bytes");
@@ -69,7 +69,7 @@ impl Object {
         }
     }
 
-    /// Sealed when it is first asked for.
+    /// Sealed at the first request.
     pub fn cached(number: u8, size: ChunkSize, len: usize) -> &'static Self {
         type Cache = HashMap<(u8, ChunkSize, usize), &'static Object>;
         static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
@@ -83,13 +83,13 @@ impl Object {
     }
 }
 
-/// What a header is without its checksum, with it.
+/// Appends the checksum to the content of a header.
 pub fn with_checksum(content: &[u8]) -> Vec<u8> {
     let digest = Sha256::digest(content);
     [content, &digest].concat()
 }
 
-/// A source that gives at most so many bytes at a time.
+/// A source that returns at most `piece` bytes at a time.
 pub struct Pieces<'a> {
     pub bytes: &'a [u8],
     pub piece: usize,

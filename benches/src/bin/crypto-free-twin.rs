@@ -1,5 +1,5 @@
 //! What `sealstone encrypt` does to a file, without the AEAD: workers claim runs of chunks, read them, and write them
-//! where their sealed bytes would stand. The floor that sealing cannot go below with this way of moving bytes.
+//! where their sealed bytes would be. Sealing cannot be faster than this with the same way of moving bytes.
 //!
 //! `crypto-free-twin IN OUT THREADS`
 

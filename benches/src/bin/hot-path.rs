@@ -1,5 +1,4 @@
-//! One way through the hot path and nothing else, for counting its instructions: `benches/instructions` runs it under
-//! callgrind.
+//! A single pass through the hot path, for counting its instructions: `benches/instructions` runs it under callgrind.
 //!
 //! `hot-path CASE MIB` moves that many MiB of plaintext, as one object in chunks of 16 KiB, on one thread:
 //!

@@ -1,9 +1,9 @@
-//! How many calls a second a local key service answers, on kept connections of a bare client.
+//! How many calls per second a local key service answers, with a minimal client on persistent connections.
 //!
 //! `kms-calls [--endpoint URL] [--connections N] [--seconds N]` prints calls per second for GenerateDataKey, for Decrypt
 //! and for pairs of both, one after the other on each connection. Without a URL it starts kms-mock in this process;
-//! with one, it can measure any server that speaks the protocol. Client and server share the machine. A server that closes
-//! the connection after each answer is connected to again, and that is part of its time.
+//! with one, it can measure any server that speaks the protocol. Client and server share the machine. If a server
+//! closes the connection after each response, the client reconnects, and that counts as the server's time.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -92,7 +92,7 @@ fn measure(
     Ok(done / start.elapsed().as_secs_f64())
 }
 
-/// The request that opens what a GenerateDataKey answered.
+/// The request that decrypts the response of a GenerateDataKey.
 fn decrypt(answer: &str) -> Result<String> {
     let blob = text(answer, "CiphertextBlob")?;
     Ok(format!(
@@ -100,7 +100,7 @@ fn decrypt(answer: &str) -> Result<String> {
     ))
 }
 
-/// A member of a JSON text whose value needs no unescaping: a parser would cost as much as the server.
+/// A member of a JSON text whose value needs no unescaping, because a parser would cost as much as the server.
 fn text(json: &str, name: &str) -> Result<String> {
     let after = json
         .split_once(&format!("\"{name}\":"))
@@ -115,7 +115,7 @@ fn text(json: &str, name: &str) -> Result<String> {
         .to_owned())
 }
 
-/// A connection that stays, if the server lets it.
+/// A persistent connection, if the server keeps it open.
 struct Client {
     address: String,
     stream: BufReader<TcpStream>,

@@ -1,9 +1,10 @@
 //! Sealing and opening in memory against the bare AEAD: the same bytes, chunk length and number of threads.
 //!
-//! The sides take turns, and the ratio is taken turn by turn, so that it holds when the machine's speed drifts.
+//! The two sides alternate, and the ratio is computed for each turn, so that a drift of the machine's speed does not
+//! matter.
 //!
-//! `memory-ratio [--json]` prints a line for sealing and one for opening, on one thread and on two: for people, or with
-//! the seconds of every turn.
+//! `memory-ratio [--json]` prints a line for sealing and one for opening, on one thread and on two: as text, or as JSON
+//! with the seconds of every turn.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,7 +83,7 @@ fn nonce(chunk: usize) -> Nonce {
     Nonce::assume_unique_for_key(bytes)
 }
 
-/// Runs `work` on equal shares of both buffers, one a thread, telling it the share's first chunk.
+/// Runs `work` on equal shares of both buffers, one per thread, and passes the share's first chunk.
 fn shared<'a>(
     (from, from_chunk): (&'a [u8], usize),
     (to, to_chunk): (&'a mut [u8], usize),

@@ -1,16 +1,16 @@
-//! Campaigns: tests whose number of cases and whose random numbers are given from outside.
+//! Campaigns: tests whose number of cases and random seed can be set from outside.
 //!
-//! `SEALSTONE_CASES` is the number of cases, `SEALSTONE_SEED` chooses which. Without them a campaign is short and always
-//! the same.
+//! `SEALSTONE_CASES` is the number of cases and `SEALSTONE_SEED` selects them. Without them a campaign is short and
+//! always the same.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// SplitMix64: <https://prng.di.unimi.it/splitmix64.c> describes it. Its numbers are for choosing cases.
+/// SplitMix64, see <https://prng.di.unimi.it/splitmix64.c>. Used to choose cases.
 #[derive(Debug)]
 pub struct Chance(u64);
 
 impl Chance {
-    /// The numbers of this campaign, under the seed that is set.
+    /// The numbers of this campaign, for the configured seed.
     pub fn new(campaign: &str) -> Self {
         let seed = number("SEALSTONE_SEED").unwrap_or(0);
         let name = campaign.bytes().fold(0u64, |hash, byte| {
@@ -26,7 +26,7 @@ impl Chance {
         mixed ^ mixed >> 31
     }
 
-    /// From 0 up to `bound`, without it.
+    /// A number from 0 to `bound`, exclusive.
     pub fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
@@ -40,12 +40,12 @@ impl Chance {
     }
 }
 
-/// The number of cases: `quick`, unless it is set.
+/// The number of cases: `quick`, unless configured.
 pub fn cases(quick: usize) -> usize {
     number("SEALSTONE_CASES").map_or(quick, |cases| usize::try_from(cases).unwrap())
 }
 
-/// Cases that something else generates: the last of them tells of the campaign.
+/// Cases that something else generates. The last one prints the campaign's summary.
 #[derive(Debug)]
 pub struct Counted {
     name: &'static str,
@@ -67,7 +67,7 @@ impl Counted {
     }
 }
 
-/// Whether the full form was asked for.
+/// Whether the full form was requested.
 pub fn full() -> bool {
     number("SEALSTONE_CASES").is_some()
 }

@@ -33,7 +33,7 @@ pub fn invert(element: u128) -> u128 {
     inverse
 }
 
-/// The solution of as many linear equations as unknowns: each row is its factors, and what they add up to.
+/// Solves as many linear equations as unknowns: each row has its factors and their sum.
 pub fn solve<const N: usize>(mut rows: [([u128; N], u128); N]) -> [u128; N] {
     for column in 0..N {
         let pivot = (column..N).find(|&row| rows[row].0[column] != 0).expect("one solution");

@@ -1,4 +1,4 @@
-//! Sources, sinks and streams that make everything hard: pending before each operation, few bytes at a time.
+//! Sources, sinks and streams that are as difficult as possible: pending before each operation, a few bytes at a time.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 
-/// Answers each operation only when asked a second time, and moves at most `step` bytes.
+/// Completes each operation only at the second poll, and moves at most `step` bytes.
 #[derive(Debug)]
 pub struct Grudging<T> {
     pub inner: T,
@@ -89,7 +89,7 @@ impl<T: Stream + Unpin> Stream for Grudging<T> {
     }
 }
 
-/// A sink that others look into.
+/// A sink whose content others can read.
 #[derive(Debug, Clone, Default)]
 pub struct Shared(pub Arc<Mutex<Vec<u8>>>);
 
@@ -114,12 +114,12 @@ impl AsyncWrite for Shared {
     }
 }
 
-/// A stream of what is in the list; polled after its end it panics, as a stream may.
+/// A stream of the items in a list. Polling it after its end panics, as a stream may.
 #[derive(Debug)]
 pub struct Items(VecDeque<io::Result<Bytes>>, bool);
 
 impl Items {
-    /// The bytes in pieces of the sizes given, in turn; 0 is an empty piece.
+    /// The bytes in pieces of these sizes, in turn; 0 is an empty piece.
     pub fn cut(bytes: &[u8], sizes: &[usize]) -> Self {
         let (mut rest, mut items) = (bytes, VecDeque::new());
         for &size in sizes.iter().cycle() {
@@ -150,7 +150,7 @@ impl Stream for Items {
     }
 }
 
-/// All that a stream gives until it ends or fails.
+/// Everything that a stream yields until it ends or fails.
 pub async fn collect(mut stream: impl Stream<Item = io::Result<Bytes>> + Unpin) -> (Vec<u8>, io::Result<()>) {
     let mut all = Vec::new();
     while let Some(item) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
@@ -162,14 +162,14 @@ pub async fn collect(mut stream: impl Stream<Item = io::Result<Bytes>> + Unpin) 
     (all, Ok(()))
 }
 
-/// Polls the future so many times at most, each time after it was woken, then drops it; gives what it gave.
+/// Polls the future at most this many times, each time after it was woken, then drops it; returns its result.
 pub fn poll_times<T>(future: impl Future<Output = T>, times: usize) -> Option<T> {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
     for polled in 0..times {
         if polled > 0 {
-            // A future that is never woken is polled all the same.
+            // A future that is never woken is polled anyway.
             thread::park_timeout(Duration::from_millis(20));
         }
         if let Poll::Ready(result) = future.as_mut().poll(&mut cx) {

@@ -1,4 +1,4 @@
-//! What the integration tests share.
+//! Helpers shared by the integration tests.
 #![allow(
     dead_code,
     clippy::mod_module_files,
@@ -20,7 +20,7 @@ use sealstone::{DataKey, Decryptor, EncryptionContext, Encryptor, Executor, KeyP
 
 /// Bytes of a full chunk of the default size.
 pub const C: usize = 16 * 1024;
-/// Sealed bytes of the same.
+/// Sealed bytes of a full chunk.
 pub const SEALED: usize = C + 16;
 /// Where the first chunk of an attached object begins.
 pub const CHUNKS: usize = 8192 + 56;
@@ -55,7 +55,7 @@ pub fn decryptor() -> Decryptor {
     Decryptor::new(key())
 }
 
-/// The object, its key found by its attached header.
+/// The object, unlocked by its attached header.
 pub fn unlocked(decryptor: &Decryptor, object: &[u8]) -> Unlocked {
     decryptor.unlock(Decryptor::read_header(object).unwrap()).unwrap()
 }
@@ -67,7 +67,7 @@ pub fn executors() -> Vec<Executor> {
         .collect()
 }
 
-/// A pool of so many threads, in builds that have threads.
+/// A pool with this many threads, in builds with threads.
 pub fn pool(threads: usize) -> Executor {
     #[cfg(feature = "threads")]
     return Executor::threads(threads).unwrap();
@@ -95,7 +95,7 @@ pub fn data_key(byte: u8) -> DataKey {
     DataKey::from_slice(&[byte; 32]).unwrap()
 }
 
-/// An object under a data key and salt that tests choose.
+/// An object with a chosen data key and salt.
 pub fn seal_fixed(encryptor: &Encryptor, data: u8, salt: u8, plaintext: &[u8]) -> Vec<u8> {
     let object = hazmat::begin(encryptor, &data_key(data), [salt; 24]).unwrap();
     let mut out = vec![0; usize::try_from(encryptor.object_len(plaintext.len() as u64).unwrap()).unwrap()];
@@ -110,7 +110,7 @@ pub struct Counting<P> {
     pub inner: P,
     pub calls: AtomicUsize,
     pub always_maybe: bool,
-    /// What unwrapping fails with.
+    /// The class of error that unwrapping fails with.
     pub fails: Option<ProviderErrorClass>,
 }
 
@@ -158,7 +158,7 @@ impl<P: KeyProvider> KeyProvider for Counting<P> {
     ) -> BoxFuture<'a, Result<DataKey, ProviderError>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         if let Some(class) = self.fails {
-            return Box::pin(async move { Err(ProviderError::new(class, self.id(), "told to fail")) });
+            return Box::pin(async move { Err(ProviderError::new(class, self.id(), "configured to fail")) });
         }
         self.inner.unwrap_key(wrapped, context)
     }

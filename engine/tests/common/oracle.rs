@@ -1,7 +1,7 @@
-//! A second implementation of the format, to compare the engine with.
+//! A second implementation of the format, as a reference for the engine.
 //!
-//! Written from `FORMAT.md` and the two C2SP specifications that it names, serial and plain throughout. It shares no code
-//! with the engine but the RustCrypto primitives. Numbers in brackets are requirements. `None` is a refusal.
+//! Written from `FORMAT.md` and the two C2SP specifications that it names, serial and simple throughout. It shares no
+//! code with the engine except the RustCrypto primitives. Numbers in brackets are requirements. `None` means refused.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ pub fn seal_payload(data_key: &[u8; 32], core: Core, salt: &[u8; 24], plaintext:
     [&salt[..], &keys.commitment, &seal_chunks(&keys, core, plaintext)].concat()
 }
 
-/// What follows salt and commitment.
+/// The payload after salt and commitment.
 pub fn seal_chunks(keys: &ContentKeys, core: Core, plaintext: &[u8]) -> Vec<u8> {
     let chunk_len = 1 << core[1];
     let mut sealed = Vec::new();
@@ -100,7 +100,7 @@ pub fn nonce(keys: &ContentKeys, index: usize) -> [u8; 12] {
     nonce
 }
 
-/// What a header says (section 4). Maps keep the keys of contexts in order.
+/// The content of a header (section 4). Maps keep the keys of contexts in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     pub version: u8,
@@ -169,7 +169,7 @@ impl Header {
         Self::parse_fields(header).filter(|parsed| parsed.detached() == header)
     }
 
-    /// Leaves it to the caller to encode the result again, which checks everything else [H-9].
+    /// The caller must encode the result again, which checks everything else [H-9].
     fn parse_fields(mut bytes: &[u8]) -> Option<Self> {
         let bytes = &mut bytes;
         let mut header = Self {
@@ -198,14 +198,14 @@ impl Header {
     }
 }
 
-/// The context as wraps are bound to it (section 5).
+/// The context in the form that wraps are bound to (section 5).
 pub fn canonical(pairs: &BTreeMap<String, String>) -> Vec<u8> {
     let strings = pairs.iter().flat_map(|(key, value)| [key, value]);
     let strings = strings.flat_map(|text| string(text.as_bytes()));
     count(pairs.len()).into_iter().chain(strings).collect()
 }
 
-/// [W-3], [W-4]; `nonce` is for the caller to draw.
+/// [W-3], [W-4]; the caller draws `nonce`.
 pub fn wrap(kek: &[u8; 32], nonce: &[u8; 24], provider: &str, key_id: &str, context: &[u8], data_key: &[u8]) -> Slot {
     Slot {
         provider: provider.to_owned(),
@@ -232,7 +232,7 @@ pub fn wrap_aad(provider: &str, key_id: &str, context: &[u8]) -> Vec<u8> {
     [b"sealstone/wrap@v1".as_slice(), &names, context].concat()
 }
 
-/// [W-11]: a data key under an intermediate key; `head` has the scope and the intermediate key's own wrap.
+/// [W-11]: a data key under an intermediate key; `head` is the scope and the wrapped intermediate key.
 pub fn wrap_intermediate(key: &[u8; 32], key_id: &str, head: &[u8], context: &[u8], data_key: &[u8; 32]) -> Slot {
     let aad = intermediate_aad("intermediate", key_id, head, context);
     Slot {
@@ -370,7 +370,7 @@ fn parse_text(bytes: &mut &[u8]) -> Option<String> {
     String::from_utf8(parse_string(bytes)?.to_vec()).ok()
 }
 
-/// Bytes whose number the caller knows.
+/// Bytes whose number is known.
 fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.try_into().expect("N bytes")
 }

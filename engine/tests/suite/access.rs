@@ -1,4 +1,4 @@
-//! Who may access an output: the users of the file it replaces, and no one who may not read its object.
+//! Who may access an output: the users of the file it replaces, and nobody who may not read its object.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -142,7 +142,7 @@ fn a_link_is_replaced_and_says_nothing_of_who_may_access_it() {
     assert!(!place.path("link").is_symlink());
 }
 
-/// Without rights to give files away, owner and group are one's own, and stay so.
+/// Without the right to change owners, owner and group are the user's own and stay the same.
 #[test]
 fn owner_and_group_are_kept() {
     let place = Place::new();
@@ -174,7 +174,7 @@ fn owner_and_group_are_kept() {
     assert_eq!((ids(&new), mode(&new)), ((owner, group), 0o640));
 }
 
-/// As `sudo HOME=...` does it: whether root may change the ring or not, its owner is not locked out.
+/// As with `sudo HOME=...`: whether or not root may change the ring, its owner is not locked out.
 #[test]
 fn a_key_ring_and_its_lock_stay_their_owners() {
     let place = Place::new();
@@ -193,7 +193,7 @@ fn a_key_ring_and_its_lock_stay_their_owners() {
         assert_eq!(rotated.is_ok(), fs::metadata(&ring).unwrap().ino() != before);
         for (path, mode) in [(&ring, 0o400), (&lock, 0o600)] {
             let metadata = match fs::metadata(path) {
-                // Root refused before it took the lock.
+                // Root was refused before it took the lock.
                 Err(_) if owner != own => continue,
                 found => found.unwrap(),
             };
@@ -226,7 +226,7 @@ mod extended {
         }
     }
 
-    /// The owner and one other user may read and write, and no one else.
+    /// The owner and one other user may read and write; all others have no access.
     fn one_other_user() -> Vec<u8> {
         const NOBODY: u32 = u32::MAX;
         let entries = [
@@ -256,7 +256,7 @@ mod extended {
         assert_eq!(get(&old, "user.note").as_deref(), Some(&b"mine"[..]));
     }
 
-    /// The group bits of a file with a list are no rights of its group.
+    /// The group bits of a file with a list are not rights of its group.
     #[test]
     fn a_list_of_the_object_is_never_taken_for_rights_of_its_group() {
         let place = Place::new();

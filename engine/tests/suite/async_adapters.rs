@@ -1,5 +1,5 @@
-//! The asynchronous adapters give and take the same bytes as the synchronous ones, whatever the other side does and
-//! wherever they are given up.
+//! The asynchronous adapters produce and accept the same bytes as the synchronous ones, whatever the other side does
+//! and wherever they are abandoned.
 
 use std::future::{Future, pending, poll_fn};
 use std::io::{Cursor, ErrorKind, SeekFrom};
@@ -39,7 +39,7 @@ fn sealed(plain: &[u8]) -> Vec<u8> {
     seal_fixed(&encryptor(), 1, 2, plain)
 }
 
-/// The wraps in the header differ by their random nonces.
+/// The headers differ, because their wraps have random nonces.
 fn assert_same(object: &[u8], expected: &[u8], what: &str) {
     assert_eq!(object.len(), expected.len(), "{what}");
     assert!(object[8192..] == expected[8192..], "{what}");
@@ -227,7 +227,7 @@ fn a_writer_that_is_not_finished_gives_no_object() {
     });
 }
 
-/// Every write, flush and shutdown is given up at its first pending poll and begun again.
+/// Every write, flush and shutdown is abandoned at its first pending poll and started again.
 #[test]
 fn operations_given_up_and_begun_again_write_every_byte_once() {
     let plain = plaintext(34 * C + 3);
@@ -267,7 +267,7 @@ fn insist<T>(executor: &Executor, mut step: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// What is polled once and dropped has nobody to wake when a job ends.
+/// A future that is polled once and dropped leaves no task to wake when a job ends.
 fn wait_for_jobs(executor: &Executor) {
     if !format!("{executor:?}").contains("serial") {
         std::thread::sleep(Duration::from_micros(20));
@@ -439,7 +439,7 @@ fn seeks_go_anywhere_even_when_given_up() {
             reader.read_to_end(&mut rest).await.unwrap();
             assert!(rest == plain[len - 10..]);
 
-            // Given up after any number of polls, before and after the end was verified: the next read carries it out.
+            // Abandoned after any number of polls, before and after the end was verified: the next read finishes it.
             for times in 2..20 {
                 let source = Grudging::new(Cursor::new(object.as_slice()), 30_000);
                 let mut reader = decryptor.reader_async(source).await.unwrap();
@@ -483,7 +483,7 @@ fn a_seek_in_a_cut_or_shrinking_object_fails_with_its_typed_error() {
             failed.to_string()
         );
 
-        // Verified at its full length, then replaced by a shorter object under the same key and salt.
+        // Verified at its full length, then replaced by a shorter object with the same key and salt.
         let shorter = sealed(&plain[..20 * C + 5]);
         let mut reader = decryptor()
             .reader_async(Swapped(Cursor::new(object), Some(shorter)))
@@ -495,7 +495,7 @@ fn a_seek_in_a_cut_or_shrinking_object_fails_with_its_typed_error() {
     });
 }
 
-/// A source that becomes another after its final chunk was read.
+/// A source that changes to another one after its final chunk was read.
 struct Swapped(Cursor<Vec<u8>>, Option<Vec<u8>>);
 
 impl AsyncRead for Swapped {
@@ -520,7 +520,7 @@ impl AsyncSeek for Swapped {
     }
 }
 
-/// Even of a task whose source and sink are always ready.
+/// Even for a task whose source and sink are always ready.
 #[test]
 fn one_poll_of_a_task_seals_or_opens_one_batch_at_most() {
     let plain = plaintext(100 * C);
@@ -548,7 +548,7 @@ fn one_poll_of_a_task_seals_or_opens_one_batch_at_most() {
         let (streamed, _) = poll_in_batches(&progress, collect(stream));
         assert_same(&streamed, &object, "in batches");
 
-        // What a pool opened may be given several batches at once.
+        // A pool's opened batches may be returned several at once.
         let decryptor = decryptor().with_progress(progress.clone());
         let mut opened = vec![0; plain.len()];
         poll_in_batches(&progress, async {
@@ -573,7 +573,7 @@ fn poll_in_batches<T>(progress: &Progress, work: impl Future<Output = T>) -> T {
     }
 }
 
-/// Takes nothing, ever.
+/// Never accepts anything.
 struct Wall;
 
 impl AsyncWrite for Wall {
@@ -590,7 +590,7 @@ impl AsyncWrite for Wall {
     }
 }
 
-/// Batches under way for each thread of a pool.
+/// Batches in progress for each thread of a pool.
 const JOBS: usize = 8;
 
 #[test]
@@ -608,7 +608,7 @@ fn a_sink_that_takes_nothing_holds_the_writer_back() {
                 }
             }
         }
-        // What is being sealed or waits to be written, and the batch that is filled.
+        // Batches being sealed or waiting to be written, and the batch being filled.
         assert!(
             accepted <= (JOBS * executor.thread_count() + 1) * BATCH,
             "{accepted}, {executor:?}"
@@ -639,7 +639,7 @@ fn a_reader_reads_ahead_no_more_than_its_pool_works_on() {
     }
 }
 
-/// Its key service takes a while, on the runtime's timer.
+/// A key service that takes a while, on the runtime's timer.
 #[derive(Debug)]
 struct Awaiting(Arc<RawKey>);
 
@@ -713,7 +713,8 @@ fn keys_are_awaited_on_every_kind_of_runtime() {
     }
 }
 
-/// The pool's only thread waits for another task of the same runtime, whose thread must therefore not wait for it.
+/// The pool's only thread waits for another task of the same runtime, so the runtime's thread must not wait for the
+/// pool.
 #[cfg(feature = "threads")]
 #[test]
 fn a_busy_pool_does_not_block_the_runtimes_thread() {
@@ -737,7 +738,7 @@ fn a_source_that_pauses_does_not_hold_back_what_is_complete() {
     for executor in executors() {
         let decryptor = decryptor().with_executor(executor);
         runtime().block_on(async {
-            // Three chunks come, then nothing.
+            // Three chunks arrive, then nothing.
             let source = AsyncReadExt::chain(&object[..CHUNKS + 3 * SEALED + 10], Silent);
             let mut reader = decryptor.reader_async(source).await.unwrap();
             let mut opened = vec![0; 3 * C];
@@ -749,7 +750,7 @@ fn a_source_that_pauses_does_not_hold_back_what_is_complete() {
     }
 }
 
-/// Neither gives bytes nor ends.
+/// Neither returns bytes nor ends.
 struct Silent;
 
 impl AsyncRead for Silent {

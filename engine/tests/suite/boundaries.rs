@@ -1,4 +1,4 @@
-//! Every boundary length, crossed with the ways bytes go in and out, and with threads: always the same bytes.
+//! Every boundary length, crossed with the ways to write and read bytes and with threads: always the same bytes.
 
 use std::io::{BufRead, Cursor, Read, Seek, SeekFrom, Write};
 
@@ -6,7 +6,7 @@ use crate::common::{C, LENGTHS, data_key, decryptor, encryptor, executors, plain
 use sealstone::format::Layout;
 use sealstone::{Backend, ChunkSize, Error, Suite, hazmat};
 
-/// Gives at most `step` bytes for each call.
+/// Returns at most `step` bytes for each call.
 struct Steps<R> {
     inner: R,
     step: usize,
@@ -27,7 +27,7 @@ fn parallel_bytes_equal_serial_bytes_at_every_boundary_and_step() {
         for executor in executors() {
             let encryptor = encryptor().with_executor(executor.clone());
             let sealed = seal_fixed(&encryptor, 1, 2, &plain);
-            // The wraps differ by their random nonces; everything sealed does not.
+            // Wraps differ by their random nonces; everything sealed is equal.
             assert!(sealed[8192..] == expected[8192..], "{len}, {executor:?}");
             for step in [511, C - 1, C, C + 1, 300_000] {
                 let object = hazmat::begin(&encryptor, &data_key(1), [2; 24]).unwrap();

@@ -1,6 +1,6 @@
-//! Values that callers pass on from strangers: every public entry takes any of them, and answers with a result.
+//! Values that callers pass on from untrusted sources: every public function accepts any of them and returns a result.
 //!
-//! A panic in a service is a request that takes down others.
+//! In a service, a panic is a request that takes down others.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::num::NonZeroU64;
@@ -20,7 +20,7 @@ use sealstone::{
     Passphrase, RawKey, Rewrap, Suite,
 };
 
-/// Texts on both sides of each limit, and what formats and file systems trip over.
+/// Texts on both sides of each limit, and texts that formats and file systems stumble over.
 fn texts() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-c]{0,3}",
@@ -84,7 +84,7 @@ fn slots() -> impl Strategy<Value = WrappedKey> {
         .prop_map(|(provider, key_id, ciphertext)| WrappedKey::new(provider, key_id, ciphertext))
 }
 
-/// Numbers around what anything here is measured in.
+/// Numbers around every limit.
 fn numbers() -> impl Strategy<Value = u64> {
     let edges: Vec<u64> = [0, 1, C as u64, 1 << 20, 1 << 38, 1 << 52, 1 << 58, 1 << 63, u64::MAX]
         .into_iter()
@@ -124,7 +124,7 @@ proptest! {
         }
         let intermediate = Arc::new(IntermediateKeys::new(key(), ["a"]).unwrap());
         for provider in [key() as Arc<dyn KeyProvider>, intermediate] {
-            // An object of its own if this context makes none.
+            // Another object if this context is invalid.
             let encryptor = Encryptor::new(provider).with_context(sealed_under.clone());
             let Ok(object) = encryptor.begin().or_else(|_| crate::common::encryptor().begin()) else { continue };
             let (header, mut payload) = (object.header().clone(), vec![0; 100]);
@@ -145,7 +145,7 @@ proptest! {
         for provider in providers() {
             let _ = (provider.matches(&slot), provider.can_rewrap(&slot), slot.name());
             let _ = pollster::block_on(provider.unwrap_key(&slot, &from));
-            // A run of Argon2id for each would take too long, and takes no value that the others do not.
+            // Running Argon2id for each would take too long, and adds no other values.
             if provider.id() != Passphrase::ID {
                 let _ = pollster::block_on(provider.wrap_key(&data_key(1), &from));
                 let _ = pollster::block_on(provider.generate_key(&from));
@@ -228,7 +228,7 @@ proptest! {
     ) {
         let plain = plaintext(len);
         let mut equal_parts = EqualParts::new(NonZeroU64::new(equal).unwrap_or(NonZeroU64::MIN));
-        // Parts of two objects and of other lengths, as a service may mix them up.
+        // Parts of two objects and of other lengths, as a service may confuse them.
         for known in [None, Some(plaintext_len), Some(len as u64)] {
             let Ok(sealer) = encryptor().begin().unwrap().parts(part_len) else { continue };
             let Ok(sealer) = known.map_or_else(|| encryptor().begin().unwrap().parts(part_len), |len| sealer.with_plaintext_len(len))
@@ -242,7 +242,7 @@ proptest! {
                     sealer.part(number.wrapping_add(1)).and_then(|part| part.seal_last(&plain)),
                 ];
                 for part in parts.into_iter().flatten() {
-                    // Few equal parts, or the test would be about memory.
+                    // Few equal parts, because memory is not the subject of this test.
                     if equal > 1000 {
                         let _ = equal_parts.add(part);
                     }

@@ -14,7 +14,7 @@ fn at(offset: u64) -> usize {
     usize::try_from(offset).unwrap()
 }
 
-/// What the ranged ways of reading answer where the answer reaches the end that the object's length claims.
+/// The results of ranged reads that reach the end which the object's length claims.
 fn answers_at_the_end(object: &[u8], reader: &RangeReader<&[u8]>) -> Vec<Result<Vec<u8>, Error>> {
     let len = reader.claimed_len();
     let vec = |answer: Result<bytes::Bytes, Error>| answer.map(Vec::from);
@@ -56,7 +56,7 @@ fn answers_at_the_end(object: &[u8], reader: &RangeReader<&[u8]>) -> Vec<Result<
     answers
 }
 
-/// Whether a reader of this object may seek, and read what it sought.
+/// Whether a reader of this object can seek, and read what it sought.
 fn seeks(object: &[u8], target: SeekFrom) -> std::io::Result<Vec<u8>> {
     let mut reader = decryptor().reader(Cursor::new(object))?;
     reader.seek(target)?;
@@ -86,7 +86,7 @@ fn no_cut_passes_a_ranged_read_that_reaches_the_end() {
     }
 }
 
-/// The cut that the length alone does not show: whole chunks, then 16 bytes where an empty final chunk would be.
+/// A cut that the length alone does not reveal: whole chunks, then 16 bytes in place of an empty final chunk.
 #[test]
 fn a_cut_object_with_a_forged_empty_final_chunk_passes_no_ranged_read_that_reaches_the_end() {
     let plain = plaintext(3 * C);
@@ -101,7 +101,7 @@ fn a_cut_object_with_a_forged_empty_final_chunk_passes_no_ranged_read_that_reach
                 assert!(seeks(&cut, target).is_err());
                 assert!(plain.ends_with(&seeks(&object, target).unwrap()));
             }
-            // What lies before the claimed end still verifies by itself.
+            // The chunks before the claimed end still verify.
             for end in 1..chunks * C {
                 if end % 997 == 1 {
                     assert!(reader.read_range(..end as u64).unwrap() == plain[..end]);

@@ -92,7 +92,7 @@ fn metadata_that_is_no_header_is_refused() {
     assert!(Header::from_metadata([(METADATA_KEY, "")]).is_err());
 }
 
-/// A value that decodes has one spelling: base64 with other trailing bits is refused.
+/// A value that decodes has only one encoding: base64 with other trailing bits is refused.
 #[test]
 fn metadata_has_one_spelling() {
     for len in 0..3 {
@@ -181,7 +181,7 @@ fn a_header_of_another_payload_is_refused() {
             .reader(payload.as_slice())
             .unwrap_err(),
     );
-    // A range does not read the first bytes, and the chunks are not this header's either.
+    // A range does not read the first bytes, but the chunks do not belong to this header either.
     let ranges = wrong.range_reader(payload.as_slice()).unwrap();
     assert!(matches!(
         ranges.read_range(0..1),
@@ -205,7 +205,7 @@ fn the_context_counts_for_a_detached_header_as_well() {
     assert_eq!(open(given).unwrap(), b"text");
 }
 
-/// Counts the bytes that are fetched, and the first of them.
+/// Counts the fetched bytes, and records the lowest offset.
 struct Counted<'a> {
     bytes: &'a [u8],
     fetched: AtomicU64,

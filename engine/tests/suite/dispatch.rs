@@ -1,7 +1,8 @@
-//! The same bytes from every implementation of the ciphers: both backends, and AWS-LC's code for other processors.
+//! The same bytes from every implementation of the ciphers: both backends, and AWS-LC's code paths for other
+//! processors.
 //!
-//! AWS-LC chooses its code by what the processor has, less what `OPENSSL_ia32cap` takes away. This program runs itself
-//! again under each mask.
+//! AWS-LC selects its code by the processor's features, except those that `OPENSSL_ia32cap` masks. This program runs
+//! itself again under each mask.
 
 use std::process::Command;
 use std::time::Instant;
@@ -11,7 +12,7 @@ use sealstone::hazmat::{self, PayloadParameters};
 use sealstone::{Backend, ChunkSize, Suite};
 use sha2::{Digest, Sha256};
 
-/// What is taken away of an x86-64 processor, of the two words that CPUID gives by leaf 1 and leaf 7.
+/// What each mask removes from the CPUID words of leaf 1 and leaf 7 of an x86-64 processor.
 const MASKS: [(&str, &str); 4] = [
     ("nothing", "~0x0:~0x0"),
     ("VAES and VPCLMULQDQ", "~0x0:~0x60000000000"),
@@ -25,7 +26,7 @@ fn lengths() -> Vec<usize> {
     (0..=4096).chain(edges.into_iter().flatten()).collect()
 }
 
-/// One digest of all that is sealed, for each suite.
+/// For each suite, one digest of everything sealed.
 fn digests(backend: Backend) -> Vec<String> {
     let whole = plaintext(3 * C + 17);
     let of = |suite| {
@@ -47,7 +48,7 @@ fn digests(backend: Backend) -> Vec<String> {
     Suite::ALL.into_iter().map(of).collect()
 }
 
-/// Milliseconds in which the default backend seals 32 MiB: whether a mask had an effect.
+/// Milliseconds in which the default backend seals 32 MiB, to show whether a mask had an effect.
 fn milliseconds() -> u128 {
     let plain = vec![0; 32 << 20];
     let parameters = PayloadParameters {
@@ -73,7 +74,7 @@ fn all_backends_seal_to_the_same_bytes() {
     );
 }
 
-/// What the other test runs.
+/// Run by the other test.
 #[test]
 #[ignore = "run by `every_mask_gives_the_same_bytes`"]
 fn child() {

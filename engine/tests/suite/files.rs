@@ -22,7 +22,7 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// A sink in memory that takes writes anywhere.
+/// A sink in memory that can be written at any offset.
 #[derive(Default)]
 struct Sink(Mutex<Vec<u8>>);
 
@@ -100,7 +100,7 @@ fn an_existing_output_is_kept_or_replaced_as_asked() {
 fn a_file_whose_length_lies_is_read_as_a_stream() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    // One page long by their length, and empty by it.
+    // One page long according to their length, or empty.
     for name in [
         "/sys/kernel/mm/transparent_hugepage/enabled",
         "/sys/class/net/lo/mtu",
@@ -205,7 +205,7 @@ fn a_file_that_does_not_know_its_length_is_read_to_its_end() {
     assert_eq!(opened, fs::read("/proc/version").unwrap());
 }
 
-/// A source or sink that does `fault` at its `at`-th call.
+/// A source or sink that has `fault` at call `at`.
 struct Faulty<'a> {
     bytes: &'a [u8],
     sink: Sink,
@@ -235,7 +235,7 @@ impl<'a> Faulty<'a> {
         }
     }
 
-    /// How many bytes of `len` to do at this call.
+    /// How many of `len` bytes this call may move.
     fn allowed(&self, len: usize) -> io::Result<usize> {
         if self.calls.fetch_add(1, Ordering::SeqCst) != self.at {
             return Ok(len);
@@ -278,7 +278,7 @@ fn every_failing_read_and_write_is_an_error_and_every_harmless_one_is_none() {
                 let encryptor = encryptor().with_executor(executor.clone());
                 let decryptor = decryptor().with_executor(executor);
                 let begin = || encryptor.begin().unwrap();
-                // A call beyond the last one fails nothing.
+                // A fault after the last call has no effect.
                 let check = |calls: usize, ok: bool| assert_eq!(ok, harmless || calls <= at);
 
                 let source = Faulty::new(&plain, at, fault);
@@ -311,7 +311,7 @@ fn an_input_that_grows_or_shrinks_is_a_typed_error() {
     let result = encryptor().begin().unwrap().seal_at(&source, &Sink::default());
     assert!(matches!(result, Err(Error::SourceChanged { expected }) if expected == source.claimed));
 
-    /// Longer at the second look.
+    /// Longer when asked again.
     struct Growing(AtomicUsize);
     impl ReadAt for Growing {
         fn read_at(&self, buffer: &mut [u8], _: u64) -> io::Result<usize> {
@@ -331,7 +331,7 @@ fn an_input_that_grows_or_shrinks_is_a_typed_error() {
 
 #[test]
 fn offsets_beyond_4_gib_are_right() {
-    // Sparse: only the chunks read are ever sealed, by hand, where they belong.
+    // Sparse: only the chunks that are read exist.
     struct Sparse {
         len: u64,
         at: u64,
@@ -349,8 +349,8 @@ fn offsets_beyond_4_gib_are_right() {
             Ok(self.len)
         }
     }
-    // The final chunk of an object of 5 GiB and 3 bytes, taken from one that is sealed whole is too long for a test;
-    // the reader must ask for it at the offset that the arithmetic gives, and refuse the zeros found there.
+    // Sealing an object of 5 GiB and 3 bytes takes too long for a test. The reader must request the final chunk at the
+    // computed offset, and refuse the zeros found there.
     let object = seal_fixed(&encryptor(), 1, 2, b"abc");
     let len: u64 = 5 << 30;
     let at = 8192 + 56 + len / C as u64 * SEALED as u64;

@@ -1,5 +1,5 @@
-//! Slots and header copies that someone who can write storage, and has no key, put into an object: what they make a
-//! rewrap do, and what a reader does with them.
+//! Slots and header copies added to an object by someone who can write storage but has no key: their effect on rewraps
+//! and readers.
 
 use std::fs::{self, File};
 use std::sync::Arc;
@@ -32,13 +32,13 @@ fn header(object: &[u8]) -> Header {
     Header::parse_attached(&object[..ATTACHED_LEN]).unwrap()
 }
 
-/// The object under another header, with checksums that match.
+/// The object with another header, with matching checksums.
 fn under(object: &[u8], header: &Header) -> Vec<u8> {
     [&header.attached()[..], &object[ATTACHED_LEN..]].concat()
 }
 
 /// The first object with slots of the second among its own, as `order` lists them: 0 and 1 are its own slots, 2 and 3
-/// are the other object's.
+/// the other object's.
 fn mixed(own: &[u8], other: &[u8], order: &[usize]) -> Vec<u8> {
     let slots = [header(own).slots, header(other).slots].concat();
     let slots = order.iter().map(|&index| slots[index].clone()).collect();
@@ -54,7 +54,7 @@ fn opens(object: &[u8], byte: u8, context: &str) -> bool {
     opened.is_ok_and(|plain| plain == plaintext(100))
 }
 
-/// What a rewrap of the bytes in a file does: its outcome, and the bytes afterwards.
+/// Rewraps the bytes in a file; returns the outcome and the bytes afterwards.
 fn rewrapped(object: &[u8], rewrap: &Rewrap) -> (Result<Rewrapped, Error>, Vec<u8>) {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), object).unwrap();
@@ -68,7 +68,7 @@ fn to_archive() -> Rewrap {
     Rewrap::new(decryptor(raw(1), "hot").with_key(raw(2))).with_context(place("archive"))
 }
 
-/// Wherever another object's slot stands among the object's own.
+/// The positions of another object's slots among the object's own.
 const ORDERS: [&[usize]; 5] = [&[2, 0, 1], &[0, 2, 1], &[0, 1, 2], &[2, 3, 0, 1], &[0, 1, 3, 2]];
 
 #[test]
@@ -76,7 +76,7 @@ fn another_objects_slot_is_named_and_nothing_is_written() {
     let (own, other) = (object(), object());
     for order in ORDERS {
         let forged = mixed(&own, &other, order);
-        // Readers pass over such slots.
+        // Readers skip such slots.
         assert!(opens(&forged, 1, "hot") && opens(&forged, 2, "hot"));
         let (outcome, after) = rewrapped(&forged, &to_archive());
         let expected: Vec<_> = order
@@ -124,7 +124,7 @@ fn another_objects_slot_is_dropped_on_request_and_its_key_is_bound_to_nothing() 
     }
 }
 
-/// A slot that does not unwrap at all, of the name of one that does.
+/// A slot that does not unwrap at all, with the name of one that does.
 #[test]
 fn a_slot_of_junk_is_foreign_where_its_name_is_that_of_a_slot_that_opens() {
     let own = object();
@@ -171,7 +171,7 @@ fn without_opening_several_slots_do_not_become_one() {
             other => panic!("{order:?}: {other:?}"),
         }
         assert!(after == forged);
-        // A key that unwraps slots to bind them compares what comes out, also without opening.
+        // A key that unwraps slots to bind them compares the result, also without opening.
         let (outcome, after) = rewrapped(&forged, &to_archive().without_opening());
         match outcome {
             Err(Error::ForeignSlots { slots }) => assert_eq!(slots.len(), 1),
@@ -181,7 +181,7 @@ fn without_opening_several_slots_do_not_become_one() {
     }
 }
 
-/// A newer copy of the header in the place of one of the two, with another object's slots.
+/// A newer header copy in place of one of the two, with another object's slots.
 fn with_forged_copy(own: &[u8], other: &[u8], copy: usize) -> Vec<u8> {
     let forged = Header {
         generation: 9,
@@ -209,7 +209,7 @@ fn a_forged_newer_copy_does_not_keep_readers_from_the_other() {
         assert!(found.faults()[1 - copy].is_none());
         let ranges = decryptor.range_reader(forged.as_slice()).unwrap();
         assert!(ranges.read_range(..).unwrap() == plaintext(100));
-        // Where neither opens, the error is that of the newer one.
+        // If neither opens, the error is that of the newer one.
         let refused = Decryptor::new(raw(1)).open(&forged);
         assert!(matches!(refused, Err(Error::ContextMismatch(_))));
     }
@@ -233,7 +233,7 @@ fn a_repair_opens_the_object_and_does_not_spread_a_forged_copy() {
             assert!(after == forged);
         }
     }
-    // A true newer copy is the one to restore from, also without opening.
+    // A genuine newer copy is restored from, also without opening.
     let (_, newer) = rewrapped(&own, &Rewrap::new(decryptor(raw(1), "hot")).add_key(raw(3)));
     for copy in [0, 1] {
         let mut torn = newer.clone();
@@ -250,7 +250,7 @@ fn what_one_header_costs_a_rewrap_in_calls_is_bounded() {
     let (own, other) = (object(), object());
     let foreign = header(&other).slots[0].clone();
     let slots = [vec![header(&own).slots[0].clone()], vec![foreign; 15]].concat();
-    // No two of them alike, so that no answer is known from another.
+    // All different, so that no result is known from another.
     let mut slots = slots;
     for (number, slot) in slots.iter_mut().enumerate().skip(1) {
         slot.wrapped[30] ^= u8::try_from(number).unwrap();
@@ -262,7 +262,7 @@ fn what_one_header_costs_a_rewrap_in_calls_is_bounded() {
             ..Counting::new(RawKey::from_slice(&[byte; 32]).unwrap())
         })
     };
-    // Keys that cannot tell by a slot's name whether it is theirs.
+    // Keys that cannot tell from a slot's name whether it is theirs.
     for others in 0..4 {
         let keys: Vec<_> = std::iter::once(counting(1))
             .chain((0..others).map(|byte| counting(byte + 5)))
@@ -278,7 +278,7 @@ fn what_one_header_costs_a_rewrap_in_calls_is_bounded() {
             .drop_unreachable();
         let (outcome, after) = rewrapped(&forged, &rewrap);
         let calls: usize = keys.iter().map(|key| key.calls()).sum();
-        // Two to open, 32 questions, and two to bind the object's own slot.
+        // Two calls to open, 32 to try slots, and two to bind the object's own slot.
         assert!(calls <= 2 + 32 + 2, "{others}: {calls}");
         match outcome {
             Ok(_) => assert!(others < 2 && opens(&after, 1, "archive")),

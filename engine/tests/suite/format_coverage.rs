@@ -1,7 +1,7 @@
 //! Every requirement of `FORMAT.md` has a number and a test that exists.
 //!
 //! A requirement is a paragraph or list item with the word MUST. It begins with its number, `**[P-3]**`, and ends with
-//! the tests that show it, `(test: one, another)`. Numbers count up from 1 for each letter, without gaps.
+//! the tests that check it, `(test: one, another)`. Numbers count from 1 for each letter, without gaps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,7 +25,7 @@ fn every_requirement_has_a_number_and_an_existing_test() {
     );
 }
 
-/// What is wrong with the requirements of `spec`, given the names of all tests.
+/// The faults of the requirements in `spec`, given the names of all tests.
 fn faults(spec: &str, tests: &BTreeSet<String>) -> Vec<String> {
     let mut faults = Vec::new();
     let mut numbers: BTreeMap<char, Vec<u32>> = BTreeMap::new();
@@ -96,7 +96,7 @@ fn requires(text: &str) -> bool {
         .any(|word| word == "MUST")
 }
 
-/// The numbers that stand in bold; those without are references.
+/// The numbers in bold; others are references.
 fn ids(text: &str) -> Vec<(char, u32)> {
     let candidates = text.split("**[").skip(1).filter_map(|rest| rest.split_once("]**"));
     candidates
@@ -111,7 +111,7 @@ fn ids(text: &str) -> Vec<(char, u32)> {
         .collect()
 }
 
-/// The tests that a requirement ends with; `None` if it does not end so, or if one is no name.
+/// The tests that a requirement ends with; `None` if it ends otherwise, or if one is not a name.
 fn named_tests(text: &str) -> Option<Vec<String>> {
     let (_, list) = text.rsplit_once("(test: ")?;
     let list = list.trim_end_matches('.').strip_suffix(')')?;
@@ -124,7 +124,7 @@ fn named_tests(text: &str) -> Option<Vec<String>> {
         .collect()
 }
 
-/// The functions under a `#[test]`, as they stand in a file and inside `proptest!`. An ignored one shows nothing.
+/// The functions under a `#[test]`, in a file and inside `proptest!`. An ignored test does not count.
 fn test_names(source: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let (mut is_test, mut ignored) = (false, false);
@@ -134,7 +134,7 @@ fn test_names(source: &str) -> BTreeSet<String> {
         } else if line.starts_with("#[ignore") {
             ignored = true;
         } else if line.starts_with("#[") || line.starts_with("//") {
-            // Attributes and comments may stand between.
+            // Attributes and comments may come between.
         } else {
             if let (true, false, Some(rest)) = (is_test, ignored, line.strip_prefix("fn ")) {
                 names.extend(rest.split_once('(').map(|(name, _)| name.to_owned()));

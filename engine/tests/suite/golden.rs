@@ -1,4 +1,4 @@
-//! Objects sealed once, by the release that made the format's version final: every later one opens them.
+//! Objects sealed once, by the release that finalized the format's version. Every later release opens them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ fn unhex(text: &Value) -> Vec<u8> {
         .collect()
 }
 
-/// The keys that each open the object.
+/// The keys, each of which opens the object.
 fn keys(entry: &Value, ring: &Arc<KeyRing>) -> Vec<Arc<dyn KeyProvider>> {
     let raw = RawKey::from_slice(&unhex(&entry["raw_key"])).unwrap();
     let mut keys: Vec<Arc<dyn KeyProvider>> = vec![Arc::new(raw)];
@@ -62,7 +62,7 @@ fn check(plaintext: &[u8], entry: &Value) {
 #[test]
 fn golden_objects_of_version_1_open() {
     let directory = golden(1);
-    // The ring in the repository has the mode that a checkout gives it.
+    // The ring in the repository has the mode of a checkout.
     let private = tempfile::NamedTempFile::new().unwrap();
     fs::write(private.path(), fs::read(directory.join("keyring.json")).unwrap()).unwrap();
     let ring = Arc::new(KeyRing::open(private.path()).unwrap());
@@ -81,7 +81,7 @@ fn golden_objects_of_version_1_open() {
     }
 }
 
-/// With the data key and the payload's context, as another implementation would.
+/// With only the data key and the payload's context, as another implementation would.
 fn open_payload_alone(directory: &Path, entry: &Value) -> Vec<u8> {
     let object = fs::read(directory.join(entry["file"].as_str().unwrap())).unwrap();
     let start = if entry["header_file"].is_string() { 0 } else { 8192 };

@@ -1,5 +1,5 @@
-//! The N-th read or write of a stream fails, for every N: the error is the stream's, it stays, nothing unverified came
-//! out; and what a system does to harmless calls is not seen.
+//! The N-th read or write of a stream fails, for every N: the error is the stream's and permanent, and nothing
+//! unverified was returned. Harmless interruptions have no effect.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -10,11 +10,11 @@ use crate::common::{C, CHUNKS, decryptor, encryptor, plaintext, pool};
 use sealstone::positioned::ReadAt;
 use sealstone::{Decryptor, Encryptor, Executor};
 
-/// What becomes of one call.
+/// What happens at one call.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     Error(ErrorKind),
-    /// As if nothing more were there, or nothing more were taken.
+    /// No more bytes are there, or accepted.
     Nothing,
     /// One byte is moved.
     Short,
@@ -30,10 +30,10 @@ const FAULTS: [Fault; 7] = [
     Fault::Short,
 ];
 
-/// Those that a caller must not see.
+/// Faults that a caller must not notice.
 const HARMLESS: [Fault; 2] = [Fault::Error(ErrorKind::Interrupted), Fault::Short];
 
-/// A source or sink whose call number `at` meets the fault; `hit` says whether there were so many.
+/// A source or sink with a fault at call `at`; `hit` is whether that call happened.
 struct Faulty<T> {
     inner: T,
     fault: Fault,
@@ -55,7 +55,7 @@ impl<T> Faulty<T> {
         (faulty, hit)
     }
 
-    /// How much of `len` bytes the call may move.
+    /// How many of `len` bytes the call may move.
     fn allowed(&mut self, len: usize) -> io::Result<usize> {
         let this = self.calls == self.at;
         self.calls += 1;
@@ -91,7 +91,7 @@ impl<T: Write> Write for Faulty<T> {
     }
 }
 
-/// Lets `try_it` meet each fault at call 0, 1, 2, and so on, until it makes fewer calls.
+/// Runs `try_it` with each fault at call 0, 1, 2, and so on, until it makes fewer calls.
 fn at_every_call(name: &str, mut try_it: impl FnMut(Fault, usize) -> bool) {
     let mut cases = 0;
     for fault in FAULTS {
@@ -151,7 +151,7 @@ fn each_failing_read_of_a_source_ends_the_reader() {
             let (source, hit) = Faulty::new(object.as_slice(), fault, at);
             let (given, ended) = read_all(&decryptor, source);
             assert!(plain.starts_with(&given), "{fault:?} at {at}");
-            // The end of a source is asked for again or not: to be told that nothing is there is then no fault.
+            // The end of a source may be read again: reading nothing there is not a fault.
             let harmless = HARMLESS.contains(&fault) || !hit.get() || given.len() == plain.len();
             assert_eq!(ended, harmless, "{fault:?} at {at}");
             assert_eq!(given.len() == plain.len(), harmless, "{fault:?} at {at}");
@@ -160,7 +160,7 @@ fn each_failing_read_of_a_source_ends_the_reader() {
     }
 }
 
-/// What came out, and whether it ended well.
+/// The bytes that were read, and whether they ended without an error.
 fn read_all(decryptor: &Decryptor, source: Faulty<&[u8]>) -> (Vec<u8>, bool) {
     let mut given = Vec::new();
     let Ok(mut reader) = decryptor.reader(source) else {

@@ -1,12 +1,12 @@
-//! The modules of this crate use modules of their own layer or of a lower one only, and outside names stay where they
-//! belong: AEADs in `cipher`, threads in `executor`, streams in `asynchronous`. Crates have borders too: this one knows
-//! nothing of S3, and kms-mock does not depend on it.
+//! Modules use only modules of their own or a lower layer, and external names stay where they belong: AEADs in
+//! `cipher`, threads in `executor`, streams in `asynchronous`. Crates have borders too: this one contains no S3, and
+//! kms-mock does not depend on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The layers, lowest first. A new module is given its place here.
+/// The layers, lowest first. Add new modules here.
 const LAYERS: [&[&str]; 6] = [
     &[
         "error", "buffer", "layout", "context", "secret", "sticky", "suite", "hex", "wire", "sys", "progress",
@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 6] = [
     &["lib"],
 ];
 
-/// Names from outside, and the one module that may use each.
+/// External names, and the one module that may use each.
 const OWNERS: [(&str, &str); 5] = [
     ("aws_lc_rs", "cipher"),
     ("aes_gcm", "cipher"),
@@ -43,7 +43,7 @@ fn modules_use_their_own_layer_or_a_lower_one() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// S3's server-side encryption is a crate of its own, on the public API, as any other store's could be.
+/// S3's server-side encryption is a separate crate on the public API, as that of any other store could be.
 #[test]
 fn the_engine_knows_no_s3() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -90,8 +90,8 @@ fn kms_mock_does_not_depend_on_the_engine() {
     assert!(dependencies(&lock, "sealstone-cli").contains("sealstone"));
 }
 
-/// The names of all packages that the lock file has `package` depend on, directly and indirectly, in any feature and for
-/// tests too.
+/// The names of all packages that `package` depends on in the lock file, directly and indirectly, with any feature and
+/// for tests.
 fn dependencies<'l>(lock: &'l str, package: &str) -> BTreeSet<&'l str> {
     let mut direct: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for entry in lock.split("[[package]]").skip(1) {
@@ -115,7 +115,7 @@ fn dependencies<'l>(lock: &'l str, package: &str) -> BTreeSet<&'l str> {
     reached
 }
 
-/// What is wrong with the file of the module at `path`, which is empty for the crate's root.
+/// The faults in the file of the module at `path`, which is empty for the crate's root.
 fn file_faults(path: &[String], source: &str) -> Vec<String> {
     let module = path.first().map_or("lib", String::as_str);
     let name = if path.is_empty() {
@@ -147,7 +147,7 @@ fn rank(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// The code without comments and without the unit tests, which end a file or have one of their own.
+/// The code without comments and unit tests, which end a file or have their own.
 fn code_of(source: &str) -> String {
     let mut code = String::new();
     let mut lines = source.lines().peekable();
@@ -164,8 +164,8 @@ fn code_of(source: &str) -> String {
     code
 }
 
-/// The top-level modules that paths in the code lead to. `depth` is that of the file's own module: as many `super`
-/// lead to the crate's root.
+/// The top-level modules that paths in the code refer to. `depth` is that of the file's own module: that many `super`
+/// reach the crate's root.
 fn used_modules(code: &str, depth: usize) -> Vec<String> {
     let mut used = Vec::new();
     for (start, root) in code.match_indices("crate::").chain(code.match_indices("super::")) {
@@ -188,7 +188,7 @@ fn used_modules(code: &str, depth: usize) -> Vec<String> {
     used
 }
 
-/// The names that a path goes on with: one, or those of a group in braces.
+/// The names after a path's start: one, or those of a group in braces.
 fn first_names(rest: &str) -> Vec<String> {
     let name = |text: &str| -> String {
         text.trim_start()
@@ -232,7 +232,7 @@ fn module_path(file: &Path) -> Vec<String> {
     names.filter(|name| name != "lib").collect()
 }
 
-/// All source files but those of unit tests.
+/// All source files except unit tests.
 fn source_files(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).expect("the sources can be listed") {

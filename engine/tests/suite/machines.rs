@@ -1,4 +1,4 @@
-//! The machines without I/O: the same bytes as every other way, whatever is pushed and whenever something is pulled.
+//! The machines without I/O: the same bytes as every other way, whatever is pushed and whenever bytes are pulled.
 
 use bytes::Bytes;
 use sealstone::stream::{StreamOpener, StreamSealer};
@@ -8,7 +8,7 @@ use crate::common::{
     C, CHUNKS, LENGTHS, SEALED, data_key, decryptor, encryptor, executors, plaintext, seal_fixed, unlocked,
 };
 
-/// Pushes in pieces of `step` bytes; pulls when it must, or (`eager`) whenever it can.
+/// Pushes in pieces of `step` bytes; pulls when necessary, or (`eager`) whenever possible.
 fn seal(mut sealer: StreamSealer, plain: &[u8], step: usize, eager: bool) -> Result<Vec<u8>> {
     let mut object = Vec::new();
     for piece in plain.chunks(step) {
@@ -33,7 +33,7 @@ fn seal(mut sealer: StreamSealer, plain: &[u8], step: usize, eager: bool) -> Res
     Ok(object)
 }
 
-/// The plaintext that came out, and how it ended.
+/// The plaintext that was returned, and how it ended.
 fn open(mut opener: StreamOpener, sealed: &[u8], step: usize, eager: bool) -> (Vec<u8>, Result<()>) {
     let mut plain = Vec::new();
     let mut pushed = || -> Result<()> {
@@ -76,7 +76,7 @@ fn the_bytes_are_those_of_every_other_way() {
             for (step, eager) in [(1000, true), (C + 1, false), (300_000, true), (usize::MAX, false)] {
                 let begin = || hazmat::begin(&encryptor, &data_key(1), [2; 24]).unwrap();
                 let sealed = seal(begin().sealer().unwrap(), &plain, step, eager).unwrap();
-                // The wrap of the data key has a random nonce.
+                // Headers differ, because wraps have random nonces.
                 assert!(
                     sealed[CHUNKS - 56..] == object[CHUNKS - 56..],
                     "{len} in steps of {step}"

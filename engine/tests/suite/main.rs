@@ -1,7 +1,7 @@
-//! The integration tests, as modules of one program: linking is most of what a program costs.
+//! The integration tests, as modules of one program, because most of a program's cost is linking.
 //!
-//! Tests that need a process of their own (forks, namespaces, counted allocations, searched memory) are programs of their
-//! own beside this directory.
+//! Tests that need a process of their own (forks, namespaces, counted allocations, searched memory) are separate
+//! programs beside this directory.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! A mapped file as the source of ranged reads: what a slice gives, from verified chunks only.
+//! A mapped file as the source of ranged reads: the same results as a slice, from verified chunks only.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Random sequences of operations against a `Vec<u8>`: whatever is done, the object is that vector's.
+//! Random sequences of operations, compared with the same operations on a `Vec<u8>`.
 
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use sealstone::parts::SealedPart;
 use sealstone::rewrap::SlotChoice;
 use sealstone::{Decryptor, Encryptor, Error, Executor, Header, RawKey, Rewrap, Unlocked};
 
-/// What is done to a writer.
+/// An operation on a writer.
 #[derive(Debug, Clone)]
 enum Writing {
     Write(usize),
     Flush,
 }
 
-/// What is done to an object that was written.
+/// An operation on a finished object.
 #[derive(Debug, Clone)]
 enum Reading {
     Read(usize),
@@ -57,7 +57,7 @@ fn executor(threads: usize) -> Executor {
     }
 }
 
-/// Writes as told; gives the object and what it must hold.
+/// Writes in these steps; returns the object and its expected plaintext.
 fn written(encryptor: &Encryptor, steps: &[Writing]) -> (Vec<u8>, Vec<u8>) {
     let mut writer = encryptor.writer(Vec::new()).unwrap();
     let mut model = Vec::new();
@@ -74,7 +74,7 @@ fn written(encryptor: &Encryptor, steps: &[Writing]) -> (Vec<u8>, Vec<u8>) {
     (writer.finish().unwrap(), model)
 }
 
-/// Reads as told and compares with the model at each step.
+/// Reads in these steps and compares with the model at each one.
 fn check_reading(unlocked: &Unlocked, object: &[u8], model: &[u8], steps: &[Reading]) {
     let mut source = Cursor::new(object);
     source.set_position(unlocked.object_header().payload_start());
@@ -143,7 +143,7 @@ proptest! {
         WRITTEN.case_of(cases(QUICK));
     }
 
-    /// A rewrap between two readings changes who can read, and not what is read.
+    /// A rewrap between two readings changes which keys open the object, and not what is read.
     #[test]
     fn rewrapped_in_between(
         steps in proptest::collection::vec(writing(), 0..4),
@@ -167,7 +167,7 @@ proptest! {
         REWRAPPED.case_of(cases(QUICK));
     }
 
-    /// Parts in any order, some given up and the whole begun anew, join to what one writer makes.
+    /// Parts in any order, some abandoned and the object started again, join to what one writer writes.
     #[test]
     fn sealed_in_parts_in_any_order(
         len in 0..12 * C,

@@ -1,5 +1,5 @@
-//! Random alterations of objects, and every bit of some: what is accepted is the plaintext, and what comes out before a
-//! refusal is a verified beginning of it.
+//! Random alterations of objects, and every bit of some. If an object is accepted, its plaintext is right, and whatever
+//! is returned before a refusal is a verified beginning of it.
 
 use std::io::Read;
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 const PREFIX: usize = 56;
 const COPY: usize = 4096;
 
-/// An object, and another of the same key, length and settings.
+/// An object, and another with the same key, length and settings.
 struct Sample {
     plain: Vec<u8>,
     header: Vec<u8>,
@@ -19,7 +19,7 @@ struct Sample {
     other: Vec<u8>,
     /// Plaintext bytes of a chunk.
     chunk: usize,
-    /// Opens payloads by the object's header, on this thread or in a pool.
+    /// Opens payloads with the object's header, on this thread or in a pool.
     serial: Unlocked,
     pooled: Unlocked,
 }
@@ -46,7 +46,7 @@ impl Sample {
         self.chunk + 16
     }
 
-    /// Plaintext bytes in front of the first chunk that differs.
+    /// Plaintext bytes before the first chunk that differs.
     fn verifiable(&self, altered: &[u8]) -> usize {
         let alike = altered
             .iter()
@@ -69,14 +69,14 @@ fn samples() -> Vec<Sample> {
             all.push(Sample::new(&encryptor, size.bytes(), len, &pool));
         }
     }
-    // These take longer: a refused chunk is opened again in a few hundred lengths, to tell an appendage from damage.
+    // These take longer: a refused chunk is tried at a few hundred lengths, to distinguish trailing data from damage.
     for len in [C, C + 1, 2 * C + 100, 4 * C - 1] {
         all.push(Sample::new(&encryptor(), C, len, &pool));
     }
     all
 }
 
-/// One in thirty-two of the cases takes an object of full chunks.
+/// One case in 32 uses an object of full chunks.
 fn choose<'a>(samples: &'a [Sample], chance: &mut Chance) -> &'a Sample {
     let (short, long) = samples.split_at(samples.len() - 4);
     if chance.below(32) == 0 {
@@ -139,7 +139,7 @@ fn alter_once(payload: &mut Vec<u8>, sample: &Sample, chance: &mut Chance) {
     }
 }
 
-/// The same bytes of another object, at the same place.
+/// The same bytes of another object, at the same offset.
 fn splice(payload: &mut [u8], other: &[u8], at: usize, run: usize) {
     let run = run.min(other.len());
     if at < run {
@@ -147,7 +147,7 @@ fn splice(payload: &mut [u8], other: &[u8], at: usize, run: usize) {
     }
 }
 
-/// A chunk left out, repeated, exchanged with another, or with that of the other object.
+/// A chunk that is omitted, repeated, or exchanged with another one or one of the other object.
 fn move_chunks(payload: &mut Vec<u8>, sample: &Sample, chance: &mut Chance) {
     let body = payload.split_off(PREFIX.min(payload.len()));
     let mut chunks: Vec<_> = body.chunks(sample.sealed()).collect();
@@ -165,7 +165,7 @@ fn move_chunks(payload: &mut Vec<u8>, sample: &Sample, chance: &mut Chance) {
     payload.extend(chunks.concat());
 }
 
-/// Opens it in one of the ways there are, which has to refuse it, or to give a true slice.
+/// Opens it in one of the possible ways, which must refuse it or return a true slice.
 fn refused(sample: &Sample, altered: &[u8], chance: &mut Chance) {
     let verifiable = sample.verifiable(altered);
     match chance.below(16) {
@@ -189,7 +189,7 @@ fn streamed(sample: &Sample, unlocked: &Unlocked, altered: &[u8], verifiable: us
 fn in_memory(sample: &Sample, altered: &[u8]) {
     let mut buffer = vec![0xAA; altered.len()];
     assert!(sample.serial.open_into(altered, &mut buffer).is_err());
-    // What was decrypted before the fault, and only that, is wiped.
+    // Only what was decrypted before the fault is wiped.
     let kept = buffer.iter().position(|&byte| byte == 0xAA).unwrap_or(buffer.len());
     assert!(buffer[..kept].iter().all(|&byte| byte == 0), "the buffer is cleared");
     assert!(buffer[kept..].iter().all(|&byte| byte == 0xAA), "or as it was");
@@ -204,13 +204,13 @@ fn ranged(sample: &Sample, altered: &[u8], chance: &mut Chance) {
     match reader.read_at(&mut buffer, from as u64) {
         Ok(read) => {
             assert!(sample.plain[from.min(sample.plain.len())..].starts_with(&buffer[..read]));
-            // A short read says that there is an end, which is then the true one.
+            // A short read means that there is an end, which must be the true one.
             assert!(read == len || from + read >= sample.plain.len());
         }
         Err(_) => assert!(buffer.iter().all(|&byte| byte == 0), "the buffer is cleared"),
     }
     if let Ok(all) = reader.read_range(..) {
-        // Salt and commitment are compared by whoever reads them, and ranges are not of them [O-4].
+        // Salt and commitment are compared by whatever reads them, and ranges do not read them [O-4].
         assert!(all == sample.plain && altered[PREFIX..] == sample.payload[PREFIX..]);
     }
     if let Ok(len) = reader.verified_len() {
@@ -243,9 +243,9 @@ fn no_altered_header_gives_another_plaintext() {
     println!("campaign: altered_headers cases={tried} harmless={opened}");
 }
 
-/// One copy, or both in the same way with their checksums made right.
+/// One copy, or both in the same way, with corrected checksums.
 fn alter_header(header: &mut [u8], sample: &Sample, chance: &mut Chance) {
-    // Padding is most of a copy: what is in front of it has more to say.
+    // Padding is most of a copy, and the fields before it matter more.
     let used = header[..COPY - 32].iter().rposition(|&byte| byte != 0).unwrap() + 3;
     let at = if chance.below(8) == 0 {
         chance.below(COPY)
@@ -273,7 +273,7 @@ fn both_copies(header: &mut [u8], alter: impl Fn(&mut [u8])) {
     }
 }
 
-/// A body under another object's header: both are sound, and do not belong together.
+/// A body under another object's header: both are intact, but do not belong together.
 #[test]
 fn no_header_opens_another_body() {
     let samples = samples();
@@ -290,7 +290,7 @@ fn no_header_opens_another_body() {
     println!("campaign: exchanged_headers cases={tried}");
 }
 
-/// In the full form every bit; otherwise one in 61, others at each seed.
+/// In the full form every bit; otherwise one in 61, different ones for each seed.
 #[test]
 fn every_bit_of_three_chunks_is_refused() {
     let sample = Sample::new(&encryptor(), C, 2 * C + 100, &pool(2));

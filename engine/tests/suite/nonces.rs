@@ -1,7 +1,7 @@
-//! No key meets a nonce twice: over many objects, by many threads at a time, whole, given up, and in parts.
+//! No key is used with a nonce twice: over many objects, by many threads at once, whole, abandoned, and in parts.
 //!
-//! A chunk's key and nonce come from the commitment's inputs and the chunk's index. That the index is the place is what
-//! opening shows; so a pair of commitment and place stands for a pair of key and nonce.
+//! A chunk's key and nonce are derived from the commitment's inputs and the chunk's index. Opening shows that the index
+//! is the position, so a pair of commitment and position represents a pair of key and nonce.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use sealstone::{Encryptor, Executor};
 const THREADS: usize = 16;
 const LONGEST: usize = 4 * C + 100;
 
-/// Half of the commitment, and the place of a chunk.
+/// Half of the commitment, and the position of a chunk.
 type Sealed = (u128, usize);
 
 #[test]
@@ -53,7 +53,7 @@ fn no_key_meets_a_nonce_twice() {
     println!("campaign: nonces cases={}", met.len());
 }
 
-/// The object, or what a writer that is given up has written of it.
+/// The object, or what an abandoned writer has written of it.
 fn seal(encryptor: &Encryptor, plain: &[u8], chance: &mut Chance) -> Vec<u8> {
     match chance.below(4) {
         0 => encryptor.seal(plain).unwrap(),
@@ -75,8 +75,7 @@ fn seal(encryptor: &Encryptor, plain: &[u8], chance: &mut Chance) -> Vec<u8> {
     }
 }
 
-/// The parts in the order in which chance has them sealed, joined in theirs. A part that is given up is lost, and the
-/// object with it.
+/// The parts sealed in random order and joined in theirs. A part that is abandoned is lost, and the object with it.
 fn in_parts(encryptor: &Encryptor, plain: &[u8], chance: &mut Chance) -> Vec<u8> {
     let sealer = encryptor.begin().unwrap().parts(2 * C as u64).unwrap();
     let sealer = sealer.with_plaintext_len(plain.len() as u64).unwrap();

@@ -1,5 +1,4 @@
-//! The engine against implementations written apart from it: the `cobblestone` crate, and the oracle of
-//! `common/oracle.rs`.
+//! The engine against independent implementations: the `cobblestone` crate, and the oracle in `common/oracle.rs`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -45,7 +44,7 @@ fn cobblestone_opens_our_payloads_and_we_open_its() {
             let opened = hazmat::open_payload(&data_key(1), parameters, &payload).unwrap();
             assert!(opened == plain, "{len} {backend:?}");
         }
-        // Under a header of its own, it is one of our objects.
+        // With a header added, it is one of our objects.
         let mut header = raw_header([1, 14, 0], &payload);
         header.slots.push(raw_slot(&no_pairs()));
         let object = [header.attached(), payload].concat();
@@ -62,7 +61,8 @@ fn an_independent_decoder_opens_every_suite_and_chunk_size() {
     {
         let core = [suite.id(), size.log2(), 0];
         let c = size.bytes();
-        // Without optimization the portable ciphers take a second for a few MiB: fewer lengths for the large chunks.
+        // Without optimization, the portable ciphers take a second for a few MiB, so large chunks are tried at fewer
+        // lengths.
         let lengths: &[usize] = if c <= 64 * 1024 {
             &[0, 1, c - 1, c, c + 1, 2 * c - 1, 2 * c, 2 * c + 1]
         } else {
@@ -80,7 +80,7 @@ fn an_independent_decoder_opens_every_suite_and_chunk_size() {
                     context: &context,
                     backend,
                 };
-                // The same bytes: what one of the two seals, the other opens.
+                // The same bytes, so each implementation opens what the other seals.
                 let sealed = hazmat::seal_payload(&data_key(1), SALT, parameters, plain).unwrap();
                 assert!(sealed == expected, "{parameters:?} {len}");
                 let opened = hazmat::open_payload(&data_key(1), parameters, &expected).unwrap();
@@ -88,7 +88,8 @@ fn an_independent_decoder_opens_every_suite_and_chunk_size() {
             }
             let encryptor = Encryptor::new(key()).with_suite(suite).with_chunk_size(size);
             assert!(seal_ours(&encryptor, plain)[8192..] == expected, "{core:?} {len}");
-            // A reader of the standard, given the same key and context, gets as far as a chunk with its own alone.
+            // A reader of the standard with the same key and context opens only the standard's own chunk size and
+            // suite.
             if core != [1, 14, 0] {
                 let theirs = cobblestone::Key256::from_bytes(&DATA_KEY);
                 let refused = cobblestone::decrypt(&theirs, &context, &expected);
@@ -129,7 +130,7 @@ fn an_independent_decoder_unwraps_local_raw_and_passphrase_slots() {
             Some(DATA_KEY),
             "{slot:?}"
         );
-        // Bound to the whole context, to the names, and to nothing less.
+        // Bound to the whole context and the names, and to nothing less.
         assert_eq!(oracle::unwrap(kek, slot, &oracle::canonical(&no_pairs())), None);
         let mut renamed = slot.clone();
         renamed.key_id.push('0');
@@ -173,7 +174,7 @@ fn our_readers_open_what_the_oracle_wraps_and_encodes() {
             slots: vec![
                 unknown_slot(),
                 wrap(&RAW, "raw", &oracle::raw_key_id(&RAW)),
-                // The id alone decides: the ring calls this key otherwise.
+                // Only the id matters: the ring has another name for this key.
                 wrap(&ring.secret, "local", &format!("elsewhere#{}", ring.id)),
                 wrap(&phrase_kek, "passphrase", phrase_id),
             ],
@@ -220,7 +221,7 @@ fn the_oracle_encodes_the_same_facts_to_our_header_bytes() {
                 salt: SALT,
                 commitment: oracle::derive(&DATA_KEY, core, &SALT, &oracle::payload_context(core)).commitment,
                 context: stored,
-                // Wraps are random: these alone are taken from the engine.
+                // Wraps are random, so they alone are taken from the engine.
                 slots: [[7; 32], [8; 32]]
                     .iter()
                     .zip(ours.header().slots())
@@ -275,7 +276,7 @@ fn our_parser_and_the_oracles_encoder_agree_on_every_fact() {
     assert_eq!(slots.collect::<Vec<_>>(), facts.slots);
     assert_eq!(context().canonical_bytes().unwrap(), oracle::canonical(&pairs()));
 
-    // Control characters end where Unicode says.
+    // Control characters are those of Unicode.
     for (key_id, accepted) in [("\u{7e}", true), ("\u{7f}", false), ("\u{9f}", false), ("\u{a0}", true)] {
         let mut named = facts.clone();
         named.slots[0].key_id = key_id.to_owned();
@@ -284,7 +285,7 @@ fn our_parser_and_the_oracles_encoder_agree_on_every_fact() {
     }
 }
 
-/// An attached object of ours under [`DATA_KEY`] and [`SALT`].
+/// An attached object sealed by the engine under [`DATA_KEY`] and [`SALT`].
 fn seal_ours(encryptor: &Encryptor, plain: &[u8]) -> Vec<u8> {
     crate::common::seal_fixed(encryptor, DATA_KEY[0], SALT[0], plain)
 }
@@ -315,7 +316,7 @@ fn unknown_slot() -> Slot {
     }
 }
 
-/// Pairs of all kinds: stored, supplied, empty, not ASCII; and not in the order of their keys' bytes.
+/// Pairs of all kinds: stored, supplied, empty, not ASCII, and not in the order of their keys' bytes.
 const PAIRS: [(&str, &str, bool); 5] = [
     ("tenant", "a secret of sorts", true),
     ("Ω", "ω", false),
@@ -358,7 +359,7 @@ fn passphrase() -> Arc<Passphrase> {
     Arc::new(Passphrase::new(PASSPHRASE.to_owned()).unwrap())
 }
 
-/// A key ring in a file, and what the file says of its only key.
+/// A key ring in a file, and the only key in it.
 struct Ring {
     dir: TempDir,
     id: String,

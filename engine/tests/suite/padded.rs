@@ -5,7 +5,7 @@ use std::io::Read;
 use crate::common::{C, decryptor, encryptor, executors, plaintext, seal_fixed, unlocked};
 use sealstone::{Backend, ChunkSize, Decryptor, Encryptor, Error, Suite, Unlocked};
 
-/// How containers are filled up: with zeros, as disks were when they were new, with ones, and with what was there before.
+/// What containers are padded with: zeros, as on new disks, ones, or earlier content.
 fn padding(kind: usize, len: usize) -> Vec<u8> {
     match kind {
         0 => vec![0; len],
@@ -18,7 +18,7 @@ fn find_end(decryptor: &Decryptor, object: &[u8]) -> Result<u64, Error> {
     decryptor.unlock(Decryptor::read_header(object)?)?.find_end(object)
 }
 
-/// Opens what a padded object gives every way that reads all of it; each has to name the end.
+/// Opens a padded object in every way that reads all of it. Each must report the end.
 fn assert_named(decryptor: &Decryptor, padded: &[u8], end: usize, what: &str) {
     assert_unlocked_named(&unlocked(decryptor, padded), padded, end, what);
     let verified = decryptor.verify(padded).unwrap_err();
@@ -73,7 +73,7 @@ fn every_setting_names_the_end() {
     for size in ChunkSize::ALL {
         for suite in Suite::ALL {
             let encryptor = encryptor().with_chunk_size(size).with_suite(suite);
-            // The final chunk ends amid a block, at its end, and holds nothing.
+            // The final chunk ends within a block, at a block's end, or is empty.
             for rest in [1003, 16 * 37, 0] {
                 let object = seal_fixed(&encryptor, 1, 2, &plaintext(size.bytes() + rest));
                 let padded = [object.as_slice(), &padding(2, size.bytes() + 99)].concat();
@@ -90,7 +90,7 @@ fn every_setting_names_the_end() {
     }
 }
 
-/// The search goes over all of a chunk in one pass, whatever its length.
+/// The search covers a whole chunk in one pass, whatever its length.
 #[test]
 fn a_final_chunk_that_is_nearly_full_is_found() {
     for suite in Suite::ALL {
@@ -148,7 +148,7 @@ fn an_object_that_is_altered_or_cut_has_no_other_end() {
                 "{error}"
             );
         }
-        // Not all chunks were opened for it.
+        // Not all chunks were opened for this.
         let end = find_end(&decryptor(), altered.as_slice());
         assert!(matches!(end, Err(Error::ChunkAltered { .. })) || matches!(end, Ok(len) if len == object.len() as u64));
     }

@@ -1,4 +1,4 @@
-//! Sinks and sources that panic: whoever catches it has a writer or reader that has failed, and no object that lacks a
+//! Sinks and sources that panic: a caller that catches the panic has a failed writer or reader, and no object lacks a
 //! batch.
 
 use std::io::{self, Read, Write};
@@ -12,12 +12,12 @@ fn executors() -> [Executor; 3] {
     [Executor::serial(), pool(1), pool(3)]
 }
 
-/// Panics as any code does, but for the message.
+/// Panics like any code, but prints no message.
 fn panic_silently() -> ! {
-    resume_unwind(Box::new("as told"))
+    resume_unwind(Box::new("on purpose"))
 }
 
-/// What the work gives, unless it panics.
+/// The result of the work, unless it panics.
 fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
@@ -26,7 +26,7 @@ fn is_poisoned<T>(result: io::Result<T>) -> bool {
     matches!(result.map_err(|error| Error::from_io("", error)), Err(Error::Poisoned))
 }
 
-/// Takes some bytes, panics once, and takes all again.
+/// Accepts some bytes, panics once, and then accepts everything.
 #[derive(Debug)]
 struct PanickingSink {
     taken: Vec<u8>,
@@ -63,7 +63,7 @@ impl Write for PanickingSink {
     }
 }
 
-/// One way of writing a part of the plaintext.
+/// One way to write part of the plaintext.
 type Step = fn(&mut EncryptWriter<PanickingSink>, &[u8]) -> io::Result<()>;
 
 const STEPS: [Step; 3] = [
@@ -74,7 +74,7 @@ const STEPS: [Step; 3] = [
 
 #[test]
 fn a_sink_that_panics_leaves_a_writer_that_has_failed() {
-    // More than a pool takes before the sink is called.
+    // More than a pool accepts before the sink is called.
     let plain = plaintext(600 * C + 5);
     for executor in executors() {
         for step in STEPS {
@@ -86,7 +86,7 @@ fn a_sink_that_panics_leaves_a_writer_that_has_failed() {
                     .chunks(200 * C)
                     .try_for_each(|part| caught(|| step(&mut writer, part).unwrap()));
                 if written.is_some() {
-                    // The sink was not called so often before `finish`.
+                    // The sink was called less often before `finish`.
                     break;
                 }
                 panicked += 1;
@@ -100,7 +100,7 @@ fn a_sink_that_panics_leaves_a_writer_that_has_failed() {
     }
 }
 
-/// Gives an object, and panics once on its way.
+/// Yields an object, and panics once.
 struct PanickingSource<'a> {
     rest: &'a [u8],
     panics_at: usize,
@@ -154,7 +154,7 @@ mod asynchronous {
         Context::from_waker(Waker::noop())
     }
 
-    /// A poll's outcome, asked for until there is one.
+    /// Polls until the result is ready.
     fn until_ready<T>(mut poll: impl FnMut() -> Poll<T>) -> T {
         loop {
             if let Poll::Ready(ready) = poll() {
@@ -211,7 +211,7 @@ mod asynchronous {
         }
     }
 
-    /// Buffers of a stream, one of which is a panic.
+    /// The buffers of a stream; one of them is a panic.
     struct Items(Vec<Option<Bytes>>);
 
     impl Stream for Items {

@@ -1,7 +1,7 @@
 //! A slot that unwraps under many passphrases: AES-GCM does not commit to its key, and a passphrase can be guessed.
 //!
-//! Whoever gets a reader to open such an object, and learns whether its slot unwrapped, learns whether the reader's
-//! passphrase is among the many. What a reader says must not tell.
+//! Anyone who gets a reader to open such an object, and learns whether its slot unwrapped, learns whether the reader's
+//! passphrase is among the many. The reader's answers must not reveal this.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -25,7 +25,7 @@ const SALT: [u8; 24] = [3; 24];
 const DATA_KEY: [u8; 32] = [1; 32];
 const RAW: [u8; 32] = [11; 32];
 const NONCE: [u8; 24] = [9; 24];
-/// As cheap as a reader takes it.
+/// The lowest cost that a reader accepts.
 const KEY_ID: &str = "argon2id,m=19456,t=2,p=1,salt=000102030405060708090a0b0c0d0e0f";
 const MANY: [&str; 3] = ["123456", "password", "correct horse"];
 const OTHERS: [&str; 2] = ["123457", "battery staple"];
@@ -33,7 +33,7 @@ const OTHERS: [&str; 2] = ["123457", "battery staple"];
 #[test]
 fn a_slot_that_unwraps_under_many_passphrases_does_not_tell_which() {
     let slot = slot_of_many(&MANY);
-    // It is what it is said to be: each of the many gets a key out of it.
+    // The slot is as claimed: it unwraps under each of the passphrases.
     let canonical = oracle::canonical(&BTreeMap::new());
     let unwraps = |phrase: &str| oracle::unwrap(&oracle::passphrase_kek(KEY_ID, phrase).unwrap(), &slot, &canonical);
     let keys = MANY.map(|phrase| unwraps(phrase).expect("unwraps under each"));
@@ -55,7 +55,7 @@ fn a_slot_that_unwraps_under_many_passphrases_does_not_tell_which() {
     }
 }
 
-/// All that whoever made the object may get to see of a reader with this passphrase: errors, and calls of another key.
+/// Everything that the object's author may see of a reader with this passphrase: errors, and calls of another key.
 fn answers_to(phrase: &str, object: &[u8]) -> Vec<String> {
     let offered = passphrase(phrase);
     let alone = Decryptor::new(offered.clone());
@@ -107,7 +107,8 @@ fn answers_to(phrase: &str, object: &[u8]) -> Vec<String> {
             .without_opening(),
         Rewrap::new(raw_only).add_key(offered),
     ] {
-        // New wraps differ by their nonces, and a passphrase's name by its salt: how many slots there are, does not.
+        // New wraps differ by their nonces, and a passphrase's key id by its salt, but the number of slots does not
+        // differ.
         let header = rewrap.header(header.header());
         tell(header.map(|header| format!("{:?}", header.map(|header| header.slots().len())).into_bytes()));
     }
@@ -115,8 +116,8 @@ fn answers_to(phrase: &str, object: &[u8]) -> Vec<String> {
     answers
 }
 
-/// A supplied value is not in the header, which so fits two contexts: the old one, and the new one of a rewrap that was
-/// done already.
+/// A supplied value is not in the header, so the header fits two contexts: the old one, and the new one of a completed
+/// rewrap.
 #[test]
 fn a_passphrase_is_tried_once_under_one_context() {
     let of = |path: &str| EncryptionContext::new().with_supplied("path", path);
@@ -129,7 +130,7 @@ fn a_passphrase_is_tried_once_under_one_context() {
     let rewrap = Rewrap::new(decryptor).with_context(of("c"));
     assert!(matches!(rewrap.header(object.header()), Err(Error::Provider(_))));
     assert_eq!(wrong.calls(), 1);
-    // Of other keys, whose wraps tell nothing, both are tried.
+    // For other keys, whose wraps reveal nothing, both contexts are tried.
     let object = Encryptor::new(Arc::new(RawKey::from_slice(&RAW).unwrap()))
         .with_context(of("a"))
         .begin()
@@ -146,8 +147,8 @@ fn a_passphrase_is_tried_once_under_one_context() {
     assert_eq!(right.calls(), 2);
 }
 
-/// The work is the same: Argon2id, and what comes after it. A difference of a hundredth would show here; what is left
-/// is beneath the noise.
+/// The work is the same: Argon2id, and what follows it. The test would detect a difference of one percent; a smaller
+/// one is below the noise.
 #[test]
 fn a_slot_that_unwraps_takes_no_longer_than_one_that_does_not() {
     let object = object(&[slot_of_many(&MANY)]);
@@ -201,8 +202,8 @@ fn object(slots: &[Slot]) -> Vec<u8> {
 /// A slot whose tag verifies under all of three passphrases.
 ///
 /// Under each key, the tag is linear in the two blocks of ciphertext: `T = S + H(AAD, 0, 0, lengths) + X h^3 + Y h^2`.
-/// Three keys are three equations, in the unknown X, Y and T. With as many blocks of AAD to choose, which are the context
-/// that the header's author writes, it would be as many keys more.
+/// Three keys make three equations in the unknowns X, Y and T. Every block of AAD that the author can choose, through
+/// the context, would allow one more key.
 fn slot_of_many(phrases: &[&str; 3]) -> Slot {
     let aad = oracle::wrap_aad("passphrase", KEY_ID, &oracle::canonical(&BTreeMap::new()));
     let rows = phrases.map(|phrase| {

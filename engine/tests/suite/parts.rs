@@ -1,5 +1,5 @@
-//! Parts: sealed in any order and from several threads, they are the object that one writer would have sealed, and no
-//! chunk index is ever given out twice.
+//! Parts sealed in any order and on several threads are the object that one writer would have sealed, and no chunk
+//! index is ever assigned twice.
 
 use std::io::Write;
 use std::num::NonZeroU64;
@@ -29,7 +29,7 @@ fn cut(plain: &[u8], part_len: usize) -> Vec<&[u8]> {
     if parts.is_empty() { vec![&[]] } else { parts }
 }
 
-/// Seals every part from the last to the first, on so many threads.
+/// Seals every part, from the last to the first, on several threads.
 fn seal_on_threads(sealer: &PartSealer, parts: &[&[u8]], threads: usize) -> Vec<SealedPart> {
     let mut sealed: Vec<SealedPart> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
@@ -133,7 +133,7 @@ fn a_part_is_given_out_once() {
     assert!(taken(3));
     part.seal(&[0; C]).unwrap();
     assert!(taken(3));
-    // Given out, dropped, and lost.
+    // Handed out, dropped, and lost.
     drop(sealer.part(5).unwrap());
     assert!(taken(5));
     assert!(sealer.part(5).is_err());
@@ -157,11 +157,11 @@ fn of_many_threads_that_want_one_part_one_gets_it() {
 #[test]
 fn no_part_lies_behind_the_last_so_that_its_final_chunk_has_an_index_of_its_own() {
     let full = vec![1; C];
-    // Full, it ends with a chunk whose index would be part 1's first.
+    // A full last part ends with a chunk whose index would be the first one of part 1.
     let sealer = begin().parts(C as u64).unwrap();
     sealer.part(0).unwrap().seal_last(&full).unwrap();
-    let behind = Error::Part(PartError::AfterLast { part: 1, last: 0 });
-    assert_eq!(sealer.part(1).unwrap_err().to_string(), behind.to_string());
+    let after = Error::Part(PartError::AfterLast { part: 1, last: 0 });
+    assert_eq!(sealer.part(1).unwrap_err().to_string(), after.to_string());
     assert_eq!(sealer.finish().unwrap(), C as u64);
 
     let sealer = begin().parts(C as u64).unwrap();
@@ -260,11 +260,11 @@ fn a_retry_sends_the_same_bytes() {
     let part = sealer.part(0).unwrap().seal_last(&[3; 100]).unwrap();
     let retry = part.clone();
     assert_eq!(part, retry);
-    // Shared, and not sealed or copied again.
+    // Shared, neither sealed nor copied again.
     assert_eq!(part.bytes().as_ptr(), retry.into_bytes().as_ptr());
 }
 
-/// Every chunk of every part is opened under each index: each index was used once, and for its own place.
+/// Every chunk of every part is opened under each index: each index was used once, at its own position.
 #[test]
 fn each_chunk_index_is_used_once() {
     let (chunk_count, part_chunks) = (11, 3);
@@ -406,7 +406,7 @@ fn running_parts_of_any_length_join_to_what_one_writer_makes() {
     for len in LENGTHS {
         let plain = plaintext(len);
         for chunks in [[1, 1, 1], [1, 5, 2], [40, 1, 3]] {
-            // With the header and without it.
+            // With and without the header.
             let attached = chunks[0] == 40;
             let object = if attached { begin() } else { begin().detach().1 };
             let mut running = object.running_parts().unwrap();

@@ -1,4 +1,4 @@
-//! Streams under pressure: small pools, calls from inside a pool, many at once, readers that go away.
+//! Streams under pressure: small pools, calls from inside a pool, many at once, readers that are dropped.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn a_call_from_inside_a_rayon_task_ends_even_on_a_pool_of_one() {
         let pool = pool(threads);
         let executor = Executor::pool(pool.clone());
         pool.install(|| round_trip(&executor, &plain));
-        // From a task of another pool, and from a plain thread.
+        // From a task of another pool, and from an ordinary thread.
         self::pool(1).install(|| round_trip(&executor, &plain));
         round_trip(&executor, &plain);
     }
@@ -49,7 +49,7 @@ fn sixty_four_writers_share_one_pool() {
                 scope.spawn(|| round_trip(&executor, &plain));
             }
         });
-        // All of them tasks of the very pool.
+        // All of them tasks of the same pool.
         pool.scope(|scope| {
             for _ in 0..64 {
                 scope.spawn(|_| round_trip(&executor, &plain));
@@ -94,7 +94,7 @@ fn a_sink_that_fails_poisons_the_writer() {
             Ok(())
         }
     }
-    // More than the jobs under way hold.
+    // More than the jobs in progress hold.
     let plain = plaintext(400 * C);
     for executor in [Executor::serial(), Executor::threads(2).unwrap()] {
         assert!(encryptor().writer(Full(100)).is_err());

@@ -1,4 +1,4 @@
-//! Ranged reads: what slicing gives, from the covering chunks only, and never past an end that was not verified.
+//! Ranged reads: the same as slicing, from the covering chunks only, and never past an unverified end.
 
 use std::sync::Mutex;
 
@@ -6,7 +6,7 @@ use crate::common::{C, CHUNKS, LENGTHS, SEALED, decryptor, encryptor, plaintext,
 use sealstone::positioned::ReadAt;
 use sealstone::{ChunkSize, Error, Header};
 
-/// Remembers what was fetched.
+/// Records what was fetched.
 struct Recording<'a> {
     inner: &'a [u8],
     fetched: Mutex<Vec<(u64, usize)>>,
@@ -108,7 +108,7 @@ fn only_the_covering_chunks_are_fetched() {
     assert_eq!(fetched(100 * C..100 * C + 5), [(at(100), 21)]);
     assert_eq!(fetched(10 * C..10 * C), []);
 
-    // A buffer that ends where the object does: what it takes verifies the end.
+    // A buffer that ends where the object does: reading it verifies the end.
     let fresh = decryptor().range_reader(&source).unwrap();
     source.fetched.lock().unwrap().clear();
     assert_eq!(fresh.read_at(&mut [0; 5], 100 * C as u64).unwrap(), 5);
@@ -157,7 +157,7 @@ fn the_end_is_verified_before_any_answer_relative_to_it() {
         );
         assert!(past.is_err());
         assert!(reader.read_at(&mut vec![0; 10 * C], 0).is_err());
-        // The middle verifies by itself, and says nothing of the end.
+        // The middle verifies without saying anything about the end.
         assert!(reader.read_range(C as u64..2 * C as u64).unwrap() == plain[C..2 * C]);
     }
 }

@@ -1,4 +1,4 @@
-//! Rekey: a new object of an old one, under a new data key, complete or absent.
+//! Rekeying: a new object from an old one, under a new data key, complete or absent.
 
 use std::fs;
 use std::path::Path;

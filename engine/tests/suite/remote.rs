@@ -1,4 +1,4 @@
-//! Objects in stores that are asked for ranges: what to fetch, opening what was fetched, and a store that changes.
+//! Objects in stores with ranged requests: what to fetch, opening what was fetched, and a store that changes.
 #![allow(clippy::single_range_in_vec_init, reason = "one range is meant")]
 
 use std::ops::Range;
@@ -15,7 +15,7 @@ fn layout() -> Layout {
     Layout::new(ChunkSize::KiB16)
 }
 
-/// Which payload bytes are needed, gap by gap: by marking units of one byte.
+/// The payload bytes that are needed, with gaps up to `max_gap` included, by marking each byte.
 fn brute_force(ranges: &[Range<u64>], len: u64, max_gap: u64) -> Vec<Range<u64>> {
     let size = usize::try_from(layout().payload_len(len).unwrap()).unwrap();
     let mut needed = vec![false; size];
@@ -89,7 +89,7 @@ fn ranges_that_cannot_be_are_refused_by_the_plan() {
     assert!(layout().ciphertext_ranges([], 10, 0).unwrap().is_empty());
 }
 
-/// A client that fetches by itself: it has the header and the payload's length, and makes one request.
+/// A client that fetches by itself, with the header and the payload's length, and makes one request.
 #[test]
 fn a_client_without_a_source_fetches_once_and_opens() {
     let plain = plaintext(9 * C + 100);
@@ -103,7 +103,7 @@ fn a_client_without_a_source_fetches_once_and_opens() {
     };
     let reader = decryptor().unlock(header).unwrap().range_reader(store).unwrap();
     assert_eq!(reader.claimed_len(), plain.len() as u64);
-    // Not past the end, as far as anybody knows: the end was not verified.
+    // Not yet known to be past the end, because the end was not verified.
     let len = plain.len() as u64;
     let past = || {
         let range = 0..len + 1;
@@ -121,7 +121,7 @@ fn a_client_without_a_source_fetches_once_and_opens() {
         let opened = reader.open_fetched(range.clone(), 56, fetched).unwrap();
         assert!(opened == plain[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()]);
     }
-    // What was not fetched is not there, whichever way it is asked for.
+    // Bytes that were not fetched are reported as missing, whichever way they are requested.
     for (from, bytes) in [
         (57, &fetched[1..]),
         (56, &fetched[..SEALED - 1]),
@@ -174,7 +174,7 @@ impl ReadAt for Replaced {
     }
 
     fn version(&self) -> Option<String> {
-        // As a client knows it: from the last answer, so not before the first.
+        // A client learns it from the last response, so there is none before the first.
         match self.reads.load(Ordering::SeqCst) {
             0 => None,
             reads if reads < self.replaced_at => Some("one".into()),
@@ -215,7 +215,7 @@ fn a_version_that_changes_between_fetches_is_refused() {
     assert_eq!(buffer, [0; 10]);
     assert_changed(&reader.verified_len().unwrap_err());
 
-    // Within one read: the range takes several fetches.
+    // Within one read, because the range takes several fetches.
     let reader = decryptor().range_reader(replaced(&object, 3)).unwrap();
     assert_changed(&reader.read_range(..).unwrap_err());
     assert_changed(&decryptor().verify(&replaced(&object, 3)).unwrap_err());

@@ -1,4 +1,4 @@
-//! An intermediate key is no data key: its wrap, put where an object's own belongs, opens nothing.
+//! An intermediate key is not a data key: its wrap opens nothing when put in the place of an object's own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ fn key() -> Arc<RawKey> {
     Arc::new(RawKey::from_slice(&KEK).unwrap())
 }
 
-/// The wrap of an intermediate key, out of a slot that anybody can read.
+/// The wrap of an intermediate key, taken from a slot that anyone can read.
 fn stolen() -> WrappedKey {
     let keys = IntermediateKeys::new(key(), ["bucket"; 0]).unwrap();
     let slot = pollster::block_on(keys.generate_key(&EncryptionContext::new()))
         .unwrap()
         .wrapped;
-    // No context key, then the wrap behind its length.
+    // No context key, then the wrap after its length.
     assert_eq!(slot.ciphertext[..3], [0, 0, 72]);
     WrappedKey::new("raw", key().fingerprint(), &slot.ciphertext[3..75])
 }
@@ -31,11 +31,11 @@ fn stolen() -> WrappedKey {
 #[test]
 fn the_wrap_of_an_intermediate_key_is_no_objects() {
     let wrapped = stolen();
-    // It would unwrap: to the holder of the key, the context is all that tells it from a data key's.
+    // It would unwrap: for the holder of the key, only the context distinguishes it from a data key's wrap.
     let context = EncryptionContext::new().with(RESERVED.0, RESERVED.1);
     let unwrapped = pollster::block_on(key().unwrap_key(&wrapped, &context)).unwrap();
 
-    // An object under it, as one who knows the key would seal it, with a right checksum and commitment.
+    // An object under it, as someone who knows the key would seal it, with a valid checksum and commitment.
     let payload = oracle::seal_payload(unwrapped.expose(), CORE, &[3; 24], b"plain");
     for stored in [Some(RESERVED.1.to_owned()), None] {
         let header = OracleHeader {
@@ -59,7 +59,7 @@ fn the_wrap_of_an_intermediate_key_is_no_objects() {
             let decryptor = Decryptor::new(key()).with_context(rule);
             assert!(is_refused(&decryptor.open(&object).unwrap_err()));
             assert!(is_refused(&decryptor.reader(object.as_slice()).unwrap_err()));
-            // A rewrap that opens nothing would have handed the key on.
+            // A rewrap without opening would have passed the key on.
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), &object).unwrap();
             let theirs = Arc::new(RawKey::from_slice(&[8; 32]).unwrap());

@@ -1,4 +1,5 @@
-//! Rewrap: who may open an object, and under which context, changed in place. Loss of power and failing calls are tested inside the crate, where they can be simulated.
+//! Rewrapping in place: which keys open an object, and under which context. Power loss and failing calls are tested
+//! inside the crate, where they can be simulated.
 
 use std::fs::{self, File};
 use std::process::Command;
@@ -31,7 +32,7 @@ fn with(key: Key) -> Rewrap {
     Rewrap::new(Decryptor::new(key))
 }
 
-/// An object for these keys in a file of its own.
+/// An object for these keys, in its own file.
 struct Object {
     file: tempfile::NamedTempFile,
 }
@@ -71,7 +72,7 @@ impl Object {
         rewrap.file(self.file.as_file())
     }
 
-    /// Rewraps what is to change; asked for again, nothing more changes.
+    /// Rewraps the object. Doing so again changes nothing.
     fn changes(&self, rewrap: &Rewrap) {
         let before = self.bytes();
         let generation = self.header().generation();
@@ -85,7 +86,7 @@ impl Object {
         assert!(self.bytes() == after);
     }
 
-    /// The keys of which `keys` open it.
+    /// The keys among `keys` that open it.
     fn opened_by(&self, keys: impl IntoIterator<Item = u8>) -> Vec<u8> {
         let bytes = self.bytes();
         keys.into_iter().filter(|&byte| opens(&bytes, raw(byte))).collect()
@@ -110,7 +111,7 @@ fn slots_are_added_replaced_and_removed() {
     assert_eq!(object.opened_by(1..5), [1, 2]);
     object.changes(&with(raw(1)).replace(SlotChoice::Key(raw(1)), raw(3)));
     assert_eq!(object.opened_by(1..5), [2, 3]);
-    // The new slot stands where the old one stood.
+    // The new slot takes the place of the old one.
     assert_eq!(object.header().slots()[0].provider, "raw");
     object.changes(&with(raw(2)).remove(SlotChoice::Key(raw(3))));
     assert_eq!(object.opened_by(1..5), [2]);
@@ -139,7 +140,7 @@ fn several_slots_become_one_and_a_slot_is_removed_by_its_name() {
     object.changes(&with(raw(3)).replace(SlotChoice::Named(names[..2].to_vec()), raw(4)));
     assert_eq!(object.opened_by(1..5), [3, 4]);
     assert_eq!(object.header().slots().len(), 2);
-    // Nobody need have its key.
+    // The slot's key is not needed.
     object.changes(&with(raw(4)).remove(SlotChoice::Named(vec![names[2].clone()])));
     assert_eq!(object.opened_by(1..5), [4]);
 }
@@ -179,7 +180,7 @@ fn a_key_that_has_a_slot_is_not_added_twice() {
     assert!(opens(&object.bytes(), other) && !opens(&object.bytes(), passphrase));
 }
 
-/// A slot that names a key and holds something else is no slot of it: the old one must not go for its sake.
+/// A slot that names a key but holds something else does not count as its slot: the old one must not be removed for it.
 #[test]
 fn a_forged_slot_does_not_pass_for_the_new_one() {
     let object = Object::for_keys(&[1, 2], no_context());
@@ -211,13 +212,14 @@ fn a_rotated_key_ring_moves_slots_to_its_newest_version() {
     object.changes(&with(ring("work")).replace(SlotChoice::Named(vec![old.clone()]), ring("work")));
     let names: Vec<_> = object.header().slots().iter().map(WrappedKey::name).collect();
     assert!(names[0].starts_with("local:work#") && names[0] != old && names[1].starts_with("local:other#"));
-    // A change of the context leaves each slot to its own key, whichever of them seals.
+    // When the context changes, each slot keeps its own key, whichever key seals.
     object.changes(&with(ring("other")).with_context(no_context().with("a", "1")));
     let again: Vec<_> = object.header().slots().iter().map(WrappedKey::name).collect();
     assert_eq!(again, names);
 }
 
-/// A change of the context does not change who has access, also where a provider of several keys wraps intermediate keys.
+/// A change of the context does not change who has access, even if a provider with several keys wraps intermediate
+/// keys.
 #[test]
 fn an_intermediate_keys_slot_stays_with_the_inner_key_that_it_is_of() {
     let directory = tempfile::tempdir().unwrap();
@@ -233,7 +235,7 @@ fn an_intermediate_keys_slot_stays_with_the_inner_key_that_it_is_of() {
         let decryptor = Decryptor::new(key).with_context(ExpectedContext::Exact(bucket("a")));
         Rewrap::new(decryptor).with_context(bucket("b"))
     };
-    // It could unwrap the slot, and would wrap it for another key of the ring.
+    // It could unwrap the slot, but would wrap it for another key of the ring.
     let error = object.refuses(&to_b(keys("other")));
     assert!(
         matches!(&error, Error::Provider(error) if error.message.contains("local:work#")),
@@ -267,13 +269,13 @@ fn nothing_is_written_unless_an_offered_key_opens_this_payload() {
     let error = object.refuses(&with(raw(1)).replace(SlotChoice::Key(raw(8)), raw(3)));
     assert!(matches!(error, Error::NoUsableKey { .. }), "{error}");
 
-    // The header of another object under the same key.
+    // The header of another object with the same key.
     let other = Object::for_keys(&[1], no_context()).bytes();
     object.write(&[&other[..2 * COPY_LEN], &object.bytes()[2 * COPY_LEN..]].concat());
     let error = object.refuses(&with(raw(1)).add_key(raw(3)));
     assert!(matches!(error, Error::HeaderOfAnotherPayload), "{error}");
 
-    // A slot whose key is another object's.
+    // A slot with another object's key.
     let object = Object::for_keys(&[1], no_context());
     let mut bytes = object.bytes();
     let [mine, foreign] = [bytes.as_slice(), &other].map(|bytes| {
@@ -307,7 +309,7 @@ fn a_context_change_binds_every_slot_anew() {
         let decryptor = Decryptor::new(raw(byte)).with_context(ExpectedContext::Exact(new.clone()));
         assert!(decryptor.open(&object.bytes()).is_ok());
     }
-    // Only a supplied value changes: the header looks the same, and the wraps tell.
+    // Only a supplied value changes: the header looks the same, but the wraps differ.
     let newer = no_context().with("bucket", "b").with_supplied("pin", "2");
     let decryptor = decryptor.with_context(ExpectedContext::Exact(new));
     object.changes(&Rewrap::new(decryptor).with_context(newer.clone()));
@@ -360,7 +362,7 @@ fn a_damaged_or_stale_copy_is_restored() {
             assert!(object.bytes() == if stale { newer.bytes() } else { whole.clone() });
         }
     }
-    // With a change, both are done at once.
+    // Restoring and changing happen together.
     let mut bytes = whole;
     bytes[100] ^= 1;
     object.write(&bytes);
@@ -376,7 +378,7 @@ fn a_detached_header_gives_a_new_one_and_stays_as_it_is() {
     assert_eq!((header.slots().len(), next.slots().len(), next.generation()), (1, 2, 1));
     assert_eq!(next.payload_prefix(), header.payload_prefix());
     assert!(with(raw(1)).add_key(key()).header(&next).unwrap().is_none());
-    // More than an attached one holds.
+    // Larger than an attached header can be.
     let wide = with(key()).with_context(no_context().with("k", "v".repeat(5000)));
     let wide = wide.header(&header).unwrap().unwrap();
     assert!(wide.to_detached().is_ok() && matches!(wide.to_attached(), Err(Error::HeaderTooLarge { .. })));
@@ -387,7 +389,7 @@ fn a_detached_header_gives_a_new_one_and_stays_as_it_is() {
     assert!(matches!(result, Err(Error::HeaderTooLarge { .. })));
 }
 
-/// A service that wraps anew and gives no data key away, as KMS's ReEncrypt does.
+/// A service that rewraps without revealing the data key, as KMS's ReEncrypt does.
 #[derive(Debug)]
 struct ReEncrypts {
     inner: RawKey,
@@ -403,7 +405,7 @@ impl KeyProvider for ReEncrypts {
         self.inner.matches(slot)
     }
 
-    /// It has the key 1 as well, for this.
+    /// For this, it also has key 1.
     fn can_rewrap(&self, slot: &WrappedKey) -> bool {
         raw(1).matches(slot) == KeyMatch::Yes
     }
@@ -498,7 +500,7 @@ fn rewraps_at_the_same_time_follow_one_another() {
     assert_eq!(object.header().generation(), 8);
 }
 
-/// The system's lock is one of the open file, which these share: it does not keep them apart.
+/// The system's lock belongs to the open file, which these threads share, so it does not exclude them.
 #[test]
 fn rewraps_through_one_open_file_follow_one_another() {
     let object = Object::for_keys(&[1], no_context());
@@ -531,8 +533,7 @@ fn rewraps_through_one_open_file_follow_one_another() {
     drop(LockedObject::lock(&clone, Duration::ZERO).unwrap());
 }
 
-/// Such a file is written to at its end, wherever a write is said to go: the object would be longer, and its header the
-/// old one.
+/// Writes to such a file go to its end, whatever their offset: the object would become longer and keep its old header.
 #[cfg(unix)]
 #[test]
 fn a_file_that_is_open_for_appending_is_refused_and_stays() {
@@ -553,7 +554,7 @@ fn a_file_that_is_open_for_appending_is_refused_and_stays() {
 
 const CHILD: &str = "SEALSTONE_TEST_REWRAPS";
 
-/// Run by the next test in a process of its own: rewraps back and forth until it is killed.
+/// Run by the next test in its own process: rewraps back and forth until it is killed.
 #[test]
 fn child_that_rewraps_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD) else { return };
@@ -584,7 +585,7 @@ fn kills_at_any_time_leave_an_object_that_opens() {
         assert!(!object.opened_by(1..3).is_empty());
         generations.push(found.header().generation());
     }
-    // They did something.
+    // The children did some work.
     assert!(generations.last().unwrap() > &0, "{generations:?}");
     assert!(
         object
@@ -599,7 +600,7 @@ fn a_lock_of_another_is_waited_for_and_not_without_end() {
     let object = Object::for_keys(&[1], no_context());
     let path = object.file.path();
     let holder = File::open(path).unwrap();
-    // What any reader of the file can take.
+    // A lock that any reader of the file can take.
     holder.lock_shared().unwrap();
     let file = File::options().read(true).write(true).open(path).unwrap();
     let wait = Duration::from_millis(60);
@@ -614,12 +615,12 @@ fn a_lock_of_another_is_waited_for_and_not_without_end() {
             object.write(&other);
             holder.unlock().unwrap();
         });
-        // The header is the one that is there once the lock is held.
+        // The header is the one present once the lock is held.
         let locked = LockedObject::lock(&file, Duration::from_secs(60)).unwrap();
         assert_eq!(locked.header().header(), &object.header());
         assert!(locked.rewrap(&with(raw(3)).add_key(raw(2))).unwrap().changed);
     });
-    // It was given up: by what was rewrapped, and by what was only looked at.
+    // The lock was released: after the rewrap, and after only reading the header.
     drop(LockedObject::lock(&file, Duration::ZERO).unwrap());
     holder.try_lock().unwrap();
 }

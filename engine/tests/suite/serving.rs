@@ -1,4 +1,4 @@
-//! A server on a runtime of one thread: it unlocks objects and serves ranges, and other tasks go on meanwhile.
+//! A server on a runtime with one thread: it unlocks objects and serves ranges while other tasks continue.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::common::{C, encryptor, key, plaintext};
 
-/// A key service that takes its time.
+/// A slow key service.
 #[derive(Debug)]
 struct Slow(Arc<RawKey>, AtomicUsize);
 
@@ -51,7 +51,7 @@ impl KeyProvider for Slow {
     }
 }
 
-/// What a storage client returns: the body of a ranged request.
+/// The body of a ranged response, as a storage client returns it.
 struct Body(Bytes);
 
 impl Stream for Body {
@@ -98,7 +98,7 @@ fn ranges_are_served_while_other_tasks_run() {
         let mut read = Vec::new();
         while let Some(item) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
             read.extend_from_slice(&item.unwrap());
-            // A batch a poll: the runtime has its turn between.
+            // One batch per poll: the runtime has its turn in between.
             tokio::task::yield_now().await;
         }
         assert!(read == plain);
@@ -115,7 +115,7 @@ fn ranges_are_served_while_other_tasks_run() {
     });
     assert_eq!(slow.1.load(Ordering::Relaxed), 1, "one key call for all of it");
 
-    // Requests that come at once share one call.
+    // Concurrent requests share one call.
     let cache = UnlockedCache::new(Decryptor::new(slow.clone()));
     let header = Decryptor::read_header(&object).unwrap();
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Zeros of the plaintext become holes of the output, and the same bytes.
+//! Zeros in the plaintext become holes in the output, with the same bytes.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -9,14 +9,14 @@ use sealstone::file::SparseFile;
 
 const BLOCK: usize = 4096;
 
-/// Data with zeros of `zeros` bytes from `at` on.
+/// Data with `zeros` zero bytes, starting at `at`.
 fn with_zeros(len: usize, at: usize, zeros: usize) -> Vec<u8> {
     let mut plain: Vec<u8> = plaintext(len).iter().map(|byte| byte | 1).collect();
     plain[at..(at + zeros).min(len)].fill(0);
     plain
 }
 
-/// Bytes that a file takes on the disk.
+/// Bytes that a file occupies on disk.
 #[cfg(unix)]
 fn taken(path: &Path) -> u64 {
     std::os::unix::fs::MetadataExt::blocks(&fs::metadata(path).unwrap()) * 512

@@ -1,12 +1,12 @@
-//! What is altered, moved, cut or exchanged is refused: with the right error, and without an unverified byte out.
+//! What is altered, moved, cut or exchanged is refused, with the right error and without releasing an unverified byte.
 
 use std::io::Read;
 
 use crate::common::{C, CHUNKS, SEALED, decryptor, encryptor, executors, plaintext, seal_fixed};
 use sealstone::{ChunkSize, Error, Executor, ObjectHeader};
 
-/// Reads a damaged object every way there is. All agree that it is refused, and what a reader gave before is a
-/// beginning of the plaintext. Gives the error, and how many bytes the reader gave.
+/// Reads a damaged object in every possible way. All refuse it, and what a reader returned before that is a beginning
+/// of the plaintext. Returns the error, and how many bytes the reader returned.
 fn refused(object: &[u8], plain: &[u8]) -> (Error, usize) {
     let mut buffer = vec![0xAA; plain.len() + object.len()];
     let error = decryptor()
@@ -128,7 +128,7 @@ fn trailing_bytes_are_named_with_the_offset_they_begin_at() {
             let right = matches!(error, Error::TrailingData { offset } if offset == end);
             assert!(right, "{len} and {extra}: {error}");
         }
-        // A valid chunk again, or a whole object, is no better.
+        // A valid chunk again, or a whole object, is refused too.
         let chunk = &object[object.len() - (len % C + 16)..];
         refused(&[object.as_slice(), chunk].concat(), &plain);
         refused(&[object.as_slice(), &object].concat(), &plain);
@@ -197,7 +197,7 @@ fn every_swapped_duplicated_or_dropped_chunk_is_refused() {
 fn chunks_of_another_object_are_refused_even_under_one_data_key() {
     let plain = plaintext(2 * C + 100);
     let object = seal_fixed(&encryptor(), 1, 2, &plain);
-    // Another salt under the same data key, another data key under the same salt: all else alike.
+    // Another salt under the same data key, or another data key under the same salt; everything else is equal.
     for (data, salt) in [(1, 3), (9, 2), (9, 3)] {
         let other = seal_fixed(&encryptor(), data, salt, &plain);
         for place in 0..3 {
@@ -257,7 +257,7 @@ fn with_a_pool_a_reader_gives_the_verified_beginning_and_then_the_error_for_ever
     }
 }
 
-/// Of all workers' shares of an object, not only of the one that failed.
+/// In the shares of all workers, not only of the one that failed.
 #[test]
 fn a_failed_open_leaves_nothing_of_what_was_opened_before() {
     let plain = plaintext(100 * C);
@@ -289,7 +289,7 @@ fn a_writer_that_is_not_finished_leaves_no_object_that_opens() {
     }
 }
 
-/// A sink of random corruptions: what comes out is always the verified beginning, and nothing else.
+/// Random corruptions: only a verified beginning is ever returned.
 #[test]
 fn nothing_but_the_verified_prefix_is_released() {
     let plain = plaintext(20 * C + 77);
@@ -346,7 +346,7 @@ fn nothing_but_the_verified_prefix_is_released() {
     }
 }
 
-/// Each part of the header altered in both copies, with the checksum made right: a refusal, or the same plaintext.
+/// Each part of the header altered in both copies, with a corrected checksum: refused, or the same plaintext.
 #[test]
 fn every_altered_header_part_is_refused_or_harmless() {
     use sha2::Digest;

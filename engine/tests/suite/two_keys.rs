@@ -1,5 +1,5 @@
-//! AES-GCM does not commit to its key: one chunk can be made to verify under two of them. The commitment is what keeps
-//! such a chunk from being two plaintexts.
+//! AES-GCM does not commit to its key: one chunk can be made to verify under two keys. The commitment prevents such a
+//! chunk from having two plaintexts.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -27,7 +27,7 @@ fn a_two_key_chunk_is_refused_at_the_commitment() {
     assert_ne!(keys[0].commitment, keys[1].commitment);
     let chunk = chunk_of_two_keys(&keys, b"Pay 100 to Alice, and not a penny to anybody else. ");
 
-    // Without a commitment, both keys open the chunk, each to a plaintext of its own.
+    // Without a commitment, both keys open the chunk, each to a different plaintext.
     let plaintexts = [&keys[0], &keys[1]].map(|keys| open_gcm(keys, &chunk).expect("verifies under both keys"));
     assert!(plaintexts[0].starts_with(b"Pay 100 to Alice"));
     assert_ne!(plaintexts[0], plaintexts[1]);
@@ -63,7 +63,7 @@ fn a_two_key_chunk_is_refused_at_the_commitment() {
     }
 }
 
-/// The plaintext of the key committed to; otherwise the commitment's own error, and not that of a chunk.
+/// Either the plaintext of the committed key, or the commitment's own error rather than that of a chunk.
 fn judge(opened: sealstone::Result<Vec<u8>>, committed: bool, plaintext: &[u8]) {
     match opened {
         Ok(opened) => assert!(committed && opened == plaintext),
@@ -127,8 +127,8 @@ fn open_gcm(keys: &ContentKeys, sealed: &[u8]) -> Option<Vec<u8>> {
 /// A sealed chunk 0 that verifies under both keys, and begins with `text` under the first.
 ///
 /// A tag is linear in each block of the ciphertext: `tag = S + sum of X_i H^(m+1-i)`, over the blocks X_1 to X_m of
-/// ciphertext and lengths, where S and H come of the key. With T for the tags that the ciphertext has when its last
-/// block, X_(m-1), is zero, the tags agree if that block is `(T_1 + T_2) / (H_1^2 + H_2^2)`.
+/// ciphertext and lengths, where S and H depend on the key. Let T be the tag when the last ciphertext block, X_(m-1),
+/// is zero: the tags agree if that block is `(T_1 + T_2) / (H_1^2 + H_2^2)`.
 fn chunk_of_two_keys(keys: &[ContentKeys; 2], text: &[u8]) -> Vec<u8> {
     let mut ciphertext = keystream_sealed(&keys[0], text);
     ciphertext.resize(text.len().next_multiple_of(16) + 16, 0);
@@ -155,7 +155,7 @@ fn keystream_sealed(keys: &ContentKeys, text: &[u8]) -> Vec<u8> {
     sealed
 }
 
-/// The GCM tag of whole blocks of ciphertext without AAD, as the number that its bytes are.
+/// The GCM tag of whole blocks of ciphertext without AAD, as a number.
 fn tag(keys: &ContentKeys, ciphertext: &[[u8; 16]]) -> u128 {
     let h = hash_key(keys);
     let lengths = ciphertext.len() as u128 * 128;

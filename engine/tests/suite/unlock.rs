@@ -1,4 +1,4 @@
-//! From header to data key: what is checked before a provider is called, who is called, and how often.
+//! From header to data key: what is checked before a provider is called, which provider is called, and how often.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ fn a_wrong_supplied_value_fails_the_wrap() {
     assert!(matches!(result, Err(Error::Provider(_))), "{result:?}");
 }
 
-/// An object whose header has these slots, with the checksum made right.
+/// An object whose header has these slots, with a corrected checksum.
 fn with_slots(object: &[u8], slots: &[WrappedKey]) -> Vec<u8> {
     let header = rebuilt(object, slots);
     [header.as_slice(), header.as_slice(), &object[8192..]].concat()
@@ -94,7 +94,7 @@ fn with_slots(object: &[u8], slots: &[WrappedKey]) -> Vec<u8> {
 /// One header copy of `object` with other slots, encoded by hand.
 fn rebuilt(object: &[u8], slots: &[WrappedKey]) -> Vec<u8> {
     use sha2::Digest;
-    // No context: the slot table begins behind the count of pairs.
+    // No context: the slot table begins after the count of pairs.
     assert_eq!(object[76..78], [0, 0]);
     let mut copy = object[..78].to_vec();
     copy.push(u8::try_from(slots.len()).unwrap());
@@ -131,7 +131,7 @@ fn unknown_providers_are_skipped() {
 fn only_candidate_slots_are_tried_and_at_most_two() {
     let object = encryptor().seal(b"x").unwrap();
     let good = slots_of(&object).remove(0);
-    // Slots that name the right key and hold something else.
+    // Slots that name the right key but hold something else.
     let forged = WrappedKey::new("raw", &good.key_id, vec![0; 72]);
     let mut slots = vec![forged; 15];
     slots.push(good.clone());
@@ -157,7 +157,7 @@ fn only_candidate_slots_are_tried_and_at_most_two() {
     assert_eq!((opened.as_slice(), counting.calls()), (&b"x"[..], 1));
 }
 
-/// A service that does not answer is asked once, other keys as ever; what may pass by itself is the error to tell.
+/// A service that does not respond is called once, other keys as usual; a retryable error takes precedence.
 #[test]
 fn a_key_that_is_away_is_asked_once() {
     let object = Encryptor::new(Arc::new(raw(9))).with_key(key()).seal(b"x").unwrap();
@@ -179,7 +179,7 @@ fn a_key_that_is_away_is_asked_once() {
     assert_eq!(class(decryptor.open(&flooded)), ProviderErrorClass::Unavailable);
     assert_eq!(one.calls(), 1);
     assert_eq!(decryptor.with_key(key()).open(&flooded).unwrap(), b"x");
-    // The first one fails for good, the second may come back.
+    // The first error is permanent, the second may pass.
     let both = Decryptor::new(Arc::new(raw(9)))
         .with_key(away())
         .with_max_provider_calls(16);
@@ -222,7 +222,7 @@ fn a_header_of_another_object_is_refused() {
     let detached = Header::from_detached(&header.header().to_detached().unwrap()).unwrap();
     let result = decryptor().unlock(detached.clone()).unwrap().reader(&first[8192..]);
     assert!(matches!(result, Err(Error::HeaderOfAnotherPayload)));
-    // A ranged reader does not fetch the payload's first bytes; the chunks are refused all the same.
+    // A ranged reader does not fetch the payload's first bytes, but the chunks are refused anyway.
     let reader = decryptor()
         .unlock(detached)
         .unwrap()
@@ -264,7 +264,7 @@ fn a_context_too_large_for_an_attached_header_is_refused_before_anything_is_writ
     let result = encryptor.writer(&mut sink).map(drop);
     assert!(matches!(result, Err(Error::HeaderTooLarge { limit: 4096, .. })));
     assert!(sink.is_empty());
-    // Detached, it fits.
+    // It fits a detached header.
     assert!(encryptor.begin().unwrap().header().to_detached().is_ok());
 }
 

@@ -39,7 +39,7 @@ fn ranged(unlocked: &Unlocked, object: &[u8], start: usize, end: usize, step: us
     let range = unlocked.range(object.len() as u64, start as u64..end as u64).unwrap();
     let fetch = range.ciphertext_range();
     let fetch = usize::try_from(fetch.start).unwrap()..usize::try_from(fetch.end).unwrap();
-    // What follows the range is not read.
+    // Bytes after the range are not read.
     let mut reader = range.reader(
         object[fetch.start..]
             .chunks(step)
@@ -148,14 +148,14 @@ fn a_range_refuses_what_is_altered_cut_or_of_another_length() {
             Err(Error::ChunkAltered { chunk: 2, .. })
         ));
         assert!(read(len, 3..2 * C, &altered).is_ok(), "chunk 2 is not part of it");
-        // Cut amid the range, and between its chunks.
+        // Cut within the range, and between its chunks.
         for cut in [CHUNKS + SEALED + 100, CHUNKS + 2 * SEALED] {
             assert!(
                 matches!(read(len, 3..3 * C, &object[..cut]), Err(Error::Truncated { .. })),
                 "{cut}"
             );
         }
-        // Storage claims that the object is shorter: the last chunk of the claimed object does not open as a final one.
+        // Storage claims a shorter object: the last chunk of the claimed object does not open as a final one.
         let claimed = CHUNKS + 3 * SEALED + 500;
         assert!(read(claimed, 3 * C..3 * C + 484, &object).is_err());
         assert!(
@@ -187,7 +187,7 @@ fn a_cache_asks_once_for_each_object_and_again_after_a_failure() {
         }
     }
     assert_eq!(counting.calls(), 2);
-    // Detached, the same header is that of another source.
+    // Detached, the same header belongs to another source.
     let detached = cache.unlock(header(&objects[0]).header().clone()).unwrap();
     assert!(detached.open(&objects[0][8192..]).unwrap() == plain);
     assert_eq!(counting.calls(), 3);

@@ -1,4 +1,4 @@
-//! Vectors that others made: C2SP's for Cobblestone-256, as Wycheproof carries them.
+//! Published vectors: C2SP's for Cobblestone-256, as Wycheproof includes them.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -70,8 +70,8 @@ fn is_message(test: &Test, plain: &[u8]) -> bool {
     test.msg_length == Some(plain.len()) && test.msg_sha512.as_ref().is_some_and(|told| told[..] == digest[..])
 }
 
-/// Which refusal each flag stands for. The length given with an invalid vector is that of the chunks in front of the
-/// one that is refused, so it tells which one that is.
+/// The refusal that each flag stands for. The length in an invalid vector is that of the chunks before the refused one,
+/// and so identifies that chunk.
 fn is_the_right_refusal(test: &Test, error: &Error) -> bool {
     let flagged = |flag| test.flags.contains(&flag);
     let verified = test.msg_length.unwrap_or(0);
@@ -81,19 +81,19 @@ fn is_the_right_refusal(test: &Test, error: &Error) -> bool {
     let offset = 56 + chunk * SEALED;
     let truncated = matches!(*error, Error::Truncated { after } if after == verified as u64);
     let altered = matches!(*error, Error::ChunkAltered { chunk: at, .. } if at == chunk as u64);
-    // Only where the bytes behind a sound final chunk are few enough to be told from it.
+    // Only if few enough bytes follow an intact final chunk to be distinguished from it.
     let trailing = matches!(*error, Error::TrailingData { offset: at } if at >= offset as u64 + 16);
     let uncommitted = matches!(error, Error::CommitmentMismatch { .. });
 
     if flagged(TestFlag::HeaderFailure) {
-        // Cut inside of salt and commitment, or these are not what the key and context give.
+        // Cut inside salt and commitment, or these do not match the key and context.
         if flagged(TestFlag::Truncation) {
             truncated
         } else {
             uncommitted
         }
     } else if flagged(TestFlag::Truncation) {
-        // Inside a chunk, a cut is as good as an alteration [O-7].
+        // Inside a chunk, a cut is the same as an alteration [O-7].
         truncated || altered
     } else if flagged(TestFlag::TrailingData) {
         truncated || altered || trailing

@@ -1,4 +1,4 @@
-//! Sound headers that this reader must not open: another context, another key, a wrap or a commitment that fails.
+//! Intact headers that this reader must not open: another context, another key, a wrap or a commitment that fails.
 
 use crate::common::oracle::{self, Slot};
 use crate::good::{FLOOR_ID, intermediate_slot, local_key};
@@ -232,7 +232,7 @@ fn passphrases() -> Vec<Vector> {
             .refused(classes)
             .keys(&[format!("passphrase {PASSPHRASE}")])
     };
-    // A reader that knows no such key id may as well say that the slot is not the key's.
+    // A reader that does not know such a key id may also report that the slot is not the key's.
     let spelled = |name: &str, key_id: String| named(name, "a key id has one spelling", "unwrap no-key", key_id);
     let cost = |name: &str, m: &str, t: &str, p: &str| {
         let key_id = format!("argon2id,m={m},t={t},p={p},salt={salt}");
@@ -243,7 +243,7 @@ fn passphrases() -> Vec<Vector> {
             key_id,
         )
     };
-    // Of a slot that would open.
+    // The slot would open.
     let below = |name: &str, cost: &str| {
         let slot = object.passphrase_slot(&format!("argon2id,{cost},salt={salt}"));
         Vector::good(
@@ -386,7 +386,7 @@ fn intermediates() -> Vec<Vector> {
 fn commitments() -> Vec<Vector> {
     let object = Object::new(50);
     let payload = object.payload();
-    // Header and payload agree on it, and the slots are good.
+    // Header and payload agree, and the slots are good.
     let of_prefix = |name: &str, comment: &str, at: usize| {
         let mut payload = payload.clone();
         payload[at] ^= 1;
@@ -396,7 +396,7 @@ fn commitments() -> Vec<Vector> {
         let body = [header.attached(), payload].concat();
         Vector::good(name, comment, &object).refused("commitment").body(body)
     };
-    // Sealed for one core, and the header names another.
+    // Sealed for one core, but the header names another.
     let of_core = |name: &str, comment: &str, core| {
         let mut header = object.header();
         header.core = core;

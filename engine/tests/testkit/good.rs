@@ -65,7 +65,7 @@ fn contexts() -> Vec<Vector> {
     ]
 }
 
-/// The least that a passphrase's slot may cost [W-16].
+/// The lowest cost that a passphrase slot may have [W-16].
 pub const FLOOR_ID: &str = "argon2id,m=19456,t=2,p=1,salt=000102030405060708090a0b0c0d0e0f";
 
 fn slots() -> Vec<Vector> {
@@ -78,7 +78,7 @@ fn slots() -> Vec<Vector> {
         key_id: String::new(),
         wrapped: Vec::new(),
     };
-    // Of a holder of another data key: unwraps for our key, and fails the commitment.
+    // From an object with another data key: unwraps under our key, and fails the commitment.
     let foreign = plain.clone().with_data_key(9).raw_slot(&KEK);
     let sixteen: Vec<_> = (0..15)
         .map(|at| Slot {
@@ -164,7 +164,7 @@ fn headers() -> Vec<Vector> {
     highest.generation = u64::MAX;
     let mut newer = object.clone();
     newer.generation = 1;
-    // Its only slot is of a key that is not offered: only the newer copy opens.
+    // Its only slot has a key that is not offered, so only the newer copy opens.
     let old = object.clone().with_slots([object.raw_slot(&OTHER_KEK)]);
     let damaged = |copy: usize| {
         let mut body = object.attached();

@@ -1,4 +1,4 @@
-//! Headers that are refused: each breaks one rule of section 4 or 5, with a right checksum unless that is the fault.
+//! Headers that are refused: each breaks one rule of section 4 or 5, with a valid checksum unless that is the fault.
 
 use crate::common::oracle::Slot;
 use crate::object::{CONTEXT, COPY, KEK, Object, attached_of, copy_of, string, with_checksum};
@@ -70,7 +70,7 @@ fn fixed_fields() -> Vec<Vector> {
     all
 }
 
-/// `count[2]` and what follows, in place of the object's stored context.
+/// `count[2]` and the pairs, in place of the object's stored context.
 fn with_context(name: &str, comment: &str, count: u16, pairs: &[Vec<u8>]) -> Vector {
     let [start, _, slots] = Object::new(50).field_parts();
     let fields = [start, count.to_be_bytes().to_vec(), pairs.concat(), slots].concat();
@@ -174,7 +174,7 @@ fn contexts() -> Vec<Vector> {
     ]
 }
 
-/// Detached: they do not fit an attached header.
+/// Detached, because they do not fit an attached header.
 fn too_many_pairs() -> Vector {
     let object = Object::new(50);
     let [start, _, slots] = object.field_parts();

@@ -1,4 +1,4 @@
-//! What the engine makes of a test object, read every way that it can be.
+//! The engine's results for a test object, read in every possible way.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use sealstone::{
 use crate::common::{oracle, pool};
 use crate::vector::{Vector, told};
 
-/// The words for what came out, as `vectors/README.md` explains them.
+/// The words for the results, as `vectors/README.md` explains them.
 pub const CLASSES: [&str; 13] = [
     "success",
     "magic",
@@ -49,16 +49,16 @@ fn class(error: &Error) -> &'static str {
     }
 }
 
-/// What came out, and how it ended.
+/// The bytes that were returned, and how reading ended.
 struct Outcome {
     way: String,
     plain: Vec<u8>,
     end: Result<(), Error>,
-    /// All that was verified was to come out.
+    /// Whether all verified bytes must have been returned.
     whole_prefix: bool,
 }
 
-/// How the engine's answers differ from what the vector says.
+/// How the engine's results differ from those that the vector states.
 pub fn faults(vector: &Vector) -> Vec<String> {
     outcomes(vector)
         .into_iter()
@@ -71,7 +71,7 @@ fn fault(vector: &Vector, outcome: &Outcome) -> Option<String> {
     if !vector.expect.iter().any(|class| class == found) {
         return Some(format!("{found}, not {:?}: {:?}", vector.expect, outcome.end));
     }
-    // Where the rest of the plaintext is known to nobody, at least it is not longer.
+    // If the rest of the plaintext is unknown, at least it is not longer.
     if outcome.plain.len() > vector.plaintext.0 {
         return Some(format!("{} bytes came out", outcome.plain.len()));
     }
@@ -142,7 +142,7 @@ fn streamed(way: &str, vector: &Vector, decryptor: &Decryptor, whole_prefix: boo
     }
 }
 
-/// Attached only.
+/// Attached headers only.
 fn in_memory(way: &str, vector: &Vector, decryptor: &Decryptor) -> Option<Outcome> {
     vector
         .header
@@ -195,7 +195,7 @@ fn provider(key: &str) -> Arc<dyn KeyProvider> {
     }
 }
 
-/// For objects that were made to be opened quickly.
+/// For objects that were made to open quickly.
 const NO_FLOOR: Argon2Limits = Argon2Limits {
     memory_kib: 262_144,
     passes: 10,

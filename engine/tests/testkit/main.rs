@@ -1,7 +1,7 @@
-//! The test kit: objects with one fault each, or none, as files that any implementation can be held to.
+//! The test kit: objects with one fault each, or none, as files to test any implementation with.
 //!
-//! The oracle makes them, `vectors/` keeps them, and the engine takes or refuses each as its lines tell. With
-//! `SEALSTONE_WRITE_VECTORS=1` the files are written anew.
+//! The oracle creates them, `vectors/` stores them, and the engine accepts or refuses each as its lines state. With
+//! `SEALSTONE_WRITE_VECTORS=1` the files are written again.
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test fails by panicking")]
 
 mod access;

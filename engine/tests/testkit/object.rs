@@ -1,4 +1,4 @@
-//! Sound objects by the oracle, which the vectors break one thing of.
+//! Valid objects from the oracle, of which each vector breaks one thing.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub const OTHER_KEK: [u8; 32] = [8; 32];
 pub const NONCE: [u8; 24] = [4; 24];
 pub const PASSPHRASE: &str = "correct horse ß";
 
-/// What an object is made of.
+/// The parts of an object.
 #[derive(Debug, Clone)]
 pub struct Object {
     pub core: Core,
@@ -32,12 +32,12 @@ pub struct Object {
     pub pairs: BTreeMap<String, String>,
     /// Keys of the pairs that are not stored.
     pub supplied: Vec<String>,
-    /// In place of the raw key's slot.
+    /// Instead of the raw key's slot.
     pub slots: Option<Vec<Slot>>,
 }
 
 impl Object {
-    /// Of so many bytes, in chunks of 16 KiB, for the raw key.
+    /// `len` bytes, in chunks of 16 KiB, for the raw key.
     pub fn new(len: usize) -> Self {
         Self {
             core: [1, 14, 0],

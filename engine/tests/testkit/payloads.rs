@@ -1,4 +1,4 @@
-//! Payloads with one fault, behind a sound header: chunks altered, moved, cut, repeated, added, sealed in another way.
+//! Payloads with one fault after an intact header: chunks altered, moved, cut, repeated, added or sealed differently.
 
 use crate::common::oracle::{self, ContentKeys};
 use crate::object::{C, Object, PREFIX, SEALED};
@@ -13,7 +13,7 @@ fn three() -> Object {
     Object::new(2 * C + 100)
 }
 
-/// Its header apart; `whole` chunks are verified before the fault.
+/// With a detached header; `whole` chunks are verified before the fault.
 fn faulty(name: &str, comment: &str, classes: &str, object: &Object, whole: usize, payload: Vec<u8>) -> Vector {
     Vector::good_detached(name, comment, object)
         .refused(classes)
@@ -131,7 +131,7 @@ fn moves() -> Vec<Vector> {
     ]
 }
 
-/// A chunk of another object, at its own place.
+/// A chunk of another object, at the same position.
 fn splices() -> Vec<Vector> {
     let object = three();
     let spliced = |name: &str, comment: &str, place: usize, other: &Object| {
@@ -312,10 +312,10 @@ fn appendages() -> Vec<Vector> {
     ]
 }
 
-/// Seals the plaintext of a chunk in a way of its own.
+/// Seals the plaintext of a chunk in a different way.
 type SealChunk<'a> = &'a dyn Fn(&ContentKeys, usize, &[u8]) -> Vec<u8>;
 
-/// Writers that take the format for something else.
+/// Writers that misunderstand the format.
 fn other_writers() -> Vec<Vector> {
     let object = three();
     let payload = object.payload();
@@ -384,7 +384,7 @@ fn full_final_chunk() -> Vector {
     faulty("writer-full-final-chunk", comment, "truncated", &object, 2, payload)
 }
 
-/// [P-1]: the final chunk alone is short.
+/// [P-1]: only the final chunk is short.
 fn short_chunk_in_front() -> Vector {
     let object = Object::new(100);
     let keys = oracle::derive(

@@ -1,4 +1,4 @@
-//! Ranged reads: what of a damaged object can still be read, and what must not.
+//! Ranged reads: what can still be read of a damaged object, and what must not.
 
 use crate::object::{C, Object, PREFIX, SEALED};
 use crate::vector::Vector;
@@ -130,8 +130,8 @@ fn damaged() -> Vec<Vector> {
     ]
 }
 
-/// The length says that a payload of whole chunks ends with an empty final chunk. Where that chunk does not verify, the
-/// payload was cut, and nothing that reaches the end may be answered.
+/// According to its length, a payload of whole chunks ends with an empty final chunk. If that chunk does not verify,
+/// the payload was cut, and nothing that reaches the end may be returned.
 fn cut_after_full_chunks() -> Vec<Vector> {
     let object = Object::new(3 * C);
     let (plain, payload) = (&object.plain, object.payload());

@@ -10,7 +10,7 @@
 //! <bytes>
 //! ```
 //!
-//! `vectors/README.md` says what each line means.
+//! `vectors/README.md` explains each line.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -22,7 +22,7 @@ use crate::object::Object;
 
 const FIRST_LINE: &str = "sealstone test object";
 
-/// What a line may say, in the order in which they stand.
+/// The keys of lines, in their order.
 const LINES: [&str; 8] = [
     "comment",
     "expect",
@@ -38,7 +38,7 @@ const LINES: [&str; 8] = [
 pub struct Vector {
     pub name: String,
     pub comment: String,
-    /// `success`, or the classes of errors that say it right.
+    /// `success`, or the classes of errors that are correct.
     pub expect: Vec<String>,
     pub keys: Vec<String>,
     pub rule: String,
@@ -46,7 +46,7 @@ pub struct Vector {
     /// A detached header; without one, the object begins with an attached one.
     pub header: Option<Vec<u8>>,
     pub range: Option<String>,
-    /// Bytes that come out, and their SHA-256: all that was asked for, or what is verified before the fault.
+    /// The length and SHA-256 of the bytes returned: all requested bytes, or those verified before the fault.
     pub plaintext: (usize, String),
     pub body: Vec<u8>,
 }
@@ -68,7 +68,7 @@ impl Vector {
         }
     }
 
-    /// The same with its header apart.
+    /// The same with a detached header.
     pub fn good_detached(name: &str, comment: &str, object: &Object) -> Self {
         Self {
             header: Some(object.header().detached()),
@@ -77,14 +77,14 @@ impl Vector {
         }
     }
 
-    /// An object that is refused with an error of one of these classes, before anything came out.
+    /// An object that is refused with an error of one of these classes, before anything is returned.
     pub fn refused(mut self, classes: &str) -> Self {
         self.expect = classes.split(' ').map(str::to_owned).collect();
         self.plaintext = told(&[]);
         self
     }
 
-    /// What is verified, and may have come out before the error.
+    /// The bytes that are verified and may be returned before the error.
     pub fn releases(mut self, prefix: &[u8]) -> Self {
         self.plaintext = told(prefix);
         self
@@ -105,14 +105,14 @@ impl Vector {
         self
     }
 
-    /// The rule and the pairs that the reader is given.
+    /// The reader's rule and pairs.
     pub fn context(mut self, rule: &str, pairs: &[(&str, &str)]) -> Self {
         self.rule = rule.to_owned();
         self.context = crate::object::pairs(pairs);
         self
     }
 
-    /// Asks for `range` and expects `slice` of it.
+    /// Requests `range` and expects `slice`.
     pub fn range(mut self, range: &str, slice: &[u8]) -> Self {
         self.range = Some(range.to_owned());
         self.plaintext = told(slice);
@@ -146,7 +146,7 @@ impl Vector {
         [text.as_bytes(), b"\n", &self.body].concat()
     }
 
-    /// Takes what [`to_bytes`](Self::to_bytes) gives, and nothing else.
+    /// Accepts exactly what [`to_bytes`](Self::to_bytes) returns.
     pub fn parse(name: &str, bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(2).position(|pair| pair == b"\n\n")?;
         let mut lines = std::str::from_utf8(&bytes[..end]).ok()?.split('\n');

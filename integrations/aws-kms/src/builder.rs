@@ -1,4 +1,4 @@
-//! The settings that callers choose.
+//! The settings of providers and clients.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::provider::AwsKms;
 use crate::service::Service;
 use crate::settings::{Settings, is_url};
 
-/// The settings of an [`AwsKms`] or a [`KmsClient`]. Everything not set here comes from where every AWS tool takes it: the
-/// environment, the profile, the role of the machine or container.
+/// The settings of an [`AwsKms`] or a [`KmsClient`]. Everything else is configured as for every AWS tool: by the
+/// environment, the profile, or the role of the machine or container.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is built yet"]
 pub struct KmsBuilder<T> {
@@ -33,19 +33,19 @@ pub type AwsKmsBuilder = KmsBuilder<SlotKey>;
 /// Builds a [`KmsClient`].
 pub type KmsClientBuilder = KmsBuilder<AnyKey>;
 
-/// The key of an [`AwsKms`], and those that it takes slots over from.
+/// The key of an [`AwsKms`], and the keys whose slots it may rewrap.
 #[derive(Debug, Clone)]
 pub struct SlotKey {
     key: KmsKey,
     sources: Vec<KmsKey>,
 }
 
-/// No key yet: a [`KmsClient`] names one with each call.
+/// No key: a [`KmsClient`] names one with each call.
 #[derive(Debug, Clone)]
 pub struct AnyKey(());
 
 impl AwsKms {
-    /// A provider of this key, with the configuration of every AWS tool: credentials, profile, region, endpoint.
+    /// Builds a provider of this key, with the configuration of every AWS tool: credentials, profile, region, endpoint.
     pub const fn builder(key: KmsKey) -> AwsKmsBuilder {
         let sources = Vec::new();
         KmsBuilder::new(SlotKey { key, sources })
@@ -53,7 +53,7 @@ impl AwsKms {
 }
 
 impl KmsClient {
-    /// A client with the configuration of every AWS tool: credentials, profile, region, endpoint.
+    /// Builds a client with the configuration of every AWS tool: credentials, profile, region, endpoint.
     pub const fn builder() -> KmsClientBuilder {
         KmsBuilder::new(AnyKey(()))
     }
@@ -81,79 +81,79 @@ impl<T> KmsBuilder<T> {
         }
     }
 
-    /// The configuration to start from, instead of the environment's: for programs with credentials of their own. Its
+    /// Sets the configuration to start from, instead of the environment's: for programs with their own credentials. Its
     /// retries and timeouts are not used.
     pub fn config(mut self, config: SdkConfig) -> Self {
         self.settings.config = Some(config);
         self
     }
 
-    /// The endpoint of KMS, such as `http://127.0.0.1:4599` for a local one. By default AWS's own endpoint of the region,
-    /// or the one that `AWS_ENDPOINT_URL_KMS` or the profile names.
+    /// Sets the endpoint of KMS, such as `http://127.0.0.1:4599` for a local one. The default is AWS's own endpoint of
+    /// the region, or the one configured by `AWS_ENDPOINT_URL_KMS` or the profile.
     pub fn endpoint_url(mut self, url: impl Into<String>) -> Self {
         self.settings.endpoint_url = Some(url.into());
         self
     }
 
     /// Allows a plain `http://` endpoint on another machine, wherever it is configured. Anyone on the network path can
-    /// read the data keys in its answers. Without this, only endpoints on this machine may do without TLS.
+    /// read the data keys in its responses. Without this, only endpoints on this machine may do without TLS.
     pub const fn allow_insecure_endpoint(mut self) -> Self {
         self.settings.insecure_endpoint = true;
         self
     }
 
-    /// The region, for keys that are not named with one.
+    /// Sets the region, for keys that are not named with one.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
         self
     }
 
-    /// The profile of the AWS configuration files, instead of `AWS_PROFILE`.
+    /// Sets the profile of the AWS configuration files, instead of `AWS_PROFILE`.
     pub fn profile(mut self, name: impl Into<String>) -> Self {
         self.settings.profile = Some(name.into());
         self
     }
 
-    /// The only keys that may be used, by their key ARNs. A slot that names another key causes no call, and an answer for
-    /// another key, such as one that an alias was moved to, is refused.
+    /// Sets the only keys that may be used, by their key ARNs. A slot that names another key causes no call, and a
+    /// response for another key, such as one that an alias was moved to, is refused.
     pub fn allow_only(mut self, keys: impl IntoIterator<Item = KmsKey>) -> Self {
         self.settings.allowed = Some(keys.into_iter().collect());
         self
     }
 
-    /// The number of calls in flight at once; at least 1. No limit by default.
+    /// Sets how many calls may be in progress at once; at least 1. No limit by default.
     pub const fn max_concurrent(mut self, calls: usize) -> Self {
         self.max_concurrent = Some(calls);
         self
     }
 
-    /// The number of calls started per second, evenly spread; at least 1. No limit by default. Retries do not count: they
-    /// are few and far apart.
+    /// Sets how many calls are started per second, evenly spaced; at least 1. No limit by default. Retries do not
+    /// count: they are few and far apart.
     pub const fn max_per_second(mut self, calls: u32) -> Self {
         self.max_per_second = Some(calls);
         self
     }
 
-    /// The time for a whole call, waiting and retries included. 30 seconds by default.
+    /// Sets the time for a whole call, including waiting and retries. 30 seconds by default.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
     }
 
-    /// The time for one attempt. 5 seconds by default.
+    /// Sets the time for one attempt. 5 seconds by default.
     pub const fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.settings.attempt_timeout = timeout;
         self
     }
 
-    /// The time to connect. 3 seconds by default.
+    /// Sets the time to connect. 3 seconds by default.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.connect_timeout = timeout;
         self
     }
 
-    /// The number of attempts for a call, at least 1; 4 by default. Throttling and failures of the service or the network
-    /// are retried, each time after a random wait whose bound starts at a second and doubles.
+    /// Sets how many attempts a call may take, at least 1; 4 by default. Throttling and failures of the service or the
+    /// network are retried, each time after a random wait whose bound starts at a second and doubles.
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
         self.settings.max_attempts = if attempts == 0 { 1 } else { attempts };
         self
@@ -199,17 +199,17 @@ impl<T> KmsBuilder<T> {
 }
 
 impl AwsKmsBuilder {
-    /// Other keys that slots may be rewrapped from, by KMS itself and without revealing the data key. Slots of keys not
-    /// named here are unwrapped and wrapped.
+    /// Sets other keys that slots may be rewrapped from, by KMS itself and without revealing the data key. Slots of
+    /// other keys are unwrapped and wrapped.
     ///
-    /// The caller names these keys because a slot cannot be trusted: KMS would be asked for whatever key a forged header
-    /// names, and that key's owner would learn the caller and the encryption context.
+    /// The caller must name these keys because a slot cannot be trusted: otherwise a forged header could make KMS use
+    /// any key, and that key's owner would learn the caller and the encryption context.
     pub fn rewraps_from(mut self, keys: impl IntoIterator<Item = KmsKey>) -> Self {
         self.target.sources = keys.into_iter().collect();
         self
     }
 
-    /// Builds the provider. It makes no call yet: credentials and configuration are looked up by the first one.
+    /// Builds the provider. It makes no call yet: the first call looks up credentials and configuration.
     ///
     /// # Errors
     /// Class `Configuration` for contradictory settings, and for an endpoint that is insecure or not a URL; class
@@ -222,7 +222,7 @@ impl AwsKmsBuilder {
 }
 
 impl KmsClientBuilder {
-    /// Builds the client. It makes no call yet: credentials and configuration are looked up by the first one.
+    /// Builds the client. It makes no call yet: the first call looks up credentials and configuration.
     ///
     /// # Errors
     /// As [`AwsKmsBuilder::build`].

@@ -1,4 +1,4 @@
-//! What the engine asks of a key, and what KMS is asked for it.
+//! Maps the engine's calls to those of KMS.
 //!
 //! ```text
 //! generate_key  GenerateDataKey   own key                   checked: the own key, 32 bytes, a wrapped key
@@ -19,11 +19,11 @@ use crate::key::is_same_key;
 use crate::service::{Context, Sealed, Service, Side};
 use crate::{ID, KmsKey};
 
-/// A key of KMS, and the service that has it.
+/// A key of KMS, and the service that holds it.
 pub(crate) struct Calls {
     pub(crate) service: Service,
     pub(crate) key: KmsKey,
-    /// Other keys whose slots may be wrapped again under `key`.
+    /// Other keys whose slots may be rewrapped under `key`.
     pub(crate) sources: Vec<KmsKey>,
 }
 
@@ -71,7 +71,7 @@ impl Calls {
         let mut denied = None;
         for source in self.sources(wrapped) {
             match self.re_encrypt(wrapped, source, from, to, deadline).await {
-                // Under another key, perhaps the next one.
+                // Perhaps the slot is under the next key.
                 Err(error) if matches!(error.class, ProviderErrorClass::Denied | ProviderErrorClass::OtherKey) => {
                     denied.get_or_insert(error);
                 }
@@ -95,7 +95,7 @@ impl Calls {
         self.re_encrypt(wrapped, &self.key, from, to, deadline).await
     }
 
-    /// One ReEncrypt from `source`, a key that the caller named, to the own key.
+    /// One ReEncrypt from `source`, a key that the caller named, to the provider's own key.
     async fn re_encrypt(
         &self,
         wrapped: &WrappedKey,
@@ -118,7 +118,7 @@ impl Calls {
         Ok(slot(sealed))
     }
 
-    /// The caller's keys that the slot may be under, those first that it surely is under. ReEncrypt works within one
+    /// The caller's keys that the slot may be under; certain matches only, if there are any. ReEncrypt works within one
     /// region, so keys of other regions are left out.
     pub(crate) fn sources(&self, slot: &WrappedKey) -> Vec<&KmsKey> {
         if slot.provider != ID || !self.service.is_allowed(&slot.key_id) {
@@ -138,7 +138,7 @@ impl Calls {
         if sure.is_empty() { possible } else { sure }
     }
 
-    /// Refuses a slot that is surely not the own key's, before KMS is asked.
+    /// Refuses a slot that certainly belongs to another key, before calling KMS.
     fn check_own(&self, wrapped: &WrappedKey) -> Result<(), ProviderError> {
         if wrapped.provider != ID {
             return Err(self.foreign(wrapped));
@@ -164,7 +164,7 @@ impl Calls {
         failure(ProviderErrorClass::BadCiphertext, &self.key, message)
     }
 
-    /// A slot must name the key that opened it, because its name is what people are shown.
+    /// A slot must name the key that opened it, because the name is displayed.
     fn check_name(&self, wrapped: &WrappedKey, opened_by: Option<&str>) -> Result<(), ProviderError> {
         if opened_by.is_some_and(|arn| is_same_key(arn, &wrapped.key_id)) {
             return Ok(());

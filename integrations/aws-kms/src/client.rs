@@ -1,4 +1,4 @@
-//! KMS for callers whose wrapped keys are in no slots.
+//! A KMS client for wrapped keys that are not in slots.
 
 use std::fmt;
 use std::future::Future;
@@ -14,10 +14,10 @@ use crate::service::{Sealed, Service, pairs};
 
 /// A client of KMS for data keys that are stored outside of slots, such as those of another format.
 ///
-/// The key is named with each call. Answers are checked as those for [`AwsKms`](crate::AwsKms) are: the key that KMS used
-/// must be the named one, and one of [`allow_only`](crate::KmsBuilder::allow_only) if that was set.
+/// The key is named with each call. Responses are checked like those for [`AwsKms`](crate::AwsKms): the key that KMS
+/// used must be the named one, and one of [`allow_only`](crate::KmsBuilder::allow_only) if that was set.
 ///
-/// Calls run on a small runtime of its own. Dropping a future ends its call.
+/// Calls run on the client's own small runtime. Dropping a future ends its call.
 ///
 /// ```no_run
 /// use sealstone::EncryptionContext;
@@ -38,14 +38,15 @@ pub struct KmsClient {
     runtime: OwnRuntime,
 }
 
-/// Which key a ciphertext is decrypted under.
+/// The key to decrypt a ciphertext with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecryptWith<'a> {
-    /// This one; ciphertexts of other keys are refused. The right choice wherever the key is known.
+    /// This one; ciphertexts of other keys are refused. Use it whenever the key is known.
     Key(&'a KmsKey),
-    /// The one that the ciphertext names. Whoever can write the ciphertext then chooses the key, and its owner learns the
-    /// caller and the encryption context: limit the keys with [`allow_only`](crate::KmsBuilder::allow_only), or compare
-    /// [`Decrypted::key_arn`] with the key that the stored metadata names. The limit is enforced after the call.
+    /// The one that the ciphertext names. Anyone who can write the ciphertext then chooses the key, and its owner
+    /// learns the caller and the encryption context: limit the keys with [`allow_only`](crate::KmsBuilder::allow_only),
+    /// or compare [`Decrypted::key_arn`] with the key that the stored metadata names. The limit is enforced after the
+    /// call.
     AnyKey,
 }
 
@@ -55,7 +56,7 @@ pub enum DecryptWith<'a> {
 pub struct Decrypted {
     /// The data key.
     pub data_key: DataKey,
-    /// The ARN of the key that KMS decrypted it under.
+    /// The ARN of the key that KMS used.
     pub key_arn: String,
 }
 
@@ -63,9 +64,9 @@ pub struct Decrypted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Encrypted {
-    /// What KMS made of the data key: 1 to 6,144 bytes.
+    /// The ciphertext from KMS: 1 to 6,144 bytes.
     pub ciphertext: Vec<u8>,
-    /// The ARN of the key that KMS encrypted it under, never an alias.
+    /// The ARN of the key that KMS used, never an alias.
     pub key_arn: String,
 }
 
@@ -77,7 +78,7 @@ impl KmsClient {
         })
     }
 
-    /// Generates a data key of 32 bytes, and encrypts it under `key`: one GenerateDataKey.
+    /// Generates a data key of 32 bytes and encrypts it under `key`, with one GenerateDataKey.
     ///
     /// # Errors
     /// As [`KeyProvider::generate_key`](sealstone::KeyProvider::generate_key) of an [`AwsKms`](crate::AwsKms).
@@ -95,7 +96,7 @@ impl KmsClient {
         Ok((data_key, sealed.into()))
     }
 
-    /// Encrypts a data key under `key`: one Encrypt.
+    /// Encrypts a data key under `key`, with one Encrypt.
     ///
     /// # Errors
     /// As [`KeyProvider::wrap_key`](sealstone::KeyProvider::wrap_key) of an [`AwsKms`](crate::AwsKms).
@@ -114,11 +115,11 @@ impl KmsClient {
         Ok(self.run(Some(key), call).await?.into())
     }
 
-    /// Decrypts a data key of 32 bytes: one Decrypt.
+    /// Decrypts a data key of 32 bytes, with one Decrypt.
     ///
     /// # Errors
-    /// Class `BadCiphertext` for altered bytes, another context, and a plaintext that is not 32 bytes; `OtherKey` if the
-    /// ciphertext is under another key than the named one; `Denied` also if KMS used a key that is not allowed; and as
+    /// Class `BadCiphertext` for altered bytes, another context, and a plaintext that is not 32 bytes; `OtherKey` if
+    /// the ciphertext is under another key than the named one; `Denied` if KMS used a key that is not allowed; and as
     /// [`KeyProvider::unwrap_key`](sealstone::KeyProvider::unwrap_key) of an [`AwsKms`](crate::AwsKms).
     pub async fn decrypt(
         &self,

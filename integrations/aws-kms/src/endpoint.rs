@@ -1,4 +1,4 @@
-//! Refuses endpoints that others can listen to, unless the caller allows them.
+//! Refuses endpoints that others can eavesdrop on, unless the caller allows them.
 
 use std::error::Error;
 use std::fmt;
@@ -20,7 +20,7 @@ pub(crate) fn is_exposed(url: &str) -> bool {
     scheme.eq_ignore_ascii_case("http") && !is_loopback(host(rest))
 }
 
-/// The host of what follows `http://`.
+/// The host in the text after `http://`.
 fn host(rest: &str) -> &str {
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
@@ -34,7 +34,7 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Stops requests to such an endpoint before they are signed, whether the caller, the environment or a profile named it.
+/// Stops requests to such an endpoint before they are signed, whether the caller, the environment or a profile set it.
 #[derive(Debug)]
 pub(crate) struct RefuseExposed;
 

@@ -1,5 +1,5 @@
-//! The environment of AWS's tools. A variable set to the empty string counts as unset, as it does for the `aws` command;
-//! AWS's client would use the empty string.
+//! The environment of AWS's tools. As with the `aws` command, a variable set to the empty string counts as unset; AWS's
+//! client would use the empty string.
 
 use std::env;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use aws_types::service_config::ServiceConfigKey;
 
 const REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL"];
-/// A variable that is not set: to look a setting up in the profile alone.
+/// A variable that is never set, to look up a setting in the profile only.
 const NO_VARIABLE: &str = "SEALSTONE_NO_VARIABLE";
 
 /// Loads the configuration, with this profile and region instead of the environment's.
@@ -23,7 +23,7 @@ pub(crate) fn loader(profile: Option<&str>, region: Option<&str>) -> ConfigLoade
     let blank_profile = || is_blank("AWS_PROFILE").then_some("default");
     let profile = profile.or_else(blank_profile);
     let files = files();
-    // The retry settings that it would read are not used, and one that is not a number would panic.
+    // The retry settings that it would read are not used, and a value that is not a number would panic.
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).retry_config(RetryConfig::standard());
     if let Some(profile) = profile {
         loader = loader.profile_name(profile);
@@ -74,7 +74,7 @@ pub(crate) fn endpoint(config: &SdkConfig) -> Option<String> {
     found.filter(|url| !url.trim().is_empty())
 }
 
-/// The profile files, if a variable that names one is blank.
+/// The profile files, if a variable that names one of them is blank.
 fn files() -> Option<EnvConfigFiles> {
     use EnvConfigFileKind::{Config, Credentials};
     let [config, credentials] = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"].map(is_blank);
@@ -86,7 +86,7 @@ fn files() -> Option<EnvConfigFiles> {
         files = match (blank, kind) {
             (false, Config) => files.include_default_config_file(true),
             (false, _) => files.include_default_credentials_file(true),
-            // A named file has to exist; the default one need not.
+            // A named file must exist; the default one need not.
             (true, kind) => match default_file(name) {
                 Some(path) => files.with_file(kind, path),
                 None => files,

@@ -1,6 +1,6 @@
-//! Maps the client's errors to the engine's classes of failures, each with advice.
+//! Maps the client's errors to the engine's error classes, with advice.
 //!
-//! Parts of an error that quote a request or an answer are dropped: they may hold a data key.
+//! Parts of an error that quote a request or a response are dropped, because they may hold a data key.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use sealstone::error::{ProviderError, ProviderErrorClass};
 use crate::endpoint::{EXPOSED, Exposed};
 use crate::{ID, KmsKey};
 
-/// What is asked of KMS.
+/// An operation of KMS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     GenerateDataKey,
@@ -43,7 +43,7 @@ impl Operation {
     }
 }
 
-/// A failure of `class` that concerns `key`, if a key was named.
+/// An error of `class` that concerns `key`, if a key was named.
 pub(crate) fn failure<'k>(
     class: ProviderErrorClass,
     key: impl Into<Option<&'k KmsKey>>,
@@ -56,7 +56,7 @@ pub(crate) fn failure<'k>(
     }
 }
 
-/// The client's error.
+/// Converts the client's error.
 pub(crate) fn failed<E>(operation: Operation, key: Option<&KmsKey>, error: SdkError<E, HttpResponse>) -> ProviderError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -72,7 +72,7 @@ where
             failure(ProviderErrorClass::Unavailable, key, message)
         }
         SdkError::DispatchFailure(ref dispatch) => {
-            // A connection that ended early is of another kind, but of a known one.
+            // A connection that ended early has another kind, but a known one.
             let is_network = dispatch.is_io() || dispatch.is_timeout() || dispatch.as_other().is_some();
             not_sent(operation, key, is_network, error.into_source().ok())
         }
@@ -80,7 +80,7 @@ where
     }
 }
 
-/// A request that did not reach KMS.
+/// The error for a request that did not reach KMS.
 fn not_sent(
     operation: Operation,
     key: Option<&KmsKey>,
@@ -120,10 +120,10 @@ fn not_sent(
             );
             (Unavailable, message)
         }
-        // For these the client has no public types.
+        // The client has no public types for these.
         _ if says("identity resolver timed out") => (Unavailable, late.to_owned()),
         _ => {
-            // Anything else may quote the whole request, and so the data key of an Encrypt: none of it is kept.
+            // Anything else may quote the whole request, and so the data key of an Encrypt: nothing of it is kept.
             let (class, message) = if says("failed to apply endpoint") {
                 (Configuration, "the endpoint that is configured is not a URL")
             } else {
@@ -137,7 +137,7 @@ fn not_sent(
     failure
 }
 
-/// The client's reason is dropped: it might quote the answer.
+/// The client's reason is dropped because it might quote the response.
 fn unreadable(operation: Operation, key: Option<&KmsKey>) -> ProviderError {
     let message = format!("{}: KMS's answer cannot be read; check the endpoint", operation.name());
     failure(ProviderErrorClass::Unavailable, key, message)
@@ -246,7 +246,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     for error in causes(error) {
         let text = printable(error.to_string());
-        // Wrappers often say what they wrap.
+        // Wrappers often repeat the text of what they wrap.
         if !texts.last().is_some_and(|last| last.ends_with(&text)) {
             texts.push(text);
         }
@@ -254,7 +254,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     texts.join(": ")
 }
 
-/// Text from the service, fit for one line on a terminal.
+/// Text from the service, limited to one line and safe for a terminal.
 fn printable(text: impl AsRef<str>) -> String {
     const LIMIT: usize = 1000;
     let shown = |char: char| if char.is_control() { ' ' } else { char };

@@ -1,10 +1,10 @@
-//! How a KMS key is named.
+//! Names of KMS keys.
 //!
 //! ```text
 //! arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab     one key, forever
 //! arn:aws:kms:eu-west-1:111122223333:alias/backups          the key that the alias points to at the time
 //! 1234abcd-12ab-34cd-56ef-1234567890ab                      the caller's account, the client's region
-//! mrk-1234abcd12ab34cd56ef1234567890ab                      the same, of a key in several regions
+//! mrk-1234abcd12ab34cd56ef1234567890ab                      the same, for a key in several regions
 //! alias/backups
 //! ```
 //!
@@ -30,7 +30,7 @@ use crate::ID;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct KmsKey {
-    /// What KMS is sent.
+    /// The name that is sent to KMS.
     id: String,
     form: Form,
     region: Option<String>,
@@ -45,32 +45,32 @@ enum Form {
 }
 
 impl KmsKey {
-    /// The key as KMS is sent it, without the region.
+    /// The key as it is sent to KMS, without the region.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The region that the key is named with, or that its ARN names.
+    /// The region that the key or its ARN names.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
         self.region.as_deref()
     }
 
-    /// Whether this names the same key forever: an alias can be moved to another key, and an id belongs to the account and
-    /// region that are called.
+    /// Whether this names the same key forever: an alias can be moved to another key, and an id depends on the account
+    /// and region that are called.
     #[must_use]
     pub const fn is_key_arn(&self) -> bool {
         matches!(self.form, Form::KeyArn)
     }
 
-    /// Whether a slot with the key id `arn` is under this key, as far as the names tell.
+    /// Whether a slot with the key id `arn` is under this key, as far as the names show.
     pub(crate) fn matches(&self, arn: &str) -> KeyMatch {
         match self.form {
             Form::KeyArn if is_same_key(&self.id, arn) => KeyMatch::Yes,
             Form::KeyArn => KeyMatch::No(Some(format!("{} is not {arn}", self.id))),
             _ if self.is_elsewhere(arn) => KeyMatch::No(Some(format!("{self} is not where {arn} is"))),
-            // Whose account and which region the id is of, only KMS can tell.
+            // Only KMS can tell which account and region the id belongs to.
             Form::Id if key_id_of(arn) == Some(&self.id) => KeyMatch::Maybe,
             Form::Id => KeyMatch::No(Some(format!("{} is not the id of {arn}", self.id))),
             Form::Alias | Form::AliasArn => KeyMatch::Maybe,
@@ -94,10 +94,10 @@ impl FromStr for KmsKey {
     type Err = ProviderError;
 
     /// # Errors
-    /// Class `Configuration`, with what is wrong.
+    /// Class `Configuration`, with the reason.
     fn from_str(text: &str) -> Result<Self, ProviderError> {
         let refused = |reason: &str| {
-            // The text is not repeated: someone may have pasted a secret.
+            // The text is not repeated, because it may be a secret pasted by mistake.
             let message = format!(
                 "this is not a KMS key: {reason}; give a key ARN, a key id, alias/NAME or an alias ARN, with @REGION if needed"
             );
@@ -189,7 +189,7 @@ struct Arn<'a> {
 }
 
 impl<'a> Arn<'a> {
-    /// `None` unless it is one of KMS.
+    /// `None` unless it is an ARN of KMS.
     fn parse(text: &'a str) -> Option<Self> {
         let mut fields = text.splitn(6, ':');
         let mut next = || fields.next();
@@ -208,7 +208,7 @@ impl<'a> Arn<'a> {
     }
 }
 
-/// The client makes a host name of it.
+/// The client puts it into a host name.
 fn is_region(text: &str) -> bool {
     is_word(text) && text.contains('-') && !text.starts_with('-') && !text.ends_with('-')
 }
@@ -323,7 +323,7 @@ mod tests {
         ));
         assert_eq!(key("alias/x@eu-west-1").matches(&stranger), KeyMatch::Maybe);
 
-        // Copies of a multi-region key are one key; another account's is not.
+        // Copies of a multi-region key are one key; that of another account is not.
         let [here, there] = ["eu-west-1", "us-east-1"].map(|region| arn(region, &format!("key/{MRK}")));
         assert_eq!(key(&here).matches(&there), KeyMatch::Yes);
         assert_eq!(key("alias/x@eu-west-1").matches(&there), KeyMatch::Maybe);

@@ -1,5 +1,5 @@
-//! AWS KMS as a key provider of [`sealstone`], on AWS's own client: credentials, profiles, regions, single sign-on and
-//! endpoints are those of every AWS tool.
+//! AWS KMS as a key provider for [`sealstone`], on AWS's own client: credentials, profiles, regions, single sign-on and
+//! endpoints work as in every AWS tool.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -10,7 +10,7 @@
 //! let context = EncryptionContext::new().with("bucket", "backups");
 //! let object = Encryptor::new(key.clone()).with_context(context.clone()).seal(b"large, in practice")?;
 //!
-//! // Another context, and KMS does not unwrap the data key.
+//! Under another context, KMS does not unwrap the data key.
 //! let decryptor = Decryptor::new(key);
 //! let other = ExpectedContext::Exact(EncryptionContext::new().with("bucket", "other"));
 //! assert!(decryptor.clone().with_context(other).open(&object).is_err());

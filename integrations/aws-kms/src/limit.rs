@@ -1,10 +1,10 @@
-//! Limits on calls at once and per second.
+//! Limits on concurrent calls and on calls per second.
 //!
 //! ```text
 //! call -> waits for a place among `concurrent` -> waits for its turn, one in each `interval` -> is made
 //! ```
 //!
-//! First come, first served. A turn is taken only when it has come: callers who gave up delay no others.
+//! First come, first served. A turn is taken only when it has come, so callers that gave up do not delay others.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) struct Limit {
     pace: Option<Pace>,
 }
 
-/// The call's turn did not come in time.
+/// The call did not get its turn in time.
 #[derive(Debug)]
 pub(crate) struct NoTurn;
 
@@ -52,7 +52,7 @@ impl Limit {
 #[derive(Debug)]
 struct Pace {
     interval: Duration,
-    /// When the next call may be made. The caller who waits for that holds the lock; the others queue for it.
+    /// When the next call may be made. The caller that waits for it holds the lock; the others queue.
     next: Mutex<Instant>,
 }
 
@@ -90,7 +90,7 @@ mod tests {
         assert!(start.elapsed() >= Duration::from_millis(60));
     }
 
-    /// Whether they were dropped, or their time was over.
+    /// Whether they were dropped or timed out.
     #[tokio::test]
     async fn callers_who_gave_up_delay_no_others() {
         let limit = limit(None, Some(5));

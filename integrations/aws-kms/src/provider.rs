@@ -1,4 +1,4 @@
-//! The provider: each call of the engine is one call of KMS.
+//! The provider: each call of the engine is one call to KMS.
 
 use std::fmt;
 use std::future::Future;
@@ -17,11 +17,11 @@ use crate::service::pairs;
 
 /// A key of AWS KMS.
 ///
-/// Its slots name the key by its ARN, however the caller names it. KMS is only ever asked for the *caller's* key, and
-/// answers for another one are refused.
+/// Its slots name the key by its ARN, however the caller names it. KMS is only ever called for the *caller's* key, and
+/// responses for another one are refused.
 ///
-/// Calls run on a small runtime of its own, so that its futures can be polled anywhere, inside or outside any runtime, and
-/// it can be dropped anywhere. Dropping a future ends its call.
+/// Calls run on the provider's own small runtime, so its futures can be polled, and the provider dropped, inside or
+/// outside any runtime. Dropping a future ends its call.
 pub struct AwsKms {
     calls: Arc<Calls>,
     runtime: OwnRuntime,
@@ -129,7 +129,7 @@ impl KeyProvider for AwsKms {
         }))
     }
 
-    /// The caller's key on both sides: the slot has no say in which key that is.
+    /// The caller's key on both sides, because the slot must not choose the key.
     fn rebind_key<'a>(
         &'a self,
         wrapped: &'a WrappedKey,

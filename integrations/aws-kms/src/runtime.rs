@@ -1,5 +1,4 @@
-//! A small runtime for the calls, so that futures can be polled anywhere, inside or outside any runtime, and dropped
-//! anywhere.
+//! A small runtime for the calls, so that futures can be polled and dropped anywhere, inside or outside any runtime.
 //!
 //! ```text
 //! caller's future --spawn--> own runtime: the call, all of it within `timeout` --> caller's future
@@ -17,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::KmsKey;
 use crate::errors::failure;
 
-/// Stands for a timeout too long to add to the clock.
+/// Replaces a timeout too long to add to the clock.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The runtime; `None` only while it is being dropped.
@@ -30,7 +29,7 @@ impl OwnRuntime {
     pub(crate) fn start(key: Option<&KmsKey>) -> Result<Self, ProviderError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
-            // Configuration files are read and host names resolved on these.
+            // These read configuration files and resolve host names.
             .max_blocking_threads(4)
             .thread_name("sealstone-aws-kms")
             .enable_all()
@@ -42,7 +41,7 @@ impl OwnRuntime {
         Ok(Self(Some(runtime)))
     }
 
-    /// Runs the work until it ends, `timeout` is over, or this future is dropped.
+    /// Runs the work until it ends, `timeout` passes, or this future is dropped.
     pub(crate) async fn run<T, F>(
         &self,
         timeout: Duration,
@@ -60,7 +59,7 @@ impl OwnRuntime {
         let Some(runtime) = &self.0 else {
             return Err(unavailable("it is being dropped".to_owned()));
         };
-        // The timer belongs to the own runtime too, so it is created there.
+        // The timer belongs to this runtime too, so it is created there.
         let mut task = AbortOnDrop(runtime.spawn(async move { timeout_at(deadline, work).await }));
         match (&mut task.0).await {
             Ok(Ok(result)) => result,
@@ -78,7 +77,7 @@ impl OwnRuntime {
 
 impl Drop for OwnRuntime {
     fn drop(&mut self) {
-        // Waiting for it is not allowed inside another runtime.
+        // Waiting for the shutdown is not allowed inside another runtime.
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }

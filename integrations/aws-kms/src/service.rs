@@ -1,4 +1,4 @@
-//! What KMS is asked, and what is checked of its answers whoever asks.
+//! The calls to KMS, and the checks of every response.
 //!
 //! ```text
 //! call -> turn (limit) -> client, made by the first call -> KMS -> key ARN allowed? -> 32 bytes? a ciphertext?
@@ -24,26 +24,26 @@ use crate::key::{is_key_arn, is_same_key};
 use crate::limit::Limit;
 use crate::settings::Settings;
 
-/// The longest ciphertext that KMS takes or returns.
+/// The longest ciphertext that KMS accepts or returns.
 const MAX_CIPHERTEXT_LEN: usize = 6144;
 
-/// KMS, as these settings reach it.
+/// KMS, reached with these settings.
 pub(crate) struct Service {
     pub(crate) settings: Settings,
     pub(crate) limit: Limit,
     client: OnceCell<Client>,
 }
 
-/// An encryption context as KMS takes it.
+/// An encryption context in the form that KMS accepts.
 pub(crate) type Context = Option<HashMap<String, String>>;
 
-/// The context as KMS takes it.
+/// Converts a context to the form that KMS accepts.
 pub(crate) fn pairs(context: &EncryptionContext) -> Context {
     let pairs = context.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
     (!context.is_empty()).then(|| pairs.collect())
 }
 
-/// A ciphertext, and the key ARN that KMS says it is under.
+/// A ciphertext, and the ARN of the key that it is under, according to KMS.
 pub(crate) struct Sealed {
     pub(crate) key_arn: String,
     pub(crate) ciphertext: Vec<u8>,
@@ -91,7 +91,7 @@ impl Service {
         deadline: Instant,
     ) -> Result<Sealed, ProviderError> {
         let (_turn, client) = self.begin(Some(key), deadline).await?;
-        // At trace level the client logs whole requests, and this one holds the key.
+        // At trace level the client logs whole requests, and this one contains the key.
         let answer = client
             .encrypt()
             .key_id(key.id())
@@ -127,7 +127,7 @@ impl Service {
         Ok((data_key, self.answered(key, answer.key_id)?))
     }
 
-    /// One ReEncrypt. Returns the ARN of the source key as well.
+    /// One ReEncrypt. Also returns the ARN of the source key.
     pub(crate) async fn re_encrypt(
         &self,
         ciphertext: &[u8],
@@ -156,7 +156,7 @@ impl Service {
         Ok((answer.source_key_id, sealed))
     }
 
-    /// The call's turn, to be held until it ends, and the client.
+    /// Waits for the call's turn, to be held until it ends; also returns the client.
     async fn begin(
         &self,
         key: Option<&KmsKey>,
@@ -170,7 +170,7 @@ impl Service {
         Ok((turn, client))
     }
 
-    /// Refuses a key of another region than the client's: KMS would look its id or alias up in the wrong region.
+    /// Refuses a key of a region other than the client's: KMS would look up its id or alias in the wrong region.
     pub(crate) async fn check_region(&self, key: &KmsKey) -> Result<(), ProviderError> {
         let client = self.client.get_or_try_init(|| self.settings.connect(Some(key))).await?;
         let here = client.config().region().map(AsRef::as_ref);
@@ -190,7 +190,7 @@ impl Service {
         allowed.is_none_or(|allowed| allowed.iter().any(|key| is_same_key(key.id(), arn)))
     }
 
-    /// The ARN of the key that KMS says it used.
+    /// The ARN of the key that KMS used, according to its response.
     fn answered(&self, asked: Option<&KmsKey>, arn: Option<String>) -> Result<String, ProviderError> {
         let Some(arn) = arn.filter(|arn| is_key_arn(arn)) else {
             return Err(senseless(asked, "no key ARN"));
@@ -213,13 +213,13 @@ impl Service {
     }
 }
 
-/// Moves the key out of the answer, and wipes the answer.
+/// Moves the key out of the response, and wipes the response.
 fn data_key(key: Option<&KmsKey>, plaintext: Option<Blob>) -> Result<DataKey, ProviderError> {
     let bytes = Zeroizing::new(plaintext.map(Blob::into_inner).unwrap_or_default());
     DataKey::from_slice(&bytes).ok_or_else(|| senseless(key, "no data key of 32 bytes"))
 }
 
-/// Refuses what KMS never returned, without sending it.
+/// Refuses a ciphertext that KMS cannot have returned, without sending it.
 fn check_ciphertext(key: Option<&KmsKey>, ciphertext: &[u8]) -> Result<(), ProviderError> {
     if is_ciphertext(ciphertext) {
         return Ok(());

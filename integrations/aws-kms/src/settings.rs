@@ -1,4 +1,4 @@
-//! The settings of a client of KMS.
+//! The settings of a KMS client.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::endpoint::RefuseExposed;
 use crate::errors::failure;
 use crate::{KmsKey, environment};
 
-/// How KMS is called.
+/// How to call KMS.
 #[derive(Clone)]
 pub(crate) struct Settings {
     /// The only keys that may be used, by key ARN; `None` allows all.
@@ -33,7 +33,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The client, with the rest of its configuration from the environment. Errors name `key`.
+    /// Creates the client, with the rest of its configuration from the environment. Errors name `key`.
     ///
     /// # Errors
     /// Class `Configuration` for a missing or impossible region, and for an endpoint that is not a URL.
@@ -74,7 +74,7 @@ impl Settings {
         let mut config = aws_sdk_kms::config::Builder::from(&config)
             .retry_config(RetryConfig::standard().with_max_attempts(self.max_attempts))
             .timeout_config(timeouts);
-        // The client panics without one.
+        // The client panics without a version.
         if !has_version {
             config = config.behavior_version(BehaviorVersion::latest());
         }
@@ -100,14 +100,15 @@ fn is_region(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Whether it looks like the name of an AWS region: words and a number. Others have no host, and a failed lookup could not
-/// be told from an outage.
+/// Whether it looks like the name of an AWS region: words and a number. Other names have no host, and a failed lookup
+/// could not be distinguished from an outage.
 fn is_region_of_aws(name: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     name.split('-').count() >= 3 && name.split('-').any(is_number)
 }
 
-/// Finds what is plainly not a URL before the first call. The client parses the rest; it ignores an impossible port.
+/// Detects what is obviously not a URL before the first call. The client parses the rest; it ignores an impossible
+/// port.
 pub(crate) fn is_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     rest.is_some_and(|rest| {
@@ -130,7 +131,7 @@ fn is_host_and_port(authority: &str) -> bool {
     port && !host.is_empty() && host.bytes().all(of_host)
 }
 
-/// Leaves out the configuration, which may hold credentials.
+/// Omits the configuration, which may hold credentials.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")

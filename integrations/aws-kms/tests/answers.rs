@@ -1,4 +1,4 @@
-//! What the provider makes of each answer that a service, or what poses as one, may give.
+//! How the provider handles each response of a service, or of an impostor.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fmt::Write as _;
@@ -27,16 +27,16 @@ const OTHER: &str = "arn:aws:kms:us-east-1:444455556666:key/ffffffff-12ab-34cd-5
 const KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 const SHORT: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBw==";
 
-/// What is done with a request.
+/// How a request is handled.
 #[derive(Clone)]
 enum Answer {
     Json(u16, String),
-    /// Says it is longer than it is.
+    /// Claims to be longer than it is.
     Truncated(String),
-    /// These bytes and the end.
+    /// These bytes, then the end of the connection.
     Raw(&'static str),
     Hang,
-    /// Waits for another request of this kind to come.
+    /// Waits for another request of this kind.
     Paired(Arc<Pairs>, String),
 }
 
@@ -50,18 +50,18 @@ fn error(status: u16, code: &str) -> Answer {
     Answer::Json(status, format!(r#"{{"__type":"{code}","message":"so it is"}}"#))
 }
 
-/// As KMS answers GenerateDataKey and Decrypt.
+/// The response of KMS to GenerateDataKey and Decrypt.
 fn key(arn: &str, plaintext: &str) -> Answer {
     let body = format!(r#"{{"KeyId":"{arn}","Plaintext":"{plaintext}","CiphertextBlob":"d3JhcHBlZA=="}}"#);
     Answer::Json(200, body)
 }
 
-/// A server that gives one answer after another, the last of them for ever.
+/// A server that returns one response after another, and then repeats the last one forever.
 struct Fake {
     endpoint: String,
     /// Operation and body of each request.
     seen: Arc<Mutex<Vec<(String, String)>>>,
-    /// A line for each connection that a hanging request was on, when it is closed.
+    /// A message for each hanging request whose connection was closed.
     gone: mpsc::Receiver<()>,
 }
 
@@ -130,7 +130,7 @@ fn serve(mut stream: &TcpStream, answers: &[Answer], log: &Mutex<Vec<(String, St
         Answer::Truncated(body) => head(200, body.len() + 10) + &body,
         Answer::Raw(text) => text.to_owned(),
         Answer::Hang => {
-            // Until the client has had enough.
+            // Until the client closes the connection.
             while stream.read(&mut [0; 1]).is_ok_and(|read| read > 0) {}
             let _ = gone.send(());
             return;
@@ -234,7 +234,7 @@ fn each_error_has_its_class_and_says_what_to_do() {
 
 #[test]
 fn an_answer_for_another_key_is_refused() {
-    // By ARN, and where only the list of allowed keys can tell.
+    // By ARN, and by the list of allowed keys alone.
     let fake = Fake::start([key(OTHER, KEY)]);
     let by_arn = fake.provider();
     let by_alias = fake
@@ -256,7 +256,7 @@ fn an_answer_for_another_key_is_refused() {
         let rebound = pollster::block_on(provider.rebind_key(&slot(ARN), &context(), &context()));
         assert!(!rebound.unwrap_err().is_retryable());
     }
-    // Without a list an alias stands for any key, but the slot has to name the one that opened it.
+    // Without a list an alias stands for any key, but the slot must name the key that opened it.
     let any = fake.builder("alias/mine").build().unwrap();
     assert_eq!(
         unwrap(&any, &slot(ARN)).unwrap_err().class,
@@ -369,7 +369,7 @@ fn a_dropped_future_ends_its_call_and_a_dropped_provider_all_of_them() {
     });
     assert_eq!(fake.calls(), 1);
     fake.gone.recv_timeout(Duration::from_secs(10)).unwrap();
-    // Not to be waited for, and not to panic, inside another runtime.
+    // Dropping it inside another runtime must neither wait nor panic.
     runtime.block_on(async { drop(provider) });
 }
 
@@ -433,7 +433,7 @@ fn a_key_that_a_header_names_and_the_caller_does_not_gets_no_call() {
     }
     assert_eq!(fake.calls(), 1);
 
-    // A slot of another provider is not sent to KMS either.
+    // Nor is a slot of another provider sent to KMS.
     let foreign = WrappedKey::new("local", ARN, b"wrapped".as_slice());
     let refused = unwrap(&fake.provider(), &foreign).unwrap_err();
     assert_eq!(refused.class, ProviderErrorClass::BadCiphertext);
@@ -448,7 +448,7 @@ fn reencrypt_asks_for_keys_that_the_caller_named() {
         body.contains(&format!(r#""SourceKeyId":"{source}""#))
             && body.contains(&format!(r#""DestinationKeyId":"{ARN}""#))
     };
-    // By its ARN; and by an alias that may be it, after another one that is not.
+    // By its ARN, and by an alias that may be the key, after another one that is not.
     for (sources, answers) in [
         (vec![OTHER], vec![Answer::Json(200, answer.clone())]),
         (
@@ -477,7 +477,7 @@ fn reencrypt_asks_for_keys_that_the_caller_named() {
         );
     }
 
-    // Rebinding has one key on both sides: what an alias stands for, not what the slot says.
+    // Rebinding has one key on both sides: the one that the alias stands for, not the one that the slot names.
     let answer = format!(r#"{{"CiphertextBlob":"bmV3","SourceKeyId":"{ARN}","KeyId":"{ARN}"}}"#);
     let fake = Fake::start([Answer::Json(200, answer)]);
     let provider = fake.builder("alias/mine").build().unwrap();
@@ -542,7 +542,7 @@ fn settings_that_contradict_each_other_are_refused_and_debug_shows_no_credential
     );
 }
 
-/// Data keys come in the answers: whoever is on the way could read them.
+/// Responses contain data keys, which anyone on the network path could read.
 #[test]
 fn plain_http_to_another_machine_is_refused_unless_it_is_insisted_on() {
     let told = |error: &ProviderError| {
@@ -550,14 +550,14 @@ fn plain_http_to_another_machine_is_refused_unless_it_is_insisted_on() {
         assert!(error.message.contains("allow_insecure_endpoint"), "{error}");
     };
     let builder = || AwsKms::builder(ARN.parse().unwrap()).config(config());
-    // Documentation's own addresses: nobody answers there, and nobody is asked.
+    // Addresses reserved for documentation: nothing responds there, and no request is sent.
     told(&builder().endpoint_url("http://192.0.2.1:4599").build().unwrap_err());
-    // By the configuration of a program, it is found before the request is signed.
+    // If a program's configuration sets it, it is detected before the request is signed.
     let elsewhere = config().into_builder().endpoint_url("http://192.0.2.1:4599").build();
     let provider = AwsKms::builder(ARN.parse().unwrap()).config(elsewhere).build().unwrap();
     told(&pollster::block_on(provider.generate_key(&context())).unwrap_err());
 
-    // What is insisted on is sent: a name that resolves to this machine, and is not taken for it.
+    // If it is allowed, the request is sent: to a name that resolves to this machine but is not recognized as local.
     let fake = Fake::start([key(ARN, KEY)]);
     let insisting = builder()
         .endpoint_url("http://192.0.2.1:4599")
@@ -569,7 +569,7 @@ fn plain_http_to_another_machine_is_refused_unless_it_is_insisted_on() {
     unwrap(&fake.builder(ARN).build().unwrap(), &slot(ARN)).unwrap();
 }
 
-/// The client puts a region into a host name and a signature, and panics where that cannot be done.
+/// The client puts a region into a host name and a signature, and panics if that is impossible.
 #[test]
 fn a_region_that_is_none_is_an_error_and_no_panic() {
     for region in ["", " ", "eu west 1", "eu-west-1\r\nx: y", "../..", "\u{0}", "é"] {
@@ -593,7 +593,7 @@ fn a_request_that_cannot_be_sent_is_not_shown() {
     let data_key = DataKey::from_slice(&[7; 32]).unwrap();
     for url in ["http://[::1", "http://a:b:c", "https://[::1", "https://a:b:c"] {
         let builder = AwsKms::builder(ARN.parse().unwrap()).config(config()).endpoint_url(url);
-        // What is plainly no URL is found before that.
+        // What is obviously not a URL is detected before that.
         let error = match builder.build() {
             Ok(provider) => pollster::block_on(provider.wrap_key(&data_key, &context())).unwrap_err(),
             Err(error) => error,
@@ -604,7 +604,7 @@ fn a_request_that_cannot_be_sent_is_not_shown() {
     }
 }
 
-/// Everything that is logged, at every level.
+/// Records everything that is logged, at every level.
 struct Log;
 
 static LOGGED: Mutex<String> = Mutex::new(String::new());
@@ -643,7 +643,7 @@ impl Subscriber for Log {
 #[test]
 fn nothing_of_a_data_key_is_logged() {
     tracing::subscriber::set_global_default(Log).unwrap();
-    // 32 bytes of 0x5A, and what their base64 text is full of.
+    // 32 bytes of 0x5A, and a pattern that repeats in their base64 text.
     let (text, mark) = ("WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlo=", "WlpaWlpa");
     let fake = Fake::start([key(ARN, text)]);
     let provider = fake.provider();

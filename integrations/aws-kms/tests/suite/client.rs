@@ -1,4 +1,4 @@
-//! The client for data keys outside of slots: which key KMS is asked for, and what of its answers is accepted.
+//! The client for data keys outside of slots: which key KMS is called for, and which responses are accepted.
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kms::config::{Credentials, Region, SharedCredentialsProvider};
@@ -91,7 +91,7 @@ fn another_key_another_context_and_altered_bytes_are_refused() {
             *altered.last_mut().unwrap() ^= 1;
             assert_eq!(class(client.decrypt(with, &altered, &context).await), BadCiphertext);
         }
-        // What KMS never returned is not sent.
+        // A ciphertext that KMS cannot have returned is not sent.
         let before = calls(&mock).len();
         for len in [0, 6145] {
             let ciphertext = vec![1; len];

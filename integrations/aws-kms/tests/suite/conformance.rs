@@ -1,4 +1,4 @@
-//! The engine's conformance suite for key providers, and what only a provider with a runtime of its own can break.
+//! The engine's conformance suite for key providers, and what only a provider with its own runtime can break.
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
@@ -38,7 +38,7 @@ fn a_kms_key_conforms_by_its_arn_and_by_an_alias() {
     }
 }
 
-/// Credentials that cannot be had the first time.
+/// Credentials that panic the first time.
 #[derive(Debug)]
 struct PanicsOnce(AtomicUsize);
 

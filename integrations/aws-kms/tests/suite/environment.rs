@@ -1,4 +1,4 @@
-//! What comes from the environment and the files of AWS's tools: each case in a process of its own.
+//! Settings from the environment and the files of AWS's tools, each case in its own process.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use sealstone_aws_kms::AwsKms;
 const KEY: &str = "SEALSTONE_TEST_KEY";
 const PROFILE: &str = "SEALSTONE_TEST_PROFILE";
 
-/// Asks for a data key and tells the error.
+/// Requests a data key and prints the error.
 #[test]
 #[ignore = "started by the other tests, in an environment that they make"]
 fn child() {
@@ -25,7 +25,7 @@ fn child() {
     println!("class {:?}: {error}", error.class);
 }
 
-/// What `child` prints in this environment and no other.
+/// What `child` prints in this environment alone.
 fn ask(environment: &[(&str, &str)]) -> String {
     let home = tempfile::tempdir().unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
@@ -43,7 +43,7 @@ fn ask(environment: &[(&str, &str)]) -> String {
     printed
 }
 
-/// What the environment makes the client send, by a server that refuses it.
+/// The request that the client sends in this environment, to a server that refuses it.
 fn request(environment: &[(&str, &str)]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -73,7 +73,7 @@ fn request(environment: &[(&str, &str)]) -> String {
     server.join().unwrap()
 }
 
-/// Whatever names the endpoint.
+/// Wherever the endpoint is set.
 #[test]
 fn plain_http_to_another_machine_is_refused_wherever_it_is_configured() {
     let keys = [
@@ -129,7 +129,7 @@ fn endpoint_region_and_credentials_are_those_of_the_environment() {
         "{sent}"
     );
 
-    // The key's region is the nearer one.
+    // The key's own region takes precedence.
     let region = [(KEY, "alias/x@us-east-2"), ("AWS_REGION", "eu-west-1")];
     assert!(request(&[credentials, region].concat()).contains("/us-east-2/kms/"));
 }
@@ -150,7 +150,7 @@ fn a_profile_brings_its_own() {
     }
 }
 
-/// As the `aws` command has it: `VARIABLE=` is how a shell or a container takes a setting back.
+/// As with the `aws` command: `VARIABLE=` is how a shell or a container unsets a setting.
 #[test]
 fn a_variable_that_is_set_to_nothing_counts_as_unset() {
     let directory = tempfile::tempdir().unwrap();
@@ -196,7 +196,7 @@ fn a_variable_that_is_set_to_nothing_counts_as_unset() {
             "{blank:?}: {sent}"
         );
     }
-    // The next in line, not AWS's own endpoint.
+    // The next setting in line, not AWS's own endpoint.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -217,7 +217,7 @@ fn a_variable_that_is_set_to_nothing_counts_as_unset() {
     assert!(told.contains("refused"), "{told}");
 }
 
-/// An outage passes, a slip of the pen does not: the two are told apart.
+/// An outage passes, a configuration error does not, so the two are distinguished.
 #[test]
 fn what_is_configured_wrongly_is_never_an_outage() {
     let base = [
@@ -241,7 +241,7 @@ fn what_is_configured_wrongly_is_never_an_outage() {
         "http://%",
     ] {
         for variable in ["AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL"] {
-            // A generic one that is no URL is left out by AWS's client, with a warning in its log.
+            // AWS's client ignores a generic endpoint that is not a URL, with a warning in its log.
             let told = ask(&[&base[..], &[region, (variable, url)]].concat());
             assert!(told.contains("class Configuration"), "{variable}={url}: {told}");
         }

@@ -1,5 +1,5 @@
-//! Every kind of fault of the service, many times, in encrypt, decrypt and rewrap of files: each ends within bounds, and
-//! leaves either what was there or what was asked for.
+//! Every kind of fault of the service, many times, while files are encrypted, decrypted and rewrapped: each operation
+//! ends within bounds, and leaves either the old state or the requested one.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use sealstone_kms_mock::{Fault, InjectedError, MockKms};
 
 const PLAIN: &[u8] = b"large, in practice";
 
-/// Errors that the service answers with, and one that it does not have.
+/// Errors that the service returns, and one that it does not have.
 const ERRORS: [&str; 12] = [
     "ThrottlingException",
     "LimitExceededException",
@@ -77,7 +77,7 @@ impl Place {
             .build();
         let key = |name: &str| {
             let builder = AwsKms::builder(name.parse().unwrap()).config(config.clone());
-            // One attempt: waiting between attempts has tests of its own.
+            // One attempt, because other tests cover the waits between attempts.
             let builder = builder.max_attempts(1).attempt_timeout(Duration::from_millis(500));
             Arc::new(builder.rewraps_from(["alias/one".parse().unwrap()]).build().unwrap())
         };
@@ -96,7 +96,7 @@ impl Place {
         self.keys[at].clone()
     }
 
-    /// `object`, anew.
+    /// Writes `object` again.
     fn encrypt(&self) -> Result<u64, Error> {
         fs::write(self.path("plain"), PLAIN).unwrap();
         Encryptor::new(self.provider(0)).seal_path(self.path("plain"), self.path("object"), IfExists::Replace)
@@ -120,7 +120,7 @@ impl Place {
         rewrap.file(&file).map(drop)
     }
 
-    /// Whether the object opens by the key.
+    /// Whether the object opens with the key.
     fn opens(&self, at: usize) -> bool {
         let object = fs::read(self.path("object")).unwrap();
         match Decryptor::new(self.provider(at)).open(&object) {
@@ -135,10 +135,10 @@ impl Place {
         }
     }
 
-    /// Runs `work` while some of the calls go wrong; gives what it gave.
+    /// Runs `work` while some of the calls fail; returns its result.
     fn under<T>(&self, fault: &Fault, round: u64, work: impl FnOnce() -> T) -> T {
         let fault = Fault {
-            // So that each of the calls of a rewrap has its turn.
+            // So that the fault hits each of the calls of a rewrap in turn.
             skip_first: round % 3,
             ..fault.clone()
         };
@@ -153,7 +153,7 @@ impl Place {
     }
 }
 
-/// Files in the directory that nobody asked for.
+/// Unexpected files in the directory.
 fn left_over(dir: &Path) -> Vec<String> {
     let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.into_string().unwrap());
@@ -173,7 +173,7 @@ fn no_fault_of_the_service_leaves_anything_half_done() {
     let mut refused = 0;
     let mut cases = 0;
     for round in 0..rounds {
-        // Another service before its log is full: a full one counts no more.
+        // A new service before its log is full, because a full log counts no more calls.
         if round % 10 == 9 {
             place = Place::new();
         }
@@ -182,7 +182,7 @@ fn no_fault_of_the_service_leaves_anything_half_done() {
             let object = fs::read(place.path("object")).unwrap();
             let calls = place.calls();
 
-            // Another object or the one that was there.
+            // Another object, or the old one.
             let failed = place.under(&fault, round, || place.encrypt()).is_err();
             let found = fs::read(place.path("object")).unwrap();
             assert!(failed == (found == object), "{fault:?}");

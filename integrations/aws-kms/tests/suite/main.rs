@@ -1,6 +1,6 @@
-//! The integration tests, as modules of one program: linking the AWS SDK is most of what a program costs.
+//! The integration tests, as modules of one program, because most of a program's cost is linking the AWS SDK.
 //!
-//! `answers`, beside this directory, takes the whole process for its log.
+//! `answers`, beside this directory, needs the log of a whole process.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod client;

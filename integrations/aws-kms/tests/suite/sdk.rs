@@ -1,4 +1,4 @@
-//! AWS's own client against the mock, without anything of ours in between but the mock.
+//! AWS's own client against the mock, without any other code of ours.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -124,7 +124,7 @@ async fn the_rust_client_waits_out_throttling_and_tells_it_without_retries() {
         mock.faults().set_settings(settings).unwrap();
     };
     let encrypt = |kms: Client| kms.encrypt().key_id("alias/a").plaintext(Blob::new("secret")).send();
-    // One call and never another, however slow the machine is.
+    // One call and no second one, however slow the machine is.
     limit(0.0);
     encrypt(client(&mock, 1)).await.unwrap();
     let throttled = encrypt(client(&mock, 1)).await.unwrap_err().into_service_error();

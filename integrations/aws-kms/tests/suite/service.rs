@@ -1,4 +1,4 @@
-//! What every KMS must do with this provider: run against the local one, or against that at
+//! What every KMS must do with this provider: run against the local mock, or against the service at
 //! `SEALSTONE_TEST_KMS_ENDPOINT`.
 
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use sealstone_kms_mock::MockKms;
 const REGION: &str = "us-east-1";
 const PLAIN: &[u8] = b"large, in practice";
 
-/// A KMS, and who makes keys there.
+/// A KMS, and a client that creates keys there.
 struct Service {
     config: SdkConfig,
     client: Client,
     runtime: tokio::runtime::Runtime,
-    /// It ends with this.
+    /// Stops when this is dropped.
     _mock: Option<MockKms>,
 }
 
@@ -144,7 +144,7 @@ fn another_context_and_altered_bytes_do_not_open() {
         let refused = pollster::block_on(key.rewrap_key(slot, &context, &context)).unwrap_err();
         assert_eq!(refused.class, ProviderErrorClass::BadCiphertext, "{refused}");
     }
-    // Under the name of another key of the same caller.
+    // With the name of another key of the same caller.
     let alias = service.provider(&service.alias(&arn));
     let renamed = WrappedKey {
         key_id: service.key(),
@@ -163,7 +163,7 @@ fn another_key_and_a_missing_one_do_not_open() {
         .wrapped;
     for name in [&*two, &service.alias(&two)] {
         let refused = unwrap(&service.provider(name), &slot, &context("1")).unwrap_err();
-        // Another mock than ours gives the other one.
+        // Another mock than ours returns the other one.
         let classes = [ProviderErrorClass::OtherKey, ProviderErrorClass::Denied];
         assert!(classes.contains(&refused), "{refused:?}");
     }
@@ -233,7 +233,7 @@ fn it_works_inside_any_runtime() {
         let generated = key.generate_key(&context).await.unwrap();
         let opened = key.unwrap_key(&generated.wrapped, &context).await.unwrap();
         assert_eq!(opened.expose(), generated.data_key.expose());
-        // Blocking inside a runtime, as the synchronous parts of the engine do.
+        // Blocking inside a runtime, as the engine's synchronous parts do.
         pollster::block_on(key.unwrap_key(&generated.wrapped, &context)).unwrap();
     };
     pollster::block_on(roundtrip());
