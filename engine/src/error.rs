@@ -258,7 +258,10 @@ impl fmt::Display for Error {
                 write!(f, "the header is damaged: {reason} at byte {offset}")
             }
             Self::HeaderTruncated { have, need } => {
-                write!(f, "the object ends inside its header: only {have} of {need} bytes are present")
+                write!(
+                    f,
+                    "the object ends inside its header: only {have} of {need} bytes are present"
+                )
             }
             Self::HeaderTooLarge { need, limit } => write!(
                 f,

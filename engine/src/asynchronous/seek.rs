@@ -146,7 +146,9 @@ impl<R: AsyncRead + AsyncSeek + Unpin> AsyncSeek for AsyncDecryptReader<R> {
     fn start_seek(self: Pin<&mut Self>, target: SeekFrom) -> io::Result<()> {
         let this = self.get_mut();
         if this.seeking.is_some() {
-            return Err(io::Error::other("another seek is in progress; `poll_complete` finishes it"));
+            return Err(io::Error::other(
+                "another seek is in progress; `poll_complete` finishes it",
+            ));
         }
         Ok(this.begin_seek(target)?)
     }

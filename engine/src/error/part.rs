@@ -53,10 +53,7 @@ impl fmt::Display for PartError {
                 "part {part} was already handed out: each part is sealed once, and a retry sends its sealed bytes again"
             ),
             Self::Length { part, need, have } => {
-                write!(
-                    f,
-                    "part {part} has {have} bytes of plaintext, but must have {need}"
-                )
+                write!(f, "part {part} has {have} bytes of plaintext, but must have {need}")
             }
             Self::AfterLast { part, last } => write!(f, "part {part} lies after part {last}, which is the last"),
             Self::Missing { part } => write!(f, "part {part} is missing"),

@@ -259,7 +259,7 @@ fn a_plan_that_fails_writes_nothing() {
     let too_large = too_large.with_context(EncryptionContext::new().with("k", "v".repeat(3000)));
     let last = Rewrap::new(Decryptor::new(key(1))).remove(SlotChoice::Key(key(1)));
     for (rewrap, expected) in [
-        (too_large, "4096 are there"),
+        (too_large, "only 4096 are available"),
         (last, "no slot"),
         (rotation(5), "no usable key"),
     ] {
