@@ -75,7 +75,7 @@ impl KeyProvider for Escrow {
         ID
     }
 
-    /// Answered from the slot's names, without a call.
+    /// Decided by the slot's names, without a call.
     fn matches(&self, slot: &WrappedKey) -> KeyMatch {
         if slot.key_id == self.name {
             KeyMatch::Yes
@@ -109,7 +109,7 @@ impl fmt::Debug for Escrow {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // In a crate of its own, this is a test.
+    // In a separate crate, this would be a test.
     Conformance::new(&Escrow::new("one"), &Escrow::new("other")).assert();
 
     let escrow = Arc::new(Escrow::new("vault-1"));

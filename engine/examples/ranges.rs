@@ -1,6 +1,6 @@
 //! Serves HTTP byte ranges from an encrypted object: only the chunks that cover a range are read and opened.
 //!
-//! One connection at a time and one request on each, to keep to the point: from a `Range` header to the answer.
+//! To keep it short, it serves one connection at a time and one request on each: from a `Range` header to the response.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,7 +17,7 @@ fn main() -> Result<()> {
     let plaintext: Vec<u8> = (0..200_000u32).map(|n| n.to_be_bytes()[3]).collect();
     let key = Arc::new(RawKey::from_slice(&[7; 32]).ok_or("32 bytes")?);
     let object = Encryptor::new(key.clone()).seal(&plaintext)?;
-    // A file, or an object of a storage system: whatever implements `ReadAt`.
+    // A file, an object in a storage system, or anything else that implements `ReadAt`.
     let reader = Decryptor::new(key).range_reader(object)?;
 
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -45,12 +45,12 @@ fn main() -> Result<()> {
     server.join().map_err(|_| "the server panicked")?
 }
 
-/// What a `Range` header asks for.
+/// The range that a `Range` header requests.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
-    /// No range, or none of the kind served here: the whole, as HTTP has it.
+    /// No range, or one of a kind not served here: the whole object, as HTTP specifies.
     Whole,
-    /// From the first byte to the last one, which is part of it.
+    /// From the first byte to the last one, inclusive.
     FromTo(u64, Option<u64>),
     Last(u64),
 }
@@ -71,7 +71,7 @@ fn parse(header: &str) -> Asked {
 
 /// The status, the value of `Content-Range`, and the body.
 fn answer(reader: &RangeReader<Vec<u8>>, asked: &Asked) -> Result<(&'static str, Option<String>, Vec<u8>)> {
-    // The length is part of every answer: verified by opening the final chunk, once for all requests.
+    // The length is part of every response. It is verified by opening the final chunk, once for all requests.
     let len = reader.verified_len()?;
     let range = match *asked {
         Asked::Whole => return Ok(("200 OK", None, reader.read_range(..)?.to_vec())),
@@ -99,7 +99,7 @@ fn serve(reader: &RangeReader<Vec<u8>>, mut stream: TcpStream) -> Result<()> {
             _ => {}
         }
     }
-    // An object that does not verify gives no byte of its body.
+    // If the object does not verify, no byte of its body is sent.
     let (status, content_range, body) = answer(reader, &asked)?;
     let content_range = content_range.map_or_else(String::new, |value| format!("Content-Range: {value}\r\n"));
     let len = body.len();

@@ -38,14 +38,14 @@ fn each_way_of_sealing_knows_its_process() {
 
     let begun = encryptor().begin().unwrap();
     let mut begun = Some(begun);
-    let told = in_a_child(|| {
+    let reported = in_a_child(|| {
         let mut out = vec![0; CHUNKS + 101 * (C + 16)];
         let sealed = begun.take().unwrap().seal_into(&plain, &mut out).map(drop);
         // A refused fork has sealed nothing.
         assert!(out[CHUNKS..].iter().all(|&byte| byte == 0));
         message(&sealed)
     });
-    assert_eq!(told, forked);
+    assert_eq!(reported, forked);
     let mut object = vec![0; CHUNKS + 100 + 16];
     begun.unwrap().seal_into(&plain[..100], &mut object).unwrap();
     assert_eq!(decryptor().open(&object).unwrap(), plain[..100]);

@@ -26,7 +26,7 @@ const NOT_RUN: &[u8] = b"NOT RUN";
 /// One test, because a fork must not happen beside other tests' threads.
 #[test]
 fn namespaces_hide_no_fork_and_no_suspension() {
-    for (what, told, wanted) in [
+    for (what, reported, wanted) in [
         (
             "a fork into a new PID namespace",
             in_a_child(the_first_process_forks_another_first_process),
@@ -43,11 +43,11 @@ fn namespaces_hide_no_fork_and_no_suspension() {
             "calls: 1, then 1, then 2".to_owned(),
         ),
     ] {
-        if told == NOT_RUN {
+        if reported == NOT_RUN {
             let _ = writeln!(io::stderr(), "NOT RUN: {what}: this system grants no namespaces for it");
             continue;
         }
-        assert_eq!(String::from_utf8_lossy(&told), wanted, "{what}");
+        assert_eq!(String::from_utf8_lossy(&reported), wanted, "{what}");
     }
 }
 
@@ -76,7 +76,7 @@ fn the_first_process_forks_another_first_process() -> Vec<u8> {
 
         assert!(unshare(libc::CLONE_NEWPID));
         let mut begun = Some(begun);
-        let told = in_a_child(|| {
+        let reported = in_a_child(|| {
             assert_eq!(std::process::id(), 1);
             let mut out = vec![0; 8192 + 56 + 101 * (C + 16)];
             let sealed = begun.take().unwrap().seal_into(&plain, &mut out).map(drop);
@@ -85,8 +85,8 @@ fn the_first_process_forks_another_first_process() -> Vec<u8> {
             let written = written.map_err(|error| Error::from_io("writing", error));
             // Objects that it begins itself are its own.
             assert_eq!(decryptor().open(&encryptor().seal(b"mine").unwrap()).unwrap(), b"mine");
-            let told = [sealed, part, written].map(|result| format!("{result:?}"));
-            format!("{told:?}").replace('"', "").into_bytes()
+            let reported = [sealed, part, written].map(|result| format!("{result:?}"));
+            format!("{reported:?}").replace('"', "").into_bytes()
         });
         // The process that began them continues normally.
         writer.write_all(&plain[20 * C + 7..]).unwrap();
@@ -98,7 +98,7 @@ fn the_first_process_forks_another_first_process() -> Vec<u8> {
                 .seal_into(&plain, &mut vec![0; 8192 + 56 + 101 * (C + 16)])
                 .is_ok()
         );
-        told
+        reported
     })
 }
 
@@ -118,9 +118,9 @@ fn a_process_id_is_given_out_again() -> Vec<u8> {
         // The id is free once the process was waited for. Its child is then ours, as the first process of the
         // namespace.
         assert_eq!(wait_for(first), 0);
-        let mut told = Vec::new();
-        read.read_to_end(&mut told).unwrap();
-        told
+        let mut reported = Vec::new();
+        read.read_to_end(&mut reported).unwrap();
+        reported
     })
 }
 

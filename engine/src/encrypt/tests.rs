@@ -116,13 +116,13 @@ fn written(executor: &Executor, plain: &[u8], lens: &[usize], shared: bool) -> V
     let mut writer = object.detach().1.writer(Vec::new()).unwrap();
     let mut rest = plain;
     for len in lens.iter().cycle() {
-        let (piece, behind) = rest.split_at((*len).min(rest.len()));
+        let (piece, after) = rest.split_at((*len).min(rest.len()));
         if shared {
             writer.write_bytes(Bytes::copy_from_slice(piece)).unwrap();
         } else {
             writer.write_all(piece).unwrap();
         }
-        rest = behind;
+        rest = after;
         if rest.is_empty() {
             return writer.finish().unwrap();
         }

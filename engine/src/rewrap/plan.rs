@@ -78,9 +78,9 @@ impl State {
 }
 
 /// How a slot for another key was wrapped.
-enum Anew {
+enum Rewrapping {
     /// By the key service.
-    Made(WrappedKey),
+    ByService(WrappedKey),
     /// Not yet: we have to wrap the data key. Holds the service's refusal if it was called.
     ByUs(Option<ProviderError>),
 }
@@ -187,13 +187,13 @@ impl<'a> Plan<'a> {
         if chosen.is_empty() && !self.rewrap.opens && self.keeps_own(new.as_ref()) {
             return Ok(());
         }
-        let made = match self.anew(&chosen, new.as_ref()).await? {
-            Anew::Made(made) if !self.is_open() => {
+        let made = match self.rewrap_chosen(&chosen, new.as_ref()).await? {
+            Rewrapping::ByService(made) if !self.is_open() => {
                 self.hand_on(&chosen, &made);
                 return Ok(());
             }
-            Anew::Made(made) => made,
-            Anew::ByUs(refusal) => match (self.wrap(new.as_ref()).await, refusal) {
+            Rewrapping::ByService(made) => made,
+            Rewrapping::ByUs(refusal) => match (self.wrap(new.as_ref()).await, refusal) {
                 (Ok(made), _) => made,
                 // The refusal is the error to fix: wrapping the data key was only the fallback.
                 (Err(error), Some(refusal)) if !error.is_retryable() => return Err(refusal.into()),
@@ -242,7 +242,7 @@ impl<'a> Plan<'a> {
 
     /// Asks the provider to rewrap one of the chosen slots without revealing the data key. That slot must be known to
     /// open: otherwise the result might not open, and the other slots are removed.
-    async fn anew(&self, chosen: &[usize], new: &dyn KeyProvider) -> Result<Anew> {
+    async fn rewrap_chosen(&self, chosen: &[usize], new: &dyn KeyProvider) -> Result<Rewrapping> {
         let source = match (&self.opened, chosen) {
             (Some(opened), _) => chosen.iter().copied().find(|&index| index == opened.slot),
             // One would be kept and the others lost, and none is known to be this object's.
@@ -250,15 +250,15 @@ impl<'a> Plan<'a> {
             (None, _) => chosen.first().copied(),
         };
         let Some(source) = source.map(|index| &self.slots[index].wrapped) else {
-            return Ok(Anew::ByUs(None));
+            return Ok(Rewrapping::ByUs(None));
         };
         if source.provider != new.id() || !new.can_rewrap(source) {
-            return Ok(Anew::ByUs(None));
+            return Ok(Rewrapping::ByUs(None));
         }
         match new.rewrap_key(source, &self.from, &self.to).await {
-            Ok(made) => Ok(Anew::Made(made)),
+            Ok(made) => Ok(Rewrapping::ByService(made)),
             // The data key is available, so that it can be wrapped instead.
-            Err(error) if self.opened.is_some() && !error.is_retryable() => Ok(Anew::ByUs(Some(error))),
+            Err(error) if self.opened.is_some() && !error.is_retryable() => Ok(Rewrapping::ByUs(Some(error))),
             Err(error) => Err(error.into()),
         }
     }

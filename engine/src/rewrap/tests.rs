@@ -1,7 +1,7 @@
 mod choice;
 mod planned;
 mod power;
-mod told;
+mod scripted;
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -16,10 +16,10 @@ pub fn in_a_child(work: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
     }
     assert!(child > 0, "{}", io::Error::last_os_error());
     drop(write);
-    let mut told = Vec::new();
-    read.read_to_end(&mut told).unwrap();
+    let mut reported = Vec::new();
+    read.read_to_end(&mut reported).unwrap();
     assert_eq!(wait_for(child), 0);
-    told
+    reported
 }
 
 pub fn pipe() -> [File; 2] {
@@ -34,9 +34,9 @@ pub fn pipe() -> [File; 2] {
 /// Ends a child with what its `work` returns, or that it panicked.
 pub fn say_and_exit(mut write: &File, work: impl FnOnce() -> Vec<u8>) -> ! {
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    let told = write.write_all(&done.unwrap_or_else(|_| b"it panicked".to_vec()));
+    let reported = write.write_all(&done.unwrap_or_else(|_| b"it panicked".to_vec()));
     // SAFETY: it takes only a number, and does not return.
-    unsafe { libc::_exit(i32::from(told.is_err())) }
+    unsafe { libc::_exit(i32::from(reported.is_err())) }
 }
 
 /// Waits for a child to end; returns its status.

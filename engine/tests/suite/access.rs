@@ -1,4 +1,4 @@
-//! Who may access an output: the users of the file it replaces, and nobody who may not read its object.
+//! Who may access an output: the users of the file it replaces, and never a user who may not read its object.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

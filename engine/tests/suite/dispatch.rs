@@ -93,9 +93,13 @@ fn every_mask_gives_the_same_bytes() {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["dispatch::child", "--exact", "--ignored", "--nocapture"]);
         let output = command.env("OPENSSL_ia32cap", mask).output().unwrap();
-        let told = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "without {what}: {told}");
-        let line = |word: &str| told.lines().find_map(|line| line.split_once(word)?.1.strip_prefix(' '));
+        let reported = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "without {what}: {reported}");
+        let line = |word: &str| {
+            reported
+                .lines()
+                .find_map(|line| line.split_once(word)?.1.strip_prefix(' '))
+        };
         assert_eq!(line("digests").unwrap(), expected, "without {what}");
         println!("without {what}: 32 MiB in {} ms", line("milliseconds").unwrap());
     }

@@ -111,7 +111,7 @@ fn check_reading(unlocked: &Unlocked, object: &[u8], model: &[u8], steps: &[Read
                 let end = start + count as u64;
                 match ranges.read_range(start..end) {
                     Ok(bytes) => assert!(end <= len && bytes == *slice(start, end)),
-                    Err(Error::RangeOutOfBounds { len: told, .. }) => assert!(told == len && end > len),
+                    Err(Error::RangeOutOfBounds { len: reported, .. }) => assert!(reported == len && end > len),
                     Err(other) => panic!("{other}"),
                 }
             }

@@ -167,7 +167,7 @@ fn no_part_lies_behind_the_last_so_that_its_final_chunk_has_an_index_of_its_own(
     let sealer = begin().parts(C as u64).unwrap();
     let later = sealer.part(1).unwrap();
     let refused = sealer.part(0).unwrap().seal_last(&full).unwrap_err();
-    assert_eq!(refused.to_string(), behind.to_string());
+    assert_eq!(refused.to_string(), after.to_string());
     later.seal(&full).unwrap();
     assert!(sealer.finish().is_err());
 

@@ -55,19 +55,19 @@ fn check(test: &Test, payload: &[u8]) {
             backend,
         };
         let opened = hazmat::open_payload(&data_key, parameters, payload);
-        let as_told = match (test.result, &opened) {
+        let as_stated = match (test.result, &opened) {
             (TestResult::Valid, Ok(plain)) => is_message(test, plain),
             (TestResult::Invalid, Err(error)) => is_the_right_refusal(test, error),
             _ => false,
         };
         let opened = opened.map(|plain| plain.len());
-        assert!(as_told, "{}: {backend:?} {opened:?}", test.comment);
+        assert!(as_stated, "{}: {backend:?} {opened:?}", test.comment);
     }
 }
 
 fn is_message(test: &Test, plain: &[u8]) -> bool {
     let digest = Sha512::digest(plain);
-    test.msg_length == Some(plain.len()) && test.msg_sha512.as_ref().is_some_and(|told| told[..] == digest[..])
+    test.msg_length == Some(plain.len()) && test.msg_sha512.as_ref().is_some_and(|stated| stated[..] == digest[..])
 }
 
 /// The refusal that each flag stands for. The length in an invalid vector is that of the chunks before the refused one,

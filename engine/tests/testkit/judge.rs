@@ -12,7 +12,7 @@ use sealstone::{
 };
 
 use crate::common::{oracle, pool};
-use crate::vector::{Vector, told};
+use crate::vector::{Vector, digest};
 
 /// The words for the results, as `vectors/README.md` explains them.
 pub const CLASSES: [&str; 13] = [
@@ -76,7 +76,7 @@ fn fault(vector: &Vector, outcome: &Outcome) -> Option<String> {
         return Some(format!("{} bytes came out", outcome.plain.len()));
     }
     let whole = outcome.whole_prefix || vector.succeeds();
-    (whole && told(&outcome.plain) != vector.plaintext).then(|| "other bytes came out".to_owned())
+    (whole && digest(&outcome.plain) != vector.plaintext).then(|| "other bytes came out".to_owned())
 }
 
 fn outcomes(vector: &Vector) -> Vec<Outcome> {

@@ -282,7 +282,7 @@ fn cuts() -> Vec<Vector> {
 fn appendages() -> Vec<Vector> {
     let object = Object::new(C + 100);
     let payload = object.payload();
-    let behind = |name: &str, comment: &str, bytes: &[u8]| {
+    let trailing = |name: &str, comment: &str, bytes: &[u8]| {
         let longer = [&payload[..], bytes].concat();
         faulty(name, comment, "trailing chunk", &object, 1, longer)
     };
@@ -290,13 +290,13 @@ fn appendages() -> Vec<Vector> {
     let full = Object::new(C);
     let fill = C - 100;
     vec![
-        behind("trailing-1", "a byte behind the final chunk", &[0]),
-        behind("trailing-15", "less than a tag", &[0; 15]),
-        behind("trailing-16", "as much as a tag", &[0; 16]),
-        behind("trailing-17", "more than a tag", &[7; 17]),
-        behind("trailing-final-again", "the final chunk stands twice", final_chunk),
-        behind("trailing-object", "the payload stands twice", &payload),
-        behind(
+        trailing("trailing-1", "a byte behind the final chunk", &[0]),
+        trailing("trailing-15", "less than a tag", &[0; 15]),
+        trailing("trailing-16", "as much as a tag", &[0; 16]),
+        trailing("trailing-17", "more than a tag", &[7; 17]),
+        trailing("trailing-final-again", "the final chunk stands twice", final_chunk),
+        trailing("trailing-object", "the payload stands twice", &payload),
+        trailing(
             "trailing-to-a-full-chunk",
             "filled up to the length of a full chunk",
             &vec![0; fill],

@@ -63,7 +63,7 @@ impl Vector {
             context: object.pairs.clone(),
             header: None,
             range: None,
-            plaintext: told(&object.plain),
+            plaintext: digest(&object.plain),
             body: object.attached(),
         }
     }
@@ -80,13 +80,13 @@ impl Vector {
     /// An object that is refused with an error of one of these classes, before anything is returned.
     pub fn refused(mut self, classes: &str) -> Self {
         self.expect = classes.split(' ').map(str::to_owned).collect();
-        self.plaintext = told(&[]);
+        self.plaintext = digest(&[]);
         self
     }
 
     /// The bytes that are verified and may be returned before the error.
     pub fn releases(mut self, prefix: &[u8]) -> Self {
-        self.plaintext = told(prefix);
+        self.plaintext = digest(prefix);
         self
     }
 
@@ -115,7 +115,7 @@ impl Vector {
     /// Requests `range` and expects `slice`.
     pub fn range(mut self, range: &str, slice: &[u8]) -> Self {
         self.range = Some(range.to_owned());
-        self.plaintext = told(slice);
+        self.plaintext = digest(slice);
         self
     }
 
@@ -182,7 +182,7 @@ impl Vector {
     }
 }
 
-pub fn told(plain: &[u8]) -> (usize, String) {
+pub fn digest(plain: &[u8]) -> (usize, String) {
     (plain.len(), hex(&Sha256::digest(plain)))
 }
 

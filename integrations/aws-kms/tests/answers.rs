@@ -545,17 +545,17 @@ fn settings_that_contradict_each_other_are_refused_and_debug_shows_no_credential
 /// Responses contain data keys, which anyone on the network path could read.
 #[test]
 fn plain_http_to_another_machine_is_refused_unless_it_is_insisted_on() {
-    let told = |error: &ProviderError| {
+    let reported = |error: &ProviderError| {
         assert_eq!(error.class, ProviderErrorClass::Configuration, "{error}");
         assert!(error.message.contains("allow_insecure_endpoint"), "{error}");
     };
     let builder = || AwsKms::builder(ARN.parse().unwrap()).config(config());
     // Addresses reserved for documentation: nothing responds there, and no request is sent.
-    told(&builder().endpoint_url("http://192.0.2.1:4599").build().unwrap_err());
+    reported(&builder().endpoint_url("http://192.0.2.1:4599").build().unwrap_err());
     // If a program's configuration sets it, it is detected before the request is signed.
     let elsewhere = config().into_builder().endpoint_url("http://192.0.2.1:4599").build();
     let provider = AwsKms::builder(ARN.parse().unwrap()).config(elsewhere).build().unwrap();
-    told(&pollster::block_on(provider.generate_key(&context())).unwrap_err());
+    reported(&pollster::block_on(provider.generate_key(&context())).unwrap_err());
 
     // If it is allowed, the request is sent: to a name that resolves to this machine but is not recognized as local.
     let fake = Fake::start([key(ARN, KEY)]);

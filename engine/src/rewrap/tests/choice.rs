@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::key;
-use super::told::Told;
+use super::scripted::Scripted;
 use crate::context::{EncryptionContext, ExpectedContext};
 use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
@@ -17,9 +17,9 @@ use crate::rewrap::{Rewrap, SlotChoice};
 use ProviderErrorClass::{BadCiphertext, Configuration, Denied, KeyState, NotFound, OtherKey, Throttled, Unavailable};
 
 /// Whether a slot of the key's provider counts as the key's own, and how often the key had to unwrap it.
-fn taken(key: Told, slot_of: &str) -> (Result<bool>, usize) {
+fn taken(key: Scripted, slot_of: &str) -> (Result<bool>, usize) {
     let context = EncryptionContext::new();
-    let sealing = Arc::new(Told::key(key.tag));
+    let sealing = Arc::new(Scripted::key(key.tag));
     let header = Encryptor::new(sealing).begin().unwrap().header().clone();
     let mut slot = header.slots()[0].clone();
     slot_of.clone_into(&mut slot.provider);
@@ -32,32 +32,32 @@ fn taken(key: Told, slot_of: &str) -> (Result<bool>, usize) {
 
 #[test]
 fn a_key_that_knows_its_slots_by_their_names_is_not_asked() {
-    assert!(matches!(taken(Told::key(1), "told"), (Ok(true), 0)));
-    assert!(matches!(taken(Told::key(1), "other"), (Ok(false), 0)));
-    let another = Told::key(1).saying(KeyMatch::No(None));
-    assert!(matches!(taken(another, "told"), (Ok(false), 0)));
+    assert!(matches!(taken(Scripted::key(1), "scripted"), (Ok(true), 0)));
+    assert!(matches!(taken(Scripted::key(1), "other"), (Ok(false), 0)));
+    let another = Scripted::key(1).saying(KeyMatch::No(None));
+    assert!(matches!(taken(another, "scripted"), (Ok(false), 0)));
 }
 
 #[test]
 fn a_passphrase_is_tried_as_every_slot_of_one_matches_it() {
-    let passphrase = || Told::key(1).saying(KeyMatch::Guessable("wrong".to_owned()));
-    assert!(matches!(taken(passphrase(), "told"), (Ok(true), 1)));
+    let passphrase = || Scripted::key(1).saying(KeyMatch::Guessable("wrong".to_owned()));
+    assert!(matches!(taken(passphrase(), "scripted"), (Ok(true), 1)));
     let wrong = passphrase().failing("unwrap", BadCiphertext);
-    assert!(matches!(taken(wrong, "told"), (Ok(false), 1)));
+    assert!(matches!(taken(wrong, "scripted"), (Ok(false), 1)));
 }
 
 #[test]
 fn only_a_key_that_says_so_is_not_the_slots() {
-    let vague = || Told::key(1).saying(KeyMatch::Maybe);
-    assert!(matches!(taken(vague(), "told"), (Ok(true), 1)));
+    let vague = || Scripted::key(1).saying(KeyMatch::Maybe);
+    assert!(matches!(taken(vague(), "scripted"), (Ok(true), 1)));
     for class in [OtherKey, BadCiphertext] {
         assert!(matches!(
-            taken(vague().failing("unwrap", class), "told"),
+            taken(vague().failing("unwrap", class), "scripted"),
             (Ok(false), 1)
         ));
     }
     for class in [Denied, NotFound, KeyState, Throttled, Unavailable, Configuration] {
-        match taken(vague().failing("unwrap", class), "told") {
+        match taken(vague().failing("unwrap", class), "scripted") {
             (Err(Error::Provider(error)), 1) => assert_eq!(error.class, class),
             other => panic!("{class:?}: {other:?}"),
         }

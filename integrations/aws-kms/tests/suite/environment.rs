@@ -89,10 +89,10 @@ fn plain_http_to_another_machine_is_refused_wherever_it_is_configured() {
         ("AWS_ENDPOINT_URL", "http://kms.example"),
         ("AWS_CONFIG_FILE", file.to_str().unwrap()),
     ] {
-        let told = ask(&[&keys[..], &[named]].concat());
+        let reported = ask(&[&keys[..], &[named]].concat());
         assert!(
-            told.contains("class Configuration") && told.contains("plain http://"),
-            "{named:?}: {told}"
+            reported.contains("class Configuration") && reported.contains("plain http://"),
+            "{named:?}: {reported}"
         );
     }
 }
@@ -209,12 +209,15 @@ fn a_variable_that_is_set_to_nothing_counts_as_unset() {
         &["AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL"],
     ] {
         let blank: Vec<_> = blank.iter().map(|name| (*name, "")).collect();
-        let told = ask(&[&base[..], &blank].concat());
-        assert!(told.contains("class Unavailable") && told.contains("refused"), "{told}");
+        let reported = ask(&[&base[..], &blank].concat());
+        assert!(
+            reported.contains("class Unavailable") && reported.contains("refused"),
+            "{reported}"
+        );
     }
     let next = ("AWS_ENDPOINT_URL", &*url);
-    let told = ask(&[&base[..], &[("AWS_ENDPOINT_URL_KMS", ""), next]].concat());
-    assert!(told.contains("refused"), "{told}");
+    let reported = ask(&[&base[..], &[("AWS_ENDPOINT_URL_KMS", ""), next]].concat());
+    assert!(reported.contains("refused"), "{reported}");
 }
 
 /// An outage passes, a configuration error does not, so the two are distinguished.
@@ -242,15 +245,15 @@ fn what_is_configured_wrongly_is_never_an_outage() {
     ] {
         for variable in ["AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL"] {
             // AWS's client ignores a generic endpoint that is not a URL, with a warning in its log.
-            let told = ask(&[&base[..], &[region, (variable, url)]].concat());
-            assert!(told.contains("class Configuration"), "{variable}={url}: {told}");
+            let reported = ask(&[&base[..], &[region, (variable, url)]].concat());
+            assert!(reported.contains("class Configuration"), "{variable}={url}: {reported}");
         }
     }
     for region in ["eu west", "eu/west", "eu.west", "é", "nowhere", "eu-west"] {
-        let told = ask(&[&base[..], &[("AWS_REGION", region)]].concat());
+        let reported = ask(&[&base[..], &[("AWS_REGION", region)]].concat());
         assert!(
-            told.contains("class Configuration") && told.contains("region"),
-            "{region}: {told}"
+            reported.contains("class Configuration") && reported.contains("region"),
+            "{region}: {reported}"
         );
     }
 }

@@ -14,7 +14,7 @@ use crate::keys::{BoxFuture, KeyMatch, KeyProvider};
 
 /// The key with this tag, of the provider `id`.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Scripted {
     pub(super) id: &'static str,
     pub(super) tag: u8,
     /// What it returns for every slot; by default it recognizes its own by the key id.
@@ -26,10 +26,10 @@ pub(super) struct Told {
     pub(super) calls: Mutex<Vec<&'static str>>,
 }
 
-impl Told {
+impl Scripted {
     pub(super) fn key(tag: u8) -> Self {
         Self {
-            id: "told",
+            id: "scripted",
             tag,
             ..Self::default()
         }
@@ -81,7 +81,7 @@ impl Told {
     }
 
     /// Rewraps a slot of the key with this tag.
-    fn anew(
+    fn moved(
         &self,
         call: &'static str,
         tag: u8,
@@ -94,14 +94,14 @@ impl Told {
     }
 }
 
-impl KeyProvider for Told {
+impl KeyProvider for Scripted {
     fn id(&self) -> &str {
         self.id
     }
 
     fn matches(&self, slot: &WrappedKey) -> KeyMatch {
         match &self.matches {
-            Some(told) => told.clone(),
+            Some(scripted) => scripted.clone(),
             None if slot.key_id == Self::key_id(self.tag) => KeyMatch::Yes,
             None => KeyMatch::No(None),
         }
@@ -137,7 +137,7 @@ impl KeyProvider for Told {
         to: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
         let tag = self.takes.unwrap_or(self.tag);
-        Box::pin(async move { self.anew("rewrap", tag, slot, [from, to]) })
+        Box::pin(async move { self.moved("rewrap", tag, slot, [from, to]) })
     }
 
     fn rebind_key<'a>(
@@ -146,6 +146,6 @@ impl KeyProvider for Told {
         from: &'a EncryptionContext,
         to: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, ProviderError>> {
-        Box::pin(async { self.anew("rebind", self.tag, slot, [from, to]) })
+        Box::pin(async { self.moved("rebind", self.tag, slot, [from, to]) })
     }
 }
