@@ -83,7 +83,7 @@ fn a_damaged_header_is_told_from_damaged_data() {
     refused(
         |object| object.truncate(5000),
         6,
-        &["ends inside its header: 5000 of 8192", "download it again"],
+        &["ends inside its header: only 5000 of 8192", "download it again"],
     );
     refused(
         |object| object[CHUNKS] ^= 1,
