@@ -371,7 +371,11 @@ fn another_objects_slot_is_named_and_dropped_only_on_request() {
     place.fails(
         &change,
         6,
-        &["do not hold this object's data key", "local:default#", "--drop-unreachable"],
+        &[
+            "do not hold this object's data key",
+            "local:default#",
+            "--drop-unreachable",
+        ],
     );
     assert!(place.read("in.seal") == before);
     let run = place.ok(&[&change[..], &["--drop-unreachable"]].concat());
