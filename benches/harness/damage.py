@@ -28,7 +28,7 @@ class OurTool(programs.Sealstone, peers.Peer):
 
     name = "sealstone"
 
-    def to_pipe(self, sealed):
+    def to_pipe(self, sealed, plain):
         return self.decrypt(sealed, "-")
 
 
@@ -71,7 +71,7 @@ def damage_row(tool, plain, place, size):
 
 def decrypt_to_pipe(tool, sealed, plain):
     """The exit status, and how many bytes came out at or after the first wrong one."""
-    command = [*map(str, tool.to_pipe(sealed))]
+    command = [*map(str, tool.to_pipe(sealed, plain))]
     variables = {**os.environ, **tool.environment}
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, env=variables, **streams) as child, plain.open("rb") as expected:

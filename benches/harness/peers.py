@@ -23,14 +23,14 @@ NO_PEERS = {
 class Peer:
     """A tool, with its own keys in a directory.
 
-    `encrypt`, `decrypt` and `to_pipe` (decrypts to standard output) are command lines; `filter` encrypts standard input
-    to standard output, where the tool can do that.
+    `encrypts`, `decrypts` and `prints` (to standard output) are command lines in terms of {plain}, {sealed}, {opened} and
+    attributes of the tool; `filters` encrypts standard input to standard output, if the tool can do that.
     """
 
     name = program = debian = crate = authenticates = threads = ""
+    encrypts = decrypts = prints = filters = ""
     version_command = ("--version",)
     environment = {}
-    filter = None
 
     def __init__(self, path, place):
         self.path = path
@@ -45,8 +45,24 @@ class Peer:
     def version(self):
         return check_runs(self.path, *self.version_command).strip().splitlines()[0].strip()
 
+    def words(self, template, **files):
+        return [word.format(**vars(self), **files) for word in template.split()]
+
+    def encrypt(self, plain, sealed):
+        return self.words(self.encrypts, plain=plain, sealed=sealed)
+
+    def decrypt(self, sealed, opened):
+        return self.words(self.decrypts, sealed=sealed, opened=opened)
+
+    def to_pipe(self, sealed, plain):
+        return self.words(self.prints, sealed=sealed, plain=plain)
+
+    @property
+    def filter(self):
+        return self.words(self.filters) or None
+
     def before_encrypt(self, sealed):
-        remove(sealed)
+        remove(self.object_file(sealed))
 
     def object_file(self, sealed):
         """The file with the sealed bytes."""
@@ -64,6 +80,10 @@ class Age(Peer):
     authenticates = "AEAD per 64 KiB chunk"
     threads = "1"
     keygen = "age-keygen"
+    filters = "{path} -R {recipient}"
+    encrypts = "{path} -R {recipient} -o {sealed} {plain}"
+    decrypts = "{path} -d -i {identity} -o {opened} {sealed}"
+    prints = "{path} -d -i {identity} {sealed}"
 
     def make_keys(self):
         self.identity, self.recipient = self.home / "identity", self.home / "recipient"
@@ -72,16 +92,6 @@ class Age(Peer):
         lines = self.identity.read_text().splitlines()
         [public] = [line.split(": ")[1] for line in lines if line.startswith("# public key: ")]
         self.recipient.write_text(public + "\n")
-        self.filter = [self.path, "-R", self.recipient]
-
-    def encrypt(self, plain, sealed):
-        return [*self.filter, "-o", sealed, plain]
-
-    def decrypt(self, sealed, opened):
-        return [self.path, "-d", "-i", self.identity, "-o", opened, sealed]
-
-    def to_pipe(self, sealed):
-        return [self.path, "-d", "-i", self.identity, sealed]
 
 
 class Rage(Age):
@@ -97,6 +107,9 @@ class Rclone(Peer):
     version_command = ("version",)
     authenticates = "AEAD per 64 KiB chunk"
     threads = "several"
+    encrypts = "{path} -q copyto {plain} sealed:{sealed.name}"
+    decrypts = "{path} -q copyto sealed:{sealed.name} {opened}"
+    prints = "{path} -q --retries 1 --low-level-retries 1 cat sealed:{sealed.name}"
 
     def make_keys(self):
         secret = subprocess.run(
@@ -108,20 +121,8 @@ class Rclone(Peer):
         self.environment = {f"RCLONE_CONFIG_SEALED_{name}": str(value) for name, value in crypt.items()}
         self.environment |= {"RCLONE_CONFIG": "/dev/null", "RCLONE_CONFIG_SEALED_DIRECTORY_NAME_ENCRYPTION": "false"}
 
-    def before_encrypt(self, sealed):
-        remove(self.object_file(sealed))
-
     def object_file(self, sealed):
         return self.home / f"{sealed.name}.bin"
-
-    def encrypt(self, plain, sealed):
-        return [self.path, "-q", "copyto", plain, f"sealed:{sealed.name}"]
-
-    def decrypt(self, sealed, opened):
-        return [self.path, "-q", "copyto", f"sealed:{sealed.name}", opened]
-
-    def to_pipe(self, sealed):
-        return [self.path, "-q", "--retries", "1", "--low-level-retries", "1", "cat", f"sealed:{sealed.name}"]
 
 
 class Restic(Peer):
@@ -132,6 +133,9 @@ class Restic(Peer):
     version_command = ("version",)
     authenticates = "AEAD per blob of 0.5 to 8 MiB, SHA-256 of each"
     threads = "several"
+    encrypts = "{path} -q --no-cache -r {sealed} backup {plain}"
+    decrypts = "{path} -q --no-cache -r {sealed} restore latest --target {opened}"
+    prints = "{path} -q --no-cache -r {sealed} dump latest {plain}"
 
     def make_keys(self):
         super().make_keys()
@@ -139,7 +143,7 @@ class Restic(Peer):
 
     def before_encrypt(self, sealed):
         remove(sealed)
-        check_runs(self.path, *self.repository(sealed), "init", environment=self.environment)
+        check_runs(self.path, "-q", "--no-cache", "-r", sealed, "init", environment=self.environment)
 
     def object_file(self, sealed):
         packs = [path for path in (sealed / "data").rglob("*") if path.is_file()]
@@ -148,19 +152,6 @@ class Restic(Peer):
     def opened_file(self, opened, plain):
         return opened / plain.relative_to("/")
 
-    def encrypt(self, plain, sealed):
-        self.plain = plain
-        return [self.path, *self.repository(sealed), "backup", plain]
-
-    def decrypt(self, sealed, opened):
-        return [self.path, *self.repository(sealed), "restore", "latest", "--target", opened]
-
-    def to_pipe(self, sealed):
-        return [self.path, *self.repository(sealed), "dump", "latest", self.plain]
-
-    def repository(self, sealed):
-        return ["-q", "--no-cache", "-r", sealed]
-
 
 class OpenSsl(Peer):
     name = "openssl enc"
@@ -168,19 +159,10 @@ class OpenSsl(Peer):
     version_command = ("version",)
     authenticates = "nothing (AES-256-CTR)"
     threads = "1"
-
-    def make_keys(self):
-        super().make_keys()
-        self.filter = [self.path, "enc", "-aes-256-ctr", "-pbkdf2", "-pass", f"file:{self.secret}"]
-
-    def encrypt(self, plain, sealed):
-        return [*self.filter, "-in", plain, "-out", sealed]
-
-    def decrypt(self, sealed, opened):
-        return [*self.filter, "-d", "-in", sealed, "-out", opened]
-
-    def to_pipe(self, sealed):
-        return [*self.filter, "-d", "-in", sealed]
+    filters = "{path} enc -aes-256-ctr -pbkdf2 -pass file:{secret}"
+    encrypts = filters + " -in {plain} -out {sealed}"
+    decrypts = filters + " -d -in {sealed} -out {opened}"
+    prints = filters + " -d -in {sealed}"
 
 
 class Gpg(Peer):
@@ -188,22 +170,12 @@ class Gpg(Peer):
     debian = "gnupg"
     authenticates = "MDC (SHA-1, encrypted) at the end"
     threads = "1"
-
-    def make_keys(self):
-        super().make_keys()
-        batch = ["-q", "--homedir", self.home, "--batch", "--pinentry-mode", "loopback"]
-        self.options = [*batch, "--passphrase-file", self.secret]
-        cheap = ["--s2k-mode", "3", "--s2k-count", "1024"]
-        self.filter = [self.path, *self.options, "--cipher-algo", "AES256", "--compress-algo", "none", *cheap, "-c"]
-
-    def encrypt(self, plain, sealed):
-        return [*self.filter[:-1], "-o", sealed, "-c", plain]
-
-    def decrypt(self, sealed, opened):
-        return [self.path, *self.options, "-o", opened, "-d", sealed]
-
-    def to_pipe(self, sealed):
-        return [self.path, *self.options, "-d", sealed]
+    batch = "{path} -q --homedir {home} --batch --pinentry-mode loopback --passphrase-file {secret}"
+    cheap = batch + " --cipher-algo AES256 --compress-algo none --s2k-mode 3 --s2k-count 1024"
+    filters = cheap + " -c"
+    encrypts = cheap + " -o {sealed} -c {plain}"
+    decrypts = batch + " -o {opened} -d {sealed}"
+    prints = batch + " -d {sealed}"
 
     def close(self):
         subprocess.run(["gpgconf", "--homedir", self.home, "--kill", "all"], capture_output=True)
@@ -218,9 +190,12 @@ class SevenZip(Peer):
     version_command = ()
     authenticates = "nothing (AES-256-CBC; CRC-32 at the end)"
     threads = "1"
+    encrypts = "{path} a -mx0 -bso0 -bsp0 -p{passphrase} {sealed}.7z {plain}"
+    decrypts = "{path} x -bso0 -bsp0 -p{passphrase} -o{opened} {sealed}.7z"
+    prints = "{path} x -so -bso0 -bsp0 -p{passphrase} {sealed}.7z"
 
     def make_keys(self):
-        self.options = ["-bso0", "-bsp0", f"-p{secrets.token_hex(32)}"]
+        self.passphrase = secrets.token_hex(32)
 
     def version(self):
         return super().version().split(" : ")[0]
@@ -228,20 +203,8 @@ class SevenZip(Peer):
     def object_file(self, sealed):
         return sealed.with_name(f"{sealed.name}.7z")
 
-    def before_encrypt(self, sealed):
-        remove(self.object_file(sealed))
-
     def opened_file(self, opened, plain):
         return opened / plain.name
-
-    def encrypt(self, plain, sealed):
-        return [self.path, "a", "-mx0", *self.options, self.object_file(sealed), plain]
-
-    def decrypt(self, sealed, opened):
-        return [self.path, "x", *self.options, f"-o{opened}", self.object_file(sealed)]
-
-    def to_pipe(self, sealed):
-        return [self.path, "x", "-so", *self.options, self.object_file(sealed)]
 
 
 KINDS = [Age, Rage, Rclone, Restic, OpenSsl, Gpg, SevenZip]

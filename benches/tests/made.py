@@ -1,23 +1,19 @@
 """A made-up record with round figures, so that results can be computed by hand."""
 
+import common
+from harness.measure import spread
+
 
 def measurement(bench, case, tool="sealstone", median=1.0, table="command line", unit="s", **parameters):
     against = parameters.pop("against", None)
-    made = {
-        "table": table,
-        "bench": bench,
-        "case": case,
-        "tool": tool,
-        "parameters": parameters,
-        "unit": unit,
-        "median": median,
-        "min": median / 2,
-        "max": median * 2,
-        "runs": 3,
-    }
+    made = spread(table, bench, case, tool, parameters, unit, around(median))
     if against is not None:
-        made["against"] = {"tool": "cp", "case": "copy", "median": against, "min": against / 2, "max": against * 2}
+        made["against"] = {"tool": "cp", "case": "copy", **common.spread(around(against))}
     return made
+
+
+def around(median):
+    return [median / 2, median, median * 2]
 
 
 def record(*measurements):

@@ -8,11 +8,11 @@ import sys
 import tempfile
 import unittest
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parent.parent)]
+sys.path.extend([f"{sys.path[0]}/..", f"{sys.path[0]}/../../tools"])
 
-import made  # noqa: E402
-from harness import criterion, fits, record, targets  # noqa: E402
-from harness.settings import GIB, MIB  # noqa: E402
+import made
+from harness import criterion, fits, record, targets
+from harness.settings import GIB, MIB
 
 
 class Records(unittest.TestCase):

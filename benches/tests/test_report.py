@@ -10,11 +10,11 @@ import re
 import sys
 import unittest
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parent.parent)]
+sys.path.extend([f"{sys.path[0]}/..", f"{sys.path[0]}/../../tools"])
 
-import made  # noqa: E402
-from harness import plots, record, report, targets  # noqa: E402
-from harness.settings import MIB, ROOT  # noqa: E402
+import made
+from harness import plots, record, report, targets
+from harness.settings import MIB, ROOT
 
 HOSTILE = "<script>alert('1')</script>&\""
 
