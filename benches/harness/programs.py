@@ -26,8 +26,12 @@ def build():
 
 
 def bench_programs():
-    """The programs of the package `sealstone-benches`, by name."""
-    return common.build("-p", "sealstone-benches", "--no-default-features", "--bins")
+    """The programs of the package `sealstone-benches`, by name.
+
+    With the benches, as a quick run builds them: their dependencies add features to shared ones, and each build alone
+    would compile tokio, rustls and the engine again.
+    """
+    return common.build("-p", "sealstone-benches", "--no-default-features", "--bins", "--benches")
 
 
 class Sealstone:

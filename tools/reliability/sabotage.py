@@ -70,6 +70,8 @@ def run(copy, *sabotages):
         commands, failed = [build, [HERE / "power.py", copy / "target/debug/sealstone"]], r"^(.*): after "
     else:
         env["CARGO_TARGET_DIR"] = str(target())
+        # Each edit changes one file. These builds also stay apart from those of the tests, which are not built again.
+        env["CARGO_INCREMENTAL"] = "1"
         programs = {program(test) for test in tests - {"lib"}}
         words = ["--lib"] * ("lib" in tests) + [word for name in sorted(programs) for word in ("--test", name)]
         # Other crates have a `suite` too. Without `-p`, dependencies are those that the tests have built.
