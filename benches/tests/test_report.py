@@ -40,7 +40,7 @@ class Report(unittest.TestCase):
         self.assertNotIn("<script", page)
         self.assertGreaterEqual(page.count("&lt;script&gt;"), 6)
 
-    def test_the_same_record_gives_the_same_bytes(self):
+    def test_the_same_record_makes_the_same_bytes(self):
         self.assertEqual(report.page(made.record(*files())), report.page(made.record(*files())))
 
     def test_plots_are_of_what_there_is(self):

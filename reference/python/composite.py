@@ -101,9 +101,9 @@ def tail_len(manifest, core):
 
 
 def data_key_for_sealing(header, reader, commitment):
-    """For whoever seals under a header made elsewhere, and was told its commitment [J-4]."""
-    require(hmac.compare_digest(header.commitment, commitment), "the header is another one than was told", "exchanged")
-    require(header.core[2] & COMPOSITE, "the object is no composite one", "exchanged")
+    """For sealing under a header made elsewhere, whose commitment is known [J-4]."""
+    require(hmac.compare_digest(header.commitment, commitment), "the header is not the expected one", "exchanged")
+    require(header.core[2] & COMPOSITE, "the object is not composite", "exchanged")
     return unlock(header, reader)
 
 

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Makes the test kit of composite objects: what a reader takes and refuses, and what a completion does.
 
-    make_composite.py DIRECTORY [--check]
-
 DIRECTORY is engine/tests/vectors/composite. The same files are made each time; with --check none is written, and it is
 an error if one is missing or differs.
 
@@ -41,8 +39,11 @@ import struct
 import sys
 from dataclasses import dataclass, field, replace
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+
 import composite
 import objects
+from common import arguments
 from composite import COMPONENT_LABEL, MANIFEST_LABEL, Entry, Manifest
 
 KEK = bytes([7]) * 32
@@ -56,12 +57,9 @@ SUITES = {1: "aes-256-gcm", 2: "chacha20-poly1305"}
 
 
 def main():
-    arguments = [word for word in sys.argv[1:] if word != "--check"]
-    if len(arguments) != 1:
-        raise SystemExit(__doc__)
-    made = files()
-    directory = pathlib.Path(arguments[0])
-    if "--check" not in sys.argv:
+    options, made = arguments(__doc__, "directory", check=False), files()
+    directory = pathlib.Path(options.directory)
+    if not options.check:
         (directory / "objects").mkdir(parents=True, exist_ok=True)
         for name, data in made.items():
             (directory / name).write_bytes(data)
@@ -745,8 +743,8 @@ def ranges():
 
 def case(name, comment, made, expect, **fields):
     header = objects.encode_detached(made.header()).hex()
-    told = {"name": name, "comment": comment, "expect": expect.split(" "), "header": header}
-    return {**told, "key": f"raw {KEK.hex()}", "data_key": made.data_key.hex(), **fields}
+    known = {"name": name, "comment": comment, "expect": expect.split(" "), "header": header}
+    return {**known, "key": f"raw {KEK.hex()}", "data_key": made.data_key.hex(), **fields}
 
 
 def receipts():
@@ -822,8 +820,8 @@ def completions():
 
     def completion(name, comment, made, expect, parts, note=b""):
         """Of (entry, label, label that is expected)."""
-        told = [{"label": wanted.hex(), "receipt": receipt.hex()} for receipt, wanted in parts]
-        return case(name, comment, made, expect, parts=told, note=note.hex())
+        listed = [{"label": wanted.hex(), "receipt": receipt.hex()} for receipt, wanted in parts]
+        return case(name, comment, made, expect, parts=listed, note=note.hex())
 
     def of(made, lengths, salts=salts):
         entries = [Entry(salt, length) for salt, length in zip(salts, lengths)]

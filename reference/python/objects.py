@@ -1,6 +1,6 @@
 """The sealstone format in Python: a second decoder, and an encoder, written from engine/FORMAT.md alone.
 
-It has nothing of sealstone, and is plain and slow: whole objects in memory, one thread. AEADs, hashes, HKDF and Argon2id
+It shares no code with sealstone, and is plain and slow: whole objects in memory, one thread. AEADs, hashes, HKDF and Argon2id
 are those of `cryptography`. Numbers in brackets are the format's requirements. Headers and plain objects are here,
 composite ones in composite.py.
 """
@@ -58,7 +58,7 @@ class Header:
 
 @dataclass
 class Reader:
-    """Who opens: keys as ("raw", KEK), ("local", HEX32, KEK), ("passphrase", bytes), ("intermediate", KEK of raw).
+    """What is offered to open an object: keys as ("raw", KEK), ("local", HEX32, KEK), ("passphrase", bytes), ("intermediate", KEK of raw).
 
     After the bytes of a passphrase may come another floor, after the key of intermediate ones the required scope.
     """
@@ -218,7 +218,7 @@ def wrap_aad(provider, key_id, context, label=b"sealstone/wrap@v1", head=b""):
 
 
 def wrap(kek, data_key, provider, key_id, context, nonce=None):
-    """Only what has to be the same bytes each time gives a nonce [W-3]."""
+    """A nonce is passed only where the bytes must be reproducible [W-3]."""
     nonce = nonce or os.urandom(24)
     aead, short_nonce = xaes_256_gcm(kek, nonce)
     return nonce + aead.encrypt(short_nonce, data_key, wrap_aad(provider, key_id, context))
@@ -270,8 +270,8 @@ def passphrase_key(passphrase, key_id, floor=ARGON_FLOOR):
 
 
 def data_keys(header, context, reader):
-    """The data key of each slot that one of the reader's keys fits, as a function that may refuse, after the kind of
-    refusal if it is another payload's: of a passphrase, that of a wrong one [W-17].
+    """For each slot that one of the reader's keys fits: the kind of refusal if its data key is another payload's (for a
+    passphrase, that of a wrong one [W-17]), and a function that returns the data key or refuses.
     """
     for provider, key_id, wrapped in header.slots:
         for kind, *key in reader.keys:
@@ -367,7 +367,7 @@ def open_range(header, payload, reader, start, end):
     """[O-10], [O-11]; `end` may be None."""
     keys, size = unlock_plain(header, reader), 1 << header.core[1]
     last, rest = divmod(len(payload) - PREFIX, size + 16)
-    require(len(payload) >= PREFIX and rest >= 16, "no plaintext gives this length", "truncated")
+    require(len(payload) >= PREFIX and rest >= 16, "no plaintext has this sealed length", "truncated")
 
     def chunk(index):
         at = PREFIX + index * (size + 16)
@@ -388,7 +388,7 @@ def check():
     aead, nonce = xaes_256_gcm(b"\x01" * 32, b"ABCDEFGHIJKLMNOPQRSTUVWX")
     sealed = aead.encrypt(nonce, b"XAES-256-GCM", None)
     if sealed.hex() != "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271":
-        raise SystemExit("XAES-256-GCM here does not give its published vector")
+        raise SystemExit("XAES-256-GCM here does not match its published vector")
 
 
 check()

@@ -1,20 +1,21 @@
 #!/usr/bin/env python3
 """Composite objects by the second decoder: receipts and completions of the test kit, and random objects.
 
-    test_composite.py DIRECTORY [--cases N] [--seed S]
-
 DIRECTORY is engine/tests/vectors/composite; make_composite.py says what the files have. The objects there are
 test_kit.py's.
 """
 
-import argparse
 import json
 import pathlib
 import random
+import sys
+
+sys.path.append(f"{sys.path[0]}/../../tools")
 
 import composite
 import objects
 import standard
+from common import arguments, expect, report
 from composite import COMPONENT_LABEL, MANIFEST_LABEL, Composite, Entry, Manifest
 from make_composite import C, Object, header_of
 from objects import Reader, Refused, parse_detached
@@ -25,12 +26,8 @@ BOUNDARIES = [0, 1, C - 1, C, C + 1]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=pathlib.Path)
-    parser.add_argument("--cases", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    judged = judge_files(options.directory)
+    options = arguments(__doc__, "directory", cases=200, seed=1)
+    judged = judge_files(pathlib.Path(options.directory))
     an_exchanged_header_seals_nothing()
     a_standard_reader_opens_components_and_manifest()
     a_padded_object_has_room_for_10_000_components()
@@ -39,13 +36,7 @@ def main():
     ranges = ranges_are_slices(random.Random(options.seed))
     for at in range(options.cases):
         case(random.Random(f"{options.seed} {at}"))
-    figures = f"files={judged} lengths={lengths} bits={bits} ranges={ranges} cases={options.cases}"
-    print(f"campaign: test_composite {figures}")
-
-
-def require(holds, what):
-    if not holds:
-        raise SystemExit(f"does not hold: {what}")
+    report("test_composite", options.cases, files=judged, lengths=lengths, bits=bits, ranges=ranges)
 
 
 def kind_of(call):
@@ -63,45 +54,45 @@ def judge_files(directory):
     receipts, completions, padded = (
         json.loads((directory / f"{name}.json").read_text()) for name in ("receipts", "completions", "padded")
     )
-    for told in receipts:
-        judge_receipt(told)
-    for told in completions:
-        judge_completion(told)
-    for told in padded:
-        found, kind = kind_of(lambda told=told: composite.unpadded_len(told["payload_len"], told["chunk_size"]))
-        require(found == told["plaintext_len"] and (found is None) == (kind == "length"), told)
-        require(found is None or composite.padded_len(found, told["chunk_size"]) == told["payload_len"], told)
-    require(len(receipts) >= 30 and len(completions) >= 20 and len(padded) >= 100, "all cases are in the files")
+    for vector in receipts:
+        judge_receipt(vector)
+    for vector in completions:
+        judge_completion(vector)
+    for vector in padded:
+        found, kind = kind_of(lambda vector=vector: composite.unpadded_len(vector["payload_len"], vector["chunk_size"]))
+        expect(found == vector["plaintext_len"] and (found is None) == (kind == "length"), vector)
+        expect(found is None or composite.padded_len(found, vector["chunk_size"]) == vector["payload_len"], vector)
+    expect(len(receipts) >= 30 and len(completions) >= 20 and len(padded) >= 100, "all cases are in the files")
     return len(receipts) + len(completions) + len(padded)
 
 
-def unlocked(told):
-    kek = bytes.fromhex(told["key"].removeprefix("raw "))
-    header = parse_detached(bytes.fromhex(told["header"]))
+def unlocked(vector):
+    kek = bytes.fromhex(vector["key"].removeprefix("raw "))
+    header = parse_detached(bytes.fromhex(vector["header"]))
     data_key = composite.data_key_for_sealing(header, Reader([("raw", kek)]), header.commitment)
-    require(data_key.hex() == told["data_key"], f"{told['name']}: the data key")
+    expect(data_key.hex() == vector["data_key"], f"{vector['name']}: the data key")
     return data_key, header.core
 
 
-def judge_receipt(told):
-    data_key, core = unlocked(told)
-    receipt, label = bytes.fromhex(told["receipt"]), bytes.fromhex(told["label"])
+def judge_receipt(vector):
+    data_key, core = unlocked(vector)
+    receipt, label = bytes.fromhex(vector["receipt"]), bytes.fromhex(vector["label"])
     entry, kind = kind_of(lambda: composite.open_receipt(receipt, label, data_key, core))
-    require(kind in told["expect"], f"{told['name']}: {kind}, not {told['expect']}")
+    expect(kind in vector["expect"], f"{vector['name']}: {kind}, not {vector['expect']}")
     if entry:
-        facts = (entry.salt.hex(), entry.length) == (told["salt"], told["plaintext_len"])
-        require(facts, f"{told['name']}: the entry")
-        require(composite.encode_receipt(entry, label, data_key, core) == receipt, f"{told['name']}: encodes again")
+        facts = (entry.salt.hex(), entry.length) == (vector["salt"], vector["plaintext_len"])
+        expect(facts, f"{vector['name']}: the entry")
+        expect(composite.encode_receipt(entry, label, data_key, core) == receipt, f"{vector['name']}: encodes again")
 
 
-def judge_completion(told):
-    data_key, core = unlocked(told)
-    parts = [(bytes.fromhex(part["label"]), bytes.fromhex(part["receipt"])) for part in told["parts"]]
-    tail, kind = kind_of(lambda: composite.complete(parts, data_key, core, bytes.fromhex(told["note"])))
-    require(kind in told["expect"], f"{told['name']}: {kind}, not {told['expect']}")
+def judge_completion(vector):
+    data_key, core = unlocked(vector)
+    parts = [(bytes.fromhex(part["label"]), bytes.fromhex(part["receipt"])) for part in vector["parts"]]
+    tail, kind = kind_of(lambda: composite.complete(parts, data_key, core, bytes.fromhex(vector["note"])))
+    expect(kind in vector["expect"], f"{vector['name']}: {kind}, not {vector['expect']}")
     if tail:
-        require(tail[: told["padding_len"]] == bytes(told["padding_len"]), f"{told['name']}: the padding")
-        require(told["components_len"] + len(tail) == told["payload_len"], f"{told['name']}: the payload's length")
+        expect(tail[: vector["padding_len"]] == bytes(vector["padding_len"]), f"{vector['name']}: the padding")
+        expect(vector["components_len"] + len(tail) == vector["payload_len"], f"{vector['name']}: the payload's length")
 
 
 # Properties.
@@ -110,11 +101,11 @@ def judge_completion(told):
 def an_exchanged_header_seals_nothing():
     mine, other = (header_of(bytes([1, 14, 1]), bytes([key]) * 32, bytes([2]) * 24) for key in (1, 9))
     _, kind = kind_of(lambda: composite.data_key_for_sealing(other, READER, mine.commitment))
-    require(kind == "exchanged", f"a header with another commitment is refused before sealing, not {kind}")
-    # The commitment that was told, over a slot with another key.
+    expect(kind == "exchanged", f"a header with another commitment is refused before sealing, not {kind}")
+    # The expected commitment, over a slot with another key.
     forged = header_of(bytes([1, 14, 1]), bytes([1]) * 32, bytes([2]) * 24, wrapped=bytes([9]) * 32)
     _, kind = kind_of(lambda: composite.data_key_for_sealing(forged, READER, mine.commitment))
-    require(kind == "commitment", f"another data key under the right commitment is refused, not {kind}")
+    expect(kind == "commitment", f"another data key under the right commitment is refused, not {kind}")
 
 
 def a_standard_reader_opens_components_and_manifest():
@@ -123,10 +114,10 @@ def a_standard_reader_opens_components_and_manifest():
         made = Object([C + 1], core, note=b"note")
         contexts = [objects.payload_context(core, label) for label in (COMPONENT_LABEL, MANIFEST_LABEL)]
         opened = standard.open_payload(made.component(0), made.data_key, contexts[0])
-        require(opened == made.plain, "a standard reader opens a component")
+        expect(opened == made.plain, "a standard reader opens a component")
         opened = standard.open_payload(made.manifest(), made.data_key, contexts[1])
-        require(opened == made.manifest_plaintext(), "a standard reader opens a manifest")
-    require(contexts[0] == b"sealstone/component@v1\x01\x0e\x03", "the context is label and core")
+        expect(opened == made.manifest_plaintext(), "a standard reader opens a manifest")
+    expect(contexts[0] == b"sealstone/component@v1\x01\x0e\x03", "the context is label and core")
 
 
 def padded_lengths_are_those_of_a_search(chance):
@@ -145,13 +136,13 @@ def padded_lengths_are_those_of_a_search(chance):
             whole = composite.padded_len(length, chunk)
             for near in {whole + step for step in (-129, -128, -17, -16, -1, 0, 1, 15, 16, 127, 128)}:
                 found, _ = kind_of(lambda near=near, chunk=chunk: composite.unpadded_len(near, chunk))
-                require(found == searched(near, chunk), f"{near} with chunks of {chunk}")
+                expect(found == searched(near, chunk), f"{near} with chunks of {chunk}")
                 tried += 1
             # As many as the plaintext can be cut into, with no short one but the last.
             count = min(length // part + 1, most)
             room = whole - length - 16 * (length // chunk + count) - 56 * count
             manifest = composite.manifest_plaintext_len(count, composite.MAX_NOTE)
-            require(room >= composite.payload_len(manifest, chunk) + 4, f"{count} components of {length} bytes fit")
+            expect(room >= composite.payload_len(manifest, chunk) + 4, f"{count} components of {length} bytes fit")
     return tried
 
 
@@ -165,7 +156,7 @@ def a_padded_object_has_room_for_10_000_components():
 
     for count, expected in ((1, "success"), (9_999, "success"), (10_000, "success"), (20_000, "manifest")):
         _, kind = kind_of(lambda count=count: composite.check_manifest(joined(count), core))
-        require(kind == expected, f"{count} components of a padded object: {kind}")
+        expect(kind == expected, f"{count} components of a padded object: {kind}")
 
 
 def searched(whole, chunk):
@@ -184,12 +175,12 @@ def every_flipped_bit_is_refused():
     tried = 0
     for made in (Object([3, 0, 2], note=b"note"), Object([5], bytes([1, 14, 3]))):
         payload = made.payload()
-        require(whole(made, payload) == made.plain, "the sound object opens")
+        expect(whole(made, payload) == made.plain, "the sound object opens")
         for at in range(8 * len(payload)):
             altered = bytearray(payload)
             altered[at // 8] ^= 1 << at % 8
             found, _ = kind_of(lambda made=made, altered=altered: whole(made, bytes(altered)))
-            require(found is None, f"bit {at} flipped is refused")
+            expect(found is None, f"bit {at} flipped is refused")
             tried += 1
     return tried
 
@@ -209,9 +200,9 @@ def ranges_are_slices(chance):
             marks |= {start + at + step for at in (0, C, length) if at <= length for step in (-1, 0, 1)}
         marks = sorted(at for at in marks if 0 <= at <= len(plain))
         for start, end in ((start, end) for start in marks for end in marks if start <= end):
-            require(opened.range(start, end) == plain[start:end], f"{start}..{end} of {lengths}")
+            expect(opened.range(start, end) == plain[start:end], f"{start}..{end} of {lengths}")
             tried += 1
-        require(opened.range(start := chance.choice(marks), None) == plain[start:], "an open range")
+        expect(opened.range(start := chance.choice(marks), None) == plain[start:], "an open range")
     return tried
 
 
@@ -239,15 +230,13 @@ def case(chance):
 
     opened = Composite(header, payload, READER)
     what = f"core {core.hex()}, components of {lengths}"
-    require(opened.whole() == plain and opened.manifest.note == note and opened.verify() == [], what)
-    require(composite.total_len(opened.manifest, core) == len(payload), f"the length of {what}")
+    expect(opened.whole() == plain and opened.manifest.note == note and opened.verify() == [], what)
+    expect(composite.total_len(opened.manifest, core) == len(payload), f"the length of {what}")
     if is_padded:
-        require(
-            composite.unpadded_len(len(payload), chunk) == len(plain), f"the length tells the plaintext's of {what}"
-        )
+        expect(composite.unpadded_len(len(payload), chunk) == len(plain), f"the length tells the plaintext's of {what}")
     start = chance.randint(0, len(plain))
     end = chance.randint(start, len(plain))
-    require(opened.range(start, end) == plain[start:end], f"{start}..{end} of {what}")
+    expect(opened.range(start, end) == plain[start:end], f"{start}..{end} of {what}")
 
     index = chance.choice(order)
     at = chance.randrange(opened.places[index], opened.places[index + 1])
@@ -255,7 +244,7 @@ def case(chance):
     altered[at] ^= 1 << chance.randrange(8)
     within = at - opened.places[index] - objects.PREFIX
     damage = [(index, None if within < 0 else within // (chunk + 16))]
-    require(Composite(header, bytes(altered), READER).verify() == damage, f"damage at {damage} of {what} is named")
+    expect(Composite(header, bytes(altered), READER).verify() == damage, f"damage at {damage} of {what} is named")
 
 
 if __name__ == "__main__":

@@ -1,28 +1,27 @@
 #!/usr/bin/env python3
-"""The second decoder against the test kit: every object is taken or refused as its lines tell.
+"""The second decoder against the test kit: it must accept or refuse every object as the object's lines say.
 
-    test_kit.py DIRECTORY
-
-DIRECTORY is engine/tests/vectors, whose README says what the lines mean. Composite objects are in `composite/objects`.
+DIRECTORY is engine/tests/vectors, whose README explains the lines. Composite objects are in `composite/objects`.
 """
 
 import hashlib
 import pathlib
 import sys
 
+sys.path.append(f"{sys.path[0]}/../../tools")
+
+from common import arguments, report
 from composite import COMPOSITE, Composite
 from objects import ATTACHED, NO_FLOOR, Reader, Refused, open_range, open_whole, parse_attached, parse_detached
 
 
 def main():
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
-    directory = pathlib.Path(sys.argv[1])
+    directory = pathlib.Path(arguments(__doc__, "directory").directory)
     places = [*directory.iterdir(), *(directory / "composite" / "objects").iterdir()]
     paths = sorted(path for path in places if path.is_file() and path.name != "README.md")
     wrong = [f"{path.name}: {what}" for path in paths if (what := judge(*read(path)))]
     print("\n".join(wrong))
-    print(f"campaign: test_kit cases={len(paths)} wrong={len(wrong)}")
+    report("test_kit", len(paths), wrong=len(wrong))
     if wrong or len(paths) < 450:
         raise SystemExit("the second decoder and the test kit differ, or objects are missing")
 
@@ -33,25 +32,25 @@ def read(path):
     first, *lines = text.decode().split("\n")
     if first != "sealstone test object":
         raise SystemExit(f"{path}: no test object")
-    told = {}
+    fields = {}
     for line in lines:
         key, _, value = line.partition(": ")
-        told.setdefault(key, []).append(value)
-    return told, body
+        fields.setdefault(key, []).append(value)
+    return fields, body
 
 
-def judge(told, body):
+def judge(fields, body):
     """What is wrong, if anything."""
-    expected = told["expect"][0].split(" ")
-    length, digest = told["plaintext"][0].split(" ")
+    expected = fields["expect"][0].split(" ")
+    length, digest = fields["plaintext"][0].split(" ")
     try:
-        plaintext, kind, where = opened(told, body), "success", None
+        plaintext, kind, where = opened(fields, body), "success", None
     except Refused as refused:
         plaintext, kind, where = refused.released, refused.kind, place(refused)
     if kind not in expected:
         return f"{kind}, not {expected}"
-    if "at" in told and where != told["at"][0]:
-        return f"at {where}, not at {told['at'][0]}"
+    if "at" in fields and where != fields["at"][0]:
+        return f"at {where}, not at {fields['at'][0]}"
     if (len(plaintext), hashlib.sha256(plaintext).hexdigest()) != (int(length), digest):
         return f"{len(plaintext)} bytes came out, not {length}, or others"
     return None
@@ -62,16 +61,16 @@ def place(refused):
     return f"component {refused.component}{chunk}"
 
 
-def opened(told, body):
-    reader = Reader([key(line) for line in told["key"]], told["context-rule"][0], pairs(told.get("context", [])))
-    if "header" in told:
-        header, payload = parse_detached(bytes.fromhex(told["header"][0])), body
+def opened(fields, body):
+    reader = Reader([key(line) for line in fields["key"]], fields["context-rule"][0], pairs(fields.get("context", [])))
+    if "header" in fields:
+        header, payload = parse_detached(bytes.fromhex(fields["header"][0])), body
     else:
         header, payload = parse_attached(body[:ATTACHED]), body[ATTACHED:]
     composite = header.core[2] & COMPOSITE
-    if "range" not in told:
+    if "range" not in fields:
         return Composite(header, payload, reader).whole() if composite else open_whole(header, payload, reader)
-    start, end = told["range"][0].split("..")
+    start, end = fields["range"][0].split("..")
     start, end = int(start or 0), int(end) if end else None
     if composite:
         return Composite(header, payload, reader).range(start, end)
