@@ -1,7 +1,7 @@
 """The sealstone format in Python: a second decoder, and an encoder, written from engine/FORMAT.md alone.
 
-It shares no code with sealstone, and is plain and slow: whole objects in memory, one thread. AEADs, hashes, HKDF and Argon2id
-are those of `cryptography`. Numbers in brackets are the format's requirements. Headers and plain objects are here,
+It shares no code with sealstone, and is plain and slow: whole objects in memory, one thread. AEADs, hashes, HKDF and
+Argon2id are those of `cryptography`. Numbers in brackets are the format's requirements. Headers and plain objects are here,
 composite ones in composite.py.
 """
 
@@ -58,7 +58,8 @@ class Header:
 
 @dataclass
 class Reader:
-    """What is offered to open an object: keys as ("raw", KEK), ("local", HEX32, KEK), ("passphrase", bytes), ("intermediate", KEK of raw).
+    """What is offered to open an object: keys as ("raw", KEK), ("local", HEX32, KEK), ("passphrase", bytes),
+    ("intermediate", KEK of raw).
 
     After the bytes of a passphrase may come another floor, after the key of intermediate ones the required scope.
     """
