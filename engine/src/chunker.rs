@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_index_is_given_out_once_and_no_index_after_it() {
+    fn the_last_index_is_assigned_once_and_no_index_after_it() {
         let at = |index| Chunker {
             layout: layout(),
             next: ChunkIndex::new(index).ok(),
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_gives_every_span_to_one_of_many_threads() {
+    fn a_cursor_hands_every_span_to_one_of_many_threads() {
         let plaintext_len = 1000 * C as u64 + 5;
         let cursor = SpanCursor::new(Spans::all(layout(), plaintext_len).unwrap());
         let mut claimed: Vec<Span> = std::thread::scope(|scope| {

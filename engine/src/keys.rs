@@ -79,7 +79,7 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
     /// The provider's id, as slots name it: lower-case letters, digits and `-`, at most 32 characters.
     fn id(&self) -> &str;
 
-    /// Whether this provider has the key that wrapped `slot`. `slot.provider` always equals [`id`](Self::id).
+    /// Whether this provider has the key that wrapped `slot`, which names this provider's [`id`](Self::id).
     fn matches(&self, slot: &WrappedKey) -> KeyMatch;
 
     /// Generates a data key and wraps it. By default the key comes from the operating system's generator.

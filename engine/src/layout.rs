@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn each_length_that_no_plaintext_gives_is_truncated() {
+    fn each_length_that_no_plaintext_has_is_truncated() {
         let valid: Vec<u64> = (0..200).map(|len| TOY.payload_len(len).unwrap()).collect();
         for payload_len in 0..*valid.last().unwrap() {
             match TOY.plaintext_len(payload_len) {

@@ -27,7 +27,7 @@ fn written(result: io::Result<()>) -> Result<(), Error> {
 
 /// One test, because a fork must not happen beside other tests' threads.
 #[test]
-fn what_was_begun_before_a_fork_is_gone_on_with_by_one_process_alone() {
+fn an_object_begun_before_a_fork_continues_in_one_process_only() {
     each_way_of_sealing_knows_its_process();
     objects_of_forks_have_keys_of_their_own();
 }

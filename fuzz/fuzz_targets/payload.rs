@@ -36,7 +36,7 @@ fuzz_target!(|input: (u8, u8, u16, Vec<Edit>)| {
     let mut given = Vec::new();
     let ended = unlocked.reader(source).map_or(false, |mut reader| {
         let ended = reader.read_to_end(&mut given).is_ok();
-        assert!(ended || reader.read(&mut [0; 1]).is_err(), "the error stays");
+        assert!(ended || reader.read(&mut [0; 1]).is_err(), "the error is permanent");
         ended
     });
     assert!(object.plaintext.starts_with(&given), "a true beginning");

@@ -19,7 +19,7 @@ use crate::sticky::{Guarded, Sticky};
 /// Seals what is written to it and writes the object to an asynchronous sink; needs the feature `tokio`.
 ///
 /// The object is complete only once [`AsyncEncryptWriter::finish`] or a shutdown has returned. If the writer, or the
-/// future of either, is dropped before that, readers report the object as truncated, unless all of it had been written.
+/// future of either, is dropped before that, readers refuse the incomplete object, unless all of it had been written.
 /// After an error, every call returns that error again.
 ///
 /// A write takes at most one batch of 256 KiB. It waits only while the sink accepts nothing and the executor has as

@@ -311,7 +311,9 @@ impl OpenMachine {
                 after: self.opener.layout().plaintext_offset(self.next),
             }),
             (None, Some(End::Complete)) => Ok(false),
-            (None, None) => unreachable!("a batch is waited for only when one is under way or the source has ended"),
+            (None, None) => {
+                unreachable!("the caller waits only while a batch is in progress or after the source has ended")
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use crate::sticky::{Guarded, Sticky};
 /// Seals what is written to it and writes the object to a sink.
 ///
 /// The object is complete only once [`EncryptWriter::finish`] has returned. If the writer is dropped before that,
-/// readers report the object as truncated. After an error, every call returns that error again.
+/// readers refuse the incomplete object. After an error, every call returns that error again.
 ///
 /// [`Write::flush`] writes complete chunks only; an incomplete chunk stays in the writer.
 #[must_use = "the object is incomplete until `finish`"]

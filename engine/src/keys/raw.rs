@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gives_the_same_key_in_each_form() {
+    fn a_file_holds_the_same_key_in_each_form() {
         let bytes: Vec<u8> = (0xE0..=0xFF).collect();
         let expected = RawKey::from_slice(&bytes).unwrap();
         let hex = hex::encode(&bytes);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_key_is_told_by_its_fingerprint() {
+    fn a_wrong_key_is_recognized_by_its_fingerprint() {
         let (right, wrong) = (
             RawKey::from_slice(&[1; 32]).unwrap(),
             RawKey::from_slice(&[2; 32]).unwrap(),

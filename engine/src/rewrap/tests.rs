@@ -413,7 +413,7 @@ impl HeaderFile for Halting {
 }
 
 #[test]
-fn short_writes_and_interruptions_are_gone_on_with() {
+fn short_writes_and_interruptions_are_continued() {
     let halting = Halting {
         file: Recorded::new(&sealed()),
         turn: Mutex::default(),

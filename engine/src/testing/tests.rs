@@ -288,7 +288,7 @@ fn a_twin_of_another_key_is_reported() {
 }
 
 #[test]
-fn panics_and_failures_are_told_with_the_check_that_found_them() {
+fn panics_and_failures_are_reported_with_the_check_that_found_them() {
     let provider = faulty(Fault::PanicsOnStrangeSlots);
     let panic = catch_unwind(|| Conformance::new(&provider, &raw(2)).assert()).unwrap_err();
     let message = panic_message(panic.as_ref());

@@ -22,9 +22,10 @@ use crate::sys;
 /// Unlocks objects and caches them: requests for an object that was unlocked recently, or that wait for the same key
 /// call, cause no further call. Failures are not cached.
 ///
-/// An entry is found by the whole header, so that a rewrapped object is unlocked again. While an entry is cached, the key
-/// service is not asked and its log shows no use: withdrawn permission takes effect when the entry expires. Entries hold the
-/// objects' keys; they are wiped when they expire or are replaced, at the next call, or by [`UnlockedCache::clear`].
+/// Entries are keyed by the whole header, so a rewrapped object is unlocked again. While an entry is cached, the key service
+/// is not called and its log shows no use: a revoked permission takes effect when the entry expires. Entries hold the
+/// objects' keys. The next call drops entries that have expired, [`UnlockedCache::clear`] drops all, and keys are wiped when
+/// their last user is dropped.
 pub struct UnlockedCache {
     decryptor: Decryptor,
     limits: Limits,

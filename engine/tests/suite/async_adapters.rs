@@ -325,7 +325,7 @@ fn a_reader_dropped_at_any_await_gave_a_beginning() {
 }
 
 #[test]
-fn what_was_altered_cut_or_extended_is_refused_with_its_typed_error_for_ever() {
+fn what_was_altered_cut_or_extended_is_refused_with_its_typed_error_forever() {
     let plain = plaintext(20 * C + 5);
     let object = sealed(&plain);
     let mut flipped = object.clone();

@@ -213,7 +213,7 @@ fn a_seek_refuses_an_object_whose_end_does_not_verify() {
         let cut_object = &object[..object.len() - cut];
         let mut reader = decryptor().reader(Cursor::new(cut_object)).unwrap();
         assert!(reader.seek(SeekFrom::Start(1)).is_err());
-        assert!(reader.read(&mut [0; 10]).is_err(), "the error stays");
+        assert!(reader.read(&mut [0; 10]).is_err(), "the error is permanent");
     }
 }
 

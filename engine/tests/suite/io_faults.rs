@@ -132,7 +132,7 @@ fn write_all(encryptor: &Encryptor, plain: &[u8], sink: Faulty<&mut Vec<u8>>) ->
     let mut writer = encryptor.writer(sink)?;
     for piece in plain.chunks(3 * C + 1) {
         if let Err(error) = writer.write_all(piece) {
-            assert!(writer.write_all(b"more").is_err(), "the error stays");
+            assert!(writer.write_all(b"more").is_err(), "the error is permanent");
             assert!(writer.finish().is_err(), "and nothing is finished");
             return Err(error);
         }
@@ -172,7 +172,7 @@ fn read_all(decryptor: &Decryptor, source: Faulty<&[u8]>) -> (Vec<u8>, bool) {
             Ok(0) => return (given, true),
             Ok(len) => given.extend_from_slice(&buffer[..len]),
             Err(_) => {
-                assert!(reader.read(&mut buffer).is_err(), "the error stays");
+                assert!(reader.read(&mut buffer).is_err(), "the error is permanent");
                 return (given, false);
             }
         }

@@ -53,7 +53,7 @@ fn open(mut opener: StreamOpener, sealed: &[u8], step: usize, eager: bool) -> (V
     };
     if let Err(error) = pushed() {
         let again = opener.pull().unwrap_err();
-        assert_eq!(again.to_string(), error.to_string(), "the error stays");
+        assert_eq!(again.to_string(), error.to_string(), "the error is permanent");
         return (plain, Err(error));
     }
     for bytes in opener.finish() {

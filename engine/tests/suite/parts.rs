@@ -110,7 +110,7 @@ fn of_an_unknown_length_the_last_part_is_named_when_it_is_sealed() {
 }
 
 #[test]
-fn an_empty_last_part_behind_full_ones_is_the_final_chunk_alone() {
+fn an_empty_last_part_after_full_ones_is_the_final_chunk_alone() {
     let plain = plaintext(4 * C);
     let sealer = begin().parts(2 * C as u64).unwrap();
     let last = sealer.part(2).unwrap().seal_last(&[]).unwrap();
@@ -125,7 +125,7 @@ fn an_empty_last_part_behind_full_ones_is_the_final_chunk_alone() {
 }
 
 #[test]
-fn a_part_is_given_out_once() {
+fn a_part_is_handed_out_once() {
     let sealer = begin().parts(C as u64).unwrap();
     let part = sealer.part(3).unwrap();
     let taken =
@@ -155,7 +155,7 @@ fn of_many_threads_that_want_one_part_one_gets_it() {
 }
 
 #[test]
-fn no_part_lies_behind_the_last_so_that_its_final_chunk_has_an_index_of_its_own() {
+fn no_part_follows_the_last_so_that_its_final_chunk_has_its_own_index() {
     let full = vec![1; C];
     // A full last part ends with a chunk whose index would be the first one of part 1.
     let sealer = begin().parts(C as u64).unwrap();

@@ -132,7 +132,7 @@ fn a_cancelled_operation_stops_with_its_own_error() {
 }
 
 #[test]
-fn a_cancelled_stream_ends_instead_of_trying_again_for_ever() {
+fn a_cancelled_stream_ends_instead_of_retrying_forever() {
     let plain = plaintext(100 * C);
     let object = encryptor().seal(&plain).unwrap();
     let progress = Progress::new();

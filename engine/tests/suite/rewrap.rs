@@ -295,7 +295,7 @@ fn nothing_is_written_unless_an_offered_key_opens_this_payload() {
 }
 
 #[test]
-fn a_context_change_binds_every_slot_anew() {
+fn a_context_change_rebinds_every_slot() {
     let old = no_context().with("bucket", "a").with_supplied("path", "p");
     let new = no_context().with("bucket", "b").with_supplied("pin", "1");
     let object = Object::for_keys(&[1, 2], old.clone());
@@ -596,7 +596,7 @@ fn kills_at_any_time_leave_an_object_that_opens() {
 }
 
 #[test]
-fn a_lock_of_another_is_waited_for_and_not_without_end() {
+fn a_lock_of_another_process_is_waited_for_up_to_a_limit() {
     let object = Object::for_keys(&[1], no_context());
     let path = object.file.path();
     let holder = File::open(path).unwrap();

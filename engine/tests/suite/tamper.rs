@@ -24,7 +24,7 @@ fn refused(object: &[u8], plain: &[u8]) -> (Error, usize) {
         Ok(mut reader) => {
             let failure = reader.read_to_end(&mut out).expect_err("no clean end");
             assert!(plain.starts_with(&out), "only verified bytes, in order");
-            let again = reader.read(&mut [0; 16]).expect_err("the error stays");
+            let again = reader.read(&mut [0; 16]).expect_err("the error is permanent");
             assert_eq!(failure.to_string(), again.to_string());
         }
     }
@@ -232,7 +232,7 @@ fn a_chunk_of_another_chunk_size_is_refused() {
 }
 
 #[test]
-fn with_a_pool_a_reader_gives_the_verified_beginning_and_then_the_error_for_ever() {
+fn with_a_pool_a_reader_returns_the_verified_beginning_and_then_the_error_forever() {
     let plain = plaintext(100 * C);
     let object = seal_fixed(&encryptor(), 1, 2, &plain);
     for executor in executors() {

@@ -135,7 +135,7 @@ fn a_range_refuses_what_is_altered_cut_or_of_another_length() {
                 .map_err(|error| Error::from_io("reading", error));
             assert!(plain[range.plaintext_range().start.try_into().unwrap()..].starts_with(&read));
             if error.is_err() {
-                assert!(reader.read(&mut [0; 1]).is_err(), "the error stays");
+                assert!(reader.read(&mut [0; 1]).is_err(), "the error is permanent");
             }
             error.map(|_| read)
         };

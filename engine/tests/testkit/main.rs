@@ -96,7 +96,7 @@ fn each_object_is_of_its_own_and_there_are_enough() {
 }
 
 #[test]
-fn the_engine_takes_and_refuses_what_it_is_told_to() {
+fn the_engine_accepts_and_refuses_as_the_files_state() {
     let kept = kept();
     let wrong: Vec<_> = kept.iter().flat_map(judge::faults).collect();
     println!("campaign: test_objects cases={} wrong={}", kept.len(), wrong.len());

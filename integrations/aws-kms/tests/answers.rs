@@ -544,7 +544,7 @@ fn settings_that_contradict_each_other_are_refused_and_debug_shows_no_credential
 
 /// Responses contain data keys, which anyone on the network path could read.
 #[test]
-fn plain_http_to_another_machine_is_refused_unless_it_is_insisted_on() {
+fn plain_http_to_another_machine_is_refused_unless_it_is_allowed() {
     let reported = |error: &ProviderError| {
         assert_eq!(error.class, ProviderErrorClass::Configuration, "{error}");
         assert!(error.message.contains("allow_insecure_endpoint"), "{error}");

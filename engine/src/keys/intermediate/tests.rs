@@ -55,9 +55,9 @@ impl Service {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.contexts.lock().unwrap().push(context.clone());
         Later(Instant::now() + self.delay).await;
-        assert!(!self.panicking.load(Ordering::SeqCst), "as told");
+        assert!(!self.panicking.load(Ordering::SeqCst), "on request");
         if self.failing.load(Ordering::SeqCst) {
-            return Err(ProviderError::new(ProviderErrorClass::Throttled, "raw", "as told"));
+            return Err(ProviderError::new(ProviderErrorClass::Throttled, "raw", "on request"));
         }
         Ok(())
     }

@@ -190,7 +190,7 @@ fn names_that_would_make_key_ids_ambiguous_are_refused() {
 }
 
 #[test]
-fn a_key_of_the_same_name_from_elsewhere_is_told_apart() {
+fn a_different_key_of_the_same_name_is_recognized() {
     let (_dir, path) = dir_and_path();
     let here = new_ring(&path);
     let elsewhere = sealed_by(&KeyRing::in_memory("default").unwrap());

@@ -161,7 +161,7 @@ fn where_the_service_refuses_to_rewrap_the_data_key_at_hand_is_wrapped() {
 }
 
 #[test]
-fn of_two_ways_that_fail_the_one_to_be_mended_is_told() {
+fn of_two_failures_the_one_to_fix_is_reported() {
     let object = Object::scripted(&[1]);
     let replaced = |new: Scripted| failure(object.after(&by(scripted(1)).replace(choice(1), Arc::new(new))));
     let refusing = |class| taking_over().failing("rewrap", class);
@@ -295,7 +295,7 @@ fn a_slot_is_lost_to_no_failure_of_its_own_key() {
 }
 
 #[test]
-fn slots_of_one_name_become_one_when_they_are_bound_anew() {
+fn slots_of_one_name_become_one_when_they_are_rebound() {
     let mut object = Object::scripted(&[2]);
     let twice = [object.header.slots[0].clone(), object.header.slots[0].clone()];
     object.header.slots = twice.to_vec();

@@ -110,7 +110,7 @@ async fn the_rust_client_goes_through_the_life_of_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_rust_client_waits_out_throttling_and_tells_it_without_retries() {
+async fn the_rust_client_waits_out_throttling_and_reports_it_without_retries() {
     let mock = MockKms::builder().key("alias/a").start().unwrap();
     let limit = |per_second| {
         let rate = Some(Rate {
