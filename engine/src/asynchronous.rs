@@ -12,6 +12,7 @@
 //! All progress is kept in the adapter, never in a future, because a future may be dropped at any await. Nothing is
 //! sealed twice, written twice or lost.
 
+mod component;
 mod one_shot;
 mod reader;
 mod seek;
@@ -21,6 +22,7 @@ mod writer;
 use std::mem;
 use std::task::{Context, Poll};
 
+pub use self::component::AsyncComponentWriter;
 pub use self::reader::AsyncDecryptReader;
 pub use self::streams::{OpenStream, SealStream};
 pub use self::writer::AsyncEncryptWriter;

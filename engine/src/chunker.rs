@@ -12,7 +12,7 @@ mod running;
 
 use std::mem;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 pub(crate) use self::parts::{PartChunker, PartClaims};
 pub(crate) use self::running::RunningChunks;
@@ -271,34 +271,19 @@ impl Iterator for Spans {
     }
 }
 
-/// Hands out each span of a payload once, to any thread.
+/// Hands out each item once, to any thread.
 #[derive(Debug)]
-pub(crate) struct SpanCursor {
-    spans: Spans,
-    claimed: AtomicU64,
-}
+pub(crate) struct Cursor<I>(Mutex<I>);
 
-impl SpanCursor {
-    pub(crate) const fn new(spans: Spans) -> Self {
-        Self {
-            spans,
-            claimed: AtomicU64::new(0),
-        }
+impl<I: Iterator> Cursor<I> {
+    pub(crate) const fn new(items: I) -> Self {
+        Self(Mutex::new(items))
     }
 
-    /// The next unclaimed span; `None` if all are claimed.
-    pub(crate) fn claim(&self) -> Option<Span> {
-        let number = self.claimed.fetch_add(1, Ordering::Relaxed);
-        let first = self
-            .spans
-            .chunks
-            .start
-            .checked_add(number.checked_mul(self.spans.step())?)?;
-        if first >= self.spans.chunks.end {
-            return None;
-        }
-        let end = first.saturating_add(self.spans.step()).min(self.spans.chunks.end);
-        Some(self.spans.span(first, end))
+    /// The next unclaimed item; `None` if all are claimed.
+    pub(crate) fn claim(&self) -> Option<I::Item> {
+        // A panic in an iterator of ours would be a panic of the caller's work, too, which ends it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
 }
 
@@ -408,7 +393,7 @@ mod tests {
     #[test]
     fn a_cursor_hands_every_span_to_one_of_many_threads() {
         let plaintext_len = 1000 * C as u64 + 5;
-        let cursor = SpanCursor::new(Spans::all(layout(), plaintext_len).unwrap());
+        let cursor = Cursor::new(Spans::all(layout(), plaintext_len).unwrap());
         let mut claimed: Vec<Span> = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..8)
                 .map(|_| scope.spawn(|| std::iter::from_fn(|| cursor.claim()).collect::<Vec<_>>()))

@@ -51,6 +51,11 @@ impl DataKey {
         self.0.expose()
     }
 
+    /// HKDF-Expand of the data key, for keys of the object that seal no chunk.
+    pub(crate) fn expand(&self, info: &[u8]) -> Secret<DATA_KEY_LEN> {
+        Secret::init_with(|okm| expand(self.expose(), info, okm))
+    }
+
     /// The key as one that wraps others: intermediate keys are created and stored like data keys.
     pub(crate) const fn as_secret(&self) -> &Secret<DATA_KEY_LEN> {
         &self.0

@@ -6,6 +6,7 @@
 
 mod end;
 pub(crate) mod machine;
+pub(crate) mod plan;
 mod reader;
 
 use std::io::Read;
@@ -16,7 +17,8 @@ pub use self::reader::DecryptReader;
 #[cfg(feature = "tokio")]
 pub(crate) use self::reader::before_the_start;
 
-use crate::cipher::Backend;
+use crate::cipher::{Backend, ChunkCipher};
+use crate::composite::CompositeKeys;
 use crate::context::ExpectedContext;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
@@ -26,8 +28,8 @@ use crate::layout::PREFIX_LEN;
 use crate::opener::Opener;
 use crate::positioned::{ReadAt, read_full, read_full_at};
 use crate::progress::Progress;
-use crate::unlock::{Offer, unlock};
-use crate::unlocked::Unlocked;
+use crate::unlock::{Offer, OpenedSlot, unlock_slot};
+use crate::unlocked::{Unlocked, UnlockedPayload};
 
 /// Bytes of an attached header and of the payload's prefix after it.
 pub(crate) const START_LEN: usize = ATTACHED_LEN + PREFIX_LEN;
@@ -136,20 +138,20 @@ impl Decryptor {
     pub async fn unlock_async(&self, header: impl Into<ObjectHeader>) -> Result<Unlocked> {
         let header = header.into();
         let failed = match self.open_copy(&header, header.header()).await {
-            Ok(opener) => return Ok(Unlocked::new(header, opener, self)),
+            Ok(payload) => return Ok(Unlocked::new(header, payload, self)),
             Err(error) => error,
         };
         let Some(other) = header.stale().filter(|_| !failed.is_retryable()) else {
             return Err(failed);
         };
         match self.open_copy(&header, other).await {
-            Ok(opener) => Ok(Unlocked::new(header.fallen_back(&failed), opener, self)),
+            Ok(payload) => Ok(Unlocked::new(header.fallen_back(&failed), payload, self)),
             Err(error) if error.is_retryable() => Err(error),
             Err(_) => Err(failed),
         }
     }
 
-    async fn open_copy(&self, found: &ObjectHeader, copy: &Header) -> Result<Opener> {
+    async fn open_copy(&self, found: &ObjectHeader, copy: &Header) -> Result<UnlockedPayload> {
         if let Some(prefix) = found.payload_prefix() {
             copy.check_payload(prefix)?;
         }
@@ -158,10 +160,15 @@ impl Decryptor {
             context: &self.context,
             max_provider_calls: self.max_provider_calls,
             guessable: true,
-            backend: self.backend,
         };
-        let cipher = unlock(copy, &offer).await?;
-        Ok(Opener::new(cipher, copy.layout(), found.payload_start()))
+        let OpenedSlot { data_key, keys, .. } = unlock_slot(copy, &offer).await?;
+        let cipher = ChunkCipher::new(self.backend, copy.suite, &keys);
+        let composite = copy.payload_kind().is_composite();
+        Ok(UnlockedPayload {
+            opener: Opener::new(cipher, copy.layout(), found.payload_start()),
+            // Of a plain object nothing more is derived: its data key is wiped here.
+            composite: composite.then(|| CompositeKeys::new(data_key, copy.core(), self.backend)),
+        })
     }
 
     /// Finds the key of the object in `source`.
@@ -191,12 +198,14 @@ impl Decryptor {
     /// Returns a reader of the plaintext of the object in `source`, header first.
     ///
     /// # Errors
-    /// As [`ObjectHeader::parse`] and [`Decryptor::unlock`]. No chunk is opened yet.
+    /// As [`ObjectHeader::parse`] and [`Decryptor::unlock`];
+    /// [`CompositeError::NotSeekable`](crate::error::CompositeError::NotSeekable). No chunk is opened yet.
     pub fn reader<R: Read>(&self, mut source: R) -> Result<DecryptReader<R>> {
         let mut start = vec![0; START_LEN];
         let len = read_full(&mut source, &mut start)?;
         let header = ObjectHeader::parse(&start[..len])?;
         header.check_complete()?;
+        header.check_streamable()?;
         Ok(DecryptReader::after_prefix(source, self.unlock(header)?))
     }
 }
@@ -205,12 +214,4 @@ impl Decryptor {
 pub(crate) fn check_prefix(header: &Header, have: &[u8]) -> Result<()> {
     let prefix = have.try_into().map_err(|_| Error::Truncated { after: 0 })?;
     header.check_payload(prefix)
-}
-
-/// The plaintext's length in an object that is claimed to have `object_len` bytes.
-pub(crate) fn plaintext_len(object_len: u64, opener: &Opener) -> Result<u64> {
-    let payload_len = object_len
-        .checked_sub(opener.payload_start())
-        .ok_or(Error::Truncated { after: 0 })?;
-    opener.layout().plaintext_len(payload_len)
 }

@@ -12,25 +12,24 @@ pub(crate) mod machine;
 pub mod parts;
 #[cfg(test)]
 mod tests;
+mod unsealed;
 mod writer;
 
 use std::io::Write;
 use std::sync::Arc;
 
-#[cfg(feature = "hazmat")]
-pub(crate) use self::parts::Shared;
+pub(crate) use self::unsealed::Unsealed;
 pub use self::writer::EncryptWriter;
 
-use crate::buffer::{buffer_len, new_buffer};
-use crate::chunker::{Span, Spans};
+use crate::buffer::new_buffer;
 use crate::cipher::{Backend, ChunkCipher};
 use crate::context::EncryptionContext;
 use crate::data_key::{ContentKeys, DataKey};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::executor::Executor;
-use crate::header::{ATTACHED_LEN, Header, check_slots, payload_context};
+use crate::header::{ATTACHED_LEN, Core, Header, PayloadKind, Purpose, WrappedKey, check_slots};
 use crate::keys::{GeneratedKey, KeyProvider};
-use crate::layout::{ChunkSize, Layout, PREFIX_LEN, SALT_LEN};
+use crate::layout::{ChunkSize, Layout, SALT_LEN};
 use crate::progress::Progress;
 use crate::sealer::Sealer;
 use crate::secret::random_array;
@@ -137,16 +136,26 @@ impl Encryptor {
     /// # Errors
     /// [`Error::InvalidContext`], [`Error::Provider`], [`Error::TooManySlots`], [`Error::Random`].
     pub async fn begin_async(&self) -> Result<NewObject> {
+        let (data_key, slots) = self.new_key().await?;
+        self.object(&data_key, random_array()?, slots)
+    }
+
+    /// Begins a composite object: its header, and its data key.
+    pub(crate) async fn begin_header(&self, kind: PayloadKind) -> Result<(Header, DataKey)> {
+        let (data_key, slots) = self.new_key().await?;
+        let (header, _) = self.header(kind, &data_key, random_array()?, slots)?;
+        Ok((header, data_key))
+    }
+
+    /// A new data key, wrapped by every provider.
+    async fn new_key(&self) -> Result<(DataKey, Vec<WrappedKey>)> {
         self.context.validate()?;
         let GeneratedKey { data_key, wrapped } = self.providers[0].generate_key(&self.context).await?;
         let mut slots = vec![wrapped];
         for provider in &self.providers[1..] {
             slots.push(provider.wrap_key(&data_key, &self.context).await?);
         }
-        check_slots(&slots)?;
-        let mut object = self.object(&data_key, random_array()?);
-        object.header.slots = slots;
-        Ok(object)
+        Ok((data_key, slots))
     }
 
     /// [`begin_async`](Self::begin_async) with the caller's data key and salt, a pair that must never be used again:
@@ -154,43 +163,74 @@ impl Encryptor {
     #[cfg(feature = "hazmat")]
     pub(crate) async fn begin_with(&self, data_key: &DataKey, salt: [u8; SALT_LEN]) -> Result<NewObject> {
         self.context.validate()?;
-        let mut object = self.object(data_key, salt);
+        let mut slots = Vec::with_capacity(self.providers.len());
         for provider in &self.providers {
-            object
-                .header
-                .slots
-                .push(provider.wrap_key(data_key, &self.context).await?);
+            slots.push(provider.wrap_key(data_key, &self.context).await?);
         }
-        check_slots(&object.header.slots)?;
-        Ok(object)
+        self.object(data_key, salt, slots)
     }
 
-    /// Creates an object without slots.
-    fn object(&self, data_key: &DataKey, salt: [u8; SALT_LEN]) -> NewObject {
-        let context = payload_context(self.suite, self.chunk_size);
-        let derive = || ContentKeys::derive(data_key, self.suite, self.chunk_size, &salt, &context);
+    /// A header of this kind, and what its commitment is derived with.
+    fn header(
+        &self,
+        kind: PayloadKind,
+        data_key: &DataKey,
+        salt: [u8; SALT_LEN],
+        slots: Vec<WrappedKey>,
+    ) -> Result<(Header, ContentKeys)> {
+        check_slots(&slots)?;
+        let core = Core {
+            suite: self.suite,
+            chunk_size: self.chunk_size,
+            kind,
+        };
+        let context = core.context(Purpose::Object);
+        let keys = ContentKeys::derive(data_key, self.suite, self.chunk_size, &salt, &context);
+        let header = Header {
+            suite: self.suite,
+            chunk_size: self.chunk_size,
+            kind,
+            generation: 0,
+            salt,
+            commitment: *keys.commitment(),
+            context: self.context.to_stored(),
+            slots,
+        };
+        Ok((header, keys))
+    }
+
+    fn object(&self, data_key: &DataKey, salt: [u8; SALT_LEN], slots: Vec<WrappedKey>) -> Result<NewObject> {
+        let (header, keys) = self.header(PayloadKind::Plain, data_key, salt, slots)?;
         let cipher = |keys: &ContentKeys| ChunkCipher::new(self.backend, self.suite, keys);
-        let keys = derive();
-        let sealer = Sealer::new(cipher(&keys), Layout::new(self.chunk_size));
-        NewObject {
-            header: Header {
-                suite: self.suite,
-                chunk_size: self.chunk_size,
-                generation: 0,
-                salt,
-                commitment: *keys.commitment(),
-                context: self.context.to_stored(),
-                slots: Vec::new(),
-            },
-            sealer: if self.verify_writes {
-                sealer.with_verifier(cipher(&derive()))
-            } else {
-                sealer
-            },
+        let mut sealer = Sealer::new(cipher(&keys), header.layout());
+        if self.verify_writes {
+            let context = header.payload_context();
+            let keys = ContentKeys::derive(data_key, self.suite, self.chunk_size, &salt, &context);
+            sealer = sealer.with_verifier(cipher(&keys));
+        }
+        Ok(NewObject {
+            header,
             attached: true,
+            sealer,
             executor: self.executor.clone(),
             progress: self.progress.clone(),
-        }
+        })
+    }
+
+    pub(crate) const fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    pub(crate) const fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    pub(crate) const fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    pub(crate) const fn verifies_writes(&self) -> bool {
+        self.verify_writes
     }
 
     /// Seals `plaintext`; returns the object with its header attached.
@@ -255,18 +295,7 @@ impl NewObject {
     /// # Errors
     /// [`Error::HeaderTooLarge`]; [`Error::Io`] if the first bytes cannot be written.
     pub fn writer<W: Write>(self, sink: W) -> Result<EncryptWriter<W>> {
-        EncryptWriter::new(self, sink)
-    }
-
-    /// The bytes before the first chunk: the header, if it is attached, and the payload's prefix.
-    pub(crate) fn start(&self) -> Result<Vec<u8>> {
-        let mut start = if self.attached {
-            self.header.to_attached()?
-        } else {
-            Vec::new()
-        };
-        start.extend_from_slice(&self.header.payload_prefix());
-        Ok(start)
+        self.unsealed()?.writer(sink)
     }
 
     /// Seals `plaintext` into `object`; returns the number of bytes written.
@@ -274,24 +303,31 @@ impl NewObject {
     /// # Errors
     /// [`Error::BufferTooSmall`], [`Error::HeaderTooLarge`], [`Error::ObjectTooLarge`], [`Error::SealedWrongly`].
     pub fn seal_into(self, plaintext: &[u8], object: &mut [u8]) -> Result<usize> {
+        self.unsealed()?.seal_into(plaintext, object)
+    }
+
+    /// What every way of sealing consumes.
+    ///
+    /// # Errors
+    /// [`Error::HeaderTooLarge`].
+    pub(crate) fn unsealed(self) -> Result<Unsealed> {
         let start = self.start()?;
-        let layout = self.sealer.layout();
-        let payload_len = layout.payload_len(plaintext.len() as u64)?;
-        let need = (start.len() - PREFIX_LEN) as u64 + payload_len;
-        if (object.len() as u64) < need {
-            return Err(Error::BufferTooSmall {
-                need,
-                have: object.len() as u64,
-            });
-        }
-        let len = buffer_len(need)?;
-        let (head, chunks) = object[..len].split_at_mut(start.len());
-        head.copy_from_slice(&start);
-        let tasks = Spans::all(layout, plaintext.len() as u64)?.share(plaintext, chunks, Span::seal_lens);
-        self.executor.try_for_each(tasks, |(span, plain, sealed)| {
-            self.sealer.seal(span.first, plain, span.ends, sealed)?;
-            self.progress.advance(plain.len())
-        })?;
-        Ok(len)
+        Ok(Unsealed {
+            start,
+            sealer: self.sealer,
+            executor: self.executor,
+            progress: self.progress,
+        })
+    }
+
+    /// The bytes before the first chunk: the header, if it is attached, and the payload's prefix.
+    fn start(&self) -> Result<Vec<u8>> {
+        let mut start = if self.attached {
+            self.header.to_attached()?
+        } else {
+            Vec::new()
+        };
+        start.extend_from_slice(&self.header.salt_and_commitment());
+        Ok(start)
     }
 }

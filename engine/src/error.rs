@@ -2,6 +2,7 @@
 //!
 //! Every error is `Clone`, so that a reader or writer that failed once can return the same error forever.
 
+mod composite;
 mod detail;
 mod part;
 mod provider;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::composite::CompositeError;
 pub use self::detail::{ContextMismatch, TransferDamage};
 pub use self::part::PartError;
 pub use self::provider::{ProviderError, ProviderErrorClass};
@@ -191,6 +193,8 @@ pub enum Error {
     },
     /// A part of an object was refused.
     Part(PartError),
+    /// A composite object was not read, or not joined.
+    Composite(CompositeError),
     /// The output already exists, and replacing it was not requested.
     OutputExists(PathBuf),
     /// The output already exists and cannot be replaced, though it may be possible to write into it.
@@ -360,7 +364,8 @@ impl fmt::Display for Error {
             ),
             Self::NotFetched { start, end } => write!(f, "bytes {start}..{end} of the input were not fetched"),
             Self::Part(error) => error.fmt(f),
-            Self::OutputExists(path) => write!(f, "{} already exists", path.display()),
+            Self::Composite(error) => error.fmt(f),
+            Self::OutputExists(path) => write!(f, "{} exists already", path.display()),
             Self::OutputNotReplaceable { path, reason } => {
                 write!(f, "{} cannot be replaced: {reason}", path.display())
             }
@@ -393,6 +398,12 @@ impl From<PartError> for Error {
     }
 }
 
+impl From<CompositeError> for Error {
+    fn from(error: CompositeError) -> Self {
+        Self::Composite(error)
+    }
+}
+
 /// Keeps the typed error as the source, so that [`Error::from_io`] finds it again.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
@@ -406,6 +417,7 @@ impl From<Error> for io::Error {
             Error::RangeOutOfBounds { .. } | Error::BufferTooSmall { .. } | Error::LastSlot | Error::Part(_) => {
                 io::ErrorKind::InvalidInput
             }
+            Error::Composite(error) if error.is_of_request() => io::ErrorKind::InvalidInput,
             Error::Locked { .. } => io::ErrorKind::WouldBlock,
             Error::Provider(_)
             | Error::Random

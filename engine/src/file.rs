@@ -18,16 +18,18 @@ pub use self::sparse::SparseFile;
 pub use crate::sys::{FileAttributes, NotKept};
 
 use crate::batch::BufferPool;
-use crate::chunker::{Span, SpanCursor, Spans};
+use crate::chunker::{Cursor, Spans};
+use crate::decrypt::machine::OpenMachine;
+use crate::decrypt::plan::RangePlan;
 use crate::decrypt::{DecryptReader, Decryptor, check_prefix, explain_end};
-use crate::encrypt::{Encryptor, NewObject};
+use crate::encrypt::{Encryptor, NewObject, Unsealed};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::header::ObjectHeader;
 use crate::layout::PREFIX_LEN;
-use crate::opener::Opener;
-use crate::positioned::{PinnedVersion, ReadAt, WriteAt, read_full_at, write_all_at};
+use crate::positioned::{PinnedVersion, ReadAt, Sequential, WriteAt, read_full_at, write_all_at};
 use crate::unlocked::Unlocked;
+use crate::unlocked::runs::Piece;
 
 /// The result of opening an object: its header and its plaintext's length.
 #[derive(Debug, Clone)]
@@ -93,26 +95,10 @@ impl NewObject {
     /// Seals everything that `source` yields into `sink`. Returns the plaintext's length in bytes.
     ///
     /// # Errors
-    /// [`Error::HeaderTooLarge`], [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`]. The object in `sink`
-    /// is then incomplete.
-    pub fn pipe(self, mut source: impl Read, sink: impl Write) -> Result<u64> {
-        let mut writer = self.writer(sink)?;
-        let mut buffer = vec![0; 256 * 1024];
-        let mut len = 0;
-        loop {
-            let count = match source.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::from_io("reading the input", error)),
-            };
-            writer
-                .write_all(&buffer[..count])
-                .map_err(Error::io("writing the output"))?;
-            len += count as u64;
-        }
-        writer.finish()?;
-        Ok(len)
+    /// [`Error::HeaderTooLarge`], [`Error::Io`], [`Error::ObjectTooLarge`], [`Error::Cancelled`]. What `sink` has is
+    /// incomplete then.
+    pub fn pipe(self, source: impl Read, sink: impl Write) -> Result<u64> {
+        self.unsealed()?.pipe(source, sink)
     }
 
     /// Seals `source` into `target`, starting at offset 0. Returns the plaintext's length in bytes.
@@ -121,22 +107,27 @@ impl NewObject {
     /// [`Error::HeaderTooLarge`], [`Error::SourceChanged`], [`Error::Io`], [`Error::ObjectTooLarge`],
     /// [`Error::Cancelled`].
     pub fn seal_at(self, source: &(impl ReadAt + ?Sized), target: &(impl WriteAt + ?Sized)) -> Result<u64> {
-        let start = self.start()?;
+        let Unsealed {
+            start,
+            sealer,
+            executor,
+            progress,
+        } = self.unsealed()?;
         let len = source.size().map_err(Error::io("asking for the input's length"))?;
         let payload_start = (start.len() - PREFIX_LEN) as u64;
         write_all_at(target, &start, 0)?;
-        let spans = Spans::all(self.sealer.layout(), len)?;
-        for_each_span(&self.executor, spans, |span, buffers| {
+        let spans = Spans::all(sealer.layout(), len)?;
+        for_each(&executor, spans, |span, buffers| {
             let mut plain = buffers.take(span.plain_len);
             if read_full_at(source, &mut plain, span.plain_offset)? < span.plain_len {
                 return Err(Error::SourceChanged { expected: len });
             }
             let mut sealed = buffers.take(span.sealed_len);
-            self.sealer.seal(span.first, &plain, span.ends, &mut sealed)?;
+            sealer.seal(span.first, &plain, span.ends, &mut sealed)?;
             write_all_at(target, &sealed, payload_start + span.sealed_offset)?;
             buffers.give_back(plain);
             buffers.give_back(sealed);
-            self.progress.advance(span.plain_len)
+            progress.advance(span.plain_len)
         })?;
         if source.size().map_err(Error::io("asking for the input's length"))? != len {
             return Err(Error::SourceChanged { expected: len });
@@ -218,9 +209,13 @@ impl Decryptor {
     ) -> Result<OpenedObject> {
         let source = File::open(source).map_err(Error::io("opening the input"))?;
         let target = AtomicFile::create(target.as_ref(), if_exists)?;
-        let reader = self.reader(source)?;
-        let unlocked = reader.unlocked().clone();
-        let plaintext_len = reseal(reader, encryptor, target.file())?;
+        let (unlocked, plaintext_len) = if has_true_length(&source)? {
+            let reader = self.unlock_source(&source)?.reader_at(&source)?;
+            (reader.unlocked().clone(), reseal(reader, encryptor, target.file())?)
+        } else {
+            let reader = self.reader(source)?;
+            (reader.unlocked().clone(), reseal(reader, encryptor, target.file())?)
+        };
         target.commit()?;
         Ok(OpenedObject::new(&unlocked, plaintext_len))
     }
@@ -233,6 +228,34 @@ impl Unlocked {
     /// As [`Unlocked::open`]; [`Error::SourceChanged`], [`Error::Io`]. The target is then incomplete.
     pub fn open_at(&self, source: &(impl ReadAt + ?Sized), target: &(impl WriteAt + ?Sized)) -> Result<u64> {
         self.open_spans(source, |offset, plain| write_all_at(target, plain, offset))
+    }
+
+    /// Opens the object in `source` into `sink`, from the beginning to the end. Returns the plaintext's length in bytes.
+    /// After an error, what `sink` has is a verified beginning. Of composite objects, which no pipe can open, this makes a
+    /// stream.
+    ///
+    /// # Errors
+    /// As [`Unlocked::open_at`].
+    pub fn stream_at(&self, source: &(impl ReadAt + ?Sized), sink: impl Write) -> Result<u64> {
+        pour(self.reader_at(source)?, sink)
+    }
+
+    /// A reader of the whole object in `source`.
+    fn reader_at<'s, S: ReadAt + ?Sized>(&self, source: &'s S) -> Result<DecryptReader<Sequential<'s, S>>> {
+        let bytes = Sequential::new(source, self.opener().payload_start());
+        if !self.is_composite() {
+            return self.reader(bytes);
+        }
+        let unlocked = self.load_pinned(source, bytes.version())?;
+        let size = source.size().map_err(Error::io("asking for the input's length"))?;
+        let plaintext_len = unlocked.plaintext_len(size)?;
+        unlocked.check_padding(source)?;
+        let plan = RangePlan::whole(&unlocked, plaintext_len)?;
+        Ok(DecryptReader::driving(
+            OpenMachine::of_range(&unlocked, &plan),
+            bytes,
+            unlocked,
+        ))
     }
 
     /// Opens every chunk of the object in `source` and discards the plaintext. Returns the plaintext's length in bytes.
@@ -269,7 +292,7 @@ impl Unlocked {
         take: impl Fn(u64, &[u8]) -> Result<()> + Sync,
     ) -> Result<u64> {
         let opened = self.open_spans_with(source, take);
-        opened.map_err(|error| explain_end(source, self.opener(), error))
+        opened.map_err(|error| explain_end(source, self, error))
     }
 
     fn open_spans_with(
@@ -277,22 +300,24 @@ impl Unlocked {
         source: &(impl ReadAt + ?Sized),
         take: impl Fn(u64, &[u8]) -> Result<()> + Sync,
     ) -> Result<u64> {
-        let opener = self.opener();
+        let version = PinnedVersion::default();
+        let unlocked = self.load_pinned(source, &version)?;
         let mut prefix = [0; PREFIX_LEN];
-        let have = read_full_at(source, &mut prefix, opener.payload_start())?;
+        let have = read_full_at(source, &mut prefix, self.opener().payload_start())?;
         check_prefix(self.header(), &prefix[..have])?;
         let size = source.size().map_err(Error::io("asking for the input's length"))?;
-        let plaintext_len = self.plaintext_len(size)?;
-        let version = PinnedVersion::default();
+        let plaintext_len = unlocked.plaintext_len(size)?;
         version.check(source)?;
-        let spans = Spans::all(opener.layout(), plaintext_len)?;
-        for_each_span(self.executor(), spans, |span, buffers| {
-            let mut plain = buffers.take(span.plain_len);
-            open_span(source, opener, span, size, buffers, &mut plain)?;
+        unlocked.check_padding(source)?;
+        let pieces = unlocked.pieces(unlocked.all_runs(plaintext_len)?);
+        for_each(self.executor(), pieces, |piece, buffers| {
+            let piece = piece?;
+            let mut plain = buffers.take(piece.span.plain_len);
+            open_piece(source, &piece, size, buffers, &mut plain)?;
             version.check(source)?;
-            take(span.plain_offset, &plain)?;
+            take(piece.plain_offset, &plain)?;
             buffers.give_back(plain);
-            self.progress().advance(span.plain_len)
+            self.progress().advance(piece.span.plain_len)
         })?;
         Ok(plaintext_len)
     }
@@ -320,37 +345,36 @@ fn pour<R: Read>(mut reader: DecryptReader<R>, mut sink: impl Write) -> Result<u
     }
 }
 
-fn open_span(
+fn open_piece(
     source: &(impl ReadAt + ?Sized),
-    opener: &Opener,
-    span: Span,
+    piece: &Piece,
     size: u64,
     buffers: &BufferPool,
     plain: &mut [u8],
 ) -> Result<()> {
-    let mut sealed = buffers.take(span.sealed_len);
-    if read_full_at(source, &mut sealed, opener.payload_start() + span.sealed_offset)? < span.sealed_len {
+    let mut read = buffers.take(piece.lead() + piece.span.sealed_len);
+    if read_full_at(source, &mut read, piece.offset() - piece.lead() as u64)? < read.len() {
         return Err(Error::SourceChanged { expected: size });
     }
-    opener.open(span.first, &sealed, span.ends, plain)?;
-    buffers.give_back(sealed);
+    piece.open(&read, plain)?;
+    buffers.give_back(read);
     Ok(())
 }
 
-/// Distributes the spans over the executor's threads. After an error no further span is started.
-fn for_each_span(
+/// Distributes the items over the executor's threads. After an error no further item is started.
+fn for_each<I: Iterator + Send>(
     executor: &Executor,
-    spans: Spans,
-    work: impl Fn(Span, &BufferPool) -> Result<()> + Sync,
+    items: I,
+    work: impl Fn(I::Item, &BufferPool) -> Result<()> + Sync,
 ) -> Result<()> {
-    let cursor = SpanCursor::new(spans);
+    let cursor = Cursor::new(items);
     let stop = AtomicBool::new(false);
     executor.on_each_worker(|| {
         // One for each worker, so that its buffers stay in its core's cache.
         let buffers = BufferPool::new(2);
         while !stop.load(Ordering::Relaxed) {
-            let Some(span) = cursor.claim() else { break };
-            work(span, &buffers).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            let Some(item) = cursor.claim() else { break };
+            work(item, &buffers).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
         }
         Ok(())
     })

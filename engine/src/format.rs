@@ -8,7 +8,7 @@
 
 pub use crate::header::{
     ATTACHED_LEN, COPY_LEN, CopyFault, Header, MAGIC, MAX_DETACHED_LEN, MAX_METADATA_LEN, MAX_SLOTS, METADATA_KEY,
-    ObjectHeader, VERSION, WrappedKey,
+    ObjectHeader, PayloadKind, VERSION, WrappedKey,
 };
 pub use crate::layout::{
     COMMITMENT_LEN, ChunkIndex, ChunkSize, Layout, MAX_CHUNKS, MAX_PLAINTEXT_LEN, PREFIX_LEN, SALT_LEN, TAG_LEN,

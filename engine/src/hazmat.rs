@@ -5,18 +5,14 @@
 //!
 //! For tests with fixed vectors, and for programs that hold an object's data key but have no provider.
 
-use std::sync::Arc;
-
 use crate::buffer::new_buffer;
-use crate::chunker::{PartClaims, Span, Spans};
+use crate::chunker::{Span, Spans};
 use crate::cipher::{Backend, ChunkCipher};
 use crate::data_key::{ContentKeys, DataKey};
-use crate::encrypt::parts::{PartWriter, SealedPart};
-use crate::encrypt::{Encryptor, NewObject, Shared};
+use crate::encrypt::{Encryptor, NewObject};
 use crate::error::{Error, Result};
 use crate::layout::{ChunkSize, Layout, PREFIX_LEN, SALT_LEN};
 use crate::opener::Opener;
-use crate::progress::Progress;
 use crate::sealer::Sealer;
 use crate::suite::Suite;
 
@@ -61,51 +57,6 @@ pub fn seal_payload(
         sealer.seal(span.first, plain, span.ends, sealed)?;
     }
     Ok(payload)
-}
-
-/// A part's position in its payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartPlace {
-    /// The part's number, from 0.
-    pub number: u64,
-    /// Bytes of plaintext in every part but the last: a multiple of the chunk size, the same for all parts.
-    pub part_len: u64,
-    /// Whether it is the last part, which may have less plaintext, or none.
-    pub ends: bool,
-}
-
-/// Seals one part of a payload, for workers in several processes that share an object's data key and salt. Part 0
-/// begins with the payload's first 56 bytes. The parts joined in order are the payload that [`seal_payload`] returns.
-///
-/// Nothing here checks the following requirements. All parts are sealed with the same `part_len` and parameters. Under
-/// one data key and salt, each number is sealed once, or again with exactly the same plaintext. Exactly one part is the
-/// last, and no part after it is ever sealed. If a worker may have failed after its sealed bytes left it, and cannot
-/// prove that its plaintext is still the same, start the object again under another data key. Within one process,
-/// [`NewObject::parts`] ensures all of this.
-///
-/// # Errors
-/// [`PartError::Size`](crate::error::PartError::Size), [`PartError::Length`](crate::error::PartError::Length),
-/// [`Error::ObjectTooLarge`].
-pub fn seal_part(
-    data_key: &DataKey,
-    salt: [u8; SALT_LEN],
-    parameters: PayloadParameters<'_>,
-    place: PartPlace,
-    plaintext: &[u8],
-) -> Result<SealedPart> {
-    let (layout, keys) = derive(data_key, &salt, parameters);
-    let shared = Arc::new(Shared {
-        claims: PartClaims::new(layout, place.part_len)?,
-        sealer: Sealer::new(ChunkCipher::new(parameters.backend, parameters.suite, &keys), layout),
-        start: [&salt[..], keys.commitment()].concat().into(),
-        progress: Progress::new(),
-    });
-    let part = PartWriter::new(shared, place.number)?;
-    if place.ends {
-        part.seal_last(plaintext)
-    } else {
-        part.seal(plaintext)
-    }
 }
 
 /// Opens a payload, without a header.

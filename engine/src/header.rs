@@ -3,7 +3,7 @@
 //! ```text
 //!   0   8  magic 89 53 53 54 0D 0A 1A 0A
 //!   8   1  version
-//!   9   3  core: suite, log2 of the chunk size, flags (0)
+//!   9   3  core: suite, log2 of the chunk size, flags
 //!  12   8  generation, counted up by each rewrite
 //!  20  24  salt        of the payload that the header belongs to
 //!  44  32  commitment  of the same
@@ -14,17 +14,20 @@
 //!
 //! An attached header is two copies of 4 KiB before the payload; a detached header is one copy without padding.
 
+mod core;
 mod metadata;
 mod slot;
 
 use sha2::{Digest, Sha256};
 
+pub use self::core::PayloadKind;
+pub(crate) use self::core::{Core, Purpose};
 pub use self::metadata::{MAX_METADATA_LEN, METADATA_KEY};
 pub(crate) use self::slot::check_slots;
 pub use self::slot::{MAX_SLOTS, WrappedKey};
 
 use crate::context::StoredContext;
-use crate::error::{Error, Result, TransferDamage};
+use crate::error::{CompositeError, Error, Result, TransferDamage};
 use crate::layout::{COMMITMENT_LEN, ChunkSize, Layout, PREFIX_LEN, SALT_LEN};
 use crate::suite::Suite;
 use crate::wire::WireReader;
@@ -41,14 +44,13 @@ pub const ATTACHED_LEN: usize = 2 * COPY_LEN;
 pub const MAX_DETACHED_LEN: usize = 64 * 1024;
 
 const CHECKSUM_LEN: usize = 32;
-/// The label before the core in the context of every payload's key derivation.
-const PAYLOAD_LABEL: &[u8] = b"sealstone/object@v1";
 
 /// The content of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     pub(crate) suite: Suite,
     pub(crate) chunk_size: ChunkSize,
+    pub(crate) kind: PayloadKind,
     pub(crate) generation: u64,
     pub(crate) salt: [u8; SALT_LEN],
     pub(crate) commitment: [u8; COMMITMENT_LEN],
@@ -69,7 +71,27 @@ impl Header {
         self.chunk_size
     }
 
-    /// The sizes and offsets of the payload.
+    /// What the payload consists of.
+    #[must_use]
+    pub const fn payload_kind(&self) -> PayloadKind {
+        self.kind
+    }
+
+    /// The commitment to the data key: no other header has it.
+    #[must_use]
+    pub const fn commitment(&self) -> &[u8; COMMITMENT_LEN] {
+        &self.commitment
+    }
+
+    pub(crate) const fn core(&self) -> Core {
+        Core {
+            suite: self.suite,
+            chunk_size: self.chunk_size,
+            kind: self.kind,
+        }
+    }
+
+    /// The sizes and offsets of the payload, or of each component.
     #[must_use]
     pub const fn layout(&self) -> Layout {
         Layout::new(self.chunk_size)
@@ -97,27 +119,32 @@ impl Header {
     /// the payload.
     #[must_use]
     pub fn payload_context(&self) -> Vec<u8> {
-        payload_context(self.suite, self.chunk_size)
+        self.core().context(Purpose::Object)
     }
 
-    /// The payload's first 56 bytes, as the header repeats them.
+    /// The payload's first 56 bytes, as the header repeats them; `None` for a composite payload, which begins with its
+    /// first component.
     #[must_use]
-    pub fn payload_prefix(&self) -> [u8; PREFIX_LEN] {
+    pub fn payload_prefix(&self) -> Option<[u8; PREFIX_LEN]> {
+        (!self.kind.is_composite()).then(|| self.salt_and_commitment())
+    }
+
+    pub(crate) fn salt_and_commitment(&self) -> [u8; PREFIX_LEN] {
         let mut prefix = [0; PREFIX_LEN];
         prefix[..SALT_LEN].copy_from_slice(&self.salt);
         prefix[SALT_LEN..].copy_from_slice(&self.commitment);
         prefix
     }
 
-    /// Checks that a payload beginning with `prefix` is the one this header belongs to.
+    /// Checks that a payload beginning with `prefix` is the one this header belongs to. Of a composite payload the first
+    /// bytes say nothing: its manifest does, when it is opened.
     ///
     /// # Errors
     /// [`Error::HeaderOfAnotherPayload`].
     pub fn check_payload(&self, prefix: &[u8; PREFIX_LEN]) -> Result<()> {
-        if self.payload_prefix() == *prefix {
-            Ok(())
-        } else {
-            Err(Error::HeaderOfAnotherPayload)
+        match self.payload_prefix() {
+            Some(own) if own != *prefix => Err(Error::HeaderOfAnotherPayload),
+            _ => Ok(()),
         }
     }
 
@@ -172,7 +199,7 @@ impl Header {
         let mut out = Vec::with_capacity(COPY_LEN);
         out.extend_from_slice(&MAGIC);
         out.push(VERSION);
-        out.extend_from_slice(&core(self.suite, self.chunk_size));
+        out.extend_from_slice(&self.core().to_bytes());
         out.extend_from_slice(&self.generation.to_be_bytes());
         out.extend_from_slice(&self.salt);
         out.extend_from_slice(&self.commitment);
@@ -288,6 +315,15 @@ impl ObjectHeader {
         self.prefix.map(drop).ok_or(Error::Truncated { after: 0 })
     }
 
+    /// # Errors
+    /// [`CompositeError::NotSeekable`]: of a composite object the end has to be read first.
+    pub(crate) fn check_streamable(&self) -> Result<()> {
+        if self.header.kind.is_composite() {
+            return Err(CompositeError::NotSeekable.into());
+        }
+        Ok(())
+    }
+
     /// Where the payload begins in the object, in bytes: 8192 after an attached header, 0 if the header is detached.
     #[must_use]
     pub const fn payload_start(&self) -> u64 {
@@ -317,15 +353,6 @@ fn choose(first: Header, second: Header) -> (Header, [Option<CopyFault>; 2], Opt
     } else {
         (first, [None, Some(CopyFault::Stale)], Some(second))
     }
-}
-
-/// The `context` input of C2SP chunked encryption for payloads of this core.
-pub(crate) fn payload_context(suite: Suite, chunk_size: ChunkSize) -> Vec<u8> {
-    [PAYLOAD_LABEL, &core(suite, chunk_size)].concat()
-}
-
-const fn core(suite: Suite, chunk_size: ChunkSize) -> [u8; 3] {
-    [suite.id(), chunk_size.log2(), 0]
 }
 
 const fn check_fits(fields_len: usize, limit: usize) -> Result<()> {
@@ -358,12 +385,11 @@ fn parse(bytes: &[u8]) -> Result<(Header, usize)> {
     reader.take(MAGIC.len() + 1)?;
     let suite = Suite::from_id(reader.u8()?).ok_or_else(|| reader.damaged("an unknown suite"))?;
     let chunk_size = ChunkSize::from_log2(reader.u8()?).ok_or_else(|| reader.damaged("an unknown chunk size"))?;
-    if reader.u8()? != 0 {
-        return Err(reader.damaged("an unknown flag"));
-    }
+    let kind = PayloadKind::from_flags(reader.u8()?).ok_or_else(|| reader.damaged("an unknown flag"))?;
     let header = Header {
         suite,
         chunk_size,
+        kind,
         generation: reader.u64()?,
         salt: reader.array()?,
         commitment: reader.array()?,

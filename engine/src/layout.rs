@@ -257,18 +257,22 @@ impl Layout {
         let covering = ranges
             .into_iter()
             .map(|range| self.ciphertext_range(range, plaintext_len));
-        let mut fetches = covering.collect::<Result<Vec<_>>>()?;
-        fetches.retain(|fetch| !fetch.is_empty());
-        fetches.sort_unstable_by_key(|fetch| fetch.start);
-        fetches.dedup_by(|next, last| {
-            let near = next.start <= last.end.saturating_add(max_gap);
-            if near {
-                last.end = last.end.max(next.end);
-            }
-            near
-        });
-        Ok(fetches)
+        Ok(merge_ranges(covering.collect::<Result<Vec<_>>>()?, max_gap))
     }
+}
+
+/// The ranges in ascending order, without empty ones, those that are at most `max_gap` apart as one.
+pub(crate) fn merge_ranges(mut ranges: Vec<Range<u64>>, max_gap: u64) -> Vec<Range<u64>> {
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup_by(|next, last| {
+        let near = next.start <= last.end.saturating_add(max_gap);
+        if near {
+            last.end = last.end.max(next.end);
+        }
+        near
+    });
+    ranges
 }
 
 #[cfg(test)]

@@ -25,7 +25,8 @@
 //!
 //! - [`keys`]: key providers, and how to write one. [`context`]: what a wrapped key is bound to.
 //! - [`stream`]: readers, writers, streams, and machines without I/O. [`range`](mod@range) and [`positioned`]: parts of the
-//!   plaintext, from sources that are read at offsets. [`parts`]: objects sealed in parts, as for multipart uploads.
+//!   plaintext, from sources that are read at offsets. [`parts`]: objects sealed in parts by one process.
+//!   [`composite`]: objects sealed in components, by any number of processes.
 //! - [`file`](mod@file): files that are replaced whole or not at all. [`rewrap`]: other keys for an object that stays where it
 //!   is.
 //! - [`mod@format`]: headers, layouts and limits. [`error`]: what an [`Error`] carries.
@@ -79,6 +80,7 @@ mod opener;
 pub mod positioned;
 mod sealer;
 
+pub mod composite;
 mod decrypt;
 mod encrypt;
 pub mod file;

@@ -2,16 +2,18 @@
 
 use crate::batch::{BufferPool, OpenedBatch, SealedBatch};
 use crate::cipher::ChunkCipher;
-use crate::error::{Error, Result};
+use crate::error::{CompositeError, Error, Result};
 use crate::layout::{ChunkIndex, Layout, TAG_LEN};
 
-/// Opens the chunks of one payload.
+/// Opens the chunks of one payload, or of one component.
 #[derive(Debug)]
 pub(crate) struct Opener {
     cipher: ChunkCipher,
     layout: Layout,
     /// Where the payload begins in the object, in bytes, because errors name offsets in the object.
     payload_start: u64,
+    /// Which component of a composite object this is the payload of: errors name it.
+    component: Option<usize>,
 }
 
 impl Opener {
@@ -20,7 +22,14 @@ impl Opener {
             cipher,
             layout,
             payload_start,
+            component: None,
         }
+    }
+
+    /// Opens component `component` of a composite object.
+    pub(crate) const fn of_component(mut self, component: usize) -> Self {
+        self.component = Some(component);
+        self
     }
 
     pub(crate) const fn layout(&self) -> Layout {
@@ -116,6 +125,10 @@ impl Opener {
     /// The error of a chunk that does not open. If a prefix of it opens as a final chunk, the object is complete and
     /// other bytes follow it. The search only makes the error more precise, and decides nothing else.
     fn explain(&self, index: ChunkIndex, sealed: &[u8]) -> Error {
+        // Where a component ends, the manifest says.
+        if self.component.is_some() {
+            return self.altered(index, sealed);
+        }
         let longest = sealed.len().min(self.layout.chunk_len() + TAG_LEN - 1);
         match self.cipher.find_end(index, &sealed[..longest]) {
             Some(end) if end < sealed.len() => Error::TrailingData {
@@ -126,9 +139,14 @@ impl Opener {
     }
 
     fn altered(&self, index: ChunkIndex, _: &[u8]) -> Error {
-        Error::ChunkAltered {
-            chunk: index.get(),
-            offset: self.offset(index),
+        let (chunk, offset) = (index.get(), self.offset(index));
+        match self.component {
+            Some(component) => Error::Composite(CompositeError::ChunkAltered {
+                component,
+                chunk,
+                offset,
+            }),
+            None => Error::ChunkAltered { chunk, offset },
         }
     }
 

@@ -168,6 +168,36 @@ impl PinnedVersion {
     }
 }
 
+/// A source, read from one offset on as a stream, of one version.
+pub(crate) struct Sequential<'s, S: ?Sized> {
+    source: &'s S,
+    offset: u64,
+    version: PinnedVersion,
+}
+
+impl<'s, S: ReadAt + ?Sized> Sequential<'s, S> {
+    pub(crate) fn new(source: &'s S, offset: u64) -> Self {
+        Self {
+            source,
+            offset,
+            version: PinnedVersion::default(),
+        }
+    }
+
+    pub(crate) const fn version(&self) -> &PinnedVersion {
+        &self.version
+    }
+}
+
+impl<S: ReadAt + ?Sized> io::Read for Sequential<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read_at(buffer, self.offset)?;
+        self.version.check(self.source)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
 /// Fills as much of `buffer` as the source has, starting at `offset`; returns the number of bytes.
 pub(crate) fn read_full_at(source: &(impl ReadAt + ?Sized), buffer: &mut [u8], offset: u64) -> Result<usize> {
     let mut filled = 0;

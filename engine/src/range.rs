@@ -18,12 +18,12 @@ pub use self::opener::RangeOpener;
 
 use crate::batch::BufferPool;
 use crate::buffer::{buffer_len, new_buffer};
-use crate::chunker::{Span, Spans};
 use crate::decrypt::Decryptor;
 use crate::error::{Error, Result};
-use crate::opener::Opener;
+use crate::layout::merge_ranges;
 use crate::positioned::{PinnedVersion, ReadAt, read_full_at};
 use crate::unlocked::Unlocked;
+use crate::unlocked::runs::Piece;
 
 /// Reads any part of an object's plaintext, from any number of threads at once.
 ///
@@ -33,6 +33,8 @@ use crate::unlocked::Unlocked;
 pub struct RangeReader<S> {
     source: S,
     unlocked: Unlocked,
+    /// The source's length, in bytes.
+    size: u64,
     /// According to the source's length.
     claimed_len: u64,
     verified_len: OnceLock<u64>,
@@ -58,15 +60,24 @@ impl Unlocked {
     /// header repeats them.
     ///
     /// # Errors
-    /// [`Error::Truncated`] if no object has the source's length; [`Error::Io`].
+    /// [`Error::Truncated`] if no object has the source's length; as [`Unlocked::load_manifest`]; [`Error::Io`].
     pub fn range_reader<S: ReadAt>(&self, source: S) -> Result<RangeReader<S>> {
+        let version = PinnedVersion::default();
+        let unlocked = self.load_pinned(&source, &version)?;
         let size = source.size().map_err(Error::io("asking for the input's length"))?;
+        let claimed_len = unlocked.plaintext_len(size)?;
+        let verified_len = OnceLock::new();
+        if unlocked.is_composite() {
+            // The manifest was opened, and fits.
+            verified_len.get_or_init(|| claimed_len);
+        }
         Ok(RangeReader {
-            claimed_len: self.plaintext_len(size)?,
             source,
-            unlocked: self.clone(),
-            verified_len: OnceLock::new(),
-            version: PinnedVersion::default(),
+            unlocked,
+            size,
+            claimed_len,
+            verified_len,
+            version,
             buffers: BufferPool::new(8),
         })
     }
@@ -88,11 +99,7 @@ impl<S: ReadAt> RangeReader<S> {
         self.source
     }
 
-    fn opener(&self) -> &Opener {
-        self.unlocked.opener()
-    }
-
-    /// The plaintext's length according to the source's length. It is not verified: use it for planning only.
+    /// The plaintext's length as the source's length claims it: for planning, not for answers.
     #[must_use]
     pub const fn claimed_len(&self) -> u64 {
         self.claimed_len
@@ -109,15 +116,19 @@ impl<S: ReadAt> RangeReader<S> {
         ranges: impl IntoIterator<Item = Range<u64>>,
         max_gap: u64,
     ) -> Result<Vec<Range<u64>>> {
-        let layout = self.opener().layout();
-        let start = self.opener().payload_start();
-        let fetches = match layout.ciphertext_ranges(ranges, self.claimed_len, max_gap) {
-            // The object may be truncated: the end is verified before the range is reported as out of bounds.
-            Err(Error::RangeOutOfBounds { start, end, .. }) => Err(self.out_of_bounds(start, end)?),
-            planned => planned,
-        }?;
-        let in_source = fetches.into_iter().map(|fetch| fetch.start + start..fetch.end + start);
-        Ok(in_source.collect())
+        let layout = self.unlocked.header().layout();
+        let mut fetches = Vec::new();
+        for range in ranges {
+            let runs = match self.unlocked.runs(range, self.claimed_len) {
+                // The object may be truncated: the end is verified before the range is reported as out of bounds.
+                Err(Error::RangeOutOfBounds { start, end, .. }) => Err(self.out_of_bounds(start, end)?),
+                planned => planned,
+            }?;
+            for run in runs {
+                fetches.push(run.ciphertext(layout)?);
+            }
+        }
+        Ok(merge_ranges(fetches, max_gap))
     }
 
     /// Opens `range` of the plaintext from bytes that the caller fetched. They begin at offset `fetched_from` of the
@@ -156,8 +167,9 @@ impl<S: ReadAt> RangeReader<S> {
         if let Some(&len) = self.verified_len.get() {
             return Ok(len);
         }
-        for span in Spans::last(self.opener().layout(), self.claimed_len)? {
-            self.with_plaintext(span, |sealed, offset| self.fetch(sealed, offset), |_| ())?;
+        let end = self.claimed_len..self.claimed_len;
+        for piece in self.unlocked.pieces(self.unlocked.runs(end, self.claimed_len)?) {
+            self.with_plaintext(&piece?, |sealed, offset| self.fetch(sealed, offset), |_| ())?;
         }
         Ok(*self.verified_len.get_or_init(|| self.claimed_len))
     }
@@ -246,11 +258,13 @@ impl<S: ReadAt> RangeReader<S> {
     ) -> Result<()> {
         let reaches_end = range.end == self.claimed_len;
         let mut rest = buffer;
-        for span in Spans::covering(self.opener().layout(), self.claimed_len, range.clone())? {
-            let from = buffer_len(range.start.saturating_sub(span.plain_offset))?;
-            let len = rest.len().min(span.plain_len - from);
+        let runs = self.unlocked.runs(range.clone(), self.claimed_len)?;
+        for piece in self.unlocked.pieces(runs) {
+            let piece = piece?;
+            let from = buffer_len(range.start.saturating_sub(piece.plain_offset))?;
+            let len = rest.len().min(piece.span.plain_len - from);
             let (part, after) = rest.split_at_mut(len);
-            self.with_plaintext(span, &fetch, |plain| part.copy_from_slice(&plain[from..from + len]))?;
+            self.with_plaintext(&piece, &fetch, |plain| part.copy_from_slice(&plain[from..from + len]))?;
             rest = after;
         }
         if reaches_end {
@@ -265,8 +279,7 @@ impl<S: ReadAt> RangeReader<S> {
         let have = read_full_at(&self.source, sealed, offset)?;
         self.version.check(&self.source)?;
         if have < sealed.len() {
-            let expected = self.opener().layout().payload_len(self.claimed_len)? + self.opener().payload_start();
-            return Err(Error::SourceChanged { expected });
+            return Err(Error::SourceChanged { expected: self.size });
         }
         Ok(())
     }
@@ -274,14 +287,14 @@ impl<S: ReadAt> RangeReader<S> {
     /// Fetches and opens a span and passes its plaintext to `use_it`.
     fn with_plaintext(
         &self,
-        span: Span,
+        piece: &Piece,
         fetch: impl Fn(&mut [u8], u64) -> Result<()>,
         use_it: impl FnOnce(&[u8]),
     ) -> Result<()> {
-        let mut sealed = self.buffers.take(span.sealed_len);
-        fetch(&mut sealed, self.opener().payload_start() + span.sealed_offset)?;
-        let mut plain = self.buffers.take(span.plain_len);
-        self.opener().open(span.first, &sealed, span.ends, &mut plain)?;
+        let mut sealed = self.buffers.take(piece.span.sealed_len);
+        fetch(&mut sealed, piece.offset())?;
+        let mut plain = self.buffers.take(piece.span.plain_len);
+        piece.open(&sealed, &mut plain)?;
         use_it(&plain);
         self.buffers.give_back(sealed);
         self.buffers.give_back(plain);

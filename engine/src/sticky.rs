@@ -14,6 +14,11 @@ use crate::error::{Error, Result};
 pub(crate) struct Sticky(Option<Error>);
 
 impl Sticky {
+    /// A value that fails from the start.
+    pub(crate) const fn failed(error: Error) -> Self {
+        Self(Some(error))
+    }
+
     /// # Errors
     /// The error that an earlier step returned.
     pub(crate) fn check(&self) -> Result<()> {

@@ -1,13 +1,12 @@
-//! Turns a header and the caller's keys into the cipher of the chunks.
+//! Turns a header and the caller's keys into the object's data key.
 //!
 //! ```text
 //! context compared (no call yet) -> slots that match an offered key -> unwrap, a bounded number of times
-//!     -> keys derived -> commitment compared in constant time -> cipher
+//!     -> keys derived -> commitment compared in constant time -> data key
 //! ```
 
 use std::sync::Arc;
 
-use crate::cipher::{Backend, ChunkCipher};
 use crate::context::{EncryptionContext, ExpectedContext};
 use crate::data_key::{ContentKeys, DataKey};
 use crate::error::{Error, ProviderErrorClass, Result};
@@ -21,7 +20,6 @@ pub(crate) struct Offer<'a> {
     pub(crate) max_provider_calls: usize,
     /// Whether guessable keys are tried; `false` once they were tried under another context.
     pub(crate) guessable: bool,
-    pub(crate) backend: Backend,
 }
 
 /// An opened slot, with the data key that this payload was sealed under.
@@ -30,17 +28,8 @@ pub(crate) struct OpenedSlot {
     /// The index of the slot in the header, and of the provider among those offered.
     pub(crate) slot: usize,
     pub(crate) provider: usize,
-    keys: ContentKeys,
-}
-
-/// Finds the key that the payload was sealed under, and creates the cipher of its chunks.
-///
-/// # Errors
-/// As [`unlock_slot`].
-pub(crate) async fn unlock(header: &Header, offer: &Offer<'_>) -> Result<ChunkCipher> {
-    let OpenedSlot { data_key, keys, .. } = unlock_slot(header, offer).await?;
-    drop(data_key);
-    Ok(ChunkCipher::new(offer.backend, header.suite, &keys))
+    /// What the header's commitment is to.
+    pub(crate) keys: ContentKeys,
 }
 
 /// Finds a slot that opens.

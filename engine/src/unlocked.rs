@@ -9,15 +9,18 @@
 //! ```
 
 mod cache;
+mod manifest;
+pub(crate) mod runs;
 
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 
 pub use self::cache::UnlockedCache;
+use self::manifest::UnlockedComposite;
 use crate::buffer::{buffer_len, new_buffer};
-use crate::chunker::{Span, Spans};
-use crate::decrypt::{DecryptReader, Decryptor, check_prefix, explain_end, plaintext_len};
+use crate::composite::CompositeKeys;
+use crate::decrypt::{DecryptReader, Decryptor, check_prefix, explain_end};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::header::{Header, ObjectHeader};
@@ -38,16 +41,25 @@ use crate::progress::Progress;
 #[must_use = "nothing was read yet"]
 pub struct Unlocked {
     header: Arc<ObjectHeader>,
+    /// Of a plain payload's chunks; of a composite one it knows sizes and offsets only.
     opener: Arc<Opener>,
+    composite: Option<UnlockedComposite>,
     executor: Executor,
     progress: Progress,
 }
 
+/// What a data key is turned into when a header is unlocked.
+pub(crate) struct UnlockedPayload {
+    pub(crate) opener: Opener,
+    pub(crate) composite: Option<CompositeKeys>,
+}
+
 impl Unlocked {
-    pub(crate) fn new(header: ObjectHeader, opener: Opener, decryptor: &Decryptor) -> Self {
+    pub(crate) fn new(header: ObjectHeader, payload: UnlockedPayload, decryptor: &Decryptor) -> Self {
         Self {
             header: Arc::new(header),
-            opener: Arc::new(opener),
+            opener: Arc::new(payload.opener),
+            composite: payload.composite.map(UnlockedComposite::new),
             executor: decryptor.executor.clone(),
             progress: decryptor.progress.clone(),
         }
@@ -81,9 +93,21 @@ impl Unlocked {
     /// to the end verifies it.
     ///
     /// # Errors
-    /// [`Error::Truncated`] or [`Error::ObjectTooLarge`] if no object has that length.
+    /// [`Error::Truncated`] or [`Error::ObjectTooLarge`] if no object has that length. Of a composite object:
+    /// [`CompositeError::ManifestNotLoaded`](crate::error::CompositeError::ManifestNotLoaded);
+    /// [`CompositeError::PayloadLength`](crate::error::CompositeError::PayloadLength) if the object has another length.
     pub fn plaintext_len(&self, object_len: u64) -> Result<u64> {
-        plaintext_len(object_len, &self.opener)
+        let payload_len = self.payload_len(object_len)?;
+        if self.is_composite() {
+            return self.composite_plaintext_len(payload_len);
+        }
+        self.opener.layout().plaintext_len(payload_len)
+    }
+
+    /// The payload's length in an object of `object_len` bytes.
+    fn payload_len(&self, object_len: u64) -> Result<u64> {
+        let payload_len = object_len.checked_sub(self.opener.payload_start());
+        payload_len.ok_or(Error::Truncated { after: 0 })
     }
 
     /// Opens the object; returns the plaintext.
@@ -92,13 +116,16 @@ impl Unlocked {
     /// [`Error::ChunkAltered`], [`Error::Truncated`], [`Error::TrailingData`], [`Error::HeaderOfAnotherPayload`],
     /// [`Error::Cancelled`].
     pub fn open(&self, object: &[u8]) -> Result<Vec<u8>> {
+        if self.needs_manifest() {
+            return self.load_manifest(object)?.open(object);
+        }
         self.check_prefix_of(object)?;
         let opened = self.plaintext_len(object.len() as u64).and_then(|len| {
             let mut plaintext = new_buffer(len)?;
             self.open_chunks(object, &mut plaintext)?;
             Ok(plaintext)
         });
-        opened.map_err(|error| explain_end(object, &self.opener, error))
+        opened.map_err(|error| explain_end(object, self, error))
     }
 
     /// Opens the object into `plaintext`; returns the plaintext's length in bytes. After an error `plaintext` holds no
@@ -107,6 +134,9 @@ impl Unlocked {
     /// # Errors
     /// [`Error::BufferTooSmall`]; as [`Unlocked::open`].
     pub fn open_into(&self, object: &[u8], plaintext: &mut [u8]) -> Result<usize> {
+        if self.needs_manifest() {
+            return self.load_manifest(object)?.open_into(object, plaintext);
+        }
         self.check_prefix_of(object)?;
         let opened = self.plaintext_len(object.len() as u64).and_then(|need| {
             if (plaintext.len() as u64) < need {
@@ -119,7 +149,7 @@ impl Unlocked {
             self.open_chunks(object, &mut plaintext[..len])?;
             Ok(len)
         });
-        opened.map_err(|error| explain_end(object, &self.opener, error))
+        opened.map_err(|error| explain_end(object, self, error))
     }
 
     /// Returns a reader of the plaintext. `payload` yields the payload: the bytes after an attached header. The
@@ -128,6 +158,7 @@ impl Unlocked {
     /// # Errors
     /// [`Error::Truncated`], [`Error::HeaderOfAnotherPayload`], [`Error::Io`].
     pub fn reader<R: Read>(&self, mut payload: R) -> Result<DecryptReader<R>> {
+        self.header.check_streamable()?;
         let mut prefix = [0; PREFIX_LEN];
         let have = read_full(&mut payload, &mut prefix)?;
         check_prefix(self.header(), &prefix[..have])?;
@@ -152,12 +183,20 @@ impl Unlocked {
         check_prefix(self.header(), &prefix[..prefix.len().min(PREFIX_LEN)])
     }
 
+    /// Opens all chunks into `plaintext`, which has the plaintext's length.
     fn open_chunks(&self, object: &[u8], plaintext: &mut [u8]) -> Result<()> {
-        let chunks = &object[buffer_len(self.opener.payload_start())? + PREFIX_LEN..];
-        let spans = Spans::all(self.opener.layout(), plaintext.len() as u64)?;
-        let tasks = spans.share(chunks, plaintext, Span::open_lens);
-        let opened = self.executor.try_for_each(tasks, |(span, sealed, plain)| {
-            self.opener.open(span.first, sealed, span.ends, plain)?;
+        self.check_padding(object)?;
+        let mut tasks = Vec::new();
+        let mut rest = &mut *plaintext;
+        for piece in self.pieces(self.all_runs(rest.len() as u64)?) {
+            let piece = piece?;
+            let (plain, after) = rest.split_at_mut(piece.span.plain_len);
+            rest = after;
+            let from = buffer_len(piece.offset())?;
+            tasks.push((&object[from - piece.lead()..from + piece.span.sealed_len], piece, plain));
+        }
+        let opened = self.executor.try_for_each(tasks, |(read, piece, plain)| {
+            piece.open(read, plain)?;
             self.progress.advance(plain.len())
         });
         if opened.is_err() {

@@ -59,7 +59,11 @@ impl Unlocked {
 }
 
 /// Runs `work`, which processes `len` bytes.
-async fn run<T: Send + 'static>(executor: &Executor, len: u64, work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn run<T: Send + 'static>(
+    executor: &Executor,
+    len: u64,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     if len <= INLINE as u64 || executor.is_serial() {
         return work();
     }

@@ -49,6 +49,7 @@ impl Decryptor {
         let len = read_full(&mut source, &mut start).await?;
         let header = ObjectHeader::parse(&start[..len])?;
         header.check_complete()?;
+        header.check_streamable()?;
         let unlocked = self.unlock_async(header).await?;
         Ok(AsyncDecryptReader::driving(
             OpenMachine::new(&unlocked),
@@ -64,6 +65,7 @@ impl Unlocked {
     /// # Errors
     /// As [`Unlocked::reader`].
     pub async fn reader_async<R: AsyncRead + Unpin>(&self, mut payload: R) -> Result<AsyncDecryptReader<R>> {
+        self.object_header().check_streamable()?;
         let mut prefix = [0; PREFIX_LEN];
         let have = read_full(&mut payload, &mut prefix).await?;
         check_prefix(self.header(), &prefix[..have])?;

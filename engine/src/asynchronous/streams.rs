@@ -14,7 +14,7 @@ use super::Turn;
 use super::reader::AsyncDecryptReader;
 use crate::decrypt::Decryptor;
 use crate::encrypt::machine::SealMachine;
-use crate::encrypt::{Encryptor, NewObject};
+use crate::encrypt::{Encryptor, NewObject, Unsealed};
 use crate::error::{Error, Result};
 use crate::range::RangeOpener;
 use crate::sticky::{Guarded, Sticky};
@@ -58,19 +58,19 @@ impl NewObject {
     where
         S: Stream<Item = io::Result<Bytes>> + Unpin,
     {
-        SealStream::new(self, source)
+        Ok(SealStream::new(self.unsealed()?, source))
     }
 }
 
 impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
-    fn new(object: NewObject, source: S) -> Result<Self> {
-        Ok(Self {
+    fn new(mut unsealed: Unsealed, source: S) -> Self {
+        Self {
             source,
-            start: object.start()?.into(),
+            start: mem::take(&mut unsealed.start).into(),
             input: Bytes::new(),
-            machine: SealMachine::new(object),
+            machine: SealMachine::new(unsealed),
             turn: Turn::default(),
-        })
+        }
     }
 
     fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {

@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 use super::Turn;
 use crate::batch::Slab;
 use crate::encrypt::machine::SealMachine;
-use crate::encrypt::{Encryptor, NewObject};
+use crate::encrypt::{Encryptor, NewObject, Unsealed};
 use crate::error::{Error, Result};
 use crate::sticky::{Guarded, Sticky};
 
@@ -54,22 +54,28 @@ impl NewObject {
     /// # Errors
     /// [`Error::HeaderTooLarge`].
     pub fn writer_async<W: AsyncWrite + Unpin>(self, sink: W) -> Result<AsyncEncryptWriter<W>> {
-        AsyncEncryptWriter::new(self, sink)
+        Ok(AsyncEncryptWriter::new(self.unsealed()?, sink))
     }
 }
 
 impl<W: AsyncWrite + Unpin> AsyncEncryptWriter<W> {
-    fn new(object: NewObject, sink: W) -> Result<Self> {
+    pub(super) fn new(unsealed: Unsealed, sink: W) -> Self {
         let mut out = Slab::default();
-        out.append(&object.start()?);
-        Ok(Self {
+        out.append(&unsealed.start);
+        Self {
             sink,
-            machine: SealMachine::new(object),
+            machine: SealMachine::new(unsealed),
             out,
             written: 0,
             turn: Turn::default(),
             shut: false,
-        })
+        }
+    }
+
+    /// Bytes of plaintext that were written so far.
+    #[must_use]
+    pub const fn plaintext_len(&self) -> u64 {
+        self.machine.plaintext_len()
     }
 
     /// Seals the final chunk, writes the remaining bytes and flushes the sink; returns the sink, without shutting it

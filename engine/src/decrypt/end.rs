@@ -5,7 +5,7 @@
 //! opens     opens           does not open at full length: its end is searched for
 //! ```
 
-use crate::error::{Error, Result};
+use crate::error::{CompositeError, Error, Result};
 use crate::layout::{ChunkIndex, MAX_CHUNKS, PREFIX_LEN};
 use crate::opener::Opener;
 use crate::positioned::{ReadAt, read_full_at};
@@ -19,18 +19,22 @@ impl Unlocked {
     /// verify the rest.
     ///
     /// # Errors
-    /// [`Error::ChunkAltered`] or [`Error::Truncated`] if no final chunk was found; [`Error::Io`].
+    /// [`Error::ChunkAltered`] or [`Error::Truncated`] if no final chunk was found; [`CompositeError::NoEndSearch`];
+    /// [`Error::Io`].
     pub fn find_end(&self, source: &(impl ReadAt + ?Sized)) -> Result<u64> {
+        if self.is_composite() {
+            return Err(CompositeError::NoEndSearch.into());
+        }
         find_end(source, self.opener())
     }
 }
 
 /// Returns [`Error::TrailingData`] instead of `error` if other bytes follow the object in `source`.
-pub(crate) fn explain(source: &(impl ReadAt + ?Sized), opener: &Opener, error: Error) -> Error {
-    if !matches!(error, Error::ChunkAltered { .. } | Error::Truncated { .. }) {
+pub(crate) fn explain(source: &(impl ReadAt + ?Sized), unlocked: &Unlocked, error: Error) -> Error {
+    if unlocked.is_composite() || !matches!(error, Error::ChunkAltered { .. } | Error::Truncated { .. }) {
         return error;
     }
-    match (find_end(source, opener), source.size()) {
+    match (find_end(source, unlocked.opener()), source.size()) {
         (Ok(end), Ok(size)) if end < size => Error::TrailingData { offset: end },
         _ => error,
     }

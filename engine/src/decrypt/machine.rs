@@ -6,24 +6,24 @@
 
 use std::io::SeekFrom;
 use std::mem;
-use std::ops::Range;
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::plaintext_len;
+use super::plan::RangePlan;
 use crate::batch::{BufferPool, OpenedBatch, SealedBatch, Slab, batch_memory, chunks_per_batch};
 use crate::buffer::buffer_len;
 use crate::chunker::{Span, Spans};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Ordered};
-use crate::layout::{ChunkIndex, Layout, MAX_PLAINTEXT_LEN, TAG_LEN};
+use crate::layout::{ChunkIndex, MAX_PLAINTEXT_LEN, PREFIX_LEN, TAG_LEN};
 use crate::opener::Opener;
 use crate::progress::Progress;
 use crate::sticky::{Guarded, Sticky};
 use crate::unlocked::Unlocked;
+use crate::unlocked::runs::{ComponentPrefix, Runs};
 
 /// Opens one stream of sealed chunks.
 #[derive(Debug)]
@@ -59,43 +59,26 @@ pub(crate) struct OpenMachine {
 /// What remains of a range.
 #[derive(Debug)]
 struct Extent {
-    /// Sealed bytes that have not been read.
+    unlocked: Unlocked,
+    /// The runs after the current one.
+    runs: Runs,
+    /// Where the plaintext of the current run's payload or component begins in the object's.
+    plain_start: u64,
+    /// What is read before the current run's chunks: the first 56 bytes of a component that follows another.
+    lead: Option<Lead>,
+    /// Sealed bytes of the current run that have not been read.
     sealed: u64,
     /// Plaintext bytes that have not been made available.
     plain: u64,
 }
 
-/// A range of the plaintext, and the chunks that hold it.
-#[derive(Debug, Clone)]
-pub(crate) struct RangePlan {
-    first: ChunkIndex,
-    /// Plaintext bytes of the first chunk before the range.
-    skip: usize,
-    /// Where the range begins in the plaintext, in bytes.
-    position: u64,
-    /// Bytes of the range, and of the chunks that hold it.
-    plain: u64,
-    sealed: u64,
-}
-
-impl RangePlan {
-    /// Plans a read of the plaintext bytes `range`, given a claimed plaintext length. Also returns where the chunks are
-    /// in the payload.
-    ///
-    /// # Errors
-    /// [`Error::RangeOutOfBounds`] if `range` is reversed or reaches past the claimed end.
-    pub(crate) fn new(layout: Layout, range: &Range<u64>, claimed_len: u64) -> Result<(Self, Range<u64>)> {
-        let sealed = layout.ciphertext_range(range.clone(), claimed_len)?;
-        let first = layout.chunk_at(range.start)?;
-        let plan = Self {
-            first,
-            skip: buffer_len(range.start - layout.plaintext_offset(first))?,
-            position: range.start,
-            plain: range.end - range.start,
-            sealed: sealed.end - sealed.start,
-        };
-        Ok((plan, sealed))
-    }
+/// A component's first 56 bytes, as far as they were read.
+#[derive(Debug)]
+struct Lead {
+    /// What they are compared with, unless only a range is read.
+    expected: Option<ComponentPrefix>,
+    found: [u8; PREFIX_LEN],
+    have: usize,
 }
 
 /// How the source ended.
@@ -106,9 +89,35 @@ enum End {
     Truncated,
 }
 
+impl Extent {
+    /// Takes in `count` bytes of a component's first ones.
+    fn lead_filled(&mut self, count: usize) -> Result<()> {
+        let Some(lead) = &mut self.lead else { return Ok(()) };
+        lead.have += count;
+        if lead.have == PREFIX_LEN {
+            if let Some(expected) = &lead.expected {
+                expected.check(&lead.found)?;
+            }
+            self.lead = None;
+        }
+        Ok(())
+    }
+}
+
 impl OpenMachine {
     /// Opens the whole payload, starting with the first chunk.
     pub(crate) fn new(unlocked: &Unlocked) -> Self {
+        let sticky = match unlocked.object_header().check_streamable() {
+            Ok(()) => Sticky::default(),
+            Err(error) => Sticky::failed(error),
+        };
+        Self {
+            sticky,
+            ..Self::idle(unlocked)
+        }
+    }
+
+    fn idle(unlocked: &Unlocked) -> Self {
         let opener = unlocked.opener().clone();
         let opening = Ordered::new(unlocked.executor().clone(), batch_memory(opener.layout()));
         Self {
@@ -132,19 +141,49 @@ impl OpenMachine {
         }
     }
 
-    /// Opens a range. Only the chunks that hold it are read.
-    pub(crate) fn of_range(unlocked: &Unlocked, range: &RangePlan) -> Self {
-        Self {
-            next: range.first,
-            position: range.position,
-            skip: range.skip,
-            end: (range.sealed == 0).then_some(End::Complete),
+    /// Opens a range. What is read is [`RangePlan::ciphertext`], and nothing before or after it.
+    pub(crate) fn of_range(unlocked: &Unlocked, plan: &RangePlan) -> Self {
+        let mut machine = Self {
+            position: plan.position,
+            skip: plan.skip,
             extent: Some(Extent {
-                sealed: range.sealed,
-                plain: range.plain,
+                unlocked: unlocked.clone(),
+                runs: plan.runs.clone(),
+                plain_start: 0,
+                lead: None,
+                sealed: 0,
+                plain: plan.plain,
             }),
-            ..Self::new(unlocked)
+            ..Self::idle(unlocked)
+        };
+        if let Err(error) = machine.begin_run(true) {
+            machine.sticky = Sticky::failed(error);
         }
+        machine
+    }
+
+    /// Goes on with the next run of a range; after the last one, nothing more is read.
+    fn begin_run(&mut self, first: bool) -> Result<()> {
+        let layout = self.opener.layout();
+        let Some(extent) = &mut self.extent else { return Ok(()) };
+        let next = extent.runs.next();
+        let Some(run) = next.filter(|run| run.ciphertext(layout).is_ok_and(|range| !range.is_empty())) else {
+            self.end = Some(End::Complete);
+            return Ok(());
+        };
+        let (opener, expected) = extent.unlocked.run_opener(&run);
+        let ciphertext = run.ciphertext(layout)?;
+        extent.sealed = ciphertext.end - ciphertext.start;
+        extent.plain_start = run.plain_start();
+        // Within a range, a component that follows another has its first bytes between the two.
+        extent.lead = (!first || expected.is_some()).then_some(Lead {
+            expected,
+            found: [0; PREFIX_LEN],
+            have: 0,
+        });
+        self.next = layout.chunk_at(run.range().start)?;
+        self.opener = opener;
+        Ok(())
     }
 
     pub(crate) const fn position(&self) -> u64 {
@@ -206,9 +245,14 @@ impl OpenMachine {
             self.sealed = self.buffers.take(self.batch_len());
         }
         let room = self.sealed.len() - self.have;
-        let left = self.extent.as_ref().map_or(u64::MAX, |extent| extent.sealed);
-        let room = usize::try_from(left).map_or(room, |left| room.min(left));
-        &mut self.sealed[self.have..][..room]
+        match &mut self.extent {
+            Some(Extent { lead: Some(lead), .. }) => &mut lead.found[lead.have..],
+            Some(Extent { sealed: left, .. }) => {
+                let room = usize::try_from(*left).map_or(room, |left| room.min(left));
+                &mut self.sealed[self.have..][..room]
+            }
+            None => &mut self.sealed[self.have..],
+        }
     }
 
     /// Accepts the first `count` bytes of [`OpenMachine::space`]; 0 means the source's end. Returns whether a batch was
@@ -222,11 +266,17 @@ impl OpenMachine {
             let complete = self.extent.is_none() && self.have % self.opener.layout().sealed_chunk_len() >= TAG_LEN;
             return self.submit_last(if complete { End::Complete } else { End::Truncated });
         }
+        if let Some(extent) = &mut self.extent
+            && extent.lead.is_some()
+        {
+            return extent.lead_filled(count).map(|()| false);
+        }
         self.have += count;
         if let Some(extent) = &mut self.extent {
             extent.sealed -= count as u64;
             if extent.sealed == 0 {
-                return self.submit_last(End::Complete);
+                let submitted = self.submit_rest(self.have)?;
+                return self.begin_run(false).map(|()| submitted);
             }
         }
         // A pool is worth using for whole batches only; without one, complete chunks are opened immediately.
@@ -308,7 +358,8 @@ impl OpenMachine {
         match (batch, self.end) {
             (Some(batch), _) => self.make_current(batch).map(|()| true),
             (None, Some(End::Truncated)) => Err(Error::Truncated {
-                after: self.opener.layout().plaintext_offset(self.next),
+                after: self.extent.as_ref().map_or(0, |extent| extent.plain_start)
+                    + self.opener.layout().plaintext_offset(self.next),
             }),
             (None, Some(End::Complete)) => Ok(false),
             (None, None) => {
@@ -363,17 +414,22 @@ impl OpenMachine {
     /// last full chunk of a range.
     fn submit_last(&mut self, end: End) -> Result<bool> {
         let chunk_len = self.opener.layout().sealed_chunk_len();
-        let have = mem::take(&mut self.have);
-        let mut sealed = mem::take(&mut self.sealed);
         self.end = Some(end);
-        sealed.truncate(match end {
-            End::Complete => have,
-            End::Truncated => have / chunk_len * chunk_len,
-        });
+        self.submit_rest(match end {
+            End::Complete => self.have,
+            End::Truncated => self.have / chunk_len * chunk_len,
+        })
+    }
+
+    /// Has the first `len` of the bytes that are here opened, the last chunk too, however long it is. The others are dropped.
+    fn submit_rest(&mut self, len: usize) -> Result<bool> {
+        self.have = 0;
+        let mut sealed = mem::take(&mut self.sealed);
+        sealed.truncate(len);
         if sealed.is_empty() {
             return Ok(false);
         }
-        let ends = !sealed.len().is_multiple_of(chunk_len);
+        let ends = !sealed.len().is_multiple_of(self.opener.layout().sealed_chunk_len());
         self.submit(sealed, ends)
     }
 
@@ -410,7 +466,11 @@ impl OpenMachine {
     /// # Errors
     /// [`Error::Truncated`] if no object has that length; [`Error::ObjectTooLarge`].
     pub(crate) fn final_span(&self, object_len: u64) -> Result<Span> {
-        let len = plaintext_len(object_len, &self.opener)?;
+        let payload_len = object_len.checked_sub(self.opener.payload_start());
+        let len = self
+            .opener
+            .layout()
+            .plaintext_len(payload_len.ok_or(Error::Truncated { after: 0 })?)?;
         let last = Spans::last(self.opener.layout(), len)?.next();
         Ok(last.expect("every payload has a final chunk"))
     }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 
-use super::NewObject;
+use super::Unsealed;
 #[cfg(feature = "threads")]
 use crate::batch::chunks_per_batch;
 use crate::batch::{BufferPool, PlainBatch, SealedBatch, Slab, batch_memory};
@@ -32,17 +32,19 @@ pub(crate) struct SealMachine {
     sealing: Ordered<Result<SealedBatch>>,
     buffers: BufferPool,
     progress: Progress,
+    /// Bytes that were taken.
+    plaintext_len: u64,
     sticky: Sticky,
 }
 
 impl SealMachine {
-    pub(crate) fn new(object: NewObject) -> Self {
-        let NewObject {
+    pub(crate) fn new(unsealed: Unsealed) -> Self {
+        let Unsealed {
             sealer,
             executor,
             progress,
             ..
-        } = object;
+        } = unsealed;
         let sealing = Ordered::new(executor, batch_memory(sealer.layout()));
         Self {
             chunker: Some(Chunker::new(sealer.layout())),
@@ -50,8 +52,14 @@ impl SealMachine {
             buffers: BufferPool::new(2 * sealing.limit()),
             sealing,
             progress,
+            plaintext_len: 0,
             sticky: Sticky::default(),
         }
+    }
+
+    /// Bytes of plaintext that were taken so far.
+    pub(crate) const fn plaintext_len(&self) -> u64 {
+        self.plaintext_len
     }
 
     pub(crate) const fn failure(&self) -> Option<&Error> {
@@ -75,6 +83,13 @@ impl SealMachine {
     /// # Errors
     /// [`Error::ObjectTooLarge`], [`Error::Cancelled`], [`Error::Forked`].
     pub(crate) fn push(&mut self, input: &mut &[u8]) -> Result<bool> {
+        let before = input.len();
+        let pushed = self.push_some(input);
+        self.plaintext_len += (before - input.len()) as u64;
+        pushed
+    }
+
+    fn push_some(&mut self, input: &mut &[u8]) -> Result<bool> {
         let chunker = self.chunker.as_mut().expect("no caller pushes after `finish`");
         if self.sealing.is_serial()
             && let Some((first, len)) = chunker.claim(input.len())?
@@ -110,6 +125,7 @@ impl SealMachine {
             sealing,
             buffers,
             progress,
+            plaintext_len,
             ..
         } = self;
         let chunker = chunker.as_mut().expect("no caller pushes after `finish`");
@@ -119,6 +135,7 @@ impl SealMachine {
             };
             let (plain, rest) = input.split_at(len);
             *input = rest;
+            *plaintext_len += len as u64;
             progress.advance(len)?;
             sealer.check_process()?;
             let (sealer, buffers) = (&*sealer, &*buffers);
@@ -142,12 +159,15 @@ impl SealMachine {
         let chunker = self.chunker.as_mut().expect("no caller pushes after `finish`");
         if let Some((first, len)) = chunker.claim(input.len())? {
             let plain = input.split_to(len);
+            self.plaintext_len += len as u64;
             let ends = false;
             return self.submit(Some(PlainBatch { first, plain, ends }));
         }
         let mut rest = input.as_ref();
         let batch = chunker.push(&mut rest, || self.buffers.take(0))?;
-        input.advance(input.len() - rest.len());
+        let taken = input.len() - rest.len();
+        input.advance(taken);
+        self.plaintext_len += taken as u64;
         self.submit(batch)
     }
 

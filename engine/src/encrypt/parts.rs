@@ -54,12 +54,12 @@ pub struct PartSealer {
 
 /// State shared by all part writers.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) claims: PartClaims,
-    pub(crate) sealer: Sealer,
+struct Shared {
+    claims: PartClaims,
+    sealer: Sealer,
     /// The bytes before the first chunk.
-    pub(crate) start: Bytes,
-    pub(crate) progress: Progress,
+    start: Bytes,
+    progress: Progress,
 }
 
 impl PartSealer {
@@ -148,7 +148,7 @@ pub struct PartWriter {
 }
 
 impl PartWriter {
-    pub(crate) fn new(shared: Arc<Shared>, number: u64) -> Result<Self> {
+    fn new(shared: Arc<Shared>, number: u64) -> Result<Self> {
         let chunker = shared.claims.claim(number)?;
         let before = (shared.start.len() - PREFIX_LEN) as u64;
         let (offset, sealed) = match number {

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use bytes::Bytes;
 
-use super::NewObject;
+use super::Unsealed;
 use super::machine::SealMachine;
 use crate::error::{Error, Result};
 use crate::sticky::{Guarded, Sticky};
@@ -27,13 +27,19 @@ pub struct EncryptWriter<W: Write> {
 }
 
 impl<W: Write> EncryptWriter<W> {
-    pub(super) fn new(object: NewObject, mut sink: W) -> Result<Self> {
-        sink.write_all(&object.start()?)
+    pub(super) fn new(unsealed: Unsealed, mut sink: W) -> Result<Self> {
+        sink.write_all(&unsealed.start)
             .map_err(Error::io("writing the header"))?;
         Ok(Self {
             sink,
-            machine: SealMachine::new(object),
+            machine: SealMachine::new(unsealed),
         })
+    }
+
+    /// Bytes of plaintext that were written so far.
+    #[must_use]
+    pub const fn plaintext_len(&self) -> u64 {
+        self.machine.plaintext_len()
     }
 
     /// Seals the final chunk, writes the remaining bytes and flushes the sink; returns the sink.

@@ -10,7 +10,8 @@ use std::ops::{Range, RangeBounds};
 
 use super::bounds;
 use crate::decrypt::DecryptReader;
-use crate::decrypt::machine::{OpenMachine, RangePlan};
+use crate::decrypt::machine::OpenMachine;
+use crate::decrypt::plan::RangePlan;
 use crate::error::Result;
 use crate::unlocked::Unlocked;
 
@@ -25,7 +26,6 @@ pub struct RangeOpener {
     unlocked: Unlocked,
     plan: RangePlan,
     plaintext: Range<u64>,
-    ciphertext: Range<u64>,
 }
 
 impl Unlocked {
@@ -34,17 +34,15 @@ impl Unlocked {
     /// # Errors
     /// [`Error::RangeOutOfBounds`](crate::Error::RangeOutOfBounds) if the range is reversed or reaches past the end that
     /// `object_len` claims; [`Error::Truncated`](crate::Error::Truncated) or
-    /// [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge) if no object has that length.
+    /// [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge) if no object has that length;
+    /// [`CompositeError::ManifestNotLoaded`](crate::error::CompositeError::ManifestNotLoaded).
     pub fn range(&self, object_len: u64, range: impl RangeBounds<u64>) -> Result<RangeOpener> {
         let claimed_len = self.plaintext_len(object_len)?;
         let plaintext = bounds(&range, || Ok(claimed_len))?;
-        let (plan, in_payload) = RangePlan::new(self.header().layout(), &plaintext, claimed_len)?;
-        let start = self.opener().payload_start();
         Ok(RangeOpener {
             unlocked: self.clone(),
-            plan,
+            plan: RangePlan::new(self, &plaintext, claimed_len)?,
             plaintext,
-            ciphertext: in_payload.start + start..in_payload.end + start,
         })
     }
 }
@@ -61,10 +59,11 @@ impl RangeOpener {
         &self.plaintext
     }
 
-    /// The bytes of the object to fetch: the chunks that hold the plaintext. Empty only for an empty range before the end.
+    /// The bytes of the object to fetch: the chunks that hold the plaintext, and what lies between them where the range passes
+    /// from one component to the next. Empty only for an empty range before the end, or in a composite object.
     #[must_use]
     pub const fn ciphertext_range(&self) -> &Range<u64> {
-        &self.ciphertext
+        &self.plan.ciphertext
     }
 
     /// Returns a reader of the plaintext. `ciphertext` yields the bytes of [`RangeOpener::ciphertext_range`]; bytes

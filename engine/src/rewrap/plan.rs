@@ -137,7 +137,6 @@ impl<'a> Plan<'a> {
                 max_provider_calls: self.rewrap.decryptor.max_provider_calls,
                 // Each run of Argon2id is expensive, and one slot could be crafted for both contexts.
                 guessable: number == 0,
-                backend: self.rewrap.decryptor.backend,
             };
             match unlock_slot(self.header, &offer).await {
                 Ok(opened) => {

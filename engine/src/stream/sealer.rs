@@ -6,8 +6,8 @@ use std::mem;
 
 use bytes::Bytes;
 
-use crate::encrypt::NewObject;
 use crate::encrypt::machine::SealMachine;
+use crate::encrypt::{NewObject, Unsealed};
 use crate::error::Result;
 use crate::sticky::{Guarded, Sticky};
 
@@ -28,14 +28,24 @@ impl NewObject {
     /// # Errors
     /// [`Error::HeaderTooLarge`](crate::Error::HeaderTooLarge).
     pub fn sealer(self) -> Result<StreamSealer> {
-        Ok(StreamSealer {
-            start: self.start()?.into(),
-            machine: SealMachine::new(self),
-        })
+        self.unsealed().map(StreamSealer::new)
     }
 }
 
 impl StreamSealer {
+    pub(crate) fn new(mut unsealed: Unsealed) -> Self {
+        Self {
+            start: mem::take(&mut unsealed.start).into(),
+            machine: SealMachine::new(unsealed),
+        }
+    }
+
+    /// Bytes of plaintext that were pushed so far.
+    #[must_use]
+    pub const fn plaintext_len(&self) -> u64 {
+        self.machine.plaintext_len()
+    }
+
     /// Takes bytes from the front of `plaintext` until it is empty or the sealer is full. Complete chunks are sealed
     /// without a copy; only chunks that span two pieces are copied.
     ///

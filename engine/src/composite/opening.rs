@@ -1,0 +1,72 @@
+//! Opens a manifest out of the bytes at an object's end.
+
+use super::keys::CompositeKeys;
+use super::manifest::{LENGTH_LEN, Manifest, sealed_len_limits};
+use crate::buffer::{buffer_len, new_buffer};
+use crate::chunker::{Span, Spans};
+use crate::error::{CompositeError, Error, Result};
+use crate::layout::PREFIX_LEN;
+
+/// Opens the manifest of a payload that begins at `payload_start` in its object and has `payload_len` bytes. `tail` begins at
+/// `offset` in the object and reaches to its end.
+///
+/// # Errors
+/// [`Error::NotFetched`] names the bytes that are needed, if `tail` has not all of them; [`Error::Truncated`];
+/// [`CompositeError::ManifestLength`], [`CompositeError::ManifestAltered`], [`CompositeError::InvalidManifest`],
+/// [`CompositeError::PayloadLength`].
+pub(crate) fn open_manifest(
+    keys: &CompositeKeys,
+    payload_start: u64,
+    payload_len: u64,
+    offset: u64,
+    tail: &[u8],
+) -> Result<Manifest> {
+    let end = payload_start + payload_len;
+    let limits = sealed_len_limits(keys.layout(), payload_len).ok_or(Error::Truncated { after: 0 })?;
+    let (before, length) = tail
+        .split_last_chunk::<LENGTH_LEN>()
+        .filter(|_| offset.saturating_add(tail.len() as u64) == end)
+        .ok_or(Error::NotFetched {
+            start: end - LENGTH_LEN as u64,
+            end,
+        })?;
+    let sealed_len = u64::from(u32::from_be_bytes(*length));
+    let possible = limits.start <= sealed_len && sealed_len <= limits.end;
+    if !possible || keys.layout().plaintext_len(sealed_len).is_err() {
+        let (len, limit) = (sealed_len, limits.end);
+        return Err(CompositeError::ManifestLength { len, limit }.into());
+    }
+    let Some(start) = before.len().checked_sub(buffer_len(sealed_len)?) else {
+        return Err(Error::NotFetched {
+            start: end - LENGTH_LEN as u64 - sealed_len,
+            end,
+        });
+    };
+    let manifest = Manifest::parse(keys.core(), &open(keys, &before[start..])?)?;
+    if manifest.payload_len() != payload_len {
+        return Err(Error::Composite(CompositeError::PayloadLength {
+            expected: manifest.payload_len(),
+            found: payload_len,
+        }));
+    }
+    Ok(manifest)
+}
+
+/// Opens a sealed manifest, whose length is one that sealing makes.
+fn open(keys: &CompositeKeys, sealed: &[u8]) -> Result<Vec<u8>> {
+    let altered = || Error::from(CompositeError::ManifestAltered);
+    let (prefix, chunks) = sealed.split_first_chunk::<PREFIX_LEN>().ok_or_else(altered)?;
+    let salt = prefix.first_chunk().expect("a prefix begins with a salt");
+    let (opener, expected) = keys.manifest_opener(salt);
+    if expected != *prefix {
+        return Err(altered());
+    }
+    let len = opener.layout().plaintext_len(sealed.len() as u64)?;
+    let mut plain = new_buffer(len)?;
+    for (span, sealed, plain) in Spans::all(opener.layout(), len)?.share(chunks, &mut plain, Span::open_lens) {
+        opener
+            .open(span.first, sealed, span.ends, plain)
+            .map_err(|_| altered())?;
+    }
+    Ok(plain)
+}

@@ -1,0 +1,181 @@
+//! The manifest of a composite object: found at the end, opened, and kept.
+//!
+//! ```text
+//! object   ... | padding | sealed manifest | length[4]
+//!                      one read of the last 64 KiB has it, unless there are more than about 2,000 components
+//! ```
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Unlocked;
+use crate::buffer::buffer_len;
+use crate::composite::{CompositeKeys, Manifest, open_manifest};
+use crate::error::{CompositeError, Error, Result};
+use crate::layout::PREFIX_LEN;
+use crate::opener::Opener;
+use crate::positioned::{PinnedVersion, ReadAt, read_full_at};
+
+/// What is read at first, in bytes.
+const TAIL_LEN: u64 = 64 * 1024;
+
+/// The keys of a composite object, and its manifest once that was read.
+#[derive(Clone)]
+pub(super) struct UnlockedComposite {
+    keys: Arc<CompositeKeys>,
+    manifest: Option<Arc<Manifest>>,
+}
+
+impl UnlockedComposite {
+    pub(super) fn new(keys: CompositeKeys) -> Self {
+        Self {
+            keys: Arc::new(keys),
+            manifest: None,
+        }
+    }
+}
+
+impl Unlocked {
+    /// Whether the object consists of components and a manifest.
+    #[must_use]
+    pub const fn is_composite(&self) -> bool {
+        self.composite.is_some()
+    }
+
+    /// The manifest of a composite object, if it was read.
+    #[must_use]
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.composite.as_ref()?.manifest.as_deref()
+    }
+
+    /// Reads the manifest of the object in `source`, unless it is plain or its manifest is known: returns an `Unlocked` that
+    /// reads the object without looking for it again. A server may keep it as long as the stored object is the same one.
+    ///
+    /// # Errors
+    /// [`CompositeError::ManifestLength`], [`CompositeError::ManifestAltered`], [`CompositeError::InvalidManifest`],
+    /// [`CompositeError::PayloadLength`], [`Error::Truncated`], [`Error::SourceVersionChanged`], [`Error::Io`].
+    pub fn load_manifest(&self, source: &(impl ReadAt + ?Sized)) -> Result<Self> {
+        self.load_pinned(source, &PinnedVersion::default())
+    }
+
+    /// The same, of the source's version that is pinned.
+    pub(crate) fn load_pinned(&self, source: &(impl ReadAt + ?Sized), version: &PinnedVersion) -> Result<Self> {
+        if !self.needs_manifest() {
+            return Ok(self.clone());
+        }
+        let size = source.size().map_err(Error::io("asking for the input's length"))?;
+        let tail = self.manifest_tail(size);
+        let bytes = read_range(source, tail.clone(), version)?;
+        match self.open_manifest(size, tail.start, &bytes) {
+            Err(Error::NotFetched { start, end }) if start < tail.start => {
+                let bytes = read_range(source, start..end, version)?;
+                self.open_manifest(size, start, &bytes)
+            }
+            opened => opened,
+        }
+    }
+
+    /// The bytes to fetch for [`Unlocked::open_manifest`] from an object of `object_len` bytes: its last 64 KiB.
+    #[must_use]
+    pub fn manifest_tail(&self, object_len: u64) -> Range<u64> {
+        let start = self.opener().payload_start().min(object_len);
+        object_len.saturating_sub(TAIL_LEN).max(start)..object_len
+    }
+
+    /// Opens the manifest out of bytes that the caller fetched from the object's end: `tail` begins at `offset` and ends at
+    /// `object_len`. Returns an `Unlocked` that knows the manifest. Whatever is read of the object afterwards must be of the
+    /// same version of the stored object, such as one `ETag`.
+    ///
+    /// # Errors
+    /// [`Error::NotFetched`] names the bytes to fetch instead, if the manifest is longer than `tail`;
+    /// [`CompositeError::NotComposite`]; as [`Unlocked::load_manifest`].
+    pub fn open_manifest(&self, object_len: u64, offset: u64, tail: &[u8]) -> Result<Self> {
+        let composite = self.composite.as_ref().ok_or(CompositeError::NotComposite)?;
+        let payload_start = self.opener().payload_start();
+        let payload_len = self.payload_len(object_len)?;
+        let manifest = open_manifest(&composite.keys, payload_start, payload_len, offset, tail)?;
+        let composite = UnlockedComposite {
+            keys: composite.keys.clone(),
+            manifest: Some(Arc::new(manifest)),
+        };
+        Ok(Self {
+            composite: Some(composite),
+            ..self.clone()
+        })
+    }
+
+    pub(crate) fn composite_keys(&self) -> Option<&Arc<CompositeKeys>> {
+        self.composite.as_ref().map(|composite| &composite.keys)
+    }
+
+    pub(crate) fn needs_manifest(&self) -> bool {
+        self.is_composite() && self.manifest().is_none()
+    }
+
+    /// # Errors
+    /// [`CompositeError::ManifestNotLoaded`].
+    pub(super) fn manifest_arc(&self) -> Result<Arc<Manifest>> {
+        let manifest = self.composite.as_ref().and_then(|composite| composite.manifest.clone());
+        manifest.ok_or_else(|| CompositeError::ManifestNotLoaded.into())
+    }
+
+    /// The plaintext's length, if the manifest fits a payload of `payload_len` bytes.
+    pub(super) fn composite_plaintext_len(&self, payload_len: u64) -> Result<u64> {
+        let manifest = self.manifest_arc()?;
+        check_payload_len(&manifest, payload_len)?;
+        Ok(manifest.plaintext_len())
+    }
+
+    /// What opens component `number`: also its first 56 bytes.
+    pub(super) fn component_opener(&self, number: usize) -> Option<(usize, Opener, [u8; PREFIX_LEN])> {
+        let keys = self.composite_keys()?;
+        let component = self.manifest()?.components().get(number)?;
+        let start = self.opener().payload_start() + component.sealed_start;
+        let (opener, prefix) = keys.component_opener(&component.salt, start);
+        Some((number, opener.of_component(number), prefix))
+    }
+
+    /// Checks that padding, if there is any, is zero.
+    ///
+    /// # Errors
+    /// [`CompositeError::PaddingAltered`], [`Error::SourceChanged`], [`Error::Io`].
+    pub(crate) fn check_padding(&self, source: &(impl ReadAt + ?Sized)) -> Result<()> {
+        let Some(manifest) = self.manifest() else { return Ok(()) };
+        let start = self.opener().payload_start();
+        let mut padding = manifest.padding().start + start..manifest.padding().end + start;
+        let mut buffer = vec![0; buffer_len((padding.end - padding.start).min(TAIL_LEN))?];
+        while !padding.is_empty() {
+            let len = buffer.len().min(buffer_len(padding.end - padding.start)?);
+            if read_full_at(source, &mut buffer[..len], padding.start)? < len {
+                let expected = start + manifest.payload_len();
+                return Err(Error::SourceChanged { expected });
+            }
+            if buffer[..len].iter().any(|&byte| byte != 0) {
+                let offset = padding.start;
+                return Err(CompositeError::PaddingAltered { offset }.into());
+            }
+            padding.start += len as u64;
+        }
+        Ok(())
+    }
+}
+
+/// # Errors
+/// [`CompositeError::PayloadLength`].
+fn check_payload_len(manifest: &Manifest, found: u64) -> Result<()> {
+    let expected = manifest.payload_len();
+    if expected == found {
+        return Ok(());
+    }
+    Err(CompositeError::PayloadLength { expected, found }.into())
+}
+
+fn read_range(source: &(impl ReadAt + ?Sized), range: Range<u64>, version: &PinnedVersion) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; buffer_len(range.end - range.start)?];
+    let have = read_full_at(source, &mut bytes, range.start)?;
+    version.check(source)?;
+    if have < bytes.len() {
+        return Err(Error::SourceChanged { expected: range.end });
+    }
+    Ok(bytes)
+}
