@@ -42,9 +42,6 @@ mod padding;
 mod receipt;
 
 #[cfg(feature = "tokio")]
-pub use crate::asynchronous::AsyncComponentWriter;
-
-#[cfg(feature = "tokio")]
 pub(crate) use self::component::ReceiptMaker;
 pub use self::component::{ComponentRest, ComponentSealer, ComponentWriter, NewComponent, SealedComponent};
 pub(crate) use self::keys::CompositeKeys;

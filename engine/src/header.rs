@@ -77,6 +77,12 @@ impl Header {
         self.kind
     }
 
+    /// The salt that the commitment is derived with.
+    #[must_use]
+    pub const fn salt(&self) -> &[u8; SALT_LEN] {
+        &self.salt
+    }
+
     /// The commitment to the data key: no other header has it.
     #[must_use]
     pub const fn commitment(&self) -> &[u8; COMMITMENT_LEN] {

@@ -86,6 +86,7 @@ mod encrypt;
 pub mod file;
 #[cfg(feature = "hazmat")]
 pub mod hazmat;
+mod machines;
 pub mod range;
 pub mod rewrap;
 #[cfg(any(test, feature = "testing"))]

@@ -27,13 +27,8 @@
 //! # Ok::<(), Error>(())
 //! ```
 
-mod opener;
-mod sealer;
-
 #[cfg(feature = "tokio")]
-pub use crate::asynchronous::{AsyncDecryptReader, AsyncEncryptWriter, OpenStream, SealStream};
+pub use crate::asynchronous::{AsyncComponentWriter, AsyncDecryptReader, AsyncEncryptWriter, OpenStream, SealStream};
 pub use crate::decrypt::DecryptReader;
 pub use crate::encrypt::EncryptWriter;
-
-pub use self::opener::{OpenedRest, StreamOpener};
-pub use self::sealer::{SealedRest, StreamSealer};
+pub use crate::machines::{OpenedRest, SealedRest, StreamOpener, StreamSealer};

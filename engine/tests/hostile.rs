@@ -96,7 +96,7 @@ fn no_header_allocates_over_1_mib_or_calls_a_provider_more_than_twice() {
     counting.always_maybe = true;
     let counting = std::sync::Arc::new(counting);
     let parsed = Header::from_detached(&header).unwrap();
-    let payload = parsed.payload_prefix();
+    let payload = parsed.payload_prefix().unwrap();
     let result = Decryptor::new(counting.clone())
         .unlock(parsed)
         .and_then(|unlocked| unlocked.reader(payload.as_slice()));

@@ -629,7 +629,7 @@ def paddings():
     to_512 = size + 512 - len(payload) % 512
     yield has("to-512", "to a multiple of 512", bytes(to_512), "length")
     front = bytes(size) + made.component(0) + made.manifest() + struct.pack(">I", len(made.manifest()))
-    yield vector("padding-first", "the padding before the component", made, front, "component", at="component 0")
+    yield vector("padding-first", "the padding before the component", made, front, "component padding")
     last = made.component(0) + made.manifest() + struct.pack(">I", len(made.manifest())) + bytes(size)
     yield vector("padding-last", "the padding at the end", made, last, "manifest")
     two = Object([3, 4], PADDED)

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use sealstone::ObjectHeader;
-use sealstone::format::{CopyFault, PREFIX_LEN, SALT_LEN, VERSION};
+use sealstone::format::{CopyFault, VERSION};
 use serde::Serialize;
 
 use crate::args::InspectArgs;
@@ -123,7 +123,6 @@ impl Facts {
         let detached = read.payload_start() == 0;
         let header = read.header();
         let copies = read.faults().iter().filter(|_| !detached);
-        let prefix: [u8; PREFIX_LEN] = header.payload_prefix();
         let pairs = header.context().iter().map(|(key, value)| Pair {
             key: key.to_owned(),
             value: value.map(ToOwned::to_owned),
@@ -145,8 +144,8 @@ impl Facts {
             slots: slots.collect(),
             payload_offset: read.payload_start(),
             payload_context: hex(&header.payload_context()),
-            salt: hex(&prefix[..SALT_LEN]),
-            commitment: hex(&prefix[SALT_LEN..]),
+            salt: hex(header.salt()),
+            commitment: hex(header.commitment()),
         }
     }
 

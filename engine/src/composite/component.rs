@@ -21,9 +21,9 @@ use crate::encrypt::{EncryptWriter, Unsealed};
 use crate::error::Result;
 use crate::executor::Executor;
 use crate::layout::{PREFIX_LEN, SALT_LEN};
+use crate::machines::{SealedRest, StreamSealer};
 use crate::progress::Progress;
 use crate::sealer::Sealer;
-use crate::stream::{SealedRest, StreamSealer};
 
 /// A component that has a salt and no chunks yet: the one method that consumes it seals it. To seal the component again, with
 /// the same bytes or with others, begin another: [`CompositeObject::component`](super::CompositeObject::component).

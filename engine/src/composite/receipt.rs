@@ -51,17 +51,14 @@ impl Receipt {
     /// [`CompositeError::InvalidReceipt`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let invalid = |reason| Error::from(CompositeError::InvalidReceipt { reason });
-        let label_len = bytes
-            .len()
-            .checked_sub(FIXED_LEN)
-            .ok_or_else(|| invalid("it is too short"))?;
-        let (salt, rest) = bytes.split_first_chunk().expect("as long as the fixed fields");
-        let (plaintext_len, rest) = rest.split_first_chunk().expect("as long as the fixed fields");
-        let (claimed, rest) = rest.split_first_chunk().expect("as long as the fixed fields");
-        if usize::from(u16::from_be_bytes(*claimed)) != label_len {
+        let short = || invalid("it is too short");
+        let (salt, rest) = bytes.split_first_chunk().ok_or_else(short)?;
+        let (plaintext_len, rest) = rest.split_first_chunk().ok_or_else(short)?;
+        let (label_len, rest) = rest.split_first_chunk().ok_or_else(short)?;
+        let (label, mac) = rest.split_last_chunk().ok_or_else(short)?;
+        if usize::from(u16::from_be_bytes(*label_len)) != label.len() {
             return Err(invalid("its label's length is not that of its bytes"));
         }
-        let (label, mac) = rest.split_last_chunk().expect("as long as the fixed fields");
         Ok(Self {
             salt: *salt,
             plaintext_len: u64::from_be_bytes(*plaintext_len),

@@ -82,11 +82,13 @@ struct Lead {
 }
 
 /// How the source ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum End {
     /// After the final chunk, or after the last chunk of a range.
     Complete,
     Truncated,
+    /// What was read next is not what has to follow.
+    Failed(Error),
 }
 
 impl Extent {
@@ -269,7 +271,9 @@ impl OpenMachine {
         if let Some(extent) = &mut self.extent
             && extent.lead.is_some()
         {
-            return extent.lead_filled(count).map(|()| false);
+            // What was read before comes out first.
+            self.end = extent.lead_filled(count).err().map(End::Failed);
+            return Ok(false);
         }
         self.have += count;
         if let Some(extent) = &mut self.extent {
@@ -355,8 +359,9 @@ impl OpenMachine {
     }
 
     fn deliver(&mut self, batch: Option<OpenedBatch>) -> Result<bool> {
-        match (batch, self.end) {
+        match (batch, &self.end) {
             (Some(batch), _) => self.make_current(batch).map(|()| true),
+            (None, Some(End::Failed(error))) => Err(error.clone()),
             (None, Some(End::Truncated)) => Err(Error::Truncated {
                 after: self.extent.as_ref().map_or(0, |extent| extent.plain_start)
                     + self.opener.layout().plaintext_offset(self.next),
@@ -414,11 +419,12 @@ impl OpenMachine {
     /// last full chunk of a range.
     fn submit_last(&mut self, end: End) -> Result<bool> {
         let chunk_len = self.opener.layout().sealed_chunk_len();
-        self.end = Some(end);
-        self.submit_rest(match end {
+        let len = match end {
             End::Complete => self.have,
-            End::Truncated => self.have / chunk_len * chunk_len,
-        })
+            End::Truncated | End::Failed(_) => self.have / chunk_len * chunk_len,
+        };
+        self.end = Some(end);
+        self.submit_rest(len)
     }
 
     /// Has the first `len` of the bytes that are here opened, the last chunk too, however long it is. The others are dropped.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::decrypt::Decryptor;
+use crate::error::Error;
 use crate::keys::RawKey;
 
 const C: usize = 16 * 1024;

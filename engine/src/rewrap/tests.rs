@@ -322,7 +322,7 @@ impl HeaderFile for Counted<'_> {
 fn object_of(plaintext_len: u64, directory: &Path) -> File {
     let file = tempfile::tempfile_in(directory).unwrap();
     let encryptor = Encryptor::new(key(1));
-    let start = encryptor.begin().unwrap().start().unwrap();
+    let start = encryptor.begin().unwrap().unsealed().unwrap().start;
     write_all_at(&file, &start, 0).unwrap();
     file.set_len(encryptor.object_len(plaintext_len).unwrap()).unwrap();
     file

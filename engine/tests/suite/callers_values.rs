@@ -11,13 +11,12 @@ use std::time::Duration;
 use crate::common::{C, data_key, decryptor, encryptor, key, plaintext};
 use proptest::prelude::*;
 use sealstone::format::{Layout, WrappedKey};
-use sealstone::hazmat::{self, PartPlace, PayloadParameters};
 use sealstone::keys::IntermediateKeys;
 use sealstone::parts::EqualParts;
 use sealstone::positioned::SizeOnly;
 use sealstone::{
-    Backend, ChunkSize, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, Header, KeyProvider, KeyRing,
-    Passphrase, RawKey, Rewrap, Suite,
+    ChunkSize, Decryptor, EncryptionContext, Encryptor, Error, ExpectedContext, Header, KeyProvider, KeyRing,
+    Passphrase, RawKey, Rewrap,
 };
 
 /// Texts on both sides of each limit, and texts that formats and file systems stumble over.
@@ -251,16 +250,6 @@ proptest! {
             let _ = sealer.finish();
         }
         let _ = equal_parts.finish();
-        let parameters = PayloadParameters {
-            suite: Suite::default(),
-            chunk_size: ChunkSize::default(),
-            context: b"",
-            backend: Backend::default(),
-        };
-        for ends in [false, true] {
-            let place = PartPlace { number, part_len, ends };
-            let _ = hazmat::seal_part(&data_key(1), [2; 24], parameters, place, &plain);
-        }
         let _ = encryptor().object_len(plaintext_len);
     }
 }

@@ -12,6 +12,7 @@ mod boundaries;
 mod callers_values;
 #[path = "../common/mod.rs"]
 mod common;
+mod composite;
 mod cut_ranges;
 mod detached;
 mod dispatch;

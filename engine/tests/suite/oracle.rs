@@ -262,7 +262,7 @@ fn our_parser_and_the_oracles_encoder_agree_on_every_fact() {
     assert_eq!(ours.chunk_size(), ChunkSize::KiB256);
     assert_eq!(ours.generation(), u64::MAX);
     assert_eq!(ours.payload_context(), oracle::payload_context([2, 18, 0]));
-    assert_eq!(ours.payload_prefix(), payload[..56]);
+    assert_eq!(ours.payload_prefix().unwrap(), payload[..56]);
     let stored = ours
         .context()
         .iter()

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use sealstone::error::PartError;
 use sealstone::format::ATTACHED_LEN;
 use sealstone::parts::{EqualParts, PartSealer, SealedPart};
-use sealstone::{Backend, ChunkSize, Error, NewObject, Suite, hazmat};
+use sealstone::{Error, NewObject, hazmat};
 
 const DATA: u8 = 1;
 const SALT: u8 = 2;
@@ -300,33 +300,6 @@ fn each_chunk_index_is_used_once() {
     }
     used.sort_unstable();
     assert!(used.into_iter().map(usize::from).eq(0..chunk_count));
-}
-
-#[test]
-fn parts_sealed_from_an_exported_state_are_the_payload() {
-    let context = begin().header().payload_context();
-    let parameters = hazmat::PayloadParameters {
-        suite: Suite::Aes256Gcm,
-        chunk_size: ChunkSize::KiB16,
-        context: &context,
-        backend: Backend::default(),
-    };
-    for len in [0, 1, C, 2 * C, 5 * C + 9] {
-        let plain = plaintext(len);
-        let parts = cut(&plain, 2 * C);
-        let mut payload = Vec::new();
-        for (number, part) in parts.iter().enumerate() {
-            let place = hazmat::PartPlace {
-                number: number as u64,
-                part_len: 2 * C as u64,
-                ends: number == parts.len() - 1,
-            };
-            let sealed = hazmat::seal_part(&data_key(DATA), [SALT; 24], parameters, place, part).unwrap();
-            assert_eq!(sealed.offset(), payload.len() as u64);
-            payload.extend_from_slice(sealed.bytes());
-        }
-        assert!(payload == serial(&plain), "{len}");
-    }
 }
 
 /// Sealed parts of `part_chunks` chunks, in the order of `keys`.

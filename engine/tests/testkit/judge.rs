@@ -3,12 +3,13 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use sealstone::error::CompositeError;
 use sealstone::keys::{Argon2Limits, IntermediateKeys};
 use sealstone::range::RangeReader;
 use sealstone::stream::DecryptReader;
 use sealstone::{
     Backend, Decryptor, EncryptionContext, Error, Executor, ExpectedContext, Header, KeyProvider, KeyRing, Passphrase,
-    RawKey,
+    RawKey, Unlocked,
 };
 
 use crate::common::{oracle, pool};
@@ -31,8 +32,9 @@ pub const CLASSES: [&str; 13] = [
     "range",
 ];
 
-fn class(error: &Error) -> &'static str {
+pub fn class(error: &Error) -> &'static str {
     match error {
+        Error::Composite(error) => composite_class(error),
         Error::NotSealstone { .. } => "magic",
         Error::UnsupportedVersion { .. } => "version",
         Error::HeaderDamaged { .. } | Error::HeaderTruncated { .. } | Error::HeaderTooLarge { .. } => "header",
@@ -49,7 +51,40 @@ fn class(error: &Error) -> &'static str {
     }
 }
 
-/// The bytes that were returned, and how reading ended.
+fn composite_class(error: &CompositeError) -> &'static str {
+    match error {
+        CompositeError::ManifestLength { .. }
+        | CompositeError::ManifestAltered
+        | CompositeError::InvalidManifest { .. }
+        | CompositeError::Duplicate { .. }
+        | CompositeError::ComponentCount { .. }
+        | CompositeError::ComponentTooShort { .. }
+        | CompositeError::NoteTooLong { .. }
+        | CompositeError::NoRoomForManifest { .. } => "manifest",
+        CompositeError::PayloadLength { .. } | CompositeError::NotPaddedLength { .. } => "length",
+        CompositeError::ComponentExchanged { .. } => "component",
+        CompositeError::ChunkAltered { .. } => "chunk",
+        CompositeError::PaddingAltered { .. } => "padding",
+        CompositeError::InvalidReceipt { .. } | CompositeError::ReceiptAltered { .. } => "receipt",
+        CompositeError::ReceiptOfAnotherPart { .. } => "label",
+        _ => "of no class",
+    }
+}
+
+/// Where an error says that a composite object is damaged.
+fn place(error: &Error) -> Option<String> {
+    match error {
+        Error::Composite(CompositeError::ComponentExchanged { component, .. }) => {
+            Some(format!("component {component}"))
+        }
+        Error::Composite(CompositeError::ChunkAltered { component, chunk, .. }) => {
+            Some(format!("component {component} chunk {chunk}"))
+        }
+        _ => None,
+    }
+}
+
+/// What came out, and how it ended.
 struct Outcome {
     way: String,
     plain: Vec<u8>,
@@ -71,7 +106,11 @@ fn fault(vector: &Vector, outcome: &Outcome) -> Option<String> {
     if !vector.expect.iter().any(|class| class == found) {
         return Some(format!("{found}, not {:?}: {:?}", vector.expect, outcome.end));
     }
-    // If the rest of the plaintext is unknown, at least it is not longer.
+    let at = outcome.end.as_ref().err().and_then(place);
+    if vector.at.is_some() && at != vector.at {
+        return Some(format!("at {at:?}, not {:?}", vector.at));
+    }
+    // Where the rest of the plaintext is known to nobody, at least it is not longer.
     if outcome.plain.len() > vector.plaintext.0 {
         return Some(format!("{} bytes came out", outcome.plain.len()));
     }
@@ -87,6 +126,12 @@ fn outcomes(vector: &Vector) -> Vec<Outcome> {
         match &vector.range {
             Some(range) => {
                 all.push(ranged(&way("range"), vector, &decryptor, range));
+            }
+            None if is_composite(vector) => {
+                all.extend(at_offsets(&way, vector, &decryptor));
+                let parallel = decryptor.clone().with_executor(pool(2));
+                all.extend(at_offsets(&|name| way(&format!("{name} of a pool")), vector, &parallel));
+                all.extend(in_memory(&way("in memory"), vector, &decryptor));
             }
             None => {
                 all.push(streamed(&way("stream"), vector, &decryptor, true));
@@ -142,7 +187,39 @@ fn streamed(way: &str, vector: &Vector, decryptor: &Decryptor, whole_prefix: boo
     }
 }
 
-/// Attached headers only.
+/// Whether the object is to be read through a source of random access, because its header says that it is composite.
+fn is_composite(vector: &Vector) -> bool {
+    let header = match &vector.header {
+        Some(header) => Header::from_detached(header).ok(),
+        None => Decryptor::read_header(&vector.body)
+            .ok()
+            .map(|read| read.header().clone()),
+    };
+    header.is_some_and(|header| header.payload_kind().is_composite())
+}
+
+fn unlock(vector: &Vector, decryptor: &Decryptor) -> Result<Unlocked, Error> {
+    match &vector.header {
+        Some(header) => decryptor.unlock(Header::from_detached(header)?),
+        None => decryptor.unlock(Decryptor::read_header(&vector.body)?),
+    }
+}
+
+/// In order, and from several threads into a buffer.
+fn at_offsets(way: &dyn Fn(&str) -> String, vector: &Vector, decryptor: &Decryptor) -> [Outcome; 2] {
+    let mut plain = Vec::new();
+    let end = unlock(vector, decryptor).and_then(|unlocked| unlocked.stream_at(&vector.body, &mut plain));
+    let in_order = Outcome {
+        way: way("in order"),
+        plain,
+        end: end.map(drop),
+        whole_prefix: false,
+    };
+    let opened = unlock(vector, decryptor).and_then(|unlocked| unlocked.open(&vector.body));
+    [in_order, outcome(&way("at once"), opened)]
+}
+
+/// Attached only.
 fn in_memory(way: &str, vector: &Vector, decryptor: &Decryptor) -> Option<Outcome> {
     vector
         .header
@@ -180,7 +257,7 @@ fn decryptor(vector: &Vector) -> Decryptor {
         .with_executor(Executor::serial())
 }
 
-fn provider(key: &str) -> Arc<dyn KeyProvider> {
+pub fn provider(key: &str) -> Arc<dyn KeyProvider> {
     let words: Vec<_> = key.split(' ').collect();
     let raw = |digits: &str| RawKey::from_slice(&oracle::unhex(digits).unwrap()).unwrap();
     match words.as_slice() {

@@ -7,6 +7,7 @@
 mod access;
 #[path = "../common/mod.rs"]
 mod common;
+mod completions;
 mod good;
 mod headers;
 mod judge;
@@ -37,8 +38,16 @@ fn made() -> Vec<Vector> {
 }
 
 fn kept() -> Vec<Vector> {
-    // Composite objects have a directory of their own, with another maker.
-    let mut names: Vec<_> = fs::read_dir(directory())
+    kept_in(&directory())
+}
+
+/// Composite objects have a directory of their own, with another maker: the second implementation.
+fn composite() -> Vec<Vector> {
+    kept_in(&directory().join("composite/objects"))
+}
+
+fn kept_in(directory: &Path) -> Vec<Vector> {
+    let mut names: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap())
         .filter(|entry| entry.file_type().unwrap().is_file())
@@ -46,7 +55,7 @@ fn kept() -> Vec<Vector> {
         .filter(|name| name != "README.md")
         .collect();
     names.sort();
-    let read = |name: &String| fs::read(directory().join(name)).unwrap();
+    let read = |name: &String| fs::read(directory.join(name)).unwrap();
     let parse = |name: &String| Vector::parse(name, &read(name)).unwrap_or_else(|| panic!("{name} is no test object"));
     names.iter().map(parse).collect()
 }
@@ -85,14 +94,24 @@ fn each_object_is_of_its_own_and_there_are_enough() {
         })
         .collect();
     assert_eq!(distinct.len(), kept.len());
-    let faulty = kept.iter().filter(|vector| !vector.succeeds()).count();
-    assert!(faulty >= 150, "{faulty}");
+    let faulty = |vectors: &[Vector]| vectors.iter().filter(|vector| !vector.succeeds()).count();
+    assert!(faulty(&kept) >= 150, "{}", faulty(&kept));
+    assert!(faulty(&composite()) >= 80, "{}", faulty(&composite()));
     let classes: BTreeSet<_> = kept
         .iter()
         .flat_map(|vector| &vector.expect)
         .map(String::as_str)
         .collect();
     assert_eq!(classes, BTreeSet::from(judge::CLASSES), "each class has an object");
+}
+
+/// Objects of the second implementation: all of their faults are refused, and named.
+#[test]
+fn the_engine_takes_and_refuses_composite_objects_as_the_second_implementation_does() {
+    let kept = composite();
+    let wrong: Vec<_> = kept.iter().flat_map(judge::faults).collect();
+    println!("campaign: composite_objects cases={} wrong={}", kept.len(), wrong.len());
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]

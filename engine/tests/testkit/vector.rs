@@ -22,10 +22,11 @@ use crate::object::Object;
 
 const FIRST_LINE: &str = "sealstone test object";
 
-/// The keys of lines, in their order.
-const LINES: [&str; 8] = [
+/// What a line may say, in the order in which they stand.
+const LINES: [&str; 9] = [
     "comment",
     "expect",
+    "at",
     "key",
     "context-rule",
     "context",
@@ -40,6 +41,8 @@ pub struct Vector {
     pub comment: String,
     /// `success`, or the classes of errors that are correct.
     pub expect: Vec<String>,
+    /// The component and chunk that the error names, of a composite object.
+    pub at: Option<String>,
     pub keys: Vec<String>,
     pub rule: String,
     pub context: BTreeMap<String, String>,
@@ -58,6 +61,7 @@ impl Vector {
             name: name.to_owned(),
             comment: comment.to_owned(),
             expect: vec!["success".to_owned()],
+            at: None,
             keys: vec![object.key()],
             rule: "exact".to_owned(),
             context: object.pairs.clone(),
@@ -131,6 +135,9 @@ impl Vector {
         };
         line("comment", &self.comment);
         line("expect", &self.expect.join(" "));
+        if let Some(at) = &self.at {
+            line("at", at);
+        }
         self.keys.iter().for_each(|key| line("key", key));
         line("context-rule", &self.rule);
         for (key, value) in &self.context {
@@ -166,6 +173,7 @@ impl Vector {
             name: name.to_owned(),
             comment: one(take("comment"))?,
             expect: one(take("expect"))?.split(' ').map(str::to_owned).collect(),
+            at: take("at").pop().map(str::to_owned),
             keys: take("key").into_iter().map(str::to_owned).collect(),
             rule: one(take("context-rule"))?,
             context: context
