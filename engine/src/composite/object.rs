@@ -9,6 +9,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use subtle::ConstantTimeEq;
+
 use super::component::NewComponent;
 use super::keys::CompositeKeys;
 use super::manifest::Manifest;
@@ -102,7 +104,7 @@ impl Unlocked {
     /// [`CompositeError::NotComposite`]; [`CompositeError::HeaderExchanged`] if the header has another commitment.
     pub fn composite(&self, commitment: &[u8; COMMITMENT_LEN]) -> Result<CompositeObject> {
         let keys = self.composite_keys().ok_or(CompositeError::NotComposite)?;
-        if self.header().commitment() != commitment {
+        if !bool::from(self.header().commitment().ct_eq(commitment)) {
             return Err(CompositeError::HeaderExchanged.into());
         }
         Ok(CompositeObject {

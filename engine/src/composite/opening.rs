@@ -1,5 +1,7 @@
 //! Opens a manifest out of the bytes at an object's end.
 
+use subtle::ConstantTimeEq;
+
 use super::keys::CompositeKeys;
 use super::manifest::{LENGTH_LEN, Manifest, sealed_len_limits};
 use crate::buffer::{buffer_len, new_buffer};
@@ -58,7 +60,7 @@ fn open(keys: &CompositeKeys, sealed: &[u8]) -> Result<Vec<u8>> {
     let (prefix, chunks) = sealed.split_first_chunk::<PREFIX_LEN>().ok_or_else(altered)?;
     let salt = prefix.first_chunk().expect("a prefix begins with a salt");
     let (opener, expected) = keys.manifest_opener(salt);
-    if expected != *prefix {
+    if !bool::from(expected.ct_eq(prefix)) {
         return Err(altered());
     }
     let len = opener.layout().plaintext_len(sealed.len() as u64)?;

@@ -9,6 +9,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use subtle::ConstantTimeEq;
+
 use super::Unlocked;
 use crate::chunker::{Span, Spans};
 use crate::composite::Manifest;
@@ -139,7 +141,7 @@ impl ComponentPrefix {
     /// # Errors
     /// [`CompositeError::ComponentExchanged`].
     pub(crate) fn check(&self, found: &[u8]) -> Result<()> {
-        if found == self.bytes {
+        if bool::from(found.ct_eq(&self.bytes)) {
             return Ok(());
         }
         Err(Error::Composite(CompositeError::ComponentExchanged {

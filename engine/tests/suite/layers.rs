@@ -23,6 +23,7 @@ const LAYERS: [&[&str]; 6] = [
         "file",
         "rewrap",
         "hazmat",
+        "machines",
         "testing",
     ],
     &["asynchronous", "stream"],
