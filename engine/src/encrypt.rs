@@ -134,7 +134,7 @@ impl Encryptor {
     /// Begins a new object: generates and wraps a data key.
     ///
     /// # Errors
-    /// [`Error::InvalidContext`], [`Error::Provider`], [`Error::TooManySlots`], [`Error::Random`].
+    /// [`Error::InvalidContext`](crate::Error::InvalidContext), [`Error::Provider`](crate::Error::Provider), [`Error::TooManySlots`](crate::Error::TooManySlots), [`Error::Random`](crate::Error::Random).
     pub async fn begin_async(&self) -> Result<NewObject> {
         let (data_key, slots) = self.new_key().await?;
         self.object(&data_key, random_array()?, slots)
@@ -254,7 +254,7 @@ impl Encryptor {
     /// The length in bytes of an object with an attached header, for a plaintext of `plaintext_len` bytes.
     ///
     /// # Errors
-    /// [`Error::ObjectTooLarge`].
+    /// [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge).
     pub fn object_len(&self, plaintext_len: u64) -> Result<u64> {
         Ok(ATTACHED_LEN as u64 + Layout::new(self.chunk_size).payload_len(plaintext_len)?)
     }
@@ -293,7 +293,7 @@ impl NewObject {
     /// Returns a writer that seals what is written to it into `sink`.
     ///
     /// # Errors
-    /// [`Error::HeaderTooLarge`]; [`Error::Io`] if the first bytes cannot be written.
+    /// [`Error::HeaderTooLarge`](crate::Error::HeaderTooLarge); [`Error::Io`](crate::Error::Io) if the first bytes cannot be written.
     pub fn writer<W: Write>(self, sink: W) -> Result<EncryptWriter<W>> {
         self.unsealed()?.writer(sink)
     }
@@ -301,7 +301,7 @@ impl NewObject {
     /// Seals `plaintext` into `object`; returns the number of bytes written.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`], [`Error::HeaderTooLarge`], [`Error::ObjectTooLarge`], [`Error::SealedWrongly`].
+    /// [`Error::BufferTooSmall`](crate::Error::BufferTooSmall), [`Error::HeaderTooLarge`](crate::Error::HeaderTooLarge), [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge), [`Error::SealedWrongly`](crate::Error::SealedWrongly).
     pub fn seal_into(self, plaintext: &[u8], object: &mut [u8]) -> Result<usize> {
         self.unsealed()?.seal_into(plaintext, object)
     }
@@ -309,7 +309,7 @@ impl NewObject {
     /// What every way of sealing consumes.
     ///
     /// # Errors
-    /// [`Error::HeaderTooLarge`].
+    /// [`Error::HeaderTooLarge`](crate::Error::HeaderTooLarge).
     pub(crate) fn unsealed(self) -> Result<Unsealed> {
         let start = self.start()?;
         Ok(Unsealed {
