@@ -1,4 +1,5 @@
-//! Composite objects: components that are sealed apart, by any number of processes and in any order, and joined by a manifest.
+//! Composite objects: components that are sealed apart, by any number of processes and in any order, and joined by a
+//! manifest.
 //!
 //! ```text
 //! coordinator   begin_composite --> header, commitment
@@ -7,9 +8,9 @@
 //! object        header | component 0 | component 1 | ... | manifest | its length
 //! ```
 //!
-//! Every sealing of a component draws a new random salt, and with it a key: whatever is retried, no two sealings share a
-//! nonce. Which sealings make up the object is said once, by the sealed manifest. That serves multipart uploads, whose parts
-//! come in any order and may be uploaded again with other bytes, and jobs whose tasks may run twice.
+//! Every sealing of a component draws a new random salt, and with it a key: whatever is retried, no two sealings share
+//! a nonce. Which sealings make up the object is said once, by the sealed manifest. That serves multipart uploads,
+//! whose parts come in any order and may be uploaded again with other bytes, and jobs whose tasks may run twice.
 //!
 //! Where components are sealed from stored headers, storage may try to have them sealed under another key, or joined in
 //! another order: so sealers compare a commitment that they were sent ([`Unlocked::composite`]), and a completion takes

@@ -115,8 +115,8 @@ impl Encryptor {
     }
 
     /// Opens each chunk again and compares it with its plaintext before releasing it: a memory or processor fault then
-    /// returns [`Error::SealedWrongly`] instead of producing an object that cannot be opened. Sealing takes about twice
-    /// as long. Damage after the bytes reach the sink is not detected.
+    /// returns [`Error::SealedWrongly`](crate::Error::SealedWrongly) instead of producing an object that cannot be
+    /// opened. Sealing takes about twice as long. Damage after the bytes reach the sink is not detected.
     #[must_use]
     pub const fn with_verify_writes(mut self, verify: bool) -> Self {
         self.verify_writes = verify;
@@ -134,7 +134,8 @@ impl Encryptor {
     /// Begins a new object: generates and wraps a data key.
     ///
     /// # Errors
-    /// [`Error::InvalidContext`](crate::Error::InvalidContext), [`Error::Provider`](crate::Error::Provider), [`Error::TooManySlots`](crate::Error::TooManySlots), [`Error::Random`](crate::Error::Random).
+    /// [`Error::InvalidContext`](crate::Error::InvalidContext), [`Error::Provider`](crate::Error::Provider),
+    /// [`Error::TooManySlots`](crate::Error::TooManySlots), [`Error::Random`](crate::Error::Random).
     pub async fn begin_async(&self) -> Result<NewObject> {
         let (data_key, slots) = self.new_key().await?;
         self.object(&data_key, random_array()?, slots)
@@ -261,7 +262,7 @@ impl Encryptor {
 }
 
 /// An object that has a key but no chunks yet. The method that seals it consumes it, and must run in the process that
-/// began the object: in a fork of that process, sealing returns [`Error::Forked`].
+/// began the object: in a fork of that process, sealing returns [`Error::Forked`](crate::Error::Forked).
 ///
 /// The sealed object begins with the header, unless [`NewObject::detach`] was called.
 #[derive(Debug)]
@@ -293,7 +294,8 @@ impl NewObject {
     /// Returns a writer that seals what is written to it into `sink`.
     ///
     /// # Errors
-    /// [`Error::HeaderTooLarge`](crate::Error::HeaderTooLarge); [`Error::Io`](crate::Error::Io) if the first bytes cannot be written.
+    /// [`Error::HeaderTooLarge`](crate::Error::HeaderTooLarge); [`Error::Io`](crate::Error::Io) if the first bytes
+    /// cannot be written.
     pub fn writer<W: Write>(self, sink: W) -> Result<EncryptWriter<W>> {
         self.unsealed()?.writer(sink)
     }
@@ -301,7 +303,9 @@ impl NewObject {
     /// Seals `plaintext` into `object`; returns the number of bytes written.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`](crate::Error::BufferTooSmall), [`Error::HeaderTooLarge`](crate::Error::HeaderTooLarge), [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge), [`Error::SealedWrongly`](crate::Error::SealedWrongly).
+    /// [`Error::BufferTooSmall`](crate::Error::BufferTooSmall),
+    /// [`Error::HeaderTooLarge`](crate::Error::HeaderTooLarge),
+    /// [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge), [`Error::SealedWrongly`](crate::Error::SealedWrongly).
     pub fn seal_into(self, plaintext: &[u8], object: &mut [u8]) -> Result<usize> {
         self.unsealed()?.seal_into(plaintext, object)
     }

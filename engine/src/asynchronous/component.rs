@@ -15,8 +15,8 @@ use crate::composite::{NewComponent, ReceiptMaker, SealedComponent};
 use crate::error::Result;
 
 impl NewComponent {
-    /// [`NewComponent::seal`] for an asynchronous program. Over 64 KiB the executor's pool seals while the task waits; on the
-    /// serial executor all of it is sealed by one poll.
+    /// [`NewComponent::seal`] for an asynchronous program. Over 64 KiB the executor's pool seals while the task waits;
+    /// on the serial executor all of it is sealed by one poll.
     ///
     /// # Errors
     /// As [`NewComponent::seal`].
@@ -35,8 +35,8 @@ impl NewComponent {
     }
 }
 
-/// Seals a component that is written to it, into an asynchronous sink: an [`AsyncEncryptWriter`] that ends with a receipt;
-/// needs the feature `tokio`.
+/// Seals a component that is written to it, into an asynchronous sink: an [`AsyncEncryptWriter`] that ends with a
+/// receipt; needs the feature `tokio`.
 #[must_use = "the component is incomplete until `finish`"]
 pub struct AsyncComponentWriter<W> {
     writer: AsyncEncryptWriter<W>,
@@ -44,7 +44,8 @@ pub struct AsyncComponentWriter<W> {
 }
 
 impl<W: AsyncWrite + Unpin> AsyncComponentWriter<W> {
-    /// Seals the final chunk, writes what is left and flushes the sink; returns the sink, not shut down, and the receipt.
+    /// Seals the final chunk, writes what is left and flushes the sink; returns the sink, not shut down, and the
+    /// receipt.
     ///
     /// # Errors
     /// As [`AsyncEncryptWriter::finish`]. The component is incomplete.

@@ -25,8 +25,9 @@ use crate::machines::{SealedRest, StreamSealer};
 use crate::progress::Progress;
 use crate::sealer::Sealer;
 
-/// A component that has a salt and no chunks yet: the one method that consumes it seals it. To seal the component again, with
-/// the same bytes or with others, begin another: [`CompositeObject::component`](super::CompositeObject::component).
+/// A component that has a salt and no chunks yet: the one method that consumes it seals it. To seal the component
+/// again, with the same bytes or with others, begin another:
+/// [`CompositeObject::component`](super::CompositeObject::component).
 #[derive(Debug)]
 #[must_use = "nothing is sealed yet"]
 pub struct NewComponent {
@@ -182,7 +183,8 @@ impl<W: Write> fmt::Debug for ComponentWriter<W> {
     }
 }
 
-/// Seals a component that is pushed, and returns its bytes when they are pulled: a [`StreamSealer`] that ends with a receipt.
+/// Seals a component that is pushed, and returns its bytes when they are pulled: a [`StreamSealer`] that ends with a
+/// receipt.
 #[derive(Debug)]
 #[must_use = "the component is incomplete until `finish`"]
 pub struct ComponentSealer {

@@ -1,4 +1,5 @@
-//! What the components, the manifest and the receipts of one object are sealed with: all of it derived from the data key.
+//! What the components, the manifest and the receipts of one object are sealed with: all of it derived from the data
+//! key.
 
 use std::fmt;
 
@@ -10,8 +11,8 @@ use crate::opener::Opener;
 use crate::sealer::Sealer;
 use crate::secret::Secret;
 
-/// The key of a composite object. Unlike a plain object, whose chunks' key is derived once, it needs its data key as long as
-/// components are sealed or opened: each has a salt, and with it a key, of its own.
+/// The key of a composite object. Unlike a plain object, whose chunks' key is derived once, it needs its data key as
+/// long as components are sealed or opened: each has a salt, and with it a key, of its own.
 pub(crate) struct CompositeKeys {
     data_key: DataKey,
     core: Core,

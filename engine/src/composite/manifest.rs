@@ -182,8 +182,8 @@ impl Manifest {
     }
 }
 
-/// The greatest length of a sealed manifest in a payload of `payload_len` bytes, in bytes; `None` if the payload is too short
-/// for a composite one.
+/// The greatest length of a sealed manifest in a payload of `payload_len` bytes, in bytes; `None` if the payload is too
+/// short for a composite one.
 pub(super) fn sealed_len_limits(layout: Layout, payload_len: u64) -> Option<Range<u64>> {
     let sealed = |plain| layout.payload_len(plain).expect("a manifest is small");
     let room = payload_len.checked_sub(MIN_COMPONENT_LEN + LENGTH_LEN as u64)?;

@@ -33,8 +33,8 @@ pub enum Padding {
     /// No padding.
     #[default]
     None,
-    /// Zeros up to [`padded_len`](super::padded_len), so that a listing's lengths tell the plaintext's. All components but
-    /// the last then have at least 5 MiB.
+    /// Zeros up to [`padded_len`](super::padded_len), so that a listing's lengths tell the plaintext's. All components
+    /// but the last then have at least 5 MiB.
     PlaintextLength,
 }
 
@@ -49,12 +49,12 @@ impl Padding {
 
 /// A composite object that is being sealed: by this process or by several, in any order.
 ///
-/// Its header is final from the start. Components are sealed under fresh random salts, so that nothing is lost if one is
-/// sealed again, with the same bytes or with others: [`CompositeObject::complete`] names the sealings that count.
+/// Its header is final from the start. Components are sealed under fresh random salts, so that nothing is lost if one
+/// is sealed again, with the same bytes or with others: [`CompositeObject::complete`] names the sealings that count.
 ///
-/// Where the header comes from storage, and not from [`Encryptor::begin_composite`], storage may have put another there, of
-/// an object whose key it knows. So a sealer has to know the object's commitment from somewhere it trusts: see
-/// [`Unlocked::composite`].
+/// Where the header comes from storage, and not from [`Encryptor::begin_composite`], storage may have put another
+/// there, of an object whose key it knows. So a sealer has to know the object's commitment from somewhere it trusts:
+/// see [`Unlocked::composite`].
 #[derive(Debug, Clone)]
 pub struct CompositeObject {
     header: Arc<Header>,
@@ -97,8 +97,8 @@ impl Unlocked {
     /// Goes on with a composite object that was begun elsewhere, to seal components of it or to complete it.
     ///
     /// `commitment` is that of the object's header, as [`CompositeObject::commitment`] returned it where the object was
-    /// begun. It must come over a channel that storage cannot write to, such as a job description or an upload id: otherwise
-    /// storage could exchange the header for one whose data key it knows.
+    /// begun. It must come over a channel that storage cannot write to, such as a job description or an upload id:
+    /// otherwise storage could exchange the header for one whose data key it knows.
     ///
     /// # Errors
     /// [`CompositeError::NotComposite`]; [`CompositeError::HeaderExchanged`] if the header has another commitment.
@@ -152,8 +152,8 @@ impl CompositeObject {
         self.header.commitment()
     }
 
-    /// Begins one sealing of a component: draws its salt. `label` says which part of the object it is meant to be, such as a
-    /// part number; it goes into the receipt, and into no stored byte.
+    /// Begins one sealing of a component: draws its salt. `label` says which part of the object it is meant to be, such
+    /// as a part number; it goes into the receipt, and into no stored byte.
     ///
     /// # Errors
     /// [`CompositeError::InvalidReceipt`] for a label over 65,535 bytes; [`CompositeError::Completed`];
@@ -174,13 +174,14 @@ impl CompositeObject {
         ))
     }
 
-    /// Says which sealings make up the object, and returns the payload's last bytes, to be stored after the last component:
-    /// padding, manifest, and the manifest's length. `components` are in the object's order, each as the label that is
-    /// expected in its place and the receipt for it. `note` is stored with them, sealed: at most 256 bytes.
+    /// Says which sealings make up the object, and returns the payload's last bytes, to be stored after the last
+    /// component: padding, manifest, and the manifest's length. `components` are in the object's order, each as the
+    /// label that is expected in its place and the receipt for it. `note` is stored with them, sealed: at most 256
+    /// bytes.
     ///
-    /// An object is completed once: from then on, this value and its clones seal nothing more. Other processes can be held to
-    /// that by their callers only. A second completion, with other components, would make a second object of the same header,
-    /// and storage could show either: do not build anything like appending on it.
+    /// An object is completed once: from then on, this value and its clones seal nothing more. Other processes can be
+    /// held to that by their callers only. A second completion, with other components, would make a second object of
+    /// the same header, and storage could show either: do not build anything like appending on it.
     ///
     /// # Errors
     /// [`CompositeError::Completed`];

@@ -9,7 +9,8 @@ use crate::chunker::{Span, Spans};
 use crate::error::{CompositeError, Error, Result};
 use crate::layout::PREFIX_LEN;
 
-/// Opens the manifest of a payload that begins at `payload_start` in its object and has `payload_len` bytes. `tail` begins at
+/// Opens the manifest of a payload that begins at `payload_start` in its object and has `payload_len` bytes. `tail`
+/// begins at
 /// `offset` in the object and reaches to its end.
 ///
 /// # Errors

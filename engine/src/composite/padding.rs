@@ -34,8 +34,8 @@ pub fn padded_len(chunk_size: ChunkSize, plaintext_len: u64) -> Result<u64> {
     Ok(plaintext_len + tags + components * PER_COMPONENT + FIXED)
 }
 
-/// The plaintext's length in a padded payload of `padded_len` bytes, in bytes. It is as trustworthy as that length: only
-/// the opened manifest proves it.
+/// The plaintext's length in a padded payload of `padded_len` bytes, in bytes. It is as trustworthy as that length:
+/// only the opened manifest proves it.
 ///
 /// # Errors
 /// [`CompositeError::NotPaddedLength`] if no padded payload has that length; [`Error::ObjectTooLarge`].

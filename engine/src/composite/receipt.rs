@@ -5,8 +5,8 @@
 //! mac     = the first 32 bytes of HMAC-SHA-512(receipt key, everything before)
 //! ```
 //!
-//! Receipts travel through hands that are not trusted: a store that could change a length, or give one part's receipt for
-//! another's, would move authenticated bytes to other offsets. The MAC prevents both.
+//! Receipts travel through hands that are not trusted: a store that could change a length, or give one part's receipt
+//! for another's, would move authenticated bytes to other offsets. The MAC prevents both.
 
 use std::fmt;
 

@@ -427,7 +427,8 @@ impl OpenMachine {
         self.submit_rest(len)
     }
 
-    /// Has the first `len` of the bytes that are here opened, the last chunk too, however long it is. The others are dropped.
+    /// Has the first `len` of the bytes that are here opened, the last chunk too, however long it is. The others are
+    /// dropped.
     fn submit_rest(&mut self, len: usize) -> Result<bool> {
         self.have = 0;
         let mut sealed = mem::take(&mut self.sealed);

@@ -25,7 +25,8 @@ impl RangePlan {
     /// The plaintext bytes `range` of a plaintext that is claimed to be `claimed_len` bytes long.
     ///
     /// # Errors
-    /// [`Error::RangeOutOfBounds`](crate::Error::RangeOutOfBounds) if `range` is reversed or reaches past the claimed end.
+    /// [`Error::RangeOutOfBounds`](crate::Error::RangeOutOfBounds) if `range` is reversed or reaches past the claimed
+    /// end.
     pub(crate) fn new(unlocked: &Unlocked, range: &Range<u64>, claimed_len: u64) -> Result<Self> {
         Self::of_runs(unlocked, unlocked.runs(range.clone(), claimed_len)?, range)
     }

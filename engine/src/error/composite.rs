@@ -101,8 +101,8 @@ pub enum CompositeError {
         /// Its length, in bytes.
         len: usize,
     },
-    /// A padded object has so many components or so long a note that its length would no longer depend on the plaintext's
-    /// alone.
+    /// A padded object has so many components or so long a note that its length would no longer depend on the
+    /// plaintext's alone.
     NoRoomForManifest {
         /// Bytes that components and manifest take.
         need: u64,

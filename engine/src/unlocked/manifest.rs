@@ -48,8 +48,9 @@ impl Unlocked {
         self.composite.as_ref()?.manifest.as_deref()
     }
 
-    /// Reads the manifest of the object in `source`, unless it is plain or its manifest is known: returns an `Unlocked` that
-    /// reads the object without looking for it again. A server may keep it as long as the stored object is the same one.
+    /// Reads the manifest of the object in `source`, unless it is plain or its manifest is known: returns an `Unlocked`
+    /// that reads the object without looking for it again. A server may keep it as long as the stored object is the
+    /// same one.
     ///
     /// # Errors
     /// [`CompositeError::ManifestLength`], [`CompositeError::ManifestAltered`], [`CompositeError::InvalidManifest`],
@@ -82,7 +83,8 @@ impl Unlocked {
         object_len.saturating_sub(TAIL_LEN).max(start)..object_len
     }
 
-    /// Opens the manifest out of bytes that the caller fetched from the object's end: `tail` begins at `offset` and ends at
+    /// Opens the manifest out of bytes that the caller fetched from the object's end: `tail` begins at `offset` and
+    /// ends at
     /// `object_len`. Returns an `Unlocked` that knows the manifest. Whatever is read of the object afterwards must be of the
     /// same version of the stored object, such as one `ETag`.
     ///

@@ -1,4 +1,5 @@
-//! The runs of chunks that hold a range of the plaintext: one in a plain payload, one for each component of a composite one.
+//! The runs of chunks that hold a range of the plaintext: one in a plain payload, one for each component of a composite
+//! one.
 //!
 //! ```text
 //! plaintext    | component 0   | 1 |   component 2   |
@@ -229,10 +230,12 @@ impl Iterator for Pieces<'_> {
 
 impl Unlocked {
     /// The runs to open for `range` of a plaintext of `plaintext_len` bytes. A range that passes the end of a component
-    /// includes its final chunk, even where that is empty: a component that was cut would pass for a shorter one otherwise.
+    /// includes its final chunk, even where that is empty: a component that was cut would pass for a shorter one
+    /// otherwise.
     ///
     /// # Errors
-    /// [`Error::RangeOutOfBounds`] if the range is reversed or reaches past the end; [`CompositeError::ManifestNotLoaded`].
+    /// [`Error::RangeOutOfBounds`] if the range is reversed or reaches past the end;
+    /// [`CompositeError::ManifestNotLoaded`].
     pub(crate) fn runs(&self, range: Range<u64>, plaintext_len: u64) -> Result<Runs> {
         if range.start > range.end || range.end > plaintext_len {
             return Err(Error::RangeOutOfBounds {
