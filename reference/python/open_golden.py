@@ -3,7 +3,8 @@
 
 DIRECTORY has one of `v1`, `v2`, ... for each version of the format, with a `manifest.json` that lists objects: "file",
 "header_file" (null if the header is attached), "data_key", "payload_context" and "raw_key" (hexadecimal), "context",
-"plaintext_len", "plaintext_sha256".
+"plaintext_len", "plaintext_sha256". Composite objects also have "components", a list of lengths, "padded", and "note"
+(hexadecimal).
 
 Only suite 1 with 16 KiB chunks is Cobblestone-256. Checks that a standard reader refuses every other object.
 """
@@ -15,6 +16,7 @@ import sys
 
 sys.path.append(f"{sys.path[0]}/../../tools")
 
+import composite
 import objects
 import standard
 from common import arguments, expect
@@ -34,21 +36,39 @@ def check(directory, entry):
     data_key, context = bytes.fromhex(entry["data_key"]), bytes.fromhex(entry["payload_context"])
     header, payload = parts(directory, entry)
     expect(objects.payload_context(header.core) == context, f"{name}: the payload context is that of the header's core")
-    expect(payload[:56] == header.salt + header.commitment, f"{name}: header and payload agree on salt and commitment")
     expect(raw_slot(header, entry) == data_key, f"{name}: the raw key's slot holds the data key")
     reader = objects.Reader([("raw", bytes.fromhex(entry["raw_key"]))], "exact", entry["context"])
-    plaintext = objects.open_whole(header, payload, reader)
+    if "components" in entry:
+        plaintext, pieces = open_composite(header, payload, reader, entry, name)
+    else:
+        expect(payload[:56] == header.salt + header.commitment, f"{name}: the payload begins as its header says")
+        plaintext, pieces = objects.open_whole(header, payload, reader), [(payload, context)]
     expect(len(plaintext) == entry["plaintext_len"], f"{name}: the plaintext is as long as the manifest says")
     digest = hashlib.sha256(plaintext).hexdigest()
     expect(digest == entry["plaintext_sha256"], f"{name}: the plaintext has the SHA-256 of the manifest")
     try:
-        standards = standard.open_payload(payload, data_key, context)
+        standards = b"".join(standard.open_payload(piece, data_key, context) for piece, context in pieces)
     except InvalidTag:
         standards = None
-    expected = plaintext if header.core == objects.STANDARD_CORE else None
+    expected = plaintext if header.core[:2] == objects.STANDARD_CORE[:2] else None
     expect(standards == expected, f"{name}: a standard reader opens it if it is Cobblestone-256, and only then")
     print(f"opened  {name}: {len(plaintext)} bytes")
     return standards is not None
+
+
+def open_composite(header, payload, reader, entry, name):
+    """The plaintext; and each component, with the context that a standard reader opens it under."""
+    opened = composite.Composite(header, payload, reader)
+    lengths = [component.length for component in opened.manifest.entries]
+    expect(lengths == entry["components"], f"{name}: the components have these lengths")
+    expect(opened.manifest.note == bytes.fromhex(entry["note"]), f"{name}: the note is the same")
+    padded = bool(header.core[2] & composite.PADDED)
+    expect(padded == entry["padded"], f"{name}: the flags say whether it is padded")
+    if padded:
+        length = composite.unpadded_len(len(payload), entry["chunk_size"])
+        expect(length == entry["plaintext_len"], f"{name}: the stored length determines the plaintext's")
+    context = objects.payload_context(header.core, composite.COMPONENT_LABEL)
+    return opened.whole(), [(opened.component(index)[1], context) for index in range(len(lengths))]
 
 
 def parts(directory, entry):

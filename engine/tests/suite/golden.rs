@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sealstone::composite::plaintext_len_of_padded;
 use sealstone::keys::IntermediateKeys;
 use sealstone::{
-    Decryptor, EncryptionContext, ExpectedContext, Header, KeyProvider, KeyRing, Passphrase, RawKey, hazmat,
+    ChunkSize, Decryptor, EncryptionContext, ExpectedContext, Header, KeyProvider, KeyRing, Passphrase, RawKey, hazmat,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -43,15 +44,7 @@ fn open(decryptor: &Decryptor, directory: &Path, entry: &Value) -> Vec<u8> {
     let header = fs::read(directory.join(header)).unwrap();
     assert_eq!(header[8], 1, "the version byte");
     let header = Header::from_detached(&header).unwrap();
-    let mut plaintext = Vec::new();
-    let mut reader = decryptor
-        .clone()
-        .unlock(header)
-        .unwrap()
-        .reader(object.as_slice())
-        .unwrap();
-    std::io::Read::read_to_end(&mut reader, &mut plaintext).unwrap();
-    plaintext
+    decryptor.unlock(header).unwrap().open(&object).unwrap()
 }
 
 fn check(plaintext: &[u8], entry: &Value) {
@@ -59,9 +52,8 @@ fn check(plaintext: &[u8], entry: &Value) {
     assert_eq!(Sha256::digest(plaintext).as_slice(), unhex(&entry["plaintext_sha256"]));
 }
 
-#[test]
-fn golden_objects_of_version_1_open() {
-    let directory = golden(1);
+/// Opens the objects that the directory's manifest lists, by every key; returns the manifest's entries.
+fn open_all(directory: &Path) -> Vec<Value> {
     // The ring in the repository has the mode of a checkout.
     let private = tempfile::NamedTempFile::new().unwrap();
     fs::write(private.path(), fs::read(directory.join("keyring.json")).unwrap()).unwrap();
@@ -69,36 +61,107 @@ fn golden_objects_of_version_1_open() {
 
     let manifest: Value = serde_json::from_slice(&fs::read(directory.join("manifest.json")).unwrap()).unwrap();
     let entries = manifest.as_array().unwrap();
-    assert!(entries.len() >= 14, "golden objects are added, never taken away");
     for entry in entries {
-        let pairs = entry["context"].as_object().unwrap().iter();
-        let context: EncryptionContext = pairs.map(|(key, value)| (key, value.as_str().unwrap())).collect();
         for key in keys(entry, &ring) {
-            let decryptor = Decryptor::new(key).with_context(ExpectedContext::Exact(context.clone()));
-            check(&open(&decryptor, &directory, entry), entry);
+            check(&open(&decryptor(key, entry), directory, entry), entry);
         }
-        check(&open_payload_alone(&directory, entry), entry);
+    }
+    entries.clone()
+}
+
+fn decryptor(key: Arc<dyn KeyProvider>, entry: &Value) -> Decryptor {
+    let pairs = entry["context"].as_object().unwrap().iter();
+    let context: EncryptionContext = pairs.map(|(key, value)| (key, value.as_str().unwrap())).collect();
+    Decryptor::new(key).with_context(ExpectedContext::Exact(context))
+}
+
+#[test]
+fn golden_objects_of_version_1_open() {
+    let directory = golden(1);
+    let entries = open_all(&directory);
+    assert!(entries.len() >= 14, "golden objects are added, never taken away");
+    for entry in &entries {
+        let payload = payload(&directory, entry);
+        check(&open_payload(entry, &unhex(&entry["payload_context"]), &payload), entry);
     }
 }
 
-/// With only the data key and the payload's context, as another implementation would.
-fn open_payload_alone(directory: &Path, entry: &Value) -> Vec<u8> {
+#[test]
+fn golden_composite_objects_of_version_1_open() {
+    let directory = golden(1).with_file_name("v1-composite");
+    let entries = open_all(&directory);
+    assert!(entries.len() >= 10, "golden objects are added, never taken away");
+    for entry in &entries {
+        check_components(&directory, entry);
+    }
+}
+
+/// Opens each component alone, and compares what the object's manifest says.
+fn check_components(directory: &Path, entry: &Value) {
+    let payload = payload(directory, entry);
+    let core = unhex(&entry["payload_context"])[b"sealstone/object@v1".len()..].to_vec();
+    let context = [b"sealstone/component@v1", core.as_slice()].concat();
+    let chunk = entry["chunk_size"].as_u64().unwrap();
+    let (mut plaintext, mut rest) = (Vec::new(), payload.as_slice());
+    for len in entry["components"].as_array().unwrap() {
+        let len = len.as_u64().unwrap();
+        let (sealed, after) = rest.split_at(usize::try_from(56 + len + 16 * (len / chunk + 1)).unwrap());
+        let opened = open_payload(entry, &context, sealed);
+        assert_eq!(opened.len() as u64, len);
+        plaintext.extend(opened);
+        rest = after;
+    }
+    check(&plaintext, entry);
+
+    let key = Arc::new(RawKey::from_slice(&unhex(&entry["raw_key"])).unwrap());
+    let unlocked = decryptor(key, entry).unlock(header(directory, entry)).unwrap();
+    let unlocked = unlocked.load_manifest(&payload).unwrap();
+    let manifest = unlocked.manifest().unwrap();
+    assert_eq!(manifest.note(), unhex(&entry["note"]));
+    assert_eq!(manifest.plaintext_len(), entry["plaintext_len"].as_u64().unwrap());
+    let lens = manifest.plaintext_ranges().map(|range| range.end - range.start);
+    assert_eq!(Value::from_iter(lens), entry["components"]);
+    if entry["padded"].as_bool().unwrap() {
+        let size = ChunkSize::ALL
+            .into_iter()
+            .find(|size| entry["chunk_size"] == size.bytes());
+        let len = plaintext_len_of_padded(size.unwrap(), payload.len() as u64).unwrap();
+        assert_eq!(len, manifest.plaintext_len());
+    }
+}
+
+fn header(directory: &Path, entry: &Value) -> Header {
+    match entry["header_file"].as_str() {
+        Some(file) => Header::from_detached(&fs::read(directory.join(file)).unwrap()).unwrap(),
+        None => {
+            let object = fs::read(directory.join(entry["file"].as_str().unwrap())).unwrap();
+            Decryptor::read_header(object.as_slice()).unwrap().header().clone()
+        }
+    }
+}
+
+fn payload(directory: &Path, entry: &Value) -> Vec<u8> {
     let object = fs::read(directory.join(entry["file"].as_str().unwrap())).unwrap();
     let start = if entry["header_file"].is_string() { 0 } else { 8192 };
+    object[start..].to_vec()
+}
+
+/// With only the data key and the payload's context, as another implementation would.
+fn open_payload(entry: &Value, context: &[u8], payload: &[u8]) -> Vec<u8> {
     let suite = sealstone::Suite::ALL
         .into_iter()
         .find(|suite| entry["suite"] == suite.name());
-    let size = sealstone::ChunkSize::ALL
+    let size = ChunkSize::ALL
         .into_iter()
         .find(|size| entry["chunk_size"] == size.bytes());
     let parameters = hazmat::PayloadParameters {
         suite: suite.unwrap(),
         chunk_size: size.unwrap(),
-        context: &unhex(&entry["payload_context"]),
+        context,
         backend: sealstone::Backend::RustCrypto,
     };
     let data_key = sealstone::DataKey::from_slice(&unhex(&entry["data_key"])).unwrap();
-    hazmat::open_payload(&data_key, parameters, &object[start..]).unwrap()
+    hazmat::open_payload(&data_key, parameters, payload).unwrap()
 }
 
 /// Sealed with `IntermediateKeys::new(a raw key of 32 bytes 0x55, ["bucket"])`.
