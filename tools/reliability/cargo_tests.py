@@ -8,7 +8,7 @@ import subprocess
 from common import ROOT, files, report
 
 # The test files that are programs. All others are modules of the program `suite`.
-PROGRAMS = {"aws_kms", "forks", "hostile", "key_memory", "memory", "namespaces", "testkit"}
+PROGRAMS = {"aws_kms", "forks", "hostile", "key_memory", "memory", "namespaces", "testkit", "workers"}
 
 
 def program(test):
