@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::common::campaign::{Counted, cases};
 use crate::common::{C, decryptor, encryptor, plaintext, pool, unlocked};
 use proptest::prelude::*;
+use sealstone::composite::Padding;
 use sealstone::parts::SealedPart;
+use sealstone::range::RangeReader;
 use sealstone::rewrap::SlotChoice;
 use sealstone::{Decryptor, Encryptor, Error, Executor, Header, RawKey, Rewrap, Unlocked};
 
@@ -46,6 +48,14 @@ fn reading() -> impl Strategy<Value = Reading> {
         ((0..far), (0..3 * C)).prop_map(|(start, len)| Reading::Range(start, len)),
         (0..far).prop_map(Reading::Suffix),
         Just(Reading::Bytes),
+    ]
+}
+
+/// A component's length.
+fn component() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        2 => 0..5 * C,
+        1 => prop::sample::select(vec![0, 1, C - 1, C, C + 1]),
     ]
 }
 
@@ -107,16 +117,42 @@ fn check_reading(unlocked: &Unlocked, object: &[u8], model: &[u8], steps: &[Read
                 let sought = reader.seek(SeekFrom::End(-i64::try_from(back).unwrap()));
                 assert_eq!(sought.ok(), len.checked_sub(back));
             }
-            Reading::Range(start, count) => {
-                let end = start + count as u64;
-                match ranges.read_range(start..end) {
-                    Ok(bytes) => assert!(end <= len && bytes == *slice(start, end)),
-                    Err(Error::RangeOutOfBounds { len: reported, .. }) => assert!(reported == len && end > len),
-                    Err(other) => panic!("{other}"),
-                }
+            Reading::Range(..) | Reading::Suffix(_) => check_range(&ranges, model, step),
+        }
+    }
+}
+
+/// Reads one range and compares it with the model.
+fn check_range(ranges: &RangeReader<&[u8]>, model: &[u8], step: &Reading) {
+    let len = model.len() as u64;
+    let slice = |from: u64, to: u64| &model[usize::try_from(from).unwrap()..usize::try_from(to).unwrap()];
+    match *step {
+        Reading::Range(start, count) => {
+            let end = start + count as u64;
+            match ranges.read_range(start..end) {
+                Ok(bytes) => assert!(end <= len && bytes == *slice(start, end)),
+                Err(Error::RangeOutOfBounds { len: reported, .. }) => assert!(reported == len && end > len),
+                Err(other) => panic!("{other}"),
             }
-            Reading::Suffix(count) => {
-                assert!(ranges.read_suffix(count).unwrap() == *slice(len.saturating_sub(count), len));
+        }
+        Reading::Suffix(count) => {
+            assert!(ranges.read_suffix(count).unwrap() == *slice(len.saturating_sub(count), len));
+        }
+        _ => panic!("no range: {step:?}"),
+    }
+}
+
+/// Reads a composite object, which has ranges and whole reads: every step that is no range is a whole read.
+fn check_composite(unlocked: &Unlocked, object: &[u8], model: &[u8], steps: &[Reading]) {
+    let ranges = unlocked.range_reader(object).unwrap();
+    for step in steps {
+        match step {
+            Reading::Range(..) | Reading::Suffix(_) => check_range(&ranges, model, step),
+            Reading::Read(_) | Reading::Bytes => assert!(unlocked.open(object).unwrap() == model),
+            Reading::Seek(_) | Reading::SeekFromEnd(_) => {
+                let mut streamed = Vec::new();
+                unlocked.stream_at(object, &mut streamed).unwrap();
+                assert!(streamed == model);
             }
         }
     }
@@ -128,6 +164,7 @@ const QUICK: usize = 300;
 static WRITTEN: Counted = Counted::new("model_of_writes_and_reads");
 static REWRAPPED: Counted = Counted::new("model_of_rewraps");
 static IN_PARTS: Counted = Counted::new("model_of_parts");
+static COMPOSITE: Counted = Counted::new("model_of_composite_objects");
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(u32::try_from(cases(QUICK)).unwrap()))]
@@ -199,6 +236,55 @@ proptest! {
         let payload: Vec<u8> = sealed.iter().flat_map(|part| part.bytes().to_vec()).collect();
         check_reading(&decryptor().unlock(header).unwrap(), &payload, &model, &reads);
         IN_PARTS.case_of(cases(QUICK));
+    }
+
+    /// Components of any length, sealed in any order by the process that began the object and by another, some of them
+    /// again with other bytes: the object is what its completion named, also after a rewrap.
+    #[test]
+    fn components_sealed_in_any_order_and_again(
+        components in proptest::collection::vec((component(), 0usize..3, any::<u32>()), 1..9),
+        reads in proptest::collection::vec(reading(), 1..6),
+        threads in 0usize..3,
+        rewrapped in any::<bool>(),
+    ) {
+        let encryptor = encryptor().with_executor(executor(threads));
+        let object = encryptor.begin_composite(Padding::None).unwrap();
+        let resumed = decryptor().unlock(object.header().clone()).unwrap();
+        let resumed = resumed.composite(object.commitment()).unwrap();
+        let model = plaintext(components.iter().map(|&(len, ..)| len).sum());
+        let mut rest = model.as_slice();
+        let mut sealed: Vec<_> = components.iter().enumerate().map(|(number, &(len, again, order))| {
+            let (piece, after) = rest.split_at(len);
+            rest = after;
+            for lost in 0..again {
+                // What is sealed and not named is of no consequence.
+                drop(resumed.component(&[u8::try_from(number).unwrap()]).unwrap().seal(&plaintext(len + lost)).unwrap());
+            }
+            (order, number, piece)
+        }).collect();
+        sealed.sort_unstable();
+        let mut sealed: Vec<_> = sealed.into_iter().map(|(order, number, piece)| {
+            let object = if order % 2 == 0 { &object } else { &resumed };
+            let label = u8::try_from(number).unwrap();
+            (number, object.component(&[label]).unwrap().seal(piece).unwrap())
+        }).collect();
+        sealed.sort_by_key(|&(number, _)| number);
+        let receipts: Vec<_> = sealed.iter().zip(0u8..).map(|((_, one), label)| ([label], one.receipt.clone())).collect();
+        let end = resumed.complete(&receipts, b"").unwrap();
+        let mut stored = object.header().to_attached().unwrap();
+        sealed.iter().for_each(|(_, one)| stored.extend_from_slice(&one.bytes));
+        stored.extend_from_slice(&end.bytes);
+        let mut holder = 7;
+        if rewrapped {
+            let rewrap = Rewrap::new(decryptor()).replace(SlotChoice::Key(raw(7)), raw(1));
+            let header = rewrap.header(object.header()).unwrap().unwrap();
+            stored[..8192].copy_from_slice(&header.to_attached().unwrap());
+            prop_assert!(decryptor().open(&stored).is_err());
+            holder = 1;
+        }
+        let decryptor = Decryptor::new(raw(holder)).with_executor(executor(threads));
+        check_composite(&unlocked(&decryptor, &stored), &stored, &model, &reads);
+        COMPOSITE.case_of(cases(QUICK));
     }
 }
 
