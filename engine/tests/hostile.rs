@@ -1,4 +1,4 @@
-//! Hostile headers: bounded memory and no panic, whatever they claim.
+//! Hostile headers and manifests: bounded memory and no panic, whatever they claim.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(unsafe_code)]
 
@@ -6,10 +6,13 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
-use common::{Counting, decryptor, encryptor, plaintext};
+use common::{Counting, decryptor, encryptor, plaintext, unlocked};
 use proptest::prelude::*;
-use sealstone::{Decryptor, Header, ObjectHeader, RawKey};
+use sealstone::composite::{MAX_COMPONENTS, Padding};
+use sealstone::error::CompositeError;
+use sealstone::{Decryptor, Error, Header, ObjectHeader, RawKey};
 use sha2::Digest;
 
 /// Sums allocated bytes.
@@ -37,6 +40,12 @@ static ALLOCATOR: Summing = Summing;
 /// Bytes that parsing and opening a header may allocate in total.
 const LIMIT: usize = 1 << 20;
 
+/// One test at a time, so that no other allocates meanwhile.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap()
+}
+
 /// No other test may allocate at the same time.
 fn allocated_by(work: impl FnOnce()) -> usize {
     let before = ALLOCATED.load(Ordering::Relaxed);
@@ -50,9 +59,9 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// One test, so that no other allocates meanwhile.
 #[test]
 fn no_header_allocates_over_1_mib_or_calls_a_provider_more_than_twice() {
+    let _alone = alone();
     let object = encryptor().seal(&plaintext(100)).unwrap();
     let start = &object[..76];
 
@@ -119,4 +128,39 @@ fn no_header_allocates_over_1_mib_or_calls_a_provider_more_than_twice() {
             Ok(())
         })
         .unwrap();
+}
+
+/// The largest manifest takes 2 MiB; it is read, opened and parsed, and no buffer is larger than its content.
+#[test]
+fn a_manifest_of_65536_components_allocates_under_16_mib_and_a_claimed_one_nothing() {
+    let _alone = alone();
+    let object = encryptor().begin_composite(Padding::None).unwrap();
+    let mut stored = object.header().to_attached().unwrap();
+    let mut receipts = Vec::new();
+    for _ in 0..MAX_COMPONENTS {
+        let sealed = object.component(b"").unwrap().seal(b"").unwrap();
+        stored.extend_from_slice(&sealed.bytes);
+        receipts.push((b"", sealed.receipt));
+    }
+    stored.extend(object.complete(&receipts, &[7; 256]).unwrap().bytes);
+    let unlocked = unlocked(&decryptor(), &stored);
+    let cost = allocated_by(|| {
+        let unlocked = unlocked.load_manifest(&stored).unwrap();
+        assert_eq!(unlocked.manifest().unwrap().component_count(), MAX_COMPONENTS);
+    });
+    assert!(cost < 16 << 20, "the largest manifest allocated {cost} bytes");
+
+    // Claims of as much, and of as much as the field can express, in a short object.
+    let longest = stored.last_chunk::<4>().unwrap();
+    for claim in [longest, &[0xFF; 4]] {
+        let short = [&stored[..8192 + 1000], claim].concat();
+        let cost = allocated_by(|| {
+            let refused = unlocked.load_manifest(&short).map(drop);
+            assert!(matches!(
+                refused,
+                Err(Error::Composite(CompositeError::ManifestLength { .. }))
+            ));
+        });
+        assert!(cost < LIMIT, "a claim allocated {cost} bytes");
+    }
 }
