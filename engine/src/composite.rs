@@ -8,13 +8,14 @@
 //! object        header | component 0 | component 1 | ... | manifest | its length
 //! ```
 //!
-//! Every sealing of a component draws a new random salt, and with it a key: whatever is retried, no two sealings share
-//! a nonce. Which sealings make up the object is said once, by the sealed manifest. That serves multipart uploads,
-//! whose parts come in any order and may be uploaded again with other bytes, and jobs whose tasks may run twice.
+//! Every sealing of a component draws a new random salt and so has its own key: no retry can repeat a nonce. The sealed
+//! manifest, written once, names the sealings that make up the object. This serves multipart uploads, whose parts
+//! arrive in any order and may be uploaded again with other bytes, and jobs whose tasks may run twice.
 //!
-//! Where components are sealed from stored headers, storage may try to have them sealed under another key, or joined in
-//! another order: so sealers compare a commitment that they were sent ([`Unlocked::composite`]), and a completion takes
-//! receipts with MACs, never what storage says of its parts. `FORMAT.md` has the details.
+//! Hostile storage attacks those who write, too: it can replace the header that a sealer reads, or lie about the parts
+//! that it stores. So a sealer compares the header with a commitment that it received over a trusted channel
+//! ([`Unlocked::composite`]), and a completion takes authenticated receipts, never a listing. `FORMAT.md` has the
+//! details.
 //!
 //! ```
 //! # use std::sync::Arc;

@@ -1,4 +1,6 @@
-//! File to file: each worker reads, seals or opens, and writes its own spans.
+//! Files: objects sealed and opened file to file, and outputs that appear complete or not at all.
+//!
+//! Each worker reads, seals or opens, and writes its own spans:
 //!
 //! ```text
 //! worker 0   claim span 0 -> read at -> seal -> write at -> claim span 2 -> ...

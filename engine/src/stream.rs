@@ -1,10 +1,15 @@
-//! Sealing and opening without I/O: for callers that move the bytes themselves, such as multipart uploads, HTTP bodies and
-//! other languages.
+//! Streams of plaintext and ciphertext: readers, writers and asynchronous streams, and machines without I/O for callers
+//! that move the bytes themselves, such as HTTP bodies, multipart uploads and other languages.
 //!
 //! ```text
+//! EncryptWriter, AsyncEncryptWriter     plaintext written -> a sink
+//! DecryptReader, AsyncDecryptReader     a source          -> verified plaintext read
+//! SealStream, OpenStream                a stream          -> a stream
 //! StreamSealer   push plaintext  -> pull the object's bytes  -> finish: the rest of them
 //! StreamOpener   push the payload -> pull verified plaintext -> finish: the rest of it, or why it is incomplete
 //! ```
+//!
+//! A machine is driven by its caller:
 //!
 //! ```
 //! # use std::sync::Arc;

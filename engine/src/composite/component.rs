@@ -1,4 +1,4 @@
-//! One sealing of one component: the same forms as a plain object's, and a receipt at the end.
+//! Sealing one component, in the same forms as a plain object; each returns a receipt at the end.
 //!
 //! ```text
 //! NewComponent --seal------> sealed bytes, Receipt
@@ -25,9 +25,8 @@ use crate::machines::{SealedRest, StreamSealer};
 use crate::progress::Progress;
 use crate::sealer::Sealer;
 
-/// A component that has a salt and no chunks yet: the one method that consumes it seals it. To seal the component
-/// again, with the same bytes or with others, begin another:
-/// [`CompositeObject::component`](super::CompositeObject::component).
+/// A component that has a salt but no chunks yet. The method that seals it consumes it. To seal the component again,
+/// with the same bytes or others, call [`CompositeObject::component`](super::CompositeObject::component) again.
 #[derive(Debug)]
 #[must_use = "nothing is sealed yet"]
 pub struct NewComponent {
@@ -35,7 +34,7 @@ pub struct NewComponent {
     receipt: ReceiptMaker,
 }
 
-/// What is known of a receipt before the plaintext's length is.
+/// A receipt without the plaintext's length.
 #[derive(Debug)]
 pub(crate) struct ReceiptMaker {
     keys: Arc<CompositeKeys>,
@@ -44,19 +43,19 @@ pub(crate) struct ReceiptMaker {
 }
 
 impl ReceiptMaker {
-    /// The receipt for a component that was sealed to its end.
+    /// The receipt of a component that was sealed completely.
     pub(crate) fn make(self, plaintext_len: u64) -> Receipt {
         Receipt::new(&self.keys.receipt_key(), self.salt, plaintext_len, self.label)
     }
 }
 
-/// A component in memory, and the receipt for it.
+/// A sealed component in memory, with its receipt.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SealedComponent {
-    /// The component, as it is stored.
+    /// The sealed bytes.
     pub bytes: Bytes,
-    /// What the coordinator needs.
+    /// The receipt, for the coordinator.
     pub receipt: Receipt,
 }
 
@@ -106,7 +105,7 @@ impl NewComponent {
         })
     }
 
-    /// Seals all that `source` returns into `sink`.
+    /// Seals `source`, read to its end, into `sink`.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io); as [`NewComponent::seal`].
@@ -115,7 +114,7 @@ impl NewComponent {
         Ok(self.receipt.make(len))
     }
 
-    /// A writer that seals what is written to it into `sink`.
+    /// Returns a writer that seals into `sink`.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if the first bytes cannot be written.
@@ -135,7 +134,7 @@ impl NewComponent {
     }
 }
 
-/// Seals a component that is written to it, into a sink: an [`EncryptWriter`] that ends with a receipt.
+/// Seals the component that is written to it: an [`EncryptWriter`] that returns a receipt.
 #[must_use = "the component is incomplete until `finish`"]
 pub struct ComponentWriter<W: Write> {
     writer: EncryptWriter<W>,
@@ -183,8 +182,7 @@ impl<W: Write> fmt::Debug for ComponentWriter<W> {
     }
 }
 
-/// Seals a component that is pushed, and returns its bytes when they are pulled: a [`StreamSealer`] that ends with a
-/// receipt.
+/// Seals the plaintext that the caller pushes: a [`StreamSealer`] that returns a receipt.
 #[derive(Debug)]
 #[must_use = "the component is incomplete until `finish`"]
 pub struct ComponentSealer {
@@ -215,7 +213,8 @@ impl ComponentSealer {
         self.sealer.pull()
     }
 
-    /// Ends the plaintext. The iterator returns the rest of the component; then there is a receipt.
+    /// Ends the plaintext. The iterator returns the rest of the component; after it has ended,
+    /// [`ComponentRest::receipt`] returns the receipt.
     pub fn finish(self) -> ComponentRest {
         ComponentRest {
             len: self.sealer.plaintext_len(),

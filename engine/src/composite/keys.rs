@@ -1,5 +1,4 @@
-//! What the components, the manifest and the receipts of one object are sealed with: all of it derived from the data
-//! key.
+//! The keys of one object's components, manifest and receipts, all derived from its data key.
 
 use std::fmt;
 
@@ -11,8 +10,8 @@ use crate::opener::Opener;
 use crate::sealer::Sealer;
 use crate::secret::Secret;
 
-/// The key of a composite object. Unlike a plain object, whose chunks' key is derived once, it needs its data key as
-/// long as components are sealed or opened: each has a salt, and with it a key, of its own.
+/// The data key of a composite object. A plain object's data key is wiped once its chunk key is derived; this one is
+/// kept, because every component has its own salt and key.
 pub(crate) struct CompositeKeys {
     data_key: DataKey,
     core: Core,

@@ -1,4 +1,4 @@
-//! Which sealings make up an object, in which order, and what follows from that: every offset and every length.
+//! The manifest: which sealings make up an object, in which order. Every offset and length follows from it.
 //!
 //! ```text
 //! payload   component 0 | ... | component n - 1 | padding | sealed manifest | its length[4]
@@ -137,7 +137,7 @@ impl Manifest {
         self.payload_len
     }
 
-    /// What the coordinator noted when it completed the object: at most 256 bytes, verified.
+    /// The note that was given at completion, at most 256 bytes. Verified.
     #[must_use]
     pub fn note(&self) -> &[u8] {
         &self.note
@@ -217,7 +217,7 @@ fn check_counts(count: usize, note_len: usize) -> Result<()> {
     Ok(())
 }
 
-/// One sealing named twice would be two places of the same bytes; no coordinator means that.
+/// No completion names one sealing twice.
 fn check_distinct(sealings: &[([u8; SALT_LEN], u64)]) -> Result<()> {
     let mut salts = Vec::from_iter(sealings.iter().map(|(salt, _)| salt).zip(0..));
     salts.sort_unstable();
@@ -243,7 +243,7 @@ fn invalid(reason: &'static str, component: Option<usize>) -> Error {
     CompositeError::InvalidManifest { reason, component }.into()
 }
 
-/// What a caller must not ask for, a stored manifest must not say.
+/// Turns the error of a completion into that of a stored manifest.
 fn as_invalid(error: Error) -> Error {
     match error {
         Error::Composite(CompositeError::ComponentCount { .. }) => {

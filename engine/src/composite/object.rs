@@ -1,4 +1,4 @@
-//! The object that components are sealed for: begun once, joined once.
+//! A composite object while it is being sealed: begun once, completed once.
 //!
 //! ```text
 //! begin_composite --> CompositeObject: header final, commitment     (sent to the sealers, over a channel they trust)
@@ -26,15 +26,15 @@ use crate::progress::Progress;
 use crate::secret::random_array;
 use crate::unlocked::Unlocked;
 
-/// Whether a composite payload is padded to a length that tells its plaintext's.
+/// Whether a composite payload is padded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Padding {
     /// No padding.
     #[default]
     None,
-    /// Zeros up to [`padded_len`](super::padded_len), so that a listing's lengths tell the plaintext's. All components
-    /// but the last then have at least 5 MiB.
+    /// Zeros up to [`padded_len`](super::padded_len), so that a store's listing reveals the plaintext's length. All
+    /// components but the last must have at least 5 MiB of plaintext.
     PlaintextLength,
 }
 
@@ -47,14 +47,13 @@ impl Padding {
     }
 }
 
-/// A composite object that is being sealed: by this process or by several, in any order.
+/// A composite object that is being sealed, by one process or several, in any order.
 ///
-/// Its header is final from the start. Components are sealed under fresh random salts, so that nothing is lost if one
-/// is sealed again, with the same bytes or with others: [`CompositeObject::complete`] names the sealings that count.
+/// The header is final from the start. Each sealing of a component has a fresh random salt, so a component can be
+/// sealed again, with the same bytes or others; [`CompositeObject::complete`] names the sealings that count.
 ///
-/// Where the header comes from storage, and not from [`Encryptor::begin_composite`], storage may have put another
-/// there, of an object whose key it knows. So a sealer has to know the object's commitment from somewhere it trusts:
-/// see [`Unlocked::composite`].
+/// A header that is read from storage may have been replaced by that of an object whose key the attacker knows. A
+/// sealer must receive the object's commitment over a trusted channel: see [`Unlocked::composite`].
 #[derive(Debug, Clone)]
 pub struct CompositeObject {
     header: Arc<Header>,
@@ -67,7 +66,7 @@ pub struct CompositeObject {
 }
 
 impl Encryptor {
-    /// Begins a composite object: has a data key made and wrapped. This form waits on the caller's thread.
+    /// Begins a composite object: generates and wraps a data key. This form blocks the caller's thread.
     ///
     /// # Errors
     /// As [`Encryptor::begin`].
@@ -75,7 +74,7 @@ impl Encryptor {
         pollster::block_on(self.begin_composite_async(padding))
     }
 
-    /// Begins a composite object: has a data key made and wrapped.
+    /// Begins a composite object: generates and wraps a data key.
     ///
     /// # Errors
     /// As [`Encryptor::begin_async`].
@@ -94,11 +93,11 @@ impl Encryptor {
 }
 
 impl Unlocked {
-    /// Goes on with a composite object that was begun elsewhere, to seal components of it or to complete it.
+    /// Continues a composite object that was begun elsewhere: seals components of it, or completes it.
     ///
-    /// `commitment` is that of the object's header, as [`CompositeObject::commitment`] returned it where the object was
-    /// begun. It must come over a channel that storage cannot write to, such as a job description or an upload id:
-    /// otherwise storage could exchange the header for one whose data key it knows.
+    /// `commitment` is the value that [`CompositeObject::commitment`] returned where the object was begun. It must come
+    /// over a channel that storage cannot write to, such as a job description or an upload id. Otherwise storage could
+    /// replace the header by one whose data key it knows.
     ///
     /// # Errors
     /// [`CompositeError::NotComposite`]; [`CompositeError::HeaderExchanged`] if the header has another commitment.
@@ -140,20 +139,20 @@ impl CompositeObject {
         self
     }
 
-    /// The header, which is stored before the components or apart from them. It does not change.
+    /// The header. It is final: store it before the components, or apart from them.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// What tells this object's header from every other: to be sent to those who seal components elsewhere.
+    /// The header's commitment, to be sent to sealers in other processes over a trusted channel.
     #[must_use]
     pub fn commitment(&self) -> &[u8; COMMITMENT_LEN] {
         self.header.commitment()
     }
 
-    /// Begins one sealing of a component: draws its salt. `label` says which part of the object it is meant to be, such
-    /// as a part number; it goes into the receipt, and into no stored byte.
+    /// Begins one sealing of a component, under a fresh salt. `label` identifies the part, for example by its number.
+    /// The receipt carries it; the object does not store it.
     ///
     /// # Errors
     /// [`CompositeError::InvalidReceipt`] for a label over 65,535 bytes; [`CompositeError::Completed`];
@@ -161,7 +160,7 @@ impl CompositeObject {
     pub fn component(&self, label: &[u8]) -> Result<NewComponent> {
         self.check_open()?;
         check_label(label)?;
-        // Here and nowhere else, and never the caller's: two sealings must not share a key.
+        // The only place where a component's salt is chosen: two sealings must not share a key.
         let salt = random_array()?;
         let (sealer, prefix) = self.keys.sealer(Purpose::Component, &salt, self.verify_writes);
         Ok(NewComponent::new(
@@ -174,14 +173,13 @@ impl CompositeObject {
         ))
     }
 
-    /// Says which sealings make up the object, and returns the payload's last bytes, to be stored after the last
-    /// component: padding, manifest, and the manifest's length. `components` are in the object's order, each as the
-    /// label that is expected in its place and the receipt for it. `note` is stored with them, sealed: at most 256
-    /// bytes.
+    /// Completes the object: seals the manifest and returns the payload's last bytes, which follow the last component:
+    /// padding, manifest, and the manifest's length. `components` lists, in the object's order, the expected label and
+    /// the receipt of each component. `note`, at most 256 bytes, is sealed with them.
     ///
-    /// An object is completed once: from then on, this value and its clones seal nothing more. Other processes can be
-    /// held to that by their callers only. A second completion, with other components, would make a second object of
-    /// the same header, and storage could show either: do not build anything like appending on it.
+    /// An object is completed once; afterwards this value and its clones seal nothing more. Callers must ensure the
+    /// same for other processes: a second completion with other components would make a second object under the same
+    /// header, and storage could present either. Never use this for appending.
     ///
     /// # Errors
     /// [`CompositeError::Completed`];
@@ -205,7 +203,7 @@ impl CompositeObject {
         let manifest = Manifest::new(self.keys.core(), &sealings, note)?;
         let bytes = self.seal_end(&manifest)?;
         if self.completed.swap(true, Ordering::Relaxed) {
-            // Another thread was faster: what was sealed here is dropped.
+            // Another thread completed it first: what was sealed here is dropped.
             return Err(CompositeError::Completed.into());
         }
         Ok(CompositeEnd {
@@ -224,7 +222,7 @@ impl CompositeObject {
         Ok(())
     }
 
-    /// Padding, manifest and length. The manifest has a salt of its own, so that completing twice repeats no nonce.
+    /// Padding, manifest and length. The manifest has its own salt, so even a second completion repeats no nonce.
     fn seal_end(&self, manifest: &Manifest) -> Result<Vec<u8>> {
         let (sealer, prefix) = self
             .keys
@@ -247,7 +245,7 @@ impl CompositeObject {
     }
 }
 
-/// What completes a composite object.
+/// The end of a composite object.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CompositeEnd {

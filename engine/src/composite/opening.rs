@@ -1,4 +1,4 @@
-//! Opens a manifest out of the bytes at an object's end.
+//! Opens the manifest from the bytes at an object's end.
 
 use subtle::ConstantTimeEq;
 

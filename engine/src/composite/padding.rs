@@ -1,16 +1,16 @@
-//! The length of a padded payload: a function of the plaintext's length alone, and invertible.
+//! The length of a padded payload: an invertible function of the plaintext's length alone.
 //!
 //! ```text
 //! padded_len(P) = P + 16 * floor(P / C) + 128 * min(floor(P / 5 MiB), 9999) + 512
 //!                     the chunks' tags    room for 9999 more components       room for the first and for the manifest
 //! ```
 //!
-//! So a store's listing, which has the lengths of what it stores, tells the plaintext's lengths too.
+//! A store's listing of stored lengths therefore reveals the plaintext's lengths too.
 
 use crate::error::{CompositeError, Error, Result};
 use crate::layout::{ChunkSize, MAX_PLAINTEXT_LEN, TAG_LEN};
 
-/// Plaintext bytes that every component of a padded object has at least, but for the last: what S3 asks of a part.
+/// The least plaintext length, in bytes, of every component of a padded object but the last: S3's minimum part size.
 pub const MIN_PADDED_COMPONENT_LEN: u64 = 5 * 1024 * 1024;
 
 /// Bytes added for each whole 5 MiB: a component's prefix, its final tag and its entry in the manifest take fewer.

@@ -1,12 +1,12 @@
-//! What a sealer reports of a component that it sealed, so that a coordinator can name it in the manifest.
+//! Receipts: a sealer's report of a sealed component, from which a coordinator makes the manifest.
 //!
 //! ```text
 //! receipt = salt[24] | plaintext length[8] | len[2] label | mac[32]
 //! mac     = the first 32 bytes of HMAC-SHA-512(receipt key, everything before)
 //! ```
 //!
-//! Receipts travel through hands that are not trusted: a store that could change a length, or give one part's receipt
-//! for another's, would move authenticated bytes to other offsets. The MAC prevents both.
+//! Receipts pass through untrusted hands. A store that could change a length, or exchange two parts' receipts, would
+//! move authenticated bytes to other offsets; the MAC prevents both.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ const MAC_LEN: usize = 32;
 /// Bytes of a receipt without its label.
 const FIXED_LEN: usize = SALT_LEN + 8 + 2 + MAC_LEN;
 
-/// Says which sealing of a component this is, and how long its plaintext is. It holds no secret, and is verified by
+/// Identifies one sealing of a component, with its plaintext length. It contains no secret. It is verified by
 /// [`CompositeObject::complete`](crate::composite::CompositeObject::complete).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Receipt {

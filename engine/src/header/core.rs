@@ -47,7 +47,7 @@ impl PayloadKind {
     }
 }
 
-/// What every key of an object is bound to.
+/// The parameters that every key of an object is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Core {
     pub(crate) suite: Suite,
@@ -55,7 +55,7 @@ pub(crate) struct Core {
     pub(crate) kind: PayloadKind,
 }
 
-/// What a key is for. Keys of one purpose are useless for another.
+/// What a key is derived for. A key of one purpose does not open data of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// The header's commitment, and the chunks of a plain payload.

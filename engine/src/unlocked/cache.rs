@@ -15,17 +15,17 @@ use super::Unlocked;
 use crate::cache::{Cache, Entry, Limits, Outcome};
 use crate::decrypt::Decryptor;
 use crate::error::{Error, Result};
-use crate::header::ObjectHeader;
+use crate::header::{CopyFault, ObjectHeader};
 use crate::keys::BoxFuture;
 use crate::sys;
 
 /// Unlocks objects and caches them: requests for an object that was unlocked recently, or that wait for the same key
 /// call, cause no further call. Failures are not cached.
 ///
-/// Entries are keyed by the whole header, so a rewrapped object is unlocked again. While an entry is cached, the key service
-/// is not called and its log shows no use: a revoked permission takes effect when the entry expires. Entries hold the
-/// objects' keys. The next call drops entries that have expired, [`UnlockedCache::clear`] drops all, and keys are wiped when
-/// their last user is dropped.
+/// Entries are keyed by the whole header, so a rewrapped object is unlocked again. While an entry is cached, the key
+/// service is not called and its log shows no use: a revoked permission takes effect when the entry expires. Entries
+/// hold the objects' keys. The next call drops entries that have expired, [`UnlockedCache::clear`] drops all, and keys
+/// are wiped when their last user is dropped.
 pub struct UnlockedCache {
     decryptor: Decryptor,
     limits: Limits,
@@ -117,6 +117,14 @@ fn id(header: &ObjectHeader) -> Result<Vec<u8>> {
         hash.update((bytes.len() as u64).to_be_bytes());
         hash.update(bytes);
     }
+    // A caller is shown the faults of the copies that it read, not those of an earlier read.
+    let faults = header.faults().each_ref().map(|fault| match fault {
+        None => 0,
+        Some(CopyFault::Damaged(_)) => 1,
+        Some(CopyFault::Stale) => 2,
+        Some(CopyFault::DoesNotOpen(_)) => 3,
+    });
+    hash.update(faults);
     if let Some(prefix) = header.payload_prefix() {
         hash.update(prefix);
     }
@@ -137,6 +145,29 @@ mod tests {
 
     use super::*;
     use crate::{Encryptor, RawKey};
+
+    #[test]
+    fn reads_of_a_header_with_other_faults_are_other_entries() {
+        let key = Arc::new(RawKey::from_slice(&[7; 32]).unwrap());
+        let object = Encryptor::new(key.clone()).seal(b"it").unwrap();
+        let cache = UnlockedCache::new(Decryptor::new(key));
+        for (damaged, faults) in [
+            (None, [false, false]),
+            (Some(100), [true, false]),
+            (Some(5000), [false, true]),
+        ] {
+            let mut object = object.clone();
+            if let Some(at) = damaged {
+                object[at] ^= 1;
+            }
+            let unlocked = cache.unlock(Decryptor::read_header(&object).unwrap()).unwrap();
+            assert_eq!(
+                unlocked.object_header().faults().each_ref().map(Option::is_some),
+                faults
+            );
+        }
+        assert_eq!(cache.drop_expired(), 3);
+    }
 
     #[test]
     fn an_entry_expires_at_its_age_and_makes_room_for_another() {

@@ -1,4 +1,4 @@
-//! The manifest of a composite object: found at the end, opened, and kept.
+//! The manifest of a composite object, read from its end.
 //!
 //! ```text
 //! object   ... | padding | sealed manifest | length[4]
@@ -48,9 +48,9 @@ impl Unlocked {
         self.composite.as_ref()?.manifest.as_deref()
     }
 
-    /// Reads the manifest of the object in `source`, unless it is plain or its manifest is known: returns an `Unlocked`
-    /// that reads the object without looking for it again. A server may keep it as long as the stored object is the
-    /// same one.
+    /// Reads the manifest of the object in `source` and returns an `Unlocked` that knows it. Returns a clone if the
+    /// object is plain or the manifest is known already. A server can keep the result as long as the stored object does
+    /// not change.
     ///
     /// # Errors
     /// [`CompositeError::ManifestLength`], [`CompositeError::ManifestAltered`], [`CompositeError::InvalidManifest`],

@@ -229,9 +229,9 @@ impl Iterator for Pieces<'_> {
 }
 
 impl Unlocked {
-    /// The runs to open for `range` of a plaintext of `plaintext_len` bytes. A range that passes the end of a component
-    /// includes its final chunk, even where that is empty: a component that was cut would pass for a shorter one
-    /// otherwise.
+    /// The runs to open for `range` of a plaintext of `plaintext_len` bytes. A range that reaches or passes the end of
+    /// a component includes its final chunk, even an empty one: otherwise a truncated component would pass for a
+    /// shorter one.
     ///
     /// # Errors
     /// [`Error::RangeOutOfBounds`] if the range is reversed or reaches past the end;
