@@ -51,7 +51,9 @@ impl<'a> Reading<'a> {
 
     /// Reads the header of `input`, wherever it is.
     fn object(&self, input: Input) -> Result<Object, Failure> {
-        Object::read(input, self.header, self.object_length)
+        let object = Object::read(input, self.header, self.object_length)?;
+        object.check_readable()?;
+        Ok(object)
     }
 
     /// Unlocks the object with this header. It may wait for a key service, or derive a key: progress is to be shown.

@@ -1,6 +1,6 @@
 //! From the engine's errors to exit codes, and to one line that says what to do.
 
-use sealstone::error::{ProviderError, ProviderErrorClass};
+use sealstone::error::{CompositeError, ProviderError, ProviderErrorClass};
 use sealstone::format::WrappedKey;
 use sealstone::{Error, Header};
 
@@ -59,10 +59,39 @@ fn code(error: &Error) -> Code {
         Error::AmbiguousSlots { .. } => Code::Usage,
         Error::Locked { .. } => Code::Temporary,
         Error::Provider(error) => provider_code(error),
+        Error::Composite(error) => composite_code(error),
         Error::OutputExists(_) => Code::OutputExists,
         Error::Io { source, .. } => io_code(source),
         _ => Code::Other,
     }
+}
+
+fn composite_code(error: &CompositeError) -> Code {
+    match error {
+        CompositeError::NotSeekable => Code::Usage,
+        error if is_damage(error) => Code::NotAuthentic,
+        _ => Code::Other,
+    }
+}
+
+/// Whether the stored object is at fault.
+fn is_damage(error: &CompositeError) -> bool {
+    is_of_end(error)
+        || matches!(
+            error,
+            CompositeError::InvalidManifest { .. }
+                | CompositeError::ComponentExchanged { .. }
+                | CompositeError::ChunkAltered { .. }
+                | CompositeError::PaddingAltered { .. }
+        )
+}
+
+/// Whether bytes that follow an object cause this, too.
+fn is_of_end(error: &CompositeError) -> bool {
+    matches!(
+        error,
+        CompositeError::ManifestLength { .. } | CompositeError::ManifestAltered | CompositeError::PayloadLength { .. }
+    )
 }
 
 fn provider_code(error: &ProviderError) -> Code {
@@ -95,6 +124,12 @@ fn advice(error: &Error) -> Option<String> {
                  appended: get another copy of the object"
             ));
         }
+        Error::Composite(CompositeError::NotSeekable) => "name a file as the input, not `-` or a pipe",
+        Error::Composite(error) if is_of_end(error) => {
+            "--object-length N reads an object of N bytes in a padded file or on a device, where its end cannot be \
+             searched for; anywhere else, get another copy of the object"
+        }
+        Error::Composite(error) if is_damage(error) => "get another copy of the object",
         Error::ContextMismatch(_) => {
             "`sealstone inspect` shows the object's pairs: give them with --context and --context-supplied, or accept \
              the shown ones with --accept-context"

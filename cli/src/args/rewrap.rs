@@ -47,7 +47,7 @@ pub(crate) struct RekeyArgs {
     /// The object; - is standard input
     #[arg(value_name = "IN", add = complete::objects())]
     pub(crate) input: PathBuf,
-    /// The new object; - is standard output
+    /// The new object, which is a plain one also if the old one is composite; - is standard output
     #[arg(short, long, value_name = "OUT", help_heading = "Output", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,
     /// Overwrite an existing output

@@ -104,6 +104,11 @@ pub enum ByteRange {
     Last(u64),
 }
 
+impl ByteRange {
+    /// Everything.
+    pub(crate) const ALL: Self = Self::From(0, None);
+}
+
 impl FromStr for ByteRange {
     type Err = String;
 

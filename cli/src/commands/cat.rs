@@ -82,7 +82,7 @@ impl<'a> Cat<'a> {
             reading,
             roles,
             place,
-            range: args.range.unwrap_or(ByteRange::From(0, None)),
+            range: args.range.unwrap_or(ByteRange::ALL),
             destination: Some(destination),
             sink: None,
             most_private: most_private(&args.inputs),
@@ -166,6 +166,10 @@ fn range_len(range: ByteRange, claimed_len: Option<u64>) -> Option<u64> {
 
 fn write_range(unlocked: &Unlocked, body: Body, range: ByteRange, sink: &mut Sink) -> Result<u64, Failure> {
     let written = match body {
+        // What no range has is verified as well: padding, and the first bytes of each component.
+        Body::File(extent) if unlocked.is_composite() && range == ByteRange::ALL => {
+            unlocked.stream_at(&extent, &mut *sink)
+        }
         Body::File(extent) => unlocked
             .range_reader(&extent)
             .and_then(|reader| from_file(&reader, range, sink))

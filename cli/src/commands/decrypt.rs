@@ -123,7 +123,10 @@ impl<'a> Opening<'a> {
 /// Opens all of an object into `sink`; if `sparse`, whole blocks of zeros become holes.
 fn pour(unlocked: &Unlocked, body: Body, sink: &mut Sink, sparse: bool) -> Result<u64, Error> {
     let Some(target) = sink.file() else {
-        return unlocked.pipe(body.into_payload_reader(unlocked.object_header())?, sink);
+        return match body {
+            Body::File(extent) => unlocked.stream_at(&extent, sink),
+            Body::Stream(payload) => unlocked.pipe(payload, sink),
+        };
     };
     if !sparse {
         return match body {

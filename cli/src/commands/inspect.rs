@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use sealstone::ObjectHeader;
-use sealstone::format::{CopyFault, VERSION};
-use serde::Serialize;
+use sealstone::format::{CopyFault, PayloadKind, VERSION};
+use serde::{Serialize, Serializer};
 
 use crate::args::InspectArgs;
 use crate::exit::Failure;
@@ -50,7 +50,7 @@ fn inspect(input: &Path, args: &InspectArgs, report: &Report) -> Result<(), Fail
 /// What the object's length, which anybody may have changed, says of its payload.
 #[derive(Debug, Default, Serialize)]
 struct Payload {
-    /// As the object's length claims it; `None` if that is not known or fits no object.
+    /// As the object's length claims it; `None` if that is not known, fits no object, or does not tell.
     claimed_plaintext_len: Option<u64>,
     /// Where in the input the final chunk begins, if so.
     claimed_final_chunk_offset: Option<u64>,
@@ -64,7 +64,9 @@ impl Payload {
         let claimed_len = object.claimed_len().filter(|_| !padded);
         let layout = object.header.header().layout();
         let start = object.header.payload_start();
-        let chunk = claimed_len.and_then(|len| layout.chunk_at(len).ok());
+        // The components of a composite object have one each.
+        let of_plain = claimed_len.filter(|_| !object.header.header().payload_kind().is_composite());
+        let chunk = of_plain.and_then(|len| layout.chunk_at(len).ok());
         Self {
             claimed_plaintext_len: claimed_len,
             claimed_final_chunk_offset: chunk.map(|chunk| start + layout.sealed_offset(chunk)),
@@ -88,6 +90,8 @@ struct Facts {
     version: u8,
     suite: &'static str,
     chunk_size: usize,
+    #[serde(serialize_with = "serialize_kind")]
+    payload_kind: PayloadKind,
     #[serde(flatten)]
     payload: Payload,
     generation: u64,
@@ -137,6 +141,7 @@ impl Facts {
             version: VERSION,
             suite: header.suite().name(),
             chunk_size: header.chunk_size().bytes(),
+            payload_kind: header.payload_kind(),
             payload,
             generation: header.generation(),
             header_copies: copies.map(|fault| copy_state(fault.as_ref())).collect(),
@@ -150,14 +155,11 @@ impl Facts {
     }
 
     fn to_text(&self) -> String {
-        let offset = self.payload.claimed_final_chunk_offset.map_or_else(
-            || "unknown".to_owned(),
-            |offset| format!("at offset {offset}, as the object's length claims"),
-        );
         let mut lines = vec![
             ("format version", self.version.to_string()),
             ("suite", self.suite.to_owned()),
             ("chunk size", text::size(self.chunk_size as u64).to_string()),
+            ("payload kind", kind_name(self.payload_kind).to_owned()),
             ("generation", self.generation.to_string()),
         ];
         lines.extend(match self.header_copies.as_slice() {
@@ -173,9 +175,11 @@ impl Facts {
         }));
         let slots = self.slots.iter();
         lines.extend(slots.map(|slot| ("sealed for", format!("{}:{}", slot.provider, slot.key_id))));
+        lines.push(("payload offset", self.payload_offset.to_string()));
+        if !self.payload_kind.is_composite() {
+            lines.push(("final chunk", self.final_chunk()));
+        }
         lines.extend([
-            ("payload offset", self.payload_offset.to_string()),
-            ("final chunk", offset),
             ("payload context", self.payload_context.clone()),
             ("salt", self.salt.clone()),
             ("commitment", self.commitment.clone()),
@@ -197,13 +201,6 @@ impl Facts {
         if more > 0 {
             keys.push(format!("{more} more"));
         }
-        let size = match self.payload.claimed_plaintext_len {
-            Some(len) => format!("{} ({len} bytes), as the object's length claims", text::size(len)),
-            None if self.payload.padded => {
-                "unknown: padding follows the object, and `sealstone verify` finds its end".to_owned()
-            }
-            None => "unknown: its length is not known, or is not that of an object".to_owned(),
-        };
         let pairs = self.context.iter().map(|pair| match &pair.value {
             Some(value) => format!("{}={value}", pair.key),
             None => format!("{} (its value must be supplied)", pair.key),
@@ -215,11 +212,35 @@ impl Facts {
             pairs.join(", ")
         };
         format!(
-            "{}: opens with {}\n  plaintext          {size}\n  bound to           {}\n  verified           no: nothing here is \
+            "{}: opens with {}\n  plaintext          {}\n  bound to           {}\n  verified           no: nothing here is \
              verified\n",
             one_line(&self.input.input),
             one_line(&keys.join(", ")),
+            self.plaintext_len(),
             one_line(&bound)
+        )
+    }
+
+    fn plaintext_len(&self) -> String {
+        match self.payload.claimed_plaintext_len {
+            Some(len) => format!("{} ({len} bytes), as the object's length claims", text::size(len)),
+            None if self.payload.padded && self.payload_kind.is_composite() => {
+                "unknown: padding follows the object, whose end cannot be searched for".to_owned()
+            }
+            None if self.payload.padded => {
+                "unknown: padding follows the object, and `sealstone verify` finds its end".to_owned()
+            }
+            None if self.payload_kind == PayloadKind::Composite => {
+                "unknown: its manifest is sealed, and `sealstone verify` opens it".to_owned()
+            }
+            None => "unknown: its length is not known, or is not that of an object".to_owned(),
+        }
+    }
+
+    fn final_chunk(&self) -> String {
+        self.payload.claimed_final_chunk_offset.map_or_else(
+            || "unknown".to_owned(),
+            |offset| format!("at offset {offset}, as the object's length claims"),
         )
     }
 }
@@ -229,6 +250,20 @@ impl Slot {
     fn for_people(&self) -> String {
         slot_name(&self.provider, &self.key_id)
     }
+}
+
+fn kind_name(kind: PayloadKind) -> &'static str {
+    match kind {
+        PayloadKind::Plain => "plain",
+        PayloadKind::Composite => "composite",
+        PayloadKind::PaddedComposite => "padded composite",
+        _ => "unknown",
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn serialize_kind<S: Serializer>(kind: &PayloadKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind_name(*kind))
 }
 
 fn copy_state(fault: Option<&CopyFault>) -> String {

@@ -1,7 +1,7 @@
 //! The part of a file or device that an object takes.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 
 use sealstone::positioned::ReadAt;
 
@@ -54,12 +54,6 @@ impl Extent {
             }
         }
         Ok(end.iter().all(|&byte| byte == end[0]))
-    }
-
-    /// What it holds from `offset` on, in order. The file has not been read in order yet.
-    pub(crate) fn into_reader_from(mut self, offset: u64) -> io::Result<impl Read> {
-        self.file.seek(SeekFrom::Start(offset))?;
-        Ok(self.file.take(self.len.saturating_sub(offset)))
     }
 }
 

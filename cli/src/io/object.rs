@@ -3,7 +3,9 @@
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use sealstone::format::{ATTACHED_LEN, MAX_DETACHED_LEN, PREFIX_LEN};
+use sealstone::composite::plaintext_len_of_padded;
+use sealstone::error::CompositeError;
+use sealstone::format::{ATTACHED_LEN, MAX_DETACHED_LEN, PREFIX_LEN, PayloadKind};
 use sealstone::{Decryptor, Error, Header, ObjectHeader};
 
 use super::{Extent, Input, Source, display, is_standard, kind};
@@ -50,19 +52,6 @@ impl Body {
         })?;
         Ok((Self::File(extent), Some(wanted)))
     }
-
-    /// The payload, in order. `header` says where it begins.
-    pub(crate) fn into_payload_reader(self, header: &ObjectHeader) -> Result<Box<dyn Read>, Error> {
-        match self {
-            Self::File(extent) => {
-                let payload = extent.into_reader_from(header.payload_start());
-                Ok(Box::new(
-                    payload.map_err(|error| Error::from_io("reading the input", error))?,
-                ))
-            }
-            Self::Stream(payload) => Ok(payload),
-        }
-    }
 }
 
 impl Object {
@@ -88,6 +77,16 @@ impl Object {
         Ok(Self { header, body, len })
     }
 
+    /// Refuses a composite object from a stream: before a key is asked for, and before an output is begun.
+    pub(crate) fn check_readable(&self) -> Result<(), Failure> {
+        match self.body {
+            Body::Stream(_) if self.header.header().payload_kind().is_composite() => {
+                Err(Error::from(CompositeError::NotSeekable).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the input plainly does not end where the object does.
     pub(crate) fn is_padded(&self) -> bool {
         match &self.body {
@@ -96,10 +95,16 @@ impl Object {
         }
     }
 
-    /// The length that the plaintext has if the object's length is right.
+    /// The length that the plaintext has if the object's length is right; `None` if that does not tell.
     pub(crate) fn claimed_len(&self) -> Option<u64> {
         let payload_len = self.len?.checked_sub(self.header.payload_start())?;
-        self.header.header().layout().plaintext_len(payload_len).ok()
+        let header = self.header.header();
+        match header.payload_kind() {
+            PayloadKind::Plain => header.layout().plaintext_len(payload_len).ok(),
+            PayloadKind::PaddedComposite => plaintext_len_of_padded(header.chunk_size(), payload_len).ok(),
+            // Its manifest has the lengths of its components, and is sealed.
+            _ => None,
+        }
     }
 }
 

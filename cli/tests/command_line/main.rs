@@ -4,6 +4,7 @@
 mod access;
 #[path = "../common/mod.rs"]
 mod common;
+mod composite;
 mod context;
 mod detached;
 mod header_reads;
