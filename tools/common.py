@@ -101,7 +101,9 @@ def build(*options):
     """Builds for release, and returns the paths of the programs by name."""
     command = ["cargo", "build", "--locked", "--release", "--message-format=json-render-diagnostics", *options]
     messages = map(json.loads, output(command).splitlines())
-    return {m["target"]["name"]: pathlib.Path(m["executable"]) for m in messages if m.get("executable")}
+    # With --benches, cargo also builds a program's own benchmarks, as an executable of the same name.
+    programs = (m for m in messages if m.get("executable") and not m["profile"]["test"])
+    return {m["target"]["name"]: pathlib.Path(m["executable"]) for m in programs}
 
 
 def environment(place, *packages):

@@ -1,7 +1,7 @@
 //! Streaming chunked encryption for large objects: sealed in parallel, read in ranges, keyed by envelopes.
 //!
 //! An object is a header and a payload. The payload is [C2SP chunked encryption](https://c2sp.org/chunked-encryption),
-//! so that whoever holds the data key can read it with another implementation. The header carries the data key,
+//! so anyone who holds the data key can read it with another implementation. The header carries the data key,
 //! wrapped by a [`KeyProvider`] for each key that may open the object. `FORMAT.md` is the specification.
 //!
 //! ```
