@@ -235,6 +235,8 @@ fn is_alias_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -270,6 +272,27 @@ mod tests {
         for partition in ["aws-cn", "aws-us-gov", "aws-eusc"] {
             assert!(key(&key_arn.replace(":aws:", &format!(":{partition}:"))).is_key_arn());
         }
+    }
+
+    proptest! {
+        /// Most texts of these parts are nearly keys.
+        #[test]
+        fn any_text_is_refused_or_names_a_key_that_is_shown_as_the_same_key(
+            parts in prop::collection::vec(part(), 0..8)
+        ) {
+            let text = parts.concat();
+            if let Ok(key) = text.parse::<KmsKey>() {
+                prop_assert_eq!(&key.to_string().parse::<KmsKey>().unwrap(), &key);
+                prop_assert!(text.starts_with(key.id()));
+                prop_assert_eq!(key.is_key_arn(), is_key_arn(key.id()));
+            }
+        }
+    }
+
+    fn part() -> impl Strategy<Value = String> {
+        let owner = "arn:aws:kms:eu-west-1:111122223333:";
+        let known = [owner, "arn:aws-cn:kms:", "key/", "alias/", "mrk-", ID, MRK, "@", "eu-west-1", ":", "a"];
+        prop_oneof![prop::sample::select(known.to_vec()).prop_map(str::to_owned), "\\PC{0,3}"]
     }
 
     #[test]
