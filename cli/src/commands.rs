@@ -13,12 +13,12 @@ pub(crate) mod verify;
 
 use std::path::{Path, PathBuf};
 
-use sealstone::{Decryptor, EncryptionContext, ExpectedContext, ObjectHeader, Progress, Unlocked};
+use sealstone::{Decryptor, EncryptionContext, ExpectedContext, Progress, Unlocked};
 
 use crate::args::{Command, Common, KeysAction, NewContextArgs, OfferArgs, Pair, ReadArgs, S3Object};
 use crate::exit::Failure;
 use crate::explain::explain;
-use crate::io::{Descriptor, Input, Object, Roles, check_header, check_object_length};
+use crate::io::{Body, Descriptor, Input, Object, Roles, check_header, check_object_length};
 use crate::keys::{Provider, ReadingKeys, add_keys, watched};
 use crate::report::Report;
 use crate::workers::Workers;
@@ -56,10 +56,14 @@ impl<'a> Reading<'a> {
         Ok(object)
     }
 
-    /// Unlocks the object with this header. It may wait for a key service, or derive a key: progress is to be shown.
-    fn unlock(&mut self, decryptor: &Decryptor, header: &ObjectHeader) -> Result<Unlocked, Failure> {
-        let unlocked = decryptor.unlock(header.clone());
-        let unlocked = unlocked.map_err(|error| explain(error.into(), header.header()));
+    /// Unlocks the object. It may wait for a key service, or derive a key: progress is to be shown.
+    fn unlock(&mut self, decryptor: &Decryptor, object: &Object) -> Result<Unlocked, Failure> {
+        let header = object.header.clone();
+        let unlocked = match &object.body {
+            Body::File(file) => decryptor.unlock_at(header, file),
+            Body::Stream(_) => decryptor.unlock(header),
+        };
+        let unlocked = unlocked.map_err(|error| explain(error.into(), object.header.header()));
         unlocked.inspect_err(|failure| self.keys.forget_if_wrong(failure))
     }
 

@@ -49,6 +49,6 @@ pub use self::component::{ComponentRest, ComponentSealer, ComponentWriter, NewCo
 pub(crate) use self::keys::CompositeKeys;
 pub use self::manifest::{MAX_COMPONENTS, MAX_NOTE_LEN, Manifest};
 pub use self::object::{CompositeEnd, CompositeObject, Padding};
-pub(crate) use self::opening::open_manifest;
+pub(crate) use self::opening::{manifest_tail, open_manifest, read_manifest};
 pub use self::padding::{MIN_PADDED_COMPONENT_LEN, padded_len, plaintext_len_of_padded};
 pub use self::receipt::Receipt;

@@ -175,7 +175,31 @@ impl Decryptor {
     pub(crate) fn unlock_source(&self, source: &(impl ReadAt + ?Sized)) -> Result<Unlocked> {
         let header = Self::read_header(source)?;
         header.check_complete()?;
-        self.unlock(header)
+        self.unlock_at(header, source)
+    }
+
+    /// [`Decryptor::unlock`] for an object that can be read at offsets. Of two valid attached copies that differ, it chooses
+    /// the one whose payload this is, also if both open with the keys offered: for a composite object, only the manifest
+    /// tells.
+    ///
+    /// # Errors
+    /// As [`Decryptor::unlock`]; if the copies differ, as [`Unlocked::load_manifest`].
+    pub fn unlock_at(&self, header: impl Into<ObjectHeader>, source: &(impl ReadAt + ?Sized)) -> Result<Unlocked> {
+        let unlocked = self.unlock(header)?;
+        if !unlocked.is_composite() || unlocked.object_header().stale().is_none() {
+            return Ok(unlocked);
+        }
+        let failed = match unlocked.load_manifest(source) {
+            Err(error @ (Error::Composite(_) | Error::Truncated { .. })) => error,
+            loaded => return loaded,
+        };
+        // The other copy may be the object's own.
+        let other = unlocked.object_header().clone().fallen_back(&failed);
+        match self.unlock(other).and_then(|other| other.load_manifest(source)) {
+            Ok(other) => Ok(other),
+            Err(error) if error.is_retryable() || matches!(error, Error::Io { .. }) => Err(error),
+            Err(_) => Err(failed),
+        }
     }
 
     /// Opens an object; returns the plaintext.
@@ -205,8 +229,10 @@ impl Decryptor {
         let len = read_full(&mut source, &mut start)?;
         let header = ObjectHeader::parse(&start[..len])?;
         header.check_complete()?;
-        header.check_streamable()?;
-        Ok(DecryptReader::after_prefix(source, self.unlock(header)?))
+        header.check_may_stream()?;
+        let unlocked = self.unlock(header)?;
+        unlocked.object_header().check_streamable()?;
+        Ok(DecryptReader::after_prefix(source, unlocked))
     }
 }
 

@@ -251,7 +251,7 @@ impl Unlocked {
         let unlocked = self.load_pinned(source, bytes.version())?;
         let size = source.size().map_err(Error::io("asking for the input's length"))?;
         let plaintext_len = unlocked.plaintext_len(size)?;
-        unlocked.check_padding(source)?;
+        unlocked.check_padding(source, bytes.version())?;
         let plan = RangePlan::whole(&unlocked, plaintext_len)?;
         Ok(DecryptReader::driving(
             OpenMachine::of_range(&unlocked, &plan),
@@ -304,13 +304,15 @@ impl Unlocked {
     ) -> Result<u64> {
         let version = PinnedVersion::default();
         let unlocked = self.load_pinned(source, &version)?;
-        let mut prefix = [0; PREFIX_LEN];
-        let have = read_full_at(source, &mut prefix, self.opener().payload_start())?;
-        check_prefix(self.header(), &prefix[..have])?;
+        if !unlocked.is_composite() {
+            let mut prefix = [0; PREFIX_LEN];
+            let have = read_full_at(source, &mut prefix, self.opener().payload_start())?;
+            check_prefix(self.header(), &prefix[..have])?;
+        }
         let size = source.size().map_err(Error::io("asking for the input's length"))?;
         let plaintext_len = unlocked.plaintext_len(size)?;
         version.check(source)?;
-        unlocked.check_padding(source)?;
+        unlocked.check_padding(source, &version)?;
         let pieces = unlocked.pieces(unlocked.all_runs(plaintext_len)?);
         for_each(self.executor(), pieces, |piece, buffers| {
             let piece = piece?;

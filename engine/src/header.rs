@@ -18,6 +18,8 @@ mod core;
 mod metadata;
 mod slot;
 
+use std::mem;
+
 use sha2::{Digest, Sha256};
 
 pub use self::core::PayloadKind;
@@ -83,7 +85,7 @@ impl Header {
         &self.salt
     }
 
-    /// The commitment to the data key: no other header has it.
+    /// The commitment to the data key. A rewrap keeps it; no other object has it.
     #[must_use]
     pub const fn commitment(&self) -> &[u8; COMMITMENT_LEN] {
         &self.commitment
@@ -281,13 +283,27 @@ impl ObjectHeader {
             (Err(Error::NotSealstone { .. }), Err(error)) if second.starts_with(&MAGIC) => return Err(error),
             (Err(error), Err(_)) => return Err(error),
         };
-        Ok(Self {
+        let found = Self {
             header,
             faults,
             stale,
             payload_start: ATTACHED_LEN as u64,
             prefix: bytes[ATTACHED_LEN..].first_chunk().copied(),
-        })
+        };
+        Ok(found.preferring_the_payloads_own())
+    }
+
+    /// Makes the stale copy the current one if the payload begins with what only that one says. The current one may be
+    /// composite, whose payload begins with nothing that a header repeats, and was then put there from another object.
+    fn preferring_the_payloads_own(mut self) -> Self {
+        let own = |copy: &Header| copy.payload_prefix().is_some_and(|own| self.prefix == Some(own));
+        if self.header.kind.is_composite()
+            && let Some(other) = self.stale.take_if(|other| own(other))
+        {
+            self.stale = Some(mem::replace(&mut self.header, other));
+            self.faults.reverse();
+        }
+        self
     }
 
     /// The copy that parses but is not the current one.
@@ -321,13 +337,27 @@ impl ObjectHeader {
         self.prefix.map(drop).ok_or(Error::Truncated { after: 0 })
     }
 
+    /// Whether the current header is that of an object that can be read as a stream.
+    ///
     /// # Errors
-    /// [`CompositeError::NotSeekable`]: of a composite object the end has to be read first.
+    /// [`CompositeError::NotSeekable`]: the end of a composite object has to be read first.
     pub(crate) fn check_streamable(&self) -> Result<()> {
         if self.header.kind.is_composite() {
             return Err(CompositeError::NotSeekable.into());
         }
         Ok(())
+    }
+
+    /// Whether the object can be read as a stream, as far as that is known before its key is: one of two copies that differ
+    /// may be forged, and composite for that reason only.
+    ///
+    /// # Errors
+    /// [`CompositeError::NotSeekable`] if no copy is that of a plain object.
+    pub fn check_may_stream(&self) -> Result<()> {
+        match &self.stale {
+            Some(other) if !other.kind.is_composite() => Ok(()),
+            _ => self.check_streamable(),
+        }
     }
 
     /// Where the payload begins in the object, in bytes: 8192 after an attached header, 0 if the header is detached.

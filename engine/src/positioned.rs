@@ -150,6 +150,16 @@ impl<S: ReadAt + ?Sized> ReadAt for Arc<S> {
 pub(crate) struct PinnedVersion(OnceLock<String>);
 
 impl PinnedVersion {
+    /// The version noted.
+    pub(crate) fn noted(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+
+    /// Notes the version of an earlier read, unless there is one already.
+    pub(crate) fn note(&self, version: &str) {
+        self.0.get_or_init(|| version.to_owned());
+    }
+
     /// Records the source's version, or compares it with the recorded one. Call it after each read: only then does the
     /// version belong to the bytes read, or to newer ones.
     ///

@@ -124,8 +124,11 @@ impl<S: ReadAt> RangeReader<S> {
                 Err(Error::RangeOutOfBounds { start, end, .. }) => Err(self.out_of_bounds(start, end)?),
                 planned => planned,
             }?;
-            for run in runs {
-                fetches.push(run.ciphertext(layout)?);
+            // One fetch for each range, with what lies between two components.
+            let mut runs = runs.map(|run| run.ciphertext(layout));
+            if let Some(first) = runs.next().transpose()? {
+                let end = runs.last().transpose()?.map_or(first.end, |last| last.end);
+                fetches.push(first.start..end);
             }
         }
         Ok(merge_ranges(fetches, max_gap))

@@ -194,7 +194,7 @@ impl Rewrap {
     /// [`Error::ForeignSlots`], [`Error::AmbiguousSlots`], [`Error::TooManyProviderCalls`], [`Error::TooManySlots`],
     /// [`Error::HeaderTooLarge`], [`Error::InvalidContext`], [`Error::GenerationLimit`].
     pub async fn header_async(&self, header: &Header) -> Result<Option<Header>> {
-        Ok(plan::plan(self, header, false).await?.header)
+        Ok(plan::plan(self, header, false, None).await?.header)
     }
 
     /// [`Rewrap::header_async`], blocking the caller's thread.

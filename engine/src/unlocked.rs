@@ -26,8 +26,12 @@ use crate::executor::Executor;
 use crate::header::{Header, ObjectHeader};
 use crate::layout::PREFIX_LEN;
 use crate::opener::Opener;
-use crate::positioned::read_full;
+use crate::positioned::{PinnedVersion, read_full};
 use crate::progress::Progress;
+
+/// How many pieces are shared among threads at a time: each component has a cipher, and all of an object's would take much
+/// memory.
+const PIECES_AT_ONCE: usize = 4096;
 
 /// An object whose key has been found, from [`Decryptor::unlock`]. Reads the object any number of times, from any
 /// thread, without another key provider call.
@@ -185,24 +189,33 @@ impl Unlocked {
 
     /// Opens all chunks into `plaintext`, which has the plaintext's length.
     fn open_chunks(&self, object: &[u8], plaintext: &mut [u8]) -> Result<()> {
-        self.check_padding(object)?;
-        let mut tasks = Vec::new();
-        let mut rest = &mut *plaintext;
-        for piece in self.pieces(self.all_runs(rest.len() as u64)?) {
-            let piece = piece?;
-            let (plain, after) = rest.split_at_mut(piece.span.plain_len);
-            rest = after;
-            let from = buffer_len(piece.offset())?;
-            tasks.push((&object[from - piece.lead()..from + piece.span.sealed_len], piece, plain));
-        }
-        let opened = self.executor.try_for_each(tasks, |(read, piece, plain)| {
-            piece.open(read, plain)?;
-            self.progress.advance(plain.len())
-        });
+        self.check_padding(object, &PinnedVersion::default())?;
+        let opened = self.open_pieces(object, plaintext);
         if opened.is_err() {
             plaintext.fill(0);
         }
         opened
+    }
+
+    fn open_pieces(&self, object: &[u8], mut rest: &mut [u8]) -> Result<()> {
+        let mut pieces = self.pieces(self.all_runs(rest.len() as u64)?);
+        loop {
+            let mut tasks = Vec::new();
+            for piece in pieces.by_ref().take(PIECES_AT_ONCE) {
+                let piece = piece?;
+                let (plain, after) = rest.split_at_mut(piece.span.plain_len);
+                rest = after;
+                let from = buffer_len(piece.offset())?;
+                tasks.push((&object[from - piece.lead()..from + piece.span.sealed_len], piece, plain));
+            }
+            if tasks.is_empty() {
+                return Ok(());
+            }
+            self.executor.try_for_each(tasks, |(read, piece, plain)| {
+                piece.open(read, plain)?;
+                self.progress.advance(plain.len())
+            })?;
+        }
     }
 }
 

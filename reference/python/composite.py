@@ -250,17 +250,14 @@ class Composite:
         return plaintext[start - first * self.chunk : end - first * self.chunk]
 
     def whole(self):
+        # First, so that nothing is released of an object that is refused for its padding.
+        self.check_padding()
         plaintext = b""
         for index in range(len(self.manifest.entries)):
             try:
                 plaintext += self.open_component(index)
             except Refused as refused:
                 raise of_component(refused, index, plaintext + refused.released) from None
-        try:
-            self.check_padding()
-        except Refused as refused:
-            refused.released = plaintext
-            raise
         return plaintext
 
     def range(self, start, end):

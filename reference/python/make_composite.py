@@ -619,10 +619,13 @@ def paddings():
     def has(name, comment, padding, expect, **how):
         return vector(f"padding-{name}", comment, made, made.payload(padding=padding), expect, **how)
 
-    nonzero = {"expect": "padding", "plain": made.plain}
+    nonzero = {"expect": "padding"}
     yield has("first-bit", "the padding's first bit", flipped(bytes(size), 0, 7), **nonzero)
     yield has("middle", "a bit within the padding", flipped(bytes(size), size // 2, 3), **nonzero)
     yield has("last-bit", "the padding's last bit", flipped(bytes(size), size - 1), **nonzero)
+    both = bytearray(made.payload(padding=flipped(bytes(size), 0, 7)))
+    both[60] ^= 1
+    yield vector("padding-before-chunk", "the padding, and a chunk: the padding is read first", made, bytes(both), "padding")
     yield has("none", "no padding", b"", "length")
     yield has("byte-less", "a byte less", bytes(size - 1), "length")
     yield has("byte-more", "a byte more", bytes(size + 1), "length")

@@ -111,7 +111,7 @@ impl<'a> Cat<'a> {
         let total = range_len(self.range, object.claimed_len());
         let when = self.report.progress(sink.is_terminal());
         let bar = Bar::show(when, &name, total, move || written.load(Ordering::Relaxed) - before);
-        let unlocked = self.reading.unlock(&decryptor, &object.header)?;
+        let unlocked = self.reading.unlock(&decryptor, &object)?;
         let done = write_range(&unlocked, object.body, self.range, sink);
         drop(bar);
         let bytes = done?;

@@ -90,7 +90,7 @@ impl<'a> Opening<'a> {
         let start = Instant::now();
         let when = self.report.progress(sink.is_terminal());
         let bar = Bar::show(when, &name, object.claimed_len(), move || progress.bytes());
-        let unlocked = self.reading.unlock(&decryptor, &object.header)?;
+        let unlocked = self.reading.unlock(&decryptor, &object)?;
         let opened = self.open_into(&unlocked, object.body, sink);
         drop(bar);
         let bytes = opened?;

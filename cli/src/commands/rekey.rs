@@ -43,7 +43,7 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     let start = Instant::now();
     let when = report.progress(sink.is_terminal());
     let bar = Bar::show(when, &name, object.claimed_len(), move || progress.bytes());
-    let unlocked = reading.unlock(&decryptor, &object.header)?;
+    let unlocked = reading.unlock(&decryptor, &object)?;
     let rekeyed = reseal(&unlocked, object.body, &encryptor, &mut sink);
     drop(bar);
     let plaintext_len = rekeyed?;

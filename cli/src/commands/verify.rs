@@ -36,7 +36,7 @@ fn verify(reading: &mut Reading<'_>, input: &Path, report: &Report) -> Result<()
     let bar = Bar::show(report.progress(false), &name, object.claimed_len(), move || {
         progress.bytes()
     });
-    let unlocked = reading.unlock(&decryptor, &object.header)?;
+    let unlocked = reading.unlock(&decryptor, &object)?;
     let verified = match object.body {
         Body::File(file) => unlocked.verify(&file),
         Body::Stream(payload) => unlocked.pipe(payload, sink()),

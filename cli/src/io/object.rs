@@ -4,9 +4,8 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use sealstone::composite::plaintext_len_of_padded;
-use sealstone::error::CompositeError;
 use sealstone::format::{ATTACHED_LEN, MAX_DETACHED_LEN, PREFIX_LEN, PayloadKind};
-use sealstone::{Decryptor, Error, Header, ObjectHeader};
+use sealstone::{Decryptor, Header, ObjectHeader};
 
 use super::{Extent, Input, Source, display, is_standard, kind};
 use crate::exit::{Code, Failure};
@@ -80,10 +79,8 @@ impl Object {
     /// Refuses a composite object from a stream: before a key is asked for, and before an output is begun.
     pub(crate) fn check_readable(&self) -> Result<(), Failure> {
         match self.body {
-            Body::Stream(_) if self.header.header().payload_kind().is_composite() => {
-                Err(Error::from(CompositeError::NotSeekable).into())
-            }
-            _ => Ok(()),
+            Body::Stream(_) => Ok(self.header.check_may_stream()?),
+            Body::File(_) => Ok(()),
         }
     }
 

@@ -49,8 +49,9 @@ impl Decryptor {
         let len = read_full(&mut source, &mut start).await?;
         let header = ObjectHeader::parse(&start[..len])?;
         header.check_complete()?;
-        header.check_streamable()?;
+        header.check_may_stream()?;
         let unlocked = self.unlock_async(header).await?;
+        unlocked.object_header().check_streamable()?;
         Ok(AsyncDecryptReader::driving(
             OpenMachine::new(&unlocked),
             source,

@@ -1,6 +1,7 @@
 //! The keys of one object's components, manifest and receipts, all derived from its data key.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cipher::{Backend, ChunkCipher};
 use crate::data_key::{ContentKeys, DataKey};
@@ -16,6 +17,8 @@ pub(crate) struct CompositeKeys {
     data_key: DataKey,
     core: Core,
     backend: Backend,
+    /// Whether the object was completed by anyone who shares these keys.
+    completed: AtomicBool,
 }
 
 impl CompositeKeys {
@@ -24,7 +27,17 @@ impl CompositeKeys {
             data_key,
             core,
             backend,
+            completed: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn is_completed(&self) -> bool {
+        self.completed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the object is complete; returns whether it was before.
+    pub(super) fn complete(&self) -> bool {
+        self.completed.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) const fn core(&self) -> Core {

@@ -7,7 +7,6 @@
 //! ```
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use subtle::ConstantTimeEq;
 
@@ -61,8 +60,6 @@ pub struct CompositeObject {
     executor: Executor,
     progress: Progress,
     verify_writes: bool,
-    /// Whether it is complete: of all clones.
-    completed: Arc<AtomicBool>,
 }
 
 impl Encryptor {
@@ -87,7 +84,6 @@ impl Encryptor {
             executor: self.executor().clone(),
             progress: self.progress().clone(),
             verify_writes: self.verifies_writes(),
-            completed: Arc::default(),
         })
     }
 }
@@ -100,9 +96,13 @@ impl Unlocked {
     /// replace the header by one whose data key it knows.
     ///
     /// # Errors
-    /// [`CompositeError::NotComposite`]; [`CompositeError::HeaderExchanged`] if the header has another commitment.
+    /// [`CompositeError::NotComposite`]; [`CompositeError::HeaderExchanged`] if the header has another commitment;
+    /// [`CompositeError::Completed`].
     pub fn composite(&self, commitment: &[u8; COMMITMENT_LEN]) -> Result<CompositeObject> {
         let keys = self.composite_keys().ok_or(CompositeError::NotComposite)?;
+        if self.manifest().is_some() || keys.is_completed() {
+            return Err(CompositeError::Completed.into());
+        }
         if !bool::from(self.header().commitment().ct_eq(commitment)) {
             return Err(CompositeError::HeaderExchanged.into());
         }
@@ -112,7 +112,6 @@ impl Unlocked {
             executor: self.executor().clone(),
             progress: self.progress().clone(),
             verify_writes: false,
-            completed: Arc::default(),
         })
     }
 }
@@ -139,7 +138,8 @@ impl CompositeObject {
         self
     }
 
-    /// The header. It is final: store it before the components, or apart from them.
+    /// The header. It is final: store it before the components, or apart from them. Encode it before components are
+    /// sealed: a header with many keys or a long context may not fit the form that it is stored in.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
@@ -177,9 +177,10 @@ impl CompositeObject {
     /// padding, manifest, and the manifest's length. `components` lists, in the object's order, the expected label and
     /// the receipt of each component. `note`, at most 256 bytes, is sealed with them.
     ///
-    /// An object is completed once; afterwards this value and its clones seal nothing more. Callers must ensure the
-    /// same for other processes: a second completion with other components would make a second object under the same
-    /// header, and storage could present either. Never use this for appending.
+    /// An object is completed once. Afterwards this value, its clones, and whatever was made of the same [`Unlocked`] or
+    /// its clones seal nothing more. Callers must ensure the same for those who unlock the header again, in this process
+    /// or another: a second completion with other components would make a second object under the same header, and
+    /// storage could present either. Never use this for appending.
     ///
     /// # Errors
     /// [`CompositeError::Completed`];
@@ -202,7 +203,7 @@ impl CompositeObject {
         }
         let manifest = Manifest::new(self.keys.core(), &sealings, note)?;
         let bytes = self.seal_end(&manifest)?;
-        if self.completed.swap(true, Ordering::Relaxed) {
+        if self.keys.complete() {
             // Another thread completed it first: what was sealed here is dropped.
             return Err(CompositeError::Completed.into());
         }
@@ -216,7 +217,7 @@ impl CompositeObject {
     /// # Errors
     /// [`CompositeError::Completed`].
     fn check_open(&self) -> Result<()> {
-        if self.completed.load(Ordering::Relaxed) {
+        if self.keys.is_completed() {
             return Err(CompositeError::Completed.into());
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! Opens the manifest from the bytes at an object's end.
 
+use std::ops::Range;
+
 use subtle::ConstantTimeEq;
 
 use super::keys::CompositeKeys;
@@ -8,6 +10,54 @@ use crate::buffer::{buffer_len, new_buffer};
 use crate::chunker::{Span, Spans};
 use crate::error::{CompositeError, Error, Result};
 use crate::layout::PREFIX_LEN;
+use crate::positioned::{PinnedVersion, ReadAt, read_full_at};
+
+/// What is read at first, in bytes.
+const TAIL_LEN: u64 = 64 * 1024;
+
+/// The bytes at the end of an object of `object_len` bytes that usually have its manifest.
+pub(crate) fn manifest_tail(payload_start: u64, object_len: u64) -> Range<u64> {
+    let start = payload_start.min(object_len);
+    object_len.saturating_sub(TAIL_LEN).max(start)..object_len
+}
+
+/// Reads and opens the manifest of the object in `source`, in one read or two.
+///
+/// # Errors
+/// As [`open_manifest`]; [`Error::SourceChanged`], [`Error::SourceVersionChanged`], [`Error::Io`].
+pub(crate) fn read_manifest(
+    keys: &CompositeKeys,
+    payload_start: u64,
+    source: &(impl ReadAt + ?Sized),
+    version: &PinnedVersion,
+) -> Result<Manifest> {
+    let size = source.size().map_err(Error::io("asking for the input's length"))?;
+    let payload_len = size.checked_sub(payload_start).ok_or(Error::Truncated { after: 0 })?;
+    let tail = manifest_tail(payload_start, size);
+    let bytes = read_range(source, tail.clone(), version)?;
+    match open_manifest(keys, payload_start, payload_len, tail.start, &bytes) {
+        Err(Error::NotFetched { start, end }) => {
+            let bytes = read_range(source, start..end, version)?;
+            let opened = open_manifest(keys, payload_start, payload_len, start, &bytes);
+            opened.map_err(|error| match error {
+                // The manifest's length was another one at the first read.
+                Error::NotFetched { .. } => Error::SourceChanged { expected: size },
+                other => other,
+            })
+        }
+        opened => opened,
+    }
+}
+
+fn read_range(source: &(impl ReadAt + ?Sized), range: Range<u64>, version: &PinnedVersion) -> Result<Vec<u8>> {
+    let mut bytes = new_buffer(range.end - range.start)?;
+    let have = read_full_at(source, &mut bytes, range.start)?;
+    version.check(source)?;
+    if have < bytes.len() {
+        return Err(Error::SourceChanged { expected: range.end });
+    }
+    Ok(bytes)
+}
 
 /// Opens the manifest of a payload that begins at `payload_start` in its object and has `payload_len` bytes. `tail`
 /// begins at

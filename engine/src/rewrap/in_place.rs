@@ -77,7 +77,7 @@ pub(super) fn rewrite(
 fn read(file: &impl HeaderFile) -> Result<ObjectHeader> {
     let mut start = vec![0; ATTACHED_LEN + PREFIX_LEN];
     let len = read_full_at(file, &mut start, 0)?;
-    let found = ObjectHeader::parse(&start[..len.min(ATTACHED_LEN)])?;
+    let found = ObjectHeader::parse(&start[..len])?;
     check_prefix(found.header(), start[..len].get(ATTACHED_LEN..).unwrap_or_default())?;
     Ok(found)
 }

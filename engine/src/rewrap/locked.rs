@@ -11,8 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Rewrap, Rewrapped, in_place, plan};
+use crate::cipher::Backend;
+use crate::composite::{CompositeKeys, read_manifest};
+use crate::data_key::DataKey;
 use crate::error::{Error, Result};
-use crate::header::ObjectHeader;
+use crate::header::{ATTACHED_LEN, Header, ObjectHeader};
+use crate::positioned::PinnedVersion;
 use crate::sys;
 
 /// An object's file, locked against other rewraps, and the header that was read under the lock.
@@ -65,11 +69,23 @@ impl<'a> LockedObject<'a> {
     /// As [`Rewrap::file`].
     pub fn rewrap(self, rewrap: &Rewrap) -> Result<Rewrapped> {
         let rewrapped = in_place::rewrite(self.file, &self.found, |header, repairs| {
-            pollster::block_on(plan::plan(rewrap, header, repairs))
+            let check = |data_key: &DataKey| check_manifest(self.file, header, data_key);
+            pollster::block_on(plan::plan(rewrap, header, repairs, Some(&check)))
         })?;
         sys::uninterrupted(|| self.file.unlock()).map_err(Error::io("unlocking the object"))?;
         Ok(rewrapped)
     }
+}
+
+/// Checks that the payload in `file` is the one that was sealed under this data key. A plain payload begins with what its
+/// header repeats, and was compared when the header was read; of a composite one the manifest must open.
+fn check_manifest(file: &File, header: &Header, data_key: &DataKey) -> Result<()> {
+    if !header.payload_kind().is_composite() {
+        return Ok(());
+    }
+    let data_key = DataKey::init_with(|copy| copy.copy_from_slice(data_key.expose()));
+    let keys = CompositeKeys::new(data_key, header.core(), Backend::default());
+    read_manifest(&keys, ATTACHED_LEN as u64, file, &PinnedVersion::default()).map(drop)
 }
 
 impl Drop for LockedObject<'_> {

@@ -28,9 +28,16 @@ pub(super) struct Planned {
 /// Plans the header that `rewrap` makes of this one. If a copy will be repaired (`repairs`), the object is always
 /// opened, to prove that the header written over that copy is the right one. Adding a key takes the data key, so the
 /// object is opened for that too, before anything is derived from its slots.
-pub(super) async fn plan(rewrap: &Rewrap, header: &Header, repairs: bool) -> Result<Planned> {
+///
+/// `is_payloads` compares the payload with the data key where a header alone cannot.
+pub(super) async fn plan(
+    rewrap: &Rewrap,
+    header: &Header,
+    repairs: bool,
+    is_payloads: Option<PayloadCheck<'_>>,
+) -> Result<Planned> {
     let adds = rewrap.changes.iter().any(|change| matches!(change, Change::Add(_)));
-    let mut plan = Plan::begin(rewrap, header, rewrap.opens || repairs || adds).await?;
+    let mut plan = Plan::begin(rewrap, header, rewrap.opens || repairs || adds, is_payloads).await?;
     for change in &rewrap.changes {
         match change {
             Change::Add(key) => plan.add(key).await?,
@@ -46,6 +53,9 @@ pub(super) async fn plan(rewrap: &Rewrap, header: &Header, repairs: bool) -> Res
     plan.check_rest().await?;
     plan.finish()
 }
+
+/// Fails unless the payload is the one that was sealed under this data key.
+pub(super) type PayloadCheck<'c> = &'c dyn Fn(&DataKey) -> Result<()>;
 
 /// A slot of the planned header.
 pub(super) struct Slot {
@@ -95,13 +105,19 @@ pub(super) struct Plan<'a> {
     pub(super) from: EncryptionContext,
     pub(super) to: EncryptionContext,
     opened: Option<OpenedSlot>,
+    is_payloads: Option<PayloadCheck<'a>>,
     pub(super) slots: Vec<Slot>,
     pub(super) trials: Trials<'a>,
     pub(super) dropped: Vec<String>,
 }
 
 impl<'a> Plan<'a> {
-    async fn begin(rewrap: &'a Rewrap, header: &'a Header, opens: bool) -> Result<Self> {
+    async fn begin(
+        rewrap: &'a Rewrap,
+        header: &'a Header,
+        opens: bool,
+        is_payloads: Option<PayloadCheck<'a>>,
+    ) -> Result<Self> {
         let contexts = contexts(rewrap, header)?;
         let from = contexts[0].clone();
         let to = rewrap.context.clone().unwrap_or_else(|| from.clone());
@@ -117,6 +133,7 @@ impl<'a> Plan<'a> {
             from,
             to,
             opened: None,
+            is_payloads,
             slots: slots.collect(),
             trials: Trials::new(header, rewrap.decryptor.max_provider_calls),
             dropped: Vec::new(),
@@ -140,6 +157,9 @@ impl<'a> Plan<'a> {
             };
             match unlock_slot(self.header, &offer).await {
                 Ok(opened) => {
+                    if let Some(check) = self.is_payloads {
+                        check(&opened.data_key)?;
+                    }
                     let slot = &self.header.slots[opened.slot];
                     self.trials.opened(&self.keys[opened.provider], slot, context);
                     self.opened = Some(opened);

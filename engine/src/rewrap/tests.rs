@@ -108,7 +108,7 @@ fn rotation(from: u8) -> Rewrap {
 
 fn run(file: &impl HeaderFile, rewrap: &Rewrap) -> Result<Rewrapped> {
     rewrite(file, &begin(file)?, |header, repairs| {
-        pollster::block_on(plan::plan(rewrap, header, repairs))
+        pollster::block_on(plan::plan(rewrap, header, repairs, None))
     })
 }
 

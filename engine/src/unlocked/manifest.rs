@@ -10,20 +10,22 @@ use std::sync::Arc;
 
 use super::Unlocked;
 use crate::buffer::buffer_len;
-use crate::composite::{CompositeKeys, Manifest, open_manifest};
+use crate::composite::{CompositeKeys, Manifest, manifest_tail, open_manifest, read_manifest};
 use crate::error::{CompositeError, Error, Result};
 use crate::layout::PREFIX_LEN;
 use crate::opener::Opener;
 use crate::positioned::{PinnedVersion, ReadAt, read_full_at};
 
-/// What is read at first, in bytes.
-const TAIL_LEN: u64 = 64 * 1024;
+/// Bytes of padding that are read at a time.
+const PADDING_READ: u64 = 64 * 1024;
 
 /// The keys of a composite object, and its manifest once that was read.
 #[derive(Clone)]
 pub(super) struct UnlockedComposite {
     keys: Arc<CompositeKeys>,
     manifest: Option<Arc<Manifest>>,
+    /// The version that the source stated when the manifest was read from it.
+    version: Option<Arc<str>>,
 }
 
 impl UnlockedComposite {
@@ -31,6 +33,7 @@ impl UnlockedComposite {
         Self {
             keys: Arc::new(keys),
             manifest: None,
+            version: None,
         }
     }
 }
@@ -62,25 +65,36 @@ impl Unlocked {
     /// The same, of the source's version that is pinned.
     pub(crate) fn load_pinned(&self, source: &(impl ReadAt + ?Sized), version: &PinnedVersion) -> Result<Self> {
         if !self.needs_manifest() {
+            if let Some(known) = self
+                .composite
+                .as_ref()
+                .and_then(|composite| composite.version.as_deref())
+            {
+                version.note(known);
+                version.check(source)?;
+            }
             return Ok(self.clone());
         }
-        let size = source.size().map_err(Error::io("asking for the input's length"))?;
-        let tail = self.manifest_tail(size);
-        let bytes = read_range(source, tail.clone(), version)?;
-        match self.open_manifest(size, tail.start, &bytes) {
-            Err(Error::NotFetched { start, end }) if start < tail.start => {
-                let bytes = read_range(source, start..end, version)?;
-                self.open_manifest(size, start, &bytes)
-            }
-            opened => opened,
+        let composite = self.composite.as_ref().ok_or(CompositeError::NotComposite)?;
+        let manifest = read_manifest(&composite.keys, self.opener().payload_start(), source, version)?;
+        Ok(self.with_manifest(composite, manifest, version.noted()))
+    }
+
+    fn with_manifest(&self, composite: &UnlockedComposite, manifest: Manifest, version: Option<&str>) -> Self {
+        Self {
+            composite: Some(UnlockedComposite {
+                keys: composite.keys.clone(),
+                manifest: Some(Arc::new(manifest)),
+                version: version.map(Arc::from),
+            }),
+            ..self.clone()
         }
     }
 
     /// The bytes to fetch for [`Unlocked::open_manifest`] from an object of `object_len` bytes: its last 64 KiB.
     #[must_use]
     pub fn manifest_tail(&self, object_len: u64) -> Range<u64> {
-        let start = self.opener().payload_start().min(object_len);
-        object_len.saturating_sub(TAIL_LEN).max(start)..object_len
+        manifest_tail(self.opener().payload_start(), object_len)
     }
 
     /// Opens the manifest out of bytes that the caller fetched from the object's end: `tail` begins at `offset` and
@@ -89,21 +103,15 @@ impl Unlocked {
     /// same version of the stored object, such as one `ETag`.
     ///
     /// # Errors
-    /// [`Error::NotFetched`] names the bytes to fetch instead, if the manifest is longer than `tail`;
+    /// [`Error::NotFetched`] names the bytes to fetch instead, if the manifest is longer than `tail`. Try again once: if it
+    /// is returned again, the stored object has changed. Also if `tail` does not end at `object_len`;
     /// [`CompositeError::NotComposite`]; as [`Unlocked::load_manifest`].
     pub fn open_manifest(&self, object_len: u64, offset: u64, tail: &[u8]) -> Result<Self> {
         let composite = self.composite.as_ref().ok_or(CompositeError::NotComposite)?;
         let payload_start = self.opener().payload_start();
         let payload_len = self.payload_len(object_len)?;
         let manifest = open_manifest(&composite.keys, payload_start, payload_len, offset, tail)?;
-        let composite = UnlockedComposite {
-            keys: composite.keys.clone(),
-            manifest: Some(Arc::new(manifest)),
-        };
-        Ok(Self {
-            composite: Some(composite),
-            ..self.clone()
-        })
+        Ok(self.with_manifest(composite, manifest, None))
     }
 
     pub(crate) fn composite_keys(&self) -> Option<&Arc<CompositeKeys>> {
@@ -141,17 +149,18 @@ impl Unlocked {
     ///
     /// # Errors
     /// [`CompositeError::PaddingAltered`], [`Error::SourceChanged`], [`Error::Io`].
-    pub(crate) fn check_padding(&self, source: &(impl ReadAt + ?Sized)) -> Result<()> {
+    pub(crate) fn check_padding(&self, source: &(impl ReadAt + ?Sized), version: &PinnedVersion) -> Result<()> {
         let Some(manifest) = self.manifest() else { return Ok(()) };
         let start = self.opener().payload_start();
         let mut padding = manifest.padding().start + start..manifest.padding().end + start;
-        let mut buffer = vec![0; buffer_len((padding.end - padding.start).min(TAIL_LEN))?];
+        let mut buffer = vec![0; buffer_len((padding.end - padding.start).min(PADDING_READ))?];
         while !padding.is_empty() {
             let len = buffer.len().min(buffer_len(padding.end - padding.start)?);
             if read_full_at(source, &mut buffer[..len], padding.start)? < len {
                 let expected = start + manifest.payload_len();
                 return Err(Error::SourceChanged { expected });
             }
+            version.check(source)?;
             if buffer[..len].iter().any(|&byte| byte != 0) {
                 let offset = padding.start;
                 return Err(CompositeError::PaddingAltered { offset }.into());
@@ -170,14 +179,4 @@ fn check_payload_len(manifest: &Manifest, found: u64) -> Result<()> {
         return Ok(());
     }
     Err(CompositeError::PayloadLength { expected, found }.into())
-}
-
-fn read_range(source: &(impl ReadAt + ?Sized), range: Range<u64>, version: &PinnedVersion) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; buffer_len(range.end - range.start)?];
-    let have = read_full_at(source, &mut bytes, range.start)?;
-    version.check(source)?;
-    if have < bytes.len() {
-        return Err(Error::SourceChanged { expected: range.end });
-    }
-    Ok(bytes)
 }

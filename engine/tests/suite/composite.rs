@@ -1,5 +1,6 @@
 //! Composite objects: what FORMAT.md's section 12 demands, and what its attacks get.
 
+mod copies;
 mod hostile;
 mod reading;
 mod sealing;

@@ -291,8 +291,23 @@ mod tests {
 
     fn part() -> impl Strategy<Value = String> {
         let owner = "arn:aws:kms:eu-west-1:111122223333:";
-        let known = [owner, "arn:aws-cn:kms:", "key/", "alias/", "mrk-", ID, MRK, "@", "eu-west-1", ":", "a"];
-        prop_oneof![prop::sample::select(known.to_vec()).prop_map(str::to_owned), "\\PC{0,3}"]
+        let known = [
+            owner,
+            "arn:aws-cn:kms:",
+            "key/",
+            "alias/",
+            "mrk-",
+            ID,
+            MRK,
+            "@",
+            "eu-west-1",
+            ":",
+            "a",
+        ];
+        prop_oneof![
+            prop::sample::select(known.to_vec()).prop_map(str::to_owned),
+            "\\PC{0,3}"
+        ]
     }
 
     #[test]

@@ -116,6 +116,38 @@ fn a_shortened_component_is_refused_at_its_seam() {
         ranges.read_range(2 * C as u64..).is_ok(),
         "what begins after the seam does not pass it"
     );
+    // What ends at the seam opens the final chunk too, in every form of reading.
+    let end = 2 * C as u64;
+    assert_eq!(composite_error(ranges.read_range(..end).unwrap_err()), expected);
+    let known = unlocked(&decryptor(), &bytes).load_manifest(&bytes).unwrap();
+    for range in [C as u64..end, C as u64..end + 1] {
+        let opener = known.range(bytes.len() as u64, range).unwrap();
+        let fetch = opener.ciphertext_range();
+        let fetched = &bytes[usize::try_from(fetch.start).unwrap()..usize::try_from(fetch.end).unwrap()];
+        let read = std::io::Read::read_to_end(&mut opener.reader(fetched), &mut Vec::new());
+        let error = Error::from_io("reading", read.unwrap_err());
+        assert_eq!(composite_error(error), expected);
+        let mut machine = opener.stream_opener();
+        let mut rest = fetched;
+        let pushed = machine.push(&mut rest);
+        let pushed = pushed.and_then(|()| machine.finish().try_for_each(|plain| plain.map(drop)));
+        assert_eq!(composite_error(pushed.unwrap_err()), expected);
+    }
+
+    // An empty component inside a range has a final chunk as well.
+    let stored = Stored::seal(&[10, 0, 10]);
+    let mut bytes = stored.bytes.clone();
+    bytes[stored.starts[2] - 1] ^= 1;
+    let ranges = decryptor().range_reader(bytes.as_slice()).unwrap();
+    assert!(ranges.read_range(..10).is_ok() && ranges.read_range(10..).is_ok());
+    assert!(matches!(
+        composite_error(ranges.read_range(9..11).unwrap_err()),
+        CompositeError::ChunkAltered {
+            component: 1,
+            chunk: 0,
+            ..
+        }
+    ));
 }
 
 /// Components are swapped, repeated, replaced by older sealings of the same part, or taken from another object.
@@ -148,6 +180,36 @@ fn a_component_in_anothers_place_is_refused() {
     }
 }
 
+/// The same bytes sealed under one data key and one salt as each kind: no reader of another kind takes them.
+#[test]
+fn the_labels_separate_the_kinds() {
+    use sealstone::hazmat::{PayloadParameters, open_payload, seal_payload};
+    use sealstone::{Backend, ChunkSize, DataKey, Suite};
+
+    let data_key = || DataKey::from_slice(&[3; 32]).unwrap();
+    let labels = ["object", "component", "manifest", "receipt"];
+    let contexts = labels.map(|label| [format!("sealstone/{label}@v1").as_bytes(), &[1, 14, 1]].concat());
+    let parameters = |context| PayloadParameters {
+        suite: Suite::Aes256Gcm,
+        chunk_size: ChunkSize::KiB16,
+        context,
+        backend: Backend::default(),
+    };
+    let payloads = contexts
+        .each_ref()
+        .map(|context| seal_payload(&data_key(), [9; 24], parameters(context), &[0; 36]).unwrap());
+    for (sealed_as, payload) in payloads.iter().enumerate() {
+        for (opened_as, context) in contexts.iter().enumerate() {
+            let opened = open_payload(&data_key(), parameters(context), payload);
+            if sealed_as == opened_as {
+                opened.unwrap();
+            } else {
+                assert!(matches!(opened, Err(Error::CommitmentMismatch { .. })));
+            }
+        }
+    }
+}
+
 /// A plain payload, a component and a manifest under one data key: none passes for another.
 #[test]
 fn each_kind_is_refused_as_each_other() {
@@ -159,7 +221,13 @@ fn each_kind_is_refused_as_each_other() {
     // A component where the manifest should be, and a manifest where the component should be.
     for (body, last) in [(component, component), (manifest, manifest), (manifest, component)] {
         let bytes = [&stored.bytes[..start], body, last, &claim(last)].concat();
-        refused(&bytes, &stored.plain);
+        let error = composite_error(refused(&bytes, &stored.plain));
+        if last == component {
+            assert_eq!(error, CompositeError::ManifestAltered);
+        } else {
+            // The manifest opens; what stands in the component's place is not what it names.
+            assert!(matches!(error, CompositeError::PayloadLength { .. }), "{error}");
+        }
     }
     // Header and payload of different kinds.
     let plain = encryptor().seal(&stored.plain).unwrap();

@@ -98,7 +98,17 @@ fn every_range_of_a_composite_object_is_that_slice() {
                 assert!(ranges.open_fetched(from..to, fetch.start, bytes).unwrap() == expected);
             }
 
+            // One fetch for one range, however many components it passes.
+            let plan = ranges.ciphertext_ranges(std::iter::once(from..to), 0).unwrap();
             let opener = unlocked.range(stored.bytes.len() as u64, from..to).unwrap();
+            let planned = if start == end {
+                None
+            } else {
+                Some(opener.ciphertext_range())
+            };
+            assert_eq!(plan.first(), planned);
+            assert!(plan.len() <= 1);
+
             let fetch = opener.ciphertext_range();
             let bytes = &stored.bytes[index(fetch.start)..index(fetch.end)];
             let mut read = Vec::new();
@@ -238,6 +248,19 @@ fn a_change_between_manifest_and_body_is_an_error() {
     assert!(changed(ranges.read_range(..).map(drop)));
     assert!(changed(unlocked.verify(&source()).map(drop)));
     assert!(changed(unlocked.stream_at(&source(), io::sink()).map(drop)));
+    // Also if the manifest was loaded before, by itself.
+    let loaded = || {
+        let source = Source::new(&stored.bytes, 1);
+        let known = unlocked.load_manifest(&source).unwrap();
+        source.reads.store(2, Ordering::Relaxed);
+        (known, source)
+    };
+    let (known, source) = loaded();
+    assert!(changed(known.range_reader(&source).map(drop)));
+    let (known, source) = loaded();
+    assert!(changed(known.verify(&source).map(drop)));
+    let (known, source) = loaded();
+    assert!(changed(known.stream_at(&source, io::sink()).map(drop)));
     let long = Stored::seal(&[1; 3_000]);
     assert!(changed(
         unlocked_of(&long).load_manifest(&Source::new(&long.bytes, 1)).map(drop)

@@ -194,6 +194,26 @@ fn a_finished_object_seals_nothing_more() {
         let completed = object.complete(&parts, b"").map(drop);
         assert_eq!(composite_error(completed.unwrap_err()), CompositeError::Completed);
     }
+    // Nor does anything else of one unlocked header, as two requests to a server are.
+    let object = encryptor().begin_composite(Padding::None).unwrap();
+    let header = object.header().clone();
+    let sealed = object.component(b"1").unwrap().seal(b"it").unwrap();
+    let parts = [(b"1", sealed.receipt)];
+    let cache = sealstone::UnlockedCache::new(decryptor());
+    let unlocked = [(); 2].map(|()| cache.unlock(header.clone()).unwrap());
+    let begun = unlocked
+        .each_ref()
+        .map(|unlocked| unlocked.composite(header.commitment()).unwrap());
+    let end = begun[0].complete(&parts, b"").unwrap();
+    let again = begun[1].complete(&parts, b"").map(drop);
+    assert_eq!(composite_error(again.unwrap_err()), CompositeError::Completed);
+    let again = unlocked[1].composite(header.commitment()).map(drop);
+    assert_eq!(composite_error(again.unwrap_err()), CompositeError::Completed);
+    // Nor a header whose object is seen to be complete.
+    let stored = [&sealed.bytes[..], &end.bytes].concat();
+    let complete = unlock(&header).load_manifest(&stored).unwrap();
+    let again = complete.composite(header.commitment()).map(drop);
+    assert_eq!(composite_error(again.unwrap_err()), CompositeError::Completed);
     // What was begun before is harmless: nothing names it.
     late.seal(b"too late").unwrap();
 }
