@@ -625,7 +625,9 @@ def paddings():
     yield has("last-bit", "the padding's last bit", flipped(bytes(size), size - 1), **nonzero)
     both = bytearray(made.payload(padding=flipped(bytes(size), 0, 7)))
     both[60] ^= 1
-    yield vector("padding-before-chunk", "the padding, and a chunk: the padding is read first", made, bytes(both), "padding")
+    yield vector(
+        "padding-before-chunk", "the padding, and a chunk: the padding is read first", made, bytes(both), "padding"
+    )
     yield has("none", "no padding", b"", "length")
     yield has("byte-less", "a byte less", bytes(size - 1), "length")
     yield has("byte-more", "a byte more", bytes(size + 1), "length")
