@@ -179,13 +179,25 @@ impl Decryptor {
     }
 
     /// [`Decryptor::unlock`] for an object that can be read at offsets. Of two valid attached copies that differ, it chooses
-    /// the one whose payload this is, also if both open with the keys offered: for a composite object, only the manifest
-    /// tells.
+    /// the one whose payload this is, even if both open with the keys offered: for a composite object, only the manifest
+    /// shows which that is. This form waits on the caller's thread.
     ///
     /// # Errors
     /// As [`Decryptor::unlock`]; if the copies differ, as [`Unlocked::load_manifest`].
     pub fn unlock_at(&self, header: impl Into<ObjectHeader>, source: &(impl ReadAt + ?Sized)) -> Result<Unlocked> {
-        let unlocked = self.unlock(header)?;
+        pollster::block_on(self.unlock_at_async(header, source))
+    }
+
+    /// [`Decryptor::unlock_at`] for an asynchronous program. The key is awaited; `source` is read by the poll.
+    ///
+    /// # Errors
+    /// As [`Decryptor::unlock_at`].
+    pub async fn unlock_at_async(
+        &self,
+        header: impl Into<ObjectHeader>,
+        source: &(impl ReadAt + ?Sized),
+    ) -> Result<Unlocked> {
+        let unlocked = self.unlock_async(header).await?;
         if !unlocked.is_composite() || unlocked.object_header().stale().is_none() {
             return Ok(unlocked);
         }
@@ -195,7 +207,8 @@ impl Decryptor {
         };
         // The other copy may be the object's own.
         let other = unlocked.object_header().clone().fallen_back(&failed);
-        match self.unlock(other).and_then(|other| other.load_manifest(source)) {
+        let opened = self.unlock_async(other).await;
+        match opened.and_then(|other| other.load_manifest(source)) {
             Ok(other) => Ok(other),
             Err(error) if error.is_retryable() || matches!(error, Error::Io { .. }) => Err(error),
             Err(_) => Err(failed),

@@ -41,7 +41,8 @@ impl Decryptor {
     pub async fn open_async(&self, object: Bytes) -> Result<Bytes> {
         let header = Self::read_header(&object)?;
         header.check_complete()?;
-        self.unlock_async(header).await?.open_async(object).await
+        let unlocked = self.unlock_at_async(header, &object).await?;
+        unlocked.open_async(object).await
     }
 }
 

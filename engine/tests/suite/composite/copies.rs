@@ -159,6 +159,16 @@ fn nor_as_an_asynchronous_one() {
     assert!(read == plain);
 }
 
+#[cfg(feature = "tokio")]
+#[test]
+fn asynchronous_programs_choose_between_copies_too() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for (altered, _, plain) in foreign_headers() {
+        let opened = runtime.block_on(decryptor().open_async(altered.into()));
+        assert!(opened.unwrap() == plain);
+    }
+}
+
 /// The header is read once; the source then decides between its copies.
 #[test]
 fn a_header_that_was_read_before_is_unlocked_with_its_source() {
