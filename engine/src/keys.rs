@@ -57,11 +57,20 @@ pub enum KeyMatch {
 
 /// A data key and its wrapped copy.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct GeneratedKey {
     /// The key in plaintext. Drop it once the cipher has been created.
     pub data_key: DataKey,
     /// The same key, wrapped. Its key id is the resolved one, never an alias.
     pub wrapped: WrappedKey,
+}
+
+impl GeneratedKey {
+    /// A data key and the same key as `wrapped`.
+    #[must_use]
+    pub const fn new(data_key: DataKey, wrapped: WrappedKey) -> Self {
+        Self { data_key, wrapped }
+    }
 }
 
 /// Generates, wraps and unwraps data keys under a key-encryption key that never leaves the provider.
@@ -93,7 +102,7 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
         Box::pin(async move {
             let data_key = DataKey::random().map_err(|error| wrap::random_failed(self.id(), error))?;
             let wrapped = self.wrap_key(&data_key, context).await?;
-            Ok(GeneratedKey { data_key, wrapped })
+            Ok(GeneratedKey::new(data_key, wrapped))
         })
     }
 

@@ -29,6 +29,7 @@ impl fmt::Display for TransferDamage {
 
 /// How the caller's encryption context differs from the object's: keys only, never values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ContextMismatch {
     /// Keys that the object has and the caller did not give.
     pub missing: Vec<String>,

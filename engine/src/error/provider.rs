@@ -35,6 +35,7 @@ impl ProviderErrorClass {
 
 /// A key provider's failure.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ProviderError {
     /// The kind of failure.
     pub class: ProviderErrorClass,

@@ -15,6 +15,7 @@ pub const MAX_SLOTS: usize = 16;
 
 /// A data key as a provider wrapped it: the content of one slot.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WrappedKey {
     /// The id of the provider that wrapped it: lower-case letters, digits and `-`, at most 32.
     pub provider: String,

@@ -31,7 +31,7 @@ impl Calls {
     pub(crate) async fn generate(&self, context: Context, deadline: Instant) -> Result<GeneratedKey, ProviderError> {
         let (data_key, sealed) = self.service.generate(&self.key, context, deadline).await?;
         let wrapped = slot(sealed);
-        Ok(GeneratedKey { data_key, wrapped })
+        Ok(GeneratedKey::new(data_key, wrapped))
     }
 
     pub(crate) async fn wrap(

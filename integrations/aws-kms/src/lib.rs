@@ -10,7 +10,7 @@
 //! let context = EncryptionContext::new().with("bucket", "backups");
 //! let object = Encryptor::new(key.clone()).with_context(context.clone()).seal(b"large, in practice")?;
 //!
-//! Under another context, KMS does not unwrap the data key.
+//! // Under another context, KMS does not unwrap the data key.
 //! let decryptor = Decryptor::new(key);
 //! let other = ExpectedContext::Exact(EncryptionContext::new().with("bucket", "other"));
 //! assert!(decryptor.clone().with_context(other).open(&object).is_err());

@@ -146,10 +146,7 @@ fn another_context_and_altered_bytes_do_not_open() {
     }
     // With the name of another key of the same caller.
     let alias = service.provider(&service.alias(&arn));
-    let renamed = WrappedKey {
-        key_id: service.key(),
-        ..slot
-    };
+    let renamed = WrappedKey::new(slot.provider, service.key(), slot.ciphertext);
     let refused = unwrap(&alias, &renamed, &context("1")).unwrap_err();
     assert_eq!(refused, ProviderErrorClass::BadCiphertext);
 }

@@ -63,10 +63,10 @@ impl KeyProvider for Service {
     ) -> BoxFuture<'a, Result<GeneratedKey, ProviderError>> {
         Box::pin(async move {
             self.note("generate", context);
-            let GeneratedKey { data_key, wrapped } = self.key.generate_key(context).await?;
+            let GeneratedKey { data_key, wrapped, .. } = self.key.generate_key(context).await?;
             let padded = [wrapped.ciphertext.as_slice(), &[0; 184 - 72]].concat();
             let wrapped = WrappedKey::new(self.id(), ARN, padded);
-            Ok(GeneratedKey { data_key, wrapped })
+            Ok(GeneratedKey::new(data_key, wrapped))
         })
     }
 
