@@ -242,9 +242,9 @@ impl Decryptor {
         let len = read_full(&mut source, &mut start)?;
         let header = ObjectHeader::parse(&start[..len])?;
         header.check_complete()?;
-        header.check_may_stream()?;
+        header.check_streamable()?;
         let unlocked = self.unlock(header)?;
-        unlocked.object_header().check_streamable()?;
+        unlocked.check_streamable()?;
         Ok(DecryptReader::after_prefix(source, unlocked))
     }
 }

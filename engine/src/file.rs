@@ -212,8 +212,9 @@ impl Decryptor {
         let source = File::open(source).map_err(Error::io("opening the input"))?;
         let target = AtomicFile::create(target.as_ref(), if_exists)?;
         let (unlocked, plaintext_len) = if has_true_length(&source)? {
-            let reader = self.unlock_source(&source)?.reader_at(&source)?;
-            (reader.unlocked().clone(), reseal(reader, encryptor, target.file())?)
+            let unlocked = self.unlock_source(&source)?;
+            let len = unlocked.rekey_at(&source, encryptor, target.file())?;
+            (unlocked, len)
         } else {
             let reader = self.reader(source)?;
             (reader.unlocked().clone(), reseal(reader, encryptor, target.file())?)
@@ -232,13 +233,12 @@ impl Unlocked {
         self.open_spans(source, |offset, plain| write_all_at(target, plain, offset))
     }
 
-    /// Opens the object in `source` into `sink`, from the beginning to the end. Returns the plaintext's length in bytes.
-    /// After an error, what `sink` has is a verified beginning. Of composite objects, which no pipe can open, this makes a
-    /// stream.
+    /// Opens the object in `source` into `sink`, in order. Returns the plaintext's length in bytes. After an error `sink`
+    /// holds a verified beginning. Unlike [`Unlocked::pipe`], this also opens composite objects.
     ///
     /// # Errors
     /// As [`Unlocked::open_at`].
-    pub fn stream_at(&self, source: &(impl ReadAt + ?Sized), sink: impl Write) -> Result<u64> {
+    pub fn pipe_at(&self, source: &(impl ReadAt + ?Sized), sink: impl Write) -> Result<u64> {
         pour(self.reader_at(source)?, sink)
     }
 
@@ -285,6 +285,15 @@ impl Unlocked {
     /// As [`Unlocked::pipe`] and [`Encryptor::pipe`]. The object in `sink` is then incomplete.
     pub fn rekey(&self, payload: impl Read, encryptor: &Encryptor, sink: impl Write) -> Result<u64> {
         reseal(self.reader(payload)?, encryptor, sink)
+    }
+
+    /// Rekeys the object in `source` into `sink`, as [`Unlocked::rekey`]. The new object is a plain one, also if the old one
+    /// is composite.
+    ///
+    /// # Errors
+    /// As [`Unlocked::open_at`] and [`Encryptor::pipe`]. The object in `sink` is then incomplete.
+    pub fn rekey_at(&self, source: &(impl ReadAt + ?Sized), encryptor: &Encryptor, sink: impl Write) -> Result<u64> {
+        reseal(self.reader_at(source)?, encryptor, sink)
     }
 
     /// Opens every span and passes its plaintext's offset and bytes to `take`, from several threads and in any order.

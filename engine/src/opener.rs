@@ -40,6 +40,15 @@ impl Opener {
         self.payload_start
     }
 
+    /// The payload's length in an object of `object_len` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if the object ends before its payload.
+    pub(crate) fn payload_len(&self, object_len: u64) -> Result<u64> {
+        let payload_len = object_len.checked_sub(self.payload_start);
+        payload_len.ok_or(Error::Truncated { after: 0 })
+    }
+
     /// The length that `sealed_len` sealed bytes open to, in bytes.
     pub(crate) const fn plain_len(&self, sealed_len: usize) -> usize {
         sealed_len - sealed_len.div_ceil(self.layout.sealed_chunk_len()) * TAG_LEN

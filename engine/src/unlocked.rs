@@ -21,7 +21,7 @@ use self::manifest::UnlockedComposite;
 use crate::buffer::{buffer_len, new_buffer};
 use crate::composite::CompositeKeys;
 use crate::decrypt::{DecryptReader, Decryptor, check_prefix, explain_end};
-use crate::error::{Error, Result};
+use crate::error::{CompositeError, Error, Result};
 use crate::executor::Executor;
 use crate::header::{Header, ObjectHeader};
 use crate::layout::PREFIX_LEN;
@@ -29,8 +29,8 @@ use crate::opener::Opener;
 use crate::positioned::{PinnedVersion, read_full};
 use crate::progress::Progress;
 
-/// How many pieces are shared among threads at a time: each component has a cipher, and all of an object's would take much
-/// memory.
+/// How many pieces are distributed over the threads at a time: each component has its own cipher, and those of all
+/// components would take tens of megabytes.
 const PIECES_AT_ONCE: usize = 4096;
 
 /// An object whose key has been found, from [`Decryptor::unlock`]. Reads the object any number of times, from any
@@ -45,14 +45,14 @@ const PIECES_AT_ONCE: usize = 4096;
 #[must_use = "nothing was read yet"]
 pub struct Unlocked {
     header: Arc<ObjectHeader>,
-    /// Of a plain payload's chunks; of a composite one it knows sizes and offsets only.
+    /// Opens a plain payload's chunks; for a composite one, only its layout and offset are used.
     opener: Arc<Opener>,
     composite: Option<UnlockedComposite>,
     executor: Executor,
     progress: Progress,
 }
 
-/// What a data key is turned into when a header is unlocked.
+/// The keys that unlocking derives from a data key.
 pub(crate) struct UnlockedPayload {
     pub(crate) opener: Opener,
     pub(crate) composite: Option<CompositeKeys>,
@@ -101,17 +101,11 @@ impl Unlocked {
     /// [`CompositeError::ManifestNotLoaded`](crate::error::CompositeError::ManifestNotLoaded);
     /// [`CompositeError::PayloadLength`](crate::error::CompositeError::PayloadLength) if the object has another length.
     pub fn plaintext_len(&self, object_len: u64) -> Result<u64> {
-        let payload_len = self.payload_len(object_len)?;
+        let payload_len = self.opener.payload_len(object_len)?;
         if self.is_composite() {
             return self.composite_plaintext_len(payload_len);
         }
         self.opener.layout().plaintext_len(payload_len)
-    }
-
-    /// The payload's length in an object of `object_len` bytes.
-    fn payload_len(&self, object_len: u64) -> Result<u64> {
-        let payload_len = object_len.checked_sub(self.opener.payload_start());
-        payload_len.ok_or(Error::Truncated { after: 0 })
     }
 
     /// Opens the object; returns the plaintext.
@@ -162,11 +156,20 @@ impl Unlocked {
     /// # Errors
     /// [`Error::Truncated`], [`Error::HeaderOfAnotherPayload`], [`Error::Io`].
     pub fn reader<R: Read>(&self, mut payload: R) -> Result<DecryptReader<R>> {
-        self.header.check_streamable()?;
+        self.check_streamable()?;
         let mut prefix = [0; PREFIX_LEN];
         let have = read_full(&mut payload, &mut prefix)?;
         check_prefix(self.header(), &prefix[..have])?;
         Ok(DecryptReader::after_prefix(payload, self.clone()))
+    }
+
+    /// # Errors
+    /// [`CompositeError::NotSeekable`] for a composite object.
+    pub(crate) fn check_streamable(&self) -> Result<()> {
+        if self.is_composite() {
+            return Err(CompositeError::NotSeekable.into());
+        }
+        Ok(())
     }
 
     pub(crate) const fn opener(&self) -> &Arc<Opener> {

@@ -15,20 +15,25 @@ use sealstone::error::CompositeError;
 use sealstone::{Decryptor, Error, Header, ObjectHeader, RawKey};
 use sha2::Digest;
 
-/// Sums allocated bytes.
+/// Sums allocated bytes, and records how many were in use at most.
 struct Summing;
 
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Summing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
+        let in_use = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(in_use, Ordering::Relaxed);
         // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller upholds the same contract.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -51,6 +56,14 @@ fn allocated_by(work: impl FnOnce()) -> usize {
     let before = ALLOCATED.load(Ordering::Relaxed);
     work();
     ALLOCATED.load(Ordering::Relaxed) - before
+}
+
+/// How many more bytes were in use at once than before. No other test may allocate at the same time.
+fn peak_of(work: impl FnOnce()) -> usize {
+    let before = IN_USE.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    work();
+    PEAK.load(Ordering::Relaxed) - before
 }
 
 fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -149,6 +162,11 @@ fn a_manifest_of_65536_components_allocates_under_16_mib_and_a_claimed_one_nothi
         assert_eq!(unlocked.manifest().unwrap().component_count(), MAX_COMPONENTS);
     });
     assert!(cost < 16 << 20, "the largest manifest allocated {cost} bytes");
+
+    // Each component has its own cipher, and few of them are in memory at once.
+    let known = unlocked.load_manifest(&stored).unwrap();
+    let peak = peak_of(|| assert!(known.open(&stored).unwrap().is_empty()));
+    assert!(peak < 16 << 20, "{peak} bytes were in use at once");
 
     // Claims of as much, and of as much as the field can express, in a short object.
     let longest = stored.last_chunk::<4>().unwrap();

@@ -168,7 +168,7 @@ fn write_range(unlocked: &Unlocked, body: Body, range: ByteRange, sink: &mut Sin
     let written = match body {
         // What no range has is verified as well: padding, and the first bytes of each component.
         Body::File(extent) if unlocked.is_composite() && range == ByteRange::ALL => {
-            unlocked.stream_at(&extent, &mut *sink)
+            unlocked.pipe_at(&extent, &mut *sink)
         }
         Body::File(extent) => unlocked
             .range_reader(&extent)

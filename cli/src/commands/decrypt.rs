@@ -124,7 +124,7 @@ impl<'a> Opening<'a> {
 fn pour(unlocked: &Unlocked, body: Body, sink: &mut Sink, sparse: bool) -> Result<u64, Error> {
     let Some(target) = sink.file() else {
         return match body {
-            Body::File(extent) => unlocked.stream_at(&extent, sink),
+            Body::File(extent) => unlocked.pipe_at(&extent, sink),
             Body::Stream(payload) => unlocked.pipe(payload, sink),
         };
     };

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use sealstone::{Encryptor, Error, Progress, Unlocked};
+use sealstone::{Encryptor, Progress};
 
 use super::Reading;
 use crate::args::{Common, RekeyArgs};
 use crate::exit::Failure;
-use crate::io::{self, Body, Destination, Input, Keep, Object, Place, Sink};
+use crate::io::{self, Body, Destination, Input, Keep, Object, Place};
 use crate::keys::{SealingKeys, add_keys, watched};
 use crate::progress::Bar;
 use crate::report::{Outcome, Report};
@@ -44,7 +44,10 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     let when = report.progress(sink.is_terminal());
     let bar = Bar::show(when, &name, object.claimed_len(), move || progress.bytes());
     let unlocked = reading.unlock(&decryptor, &object)?;
-    let rekeyed = reseal(&unlocked, object.body, &encryptor, &mut sink);
+    let rekeyed = match object.body {
+        Body::File(file) => unlocked.rekey_at(&file, &encryptor, &mut sink),
+        Body::Stream(payload) => unlocked.rekey(payload, &encryptor, &mut sink),
+    };
     drop(bar);
     let plaintext_len = rekeyed?;
     sink.commit(report)?;
@@ -60,19 +63,6 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
         elapsed: start.elapsed(),
         threads,
     })
-}
-
-/// Seals all of an object as another; returns the length of the plaintext in bytes.
-fn reseal(unlocked: &Unlocked, body: Body, encryptor: &Encryptor, sink: &mut Sink) -> Result<u64, Error> {
-    match body {
-        Body::File(extent) => {
-            let mut writer = encryptor.writer(sink)?;
-            let len = unlocked.stream_at(&extent, &mut writer)?;
-            writer.finish()?;
-            Ok(len)
-        }
-        Body::Stream(payload) => unlocked.rekey(payload, encryptor, sink),
-    }
 }
 
 /// Seals as the object was sealed, for the new keys.

@@ -79,7 +79,7 @@ impl Object {
     /// Refuses a composite object from a stream: before a key is asked for, and before an output is begun.
     pub(crate) fn check_readable(&self) -> Result<(), Failure> {
         match self.body {
-            Body::Stream(_) => Ok(self.header.check_may_stream()?),
+            Body::Stream(_) => Ok(self.header.check_streamable()?),
             Body::File(_) => Ok(()),
         }
     }

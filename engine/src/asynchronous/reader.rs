@@ -49,9 +49,9 @@ impl Decryptor {
         let len = read_full(&mut source, &mut start).await?;
         let header = ObjectHeader::parse(&start[..len])?;
         header.check_complete()?;
-        header.check_may_stream()?;
+        header.check_streamable()?;
         let unlocked = self.unlock_async(header).await?;
-        unlocked.object_header().check_streamable()?;
+        unlocked.check_streamable()?;
         Ok(AsyncDecryptReader::driving(
             OpenMachine::new(&unlocked),
             source,
@@ -66,7 +66,7 @@ impl Unlocked {
     /// # Errors
     /// As [`Unlocked::reader`].
     pub async fn reader_async<R: AsyncRead + Unpin>(&self, mut payload: R) -> Result<AsyncDecryptReader<R>> {
-        self.object_header().check_streamable()?;
+        self.check_streamable()?;
         let mut prefix = [0; PREFIX_LEN];
         let have = read_full(&mut payload, &mut prefix).await?;
         check_prefix(self.header(), &prefix[..have])?;

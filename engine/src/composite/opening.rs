@@ -15,7 +15,7 @@ use crate::positioned::{PinnedVersion, ReadAt, read_full_at};
 /// What is read at first, in bytes.
 const TAIL_LEN: u64 = 64 * 1024;
 
-/// The bytes at the end of an object of `object_len` bytes that usually have its manifest.
+/// The last bytes of an object of `object_len` bytes, which usually contain its manifest.
 pub(crate) fn manifest_tail(payload_start: u64, object_len: u64) -> Range<u64> {
     let start = payload_start.min(object_len);
     object_len.saturating_sub(TAIL_LEN).max(start)..object_len
@@ -60,11 +60,10 @@ fn read_range(source: &(impl ReadAt + ?Sized), range: Range<u64>, version: &Pinn
 }
 
 /// Opens the manifest of a payload that begins at `payload_start` in its object and has `payload_len` bytes. `tail`
-/// begins at
-/// `offset` in the object and reaches to its end.
+/// begins at `offset` in the object and reaches to its end.
 ///
 /// # Errors
-/// [`Error::NotFetched`] names the bytes that are needed, if `tail` has not all of them; [`Error::Truncated`];
+/// [`Error::NotFetched`] names the bytes that are needed, if `tail` does not contain them; [`Error::Truncated`];
 /// [`CompositeError::ManifestLength`], [`CompositeError::ManifestAltered`], [`CompositeError::InvalidManifest`],
 /// [`CompositeError::PayloadLength`].
 pub(crate) fn open_manifest(
@@ -105,7 +104,7 @@ pub(crate) fn open_manifest(
     Ok(manifest)
 }
 
-/// Opens a sealed manifest, whose length is one that sealing makes.
+/// Opens a sealed manifest. Its length has been checked.
 fn open(keys: &CompositeKeys, sealed: &[u8]) -> Result<Vec<u8>> {
     let altered = || Error::from(CompositeError::ManifestAltered);
     let (prefix, chunks) = sealed.split_first_chunk::<PREFIX_LEN>().ok_or_else(altered)?;

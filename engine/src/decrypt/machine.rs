@@ -4,7 +4,9 @@
 //! space, filled -> SealedBatch -> Ordered(Opener) -> OpenedBatch -> next, poll_next -> available, consume
 //! ```
 
-use std::io::SeekFrom;
+mod extent;
+mod seek;
+
 use std::mem;
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
@@ -12,18 +14,17 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use self::extent::{Extent, Lead};
 use super::plan::RangePlan;
 use crate::batch::{BufferPool, OpenedBatch, SealedBatch, Slab, batch_memory, chunks_per_batch};
 use crate::buffer::buffer_len;
-use crate::chunker::{Span, Spans};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Ordered};
-use crate::layout::{ChunkIndex, MAX_PLAINTEXT_LEN, PREFIX_LEN, TAG_LEN};
+use crate::layout::{ChunkIndex, MAX_PLAINTEXT_LEN, TAG_LEN};
 use crate::opener::Opener;
 use crate::progress::Progress;
 use crate::sticky::{Guarded, Sticky};
 use crate::unlocked::Unlocked;
-use crate::unlocked::runs::{ComponentPrefix, Runs};
 
 /// Opens one stream of sealed chunks.
 #[derive(Debug)]
@@ -56,31 +57,6 @@ pub(crate) struct OpenMachine {
     sticky: Sticky,
 }
 
-/// What remains of a range.
-#[derive(Debug)]
-struct Extent {
-    unlocked: Unlocked,
-    /// The runs after the current one.
-    runs: Runs,
-    /// Where the plaintext of the current run's payload or component begins in the object's.
-    plain_start: u64,
-    /// What is read before the current run's chunks: the first 56 bytes of a component that follows another.
-    lead: Option<Lead>,
-    /// Sealed bytes of the current run that have not been read.
-    sealed: u64,
-    /// Plaintext bytes that have not been made available.
-    plain: u64,
-}
-
-/// A component's first 56 bytes, as far as they were read.
-#[derive(Debug)]
-struct Lead {
-    /// What they are compared with, unless only a range is read.
-    expected: Option<ComponentPrefix>,
-    found: [u8; PREFIX_LEN],
-    have: usize,
-}
-
 /// How the source ended.
 #[derive(Debug, Clone)]
 enum End {
@@ -91,32 +67,14 @@ enum End {
     Failed(Error),
 }
 
-impl Extent {
-    /// Takes in `count` bytes of a component's first ones.
-    fn lead_filled(&mut self, count: usize) -> Result<()> {
-        let Some(lead) = &mut self.lead else { return Ok(()) };
-        lead.have += count;
-        if lead.have == PREFIX_LEN {
-            if let Some(expected) = &lead.expected {
-                expected.check(&lead.found)?;
-            }
-            self.lead = None;
-        }
-        Ok(())
-    }
-}
-
 impl OpenMachine {
     /// Opens the whole payload, starting with the first chunk.
     pub(crate) fn new(unlocked: &Unlocked) -> Self {
-        let sticky = match unlocked.object_header().check_streamable() {
-            Ok(()) => Sticky::default(),
-            Err(error) => Sticky::failed(error),
-        };
-        Self {
-            sticky,
-            ..Self::idle(unlocked)
+        let mut machine = Self::idle(unlocked);
+        if let Err(error) = unlocked.check_streamable() {
+            machine.sticky = Sticky::failed(error);
         }
+        machine
     }
 
     fn idle(unlocked: &Unlocked) -> Self {
@@ -164,7 +122,7 @@ impl OpenMachine {
         machine
     }
 
-    /// Goes on with the next run of a range; after the last one, nothing more is read.
+    /// Continues with the next run of a range; after the last one, nothing more is read.
     fn begin_run(&mut self, first: bool) -> Result<()> {
         let layout = self.opener.layout();
         let Some(extent) = &mut self.extent else { return Ok(()) };
@@ -181,12 +139,8 @@ impl OpenMachine {
         let (opener, expected) = extent.unlocked.run_opener(&run);
         extent.sealed = ciphertext.end - ciphertext.start;
         extent.plain_start = run.plain_start();
-        // Within a range, a component that follows another has its first bytes between the two.
-        extent.lead = (!first || expected.is_some()).then_some(Lead {
-            expected,
-            found: [0; PREFIX_LEN],
-            have: 0,
-        });
+        // A component that follows another has its first bytes between the two.
+        extent.lead = (!first || expected.is_some()).then(|| Lead::new(expected));
         self.next = layout.chunk_at(run.range().start)?;
         self.opener = opener;
         Ok(())
@@ -462,88 +416,6 @@ impl OpenMachine {
         let (opener, buffers) = (self.opener.clone(), self.buffers.clone());
         self.opening.submit(move || opener.open_batch(batch, &buffers));
         Ok(true)
-    }
-}
-
-/// Seeking. The end is verified first, so that positions are never relative to an unverified end.
-impl OpenMachine {
-    /// The plaintext's length, if it was verified.
-    pub(crate) const fn verified_len(&self) -> Option<u64> {
-        self.verified_len
-    }
-
-    /// The final chunk of an object of `object_len` bytes.
-    ///
-    /// # Errors
-    /// [`Error::Truncated`] if no object has that length; [`Error::ObjectTooLarge`].
-    pub(crate) fn final_span(&self, object_len: u64) -> Result<Span> {
-        let payload_len = object_len.checked_sub(self.opener.payload_start());
-        let len = self
-            .opener
-            .layout()
-            .plaintext_len(payload_len.ok_or(Error::Truncated { after: 0 })?)?;
-        let last = Spans::last(self.opener.layout(), len)?.next();
-        Ok(last.expect("every payload has a final chunk"))
-    }
-
-    /// Opens the final chunk; returns the plaintext's length. `sealed` holds the bytes that the source had of the
-    /// chunk.
-    ///
-    /// # Errors
-    /// [`Error::SourceChanged`], [`Error::ChunkAltered`], [`Error::TrailingData`].
-    pub(crate) fn verify_end(&mut self, object_len: u64, span: Span, sealed: &[u8]) -> Result<u64> {
-        if sealed.len() < span.sealed_len {
-            return Err(Error::SourceChanged { expected: object_len });
-        }
-        let mut plain = vec![0; span.plain_len];
-        self.opener.open_explained(span.first, sealed, span.ends, &mut plain)?;
-        Ok(*self.verified_len.insert(span.plain_offset + span.plain_len as u64))
-    }
-
-    /// The position that a seek leads to; `None` before the start.
-    pub(crate) fn target(&self, seek: SeekFrom, verified_len: u64) -> Option<u64> {
-        match seek {
-            SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::End(offset) => verified_len.checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        }
-    }
-
-    /// Makes the byte at plaintext offset `position` the next one; returns the offset in the object to continue reading
-    /// the source from.
-    ///
-    /// # Errors
-    /// [`Error::ObjectTooLarge`].
-    pub(crate) fn move_to(&mut self, position: u64, verified_len: u64) -> Result<u64> {
-        let layout = self.opener.layout();
-        // From the end on, nothing has to be read, and the end is verified.
-        let within = position.min(verified_len);
-        let chunk = layout.chunk_at(within)?;
-        self.opening = Ordered::new(self.executor.clone(), batch_memory(layout));
-        self.have = 0;
-        self.end = (position >= verified_len).then_some(End::Complete);
-        self.next = chunk;
-        self.upcoming = None;
-        self.current.truncate(0);
-        (self.given, self.position) = (0, position);
-        self.skip = usize::try_from(within - layout.plaintext_offset(chunk)).map_err(|_| Error::ObjectTooLarge)?;
-        Ok(self.source_offset(layout.sealed_offset(chunk)))
-    }
-
-    /// Where a byte of the payload is in the object.
-    pub(crate) fn source_offset(&self, payload_offset: u64) -> u64 {
-        self.opener.payload_start() + payload_offset
-    }
-
-    fn source_changed(&self) -> Error {
-        let payload_len = self.verified_len.map(|len| self.opener.layout().payload_len(len));
-        match payload_len {
-            Some(Ok(len)) => Error::SourceChanged {
-                expected: self.source_offset(len),
-            },
-            Some(Err(error)) => error,
-            None => unreachable!("a seek verifies the end first, and a range skips less than its first chunk has"),
-        }
     }
 }
 

@@ -62,20 +62,18 @@ impl Unlocked {
         self.load_pinned(source, &PinnedVersion::default())
     }
 
-    /// The same, of the source's version that is pinned.
+    /// [`Unlocked::load_manifest`], from the pinned version of the source.
     pub(crate) fn load_pinned(&self, source: &(impl ReadAt + ?Sized), version: &PinnedVersion) -> Result<Self> {
-        if !self.needs_manifest() {
-            if let Some(known) = self
-                .composite
-                .as_ref()
-                .and_then(|composite| composite.version.as_deref())
-            {
-                version.note(known);
-                version.check(source)?;
-            }
+        let Some(composite) = &self.composite else {
+            return Ok(self.clone());
+        };
+        if let Some(known) = &composite.version {
+            version.note(known);
+            version.check(source)?;
+        }
+        if composite.manifest.is_some() {
             return Ok(self.clone());
         }
-        let composite = self.composite.as_ref().ok_or(CompositeError::NotComposite)?;
         let manifest = read_manifest(&composite.keys, self.opener().payload_start(), source, version)?;
         Ok(self.with_manifest(composite, manifest, version.noted()))
     }
@@ -97,19 +95,18 @@ impl Unlocked {
         manifest_tail(self.opener().payload_start(), object_len)
     }
 
-    /// Opens the manifest out of bytes that the caller fetched from the object's end: `tail` begins at `offset` and
-    /// ends at
-    /// `object_len`. Returns an `Unlocked` that knows the manifest. Whatever is read of the object afterwards must be of the
-    /// same version of the stored object, such as one `ETag`.
+    /// Opens the manifest from bytes that the caller fetched from the object's end: `tail` begins at `offset` and ends at
+    /// `object_len`. Returns an `Unlocked` that knows the manifest. Read the rest from the same version of the stored
+    /// object: pin its `ETag`.
     ///
     /// # Errors
-    /// [`Error::NotFetched`] names the bytes to fetch instead, if the manifest is longer than `tail`. Try again once: if it
-    /// is returned again, the stored object has changed. Also if `tail` does not end at `object_len`;
+    /// [`Error::NotFetched`] if the manifest is longer than `tail`, or `tail` does not end at `object_len`. It names the
+    /// bytes to fetch. Retry once: a second one means that the stored object changed.
     /// [`CompositeError::NotComposite`]; as [`Unlocked::load_manifest`].
     pub fn open_manifest(&self, object_len: u64, offset: u64, tail: &[u8]) -> Result<Self> {
         let composite = self.composite.as_ref().ok_or(CompositeError::NotComposite)?;
         let payload_start = self.opener().payload_start();
-        let payload_len = self.payload_len(object_len)?;
+        let payload_len = self.opener().payload_len(object_len)?;
         let manifest = open_manifest(&composite.keys, payload_start, payload_len, offset, tail)?;
         Ok(self.with_manifest(composite, manifest, None))
     }
@@ -136,13 +133,13 @@ impl Unlocked {
         Ok(manifest.plaintext_len())
     }
 
-    /// What opens component `number`: also its first 56 bytes.
-    pub(super) fn component_opener(&self, number: usize) -> Option<(usize, Opener, [u8; PREFIX_LEN])> {
+    /// The opener of component `number`, and the component's first 56 bytes.
+    pub(super) fn component_opener(&self, number: usize) -> Option<(Opener, [u8; PREFIX_LEN])> {
         let keys = self.composite_keys()?;
         let component = self.manifest()?.components().get(number)?;
         let start = self.opener().payload_start() + component.sealed_start;
         let (opener, prefix) = keys.component_opener(&component.salt, start);
-        Some((number, opener.of_component(number), prefix))
+        Some((opener.of_component(number), prefix))
     }
 
     /// Checks that padding, if there is any, is zero.

@@ -287,12 +287,13 @@ impl Unlocked {
         }
     }
 
-    /// What opens a run, and what its component begins with, if that is to be compared.
+    /// The opener of a run, and what its component has to begin with, if that is compared.
     pub(crate) fn run_opener(&self, run: &Run) -> (Arc<Opener>, Option<ComponentPrefix>) {
-        let Some((component, opener, bytes)) = run.component.and_then(|component| self.component_opener(component))
-        else {
+        let Some(component) = run.component else {
             return (self.opener().clone(), None);
         };
+        let opener = self.component_opener(component);
+        let (opener, bytes) = opener.expect("runs of components are those of the manifest that this has");
         let prefix = ComponentPrefix {
             bytes,
             component,

@@ -151,7 +151,7 @@ fn check_composite(unlocked: &Unlocked, object: &[u8], model: &[u8], steps: &[Re
             Reading::Read(_) | Reading::Bytes => assert!(unlocked.open(object).unwrap() == model),
             Reading::Seek(_) | Reading::SeekFromEnd(_) => {
                 let mut streamed = Vec::new();
-                unlocked.stream_at(object, &mut streamed).unwrap();
+                unlocked.pipe_at(object, &mut streamed).unwrap();
                 assert!(streamed == model);
             }
         }

@@ -208,7 +208,7 @@ fn unlock(vector: &Vector, decryptor: &Decryptor) -> Result<Unlocked, Error> {
 /// In order, and from several threads into a buffer.
 fn at_offsets(way: &dyn Fn(&str) -> String, vector: &Vector, decryptor: &Decryptor) -> [Outcome; 2] {
     let mut plain = Vec::new();
-    let end = unlock(vector, decryptor).and_then(|unlocked| unlocked.stream_at(&vector.body, &mut plain));
+    let end = unlock(vector, decryptor).and_then(|unlocked| unlocked.pipe_at(&vector.body, &mut plain));
     let in_order = Outcome {
         way: way("in order"),
         plain,

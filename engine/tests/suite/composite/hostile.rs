@@ -14,7 +14,7 @@ fn refused(bytes: &[u8], plain: &[u8]) -> Error {
     let error = opened.expect_err("what was altered does not open");
     if let Ok(unlocked) = header.and_then(|header| decryptor().unlock(header)) {
         let mut streamed = Vec::new();
-        unlocked.stream_at(bytes, &mut streamed).expect_err("nor as a stream");
+        unlocked.pipe_at(bytes, &mut streamed).expect_err("nor as a stream");
         assert!(plain.starts_with(&streamed));
         assert!(unlocked.verify(bytes).is_err());
     }
@@ -233,7 +233,7 @@ fn each_kind_is_refused_as_each_other() {
     let plain = encryptor().seal(&stored.plain).unwrap();
     refused(&[&plain[..8192], &stored.bytes[8192..]].concat(), &[]);
     refused(&[&stored.bytes[..8192], &plain[8192..]].concat(), &[]);
-    // A component alone, behind the header of its object.
+    // A component alone, after the header of its object.
     refused(&stored.bytes[..end], &[]);
 }
 
@@ -285,7 +285,7 @@ fn a_stripped_flag_is_refused() {
 fn an_exchanged_header_seals_nothing() {
     let begun = encryptor().begin_composite(Padding::None).unwrap();
     let theirs = Encryptor::new(key()).begin_composite(Padding::None).unwrap();
-    // The worker was told this over a channel that storage cannot write to.
+    // The worker received this over a channel that storage cannot write to.
     let commitment = *begun.commitment();
     let stored_header = Header::from_detached(&theirs.header().to_detached().unwrap()).unwrap();
     let unlocked = decryptor().unlock(stored_header).unwrap();

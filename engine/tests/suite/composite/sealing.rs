@@ -1,4 +1,4 @@
-//! Sealing composite objects: every form gives the same component, and every sealing is another one.
+//! Sealing composite objects: every form seals a component that opens, and every sealing has its own key.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -242,7 +242,7 @@ fn a_standard_reader_opens_a_component() {
     let data_key = {
         use sealstone::KeyProvider;
         let context = sealstone::EncryptionContext::new();
-        tokio_free(key.unwrap_key(slot, &context)).unwrap()
+        answered(key.unwrap_key(slot, &context)).unwrap()
     };
     let context = [&b"sealstone/component@v1"[..], &[1, 14, 1]].concat();
     let parameters = hazmat::PayloadParameters {
@@ -254,8 +254,8 @@ fn a_standard_reader_opens_a_component() {
     assert!(hazmat::open_payload(&data_key, parameters, &sealed.bytes).unwrap() == plaintext(C + 5));
 }
 
-/// Local keys answer at once.
-fn tokio_free<T>(future: sealstone::keys::BoxFuture<'_, T>) -> T {
+/// The result of a local key, which never waits.
+fn answered<T>(future: sealstone::keys::BoxFuture<'_, T>) -> T {
     let mut future = future;
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match future.as_mut().poll(&mut context) {
@@ -294,7 +294,7 @@ fn plain_objects_have_no_components() {
     assert_eq!(composite_error(refused.unwrap_err()), CompositeError::NotComposite);
     assert!(unlocked.load_manifest(&plain).unwrap().open(&plain).unwrap() == b"plain");
     let mut streamed = Vec::new();
-    unlocked.stream_at(&plain, &mut streamed).unwrap();
+    unlocked.pipe_at(&plain, &mut streamed).unwrap();
     assert_eq!(streamed, b"plain");
 }
 
