@@ -93,7 +93,8 @@ impl Unlocked {
     ///
     /// `commitment` is the value that [`CompositeObject::commitment`] returned where the object was begun. It must come
     /// over a channel that storage cannot write to, such as a job description or an upload id. Otherwise storage could
-    /// replace the header by one whose data key it knows.
+    /// replace the header by one whose data key it knows. The commitment of the header at hand proves nothing: never pass
+    /// `unlocked.header().commitment()`.
     ///
     /// # Errors
     /// [`CompositeError::NotComposite`]; [`CompositeError::HeaderExchanged`] if the header has another commitment;
@@ -117,14 +118,15 @@ impl Unlocked {
 }
 
 impl CompositeObject {
-    /// Where chunks are sealed; unless this is called, as for the encryptor or the unlocked object.
+    /// Sets where chunks are sealed; by default, where the encryptor seals them or the unlocked object's are opened.
     #[must_use]
     pub fn with_executor(mut self, executor: Executor) -> Self {
         self.executor = executor;
         self
     }
 
-    /// Counts bytes, and can stop the work.
+    /// Sets the [`Progress`] that counts plaintext bytes and can cancel operations; by default, the encryptor's or the
+    /// unlocked object's.
     #[must_use]
     pub fn with_progress(mut self, progress: Progress) -> Self {
         self.progress = progress;
@@ -183,8 +185,8 @@ impl CompositeObject {
     /// storage could present either. Never use this for appending.
     ///
     /// # Errors
-    /// [`CompositeError::Completed`];
-    /// [`CompositeError::ReceiptAltered`], [`CompositeError::ReceiptOfAnotherPart`], [`CompositeError::Duplicate`],
+    /// [`CompositeError::Completed`], [`CompositeError::ReceiptAltered`], [`CompositeError::ReceiptOfAnotherPart`],
+    /// [`CompositeError::Duplicate`],
     /// [`CompositeError::ComponentCount`], [`CompositeError::NoteTooLong`], [`CompositeError::ComponentTooShort`],
     /// [`CompositeError::NoRoomForManifest`], [`Error::ObjectTooLarge`](crate::Error::ObjectTooLarge),
     /// [`Error::Random`](crate::Error::Random).

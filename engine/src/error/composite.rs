@@ -2,21 +2,21 @@
 
 use std::fmt;
 
-/// Why a composite object was not read, or not joined.
+/// Why a composite object could not be read, sealed or completed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompositeError {
-    /// The object is composite, and was to be read from a stream: its manifest, which comes last, has to be read first.
+    /// A composite object was to be read as a stream. Its manifest is at its end and must be read first.
     NotSeekable,
-    /// The object is composite, and its manifest was not read yet:
+    /// The manifest of a composite object has not been read. Call
     /// [`Unlocked::load_manifest`](crate::Unlocked::load_manifest), or
-    /// [`Unlocked::open_manifest`](crate::Unlocked::open_manifest) for callers that fetch bytes themselves.
+    /// [`Unlocked::open_manifest`](crate::Unlocked::open_manifest) with bytes that you fetched.
     ManifestNotLoaded,
-    /// The object is composite, and its end cannot be searched for among bytes that follow it.
+    /// If other bytes follow a composite object, its end cannot be found.
     NoEndSearch,
     /// The object is not composite.
     NotComposite,
-    /// The length of the manifest, the payload's last 4 bytes, is one that no manifest in this payload has.
+    /// The manifest length, the payload's last 4 bytes, is impossible in this payload.
     ManifestLength {
         /// The length found, in bytes.
         len: u64,
@@ -25,16 +25,16 @@ pub enum CompositeError {
     },
     /// The manifest does not verify under the object's data key.
     ManifestAltered,
-    /// The manifest verifies, and says what no manifest may say: its author is at fault.
+    /// The manifest verifies, but its content is invalid. Its author is at fault.
     InvalidManifest {
         /// What is wrong.
         reason: &'static str,
-        /// The entry concerned, from 0, where it is one.
+        /// The number of the entry concerned, from 0, if it is one entry.
         component: Option<usize>,
     },
-    /// The payload is longer or shorter than the manifest's entries make it.
+    /// The payload's length is not the one that the manifest requires.
     PayloadLength {
-        /// The length that the entries make, in bytes.
+        /// The length that the manifest requires, in bytes.
         expected: u64,
         /// The payload's length, in bytes.
         found: u64,
@@ -62,24 +62,24 @@ pub enum CompositeError {
     },
     /// The object was completed, and nothing more is sealed for it.
     Completed,
-    /// The header that a sealer was about to use is not the one whose commitment it was given.
+    /// The header's commitment is not the one that the sealer received over its trusted channel.
     HeaderExchanged,
     /// The bytes of a receipt do not parse.
     InvalidReceipt {
         /// What is wrong.
         reason: &'static str,
     },
-    /// A receipt's MAC does not verify: it is another object's, or it was altered.
+    /// A receipt's MAC does not verify: the receipt was altered or belongs to another object.
     ReceiptAltered {
         /// The component that it was given for, from 0.
         component: usize,
     },
-    /// A receipt is one of another part.
+    /// A receipt carries another part's label.
     ReceiptOfAnotherPart {
         /// The component that it was given for, from 0.
         component: usize,
     },
-    /// One sealing was named twice.
+    /// One sealing was listed twice.
     Duplicate {
         /// The component that repeats an earlier one, from 0.
         component: usize,
@@ -101,8 +101,7 @@ pub enum CompositeError {
         /// Its length, in bytes.
         len: usize,
     },
-    /// A padded object has so many components or so long a note that its length would no longer depend on the
-    /// plaintext's alone.
+    /// The components and manifest of a padded object are longer than a padded payload of its plaintext.
     NoRoomForManifest {
         /// Bytes that components and manifest take.
         need: u64,

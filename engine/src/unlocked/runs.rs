@@ -22,7 +22,7 @@ use crate::opener::Opener;
 /// Consecutive chunks under one key.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
-    /// Which component they are of, if the object has components.
+    /// The number of the component, in a composite object.
     component: Option<usize>,
     /// Where the payload or component begins in the object, in bytes.
     start: u64,
@@ -30,14 +30,14 @@ pub(crate) struct Run {
     plain_start: u64,
     /// Its plaintext's length, in bytes.
     plaintext_len: u64,
-    /// The part of its plaintext that is wanted.
+    /// The part of its plaintext to read.
     range: Range<u64>,
     /// Whether its first 56 bytes are read and compared.
     with_prefix: bool,
 }
 
 impl Run {
-    /// The wanted part of the plaintext of its payload or component.
+    /// The part to read of the plaintext of its payload or component.
     pub(crate) const fn range(&self) -> &Range<u64> {
         &self.range
     }
@@ -100,7 +100,7 @@ impl Iterator for Runs {
             }),
             Rest::Composite { manifest, next, whole } => {
                 let component = manifest.components().get(*next)?;
-                // What reaches the end of the plaintext passes empty components there.
+                // A range that reaches the end of the plaintext also passes the empty components there.
                 if component.plain_start >= self.range.end && self.range.end < manifest.plaintext_len() {
                     return None;
                 }
@@ -121,7 +121,7 @@ impl Iterator for Runs {
     }
 }
 
-/// A run of chunks that is read and opened at once, and what its component begins with, if that is to be compared.
+/// A run of chunks that is read and opened at once, with the first bytes of its component if they are compared.
 pub(crate) struct Piece {
     pub(crate) opener: Arc<Opener>,
     pub(crate) span: Span,
@@ -130,7 +130,7 @@ pub(crate) struct Piece {
     prefix: Option<ComponentPrefix>,
 }
 
-/// The first 56 bytes of a component, as the manifest makes them.
+/// The first 56 bytes of a component, as they follow from the manifest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ComponentPrefix {
     pub(crate) bytes: [u8; PREFIX_LEN],
@@ -158,12 +158,12 @@ impl Piece {
         self.opener.payload_start() + self.span.sealed_offset
     }
 
-    /// Bytes before the sealed ones that are read with them: those of a component's prefix.
+    /// The length of the component prefix that is read before the chunks, in bytes; 0 if it is not compared.
     pub(crate) const fn lead(&self) -> usize {
         if self.prefix.is_some() { PREFIX_LEN } else { 0 }
     }
 
-    /// Opens what was read, [`Piece::lead`] bytes and the sealed ones, into `plain`.
+    /// Opens `read`, which has [`Piece::lead`] bytes and the chunks, into `plain`.
     ///
     /// # Errors
     /// [`CompositeError::ComponentExchanged`]; as [`Opener::open`].
@@ -247,7 +247,7 @@ impl Unlocked {
         let rest = if self.is_composite() {
             let manifest = self.manifest_arc()?;
             let next = if range.is_empty() {
-                // The manifest has verified the end: nothing is opened for nothing.
+                // The manifest has verified the end, so an empty range needs no chunk.
                 manifest.component_count()
             } else {
                 manifest.component_at(range.start)
@@ -267,7 +267,7 @@ impl Unlocked {
         })
     }
 
-    /// The runs of the whole object, with the first 56 bytes of each component, and with components that hold nothing.
+    /// The runs of the whole object, including empty components. Each component's first 56 bytes are compared.
     ///
     /// # Errors
     /// [`CompositeError::ManifestNotLoaded`].
