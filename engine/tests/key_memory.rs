@@ -16,6 +16,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 
+use sealstone::composite::Padding;
 use sealstone::error::ProviderError;
 use sealstone::format::WrappedKey;
 use sealstone::keys::{BoxFuture, DATA_KEY_LEN, GeneratedKey, KeyMatch};
@@ -45,6 +46,7 @@ fn no_data_key_outlives_the_making_of_its_cipher() {
                 let decryptor = Decryptor::new(Arc::clone(&recording) as _).with_backend(backend);
                 sealing_leaves_nothing(&case, &recording, &encryptor);
                 opening_leaves_nothing(&case, &recording, &encryptor, &decryptor);
+                a_composite_object_leaves_nothing(&case, &recording, &encryptor, &decryptor);
             }
         }
     }
@@ -97,6 +99,25 @@ fn sealing_leaves_nothing(case: &str, recording: &Recording, encryptor: &Encrypt
     below(|| writer.finish().unwrap());
     recording.assert_gone(&format!("{case}: written"));
     drop(object);
+}
+
+/// While components are sealed or opened, the data key is needed; with the last that needs it, it is gone.
+fn a_composite_object_leaves_nothing(case: &str, recording: &Recording, encryptor: &Encryptor, decryptor: &Decryptor) {
+    let object = below(|| encryptor.begin_composite(Padding::None).unwrap());
+    let sealed = below(|| object.component(b"1").unwrap().seal(&[3; LEN]).unwrap());
+    let parts = [(b"1", sealed.receipt)];
+    let end = below(|| object.complete(&parts, b"").unwrap());
+    let stored = [&object.header().to_attached().unwrap()[..], &sealed.bytes, &end.bytes].concat();
+    below(|| drop(object));
+    recording.assert_gone(&format!("{case}: composite object sealed"));
+
+    let header = Decryptor::read_header(&stored).unwrap();
+    let unlocked = below(|| decryptor.unlock_at(header, &stored).unwrap());
+    let ranges = below(|| unlocked.range_reader(stored.as_slice()).unwrap());
+    assert_eq!(below(|| ranges.read_range(7..9).unwrap()), [3; 2][..]);
+    assert_eq!(below(|| unlocked.open(&stored).unwrap()), [3; LEN]);
+    below(|| drop((unlocked, ranges)));
+    recording.assert_gone(&format!("{case}: composite object opened"));
 }
 
 fn opening_leaves_nothing(case: &str, recording: &Recording, encryptor: &Encryptor, decryptor: &Decryptor) {
