@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 pub use self::cache::UnlockedCache;
 use self::manifest::UnlockedComposite;
+use self::runs::Runs;
 use crate::buffer::{buffer_len, new_buffer};
 use crate::composite::CompositeKeys;
 use crate::decrypt::{DecryptReader, Decryptor, check_prefix, explain_end};
@@ -200,16 +201,28 @@ impl Unlocked {
         opened
     }
 
-    fn open_pieces(&self, object: &[u8], mut rest: &mut [u8]) -> Result<()> {
-        let mut pieces = self.pieces(self.all_runs(rest.len() as u64)?);
+    fn open_pieces(&self, object: &[u8], plaintext: &mut [u8]) -> Result<()> {
+        let runs = self.all_runs(plaintext.len() as u64)?;
+        self.open_runs(runs, object, 0, plaintext)
+    }
+
+    /// Opens `runs` into `plaintext`, which has the length of all their chunks. `fetched` has the object's bytes from
+    /// offset `fetched_from` on, as far as they are needed.
+    pub(crate) fn open_runs(&self, runs: Runs, fetched: &[u8], fetched_from: u64, plaintext: &mut [u8]) -> Result<()> {
+        let mut rest = plaintext;
+        let mut pieces = self.pieces(runs);
         loop {
             let mut tasks = Vec::new();
             for piece in pieces.by_ref().take(PIECES_AT_ONCE) {
                 let piece = piece?;
                 let (plain, after) = rest.split_at_mut(piece.span.plain_len);
                 rest = after;
-                let from = buffer_len(piece.offset())?;
-                tasks.push((&object[from - piece.lead()..from + piece.span.sealed_len], piece, plain));
+                let from = buffer_len(piece.offset() - fetched_from)?;
+                tasks.push((
+                    &fetched[from - piece.lead()..from + piece.span.sealed_len],
+                    piece,
+                    plain,
+                ));
             }
             if tasks.is_empty() {
                 return Ok(());

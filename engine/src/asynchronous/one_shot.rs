@@ -7,8 +7,10 @@ use bytes::Bytes;
 use crate::buffer::new_buffer;
 use crate::decrypt::Decryptor;
 use crate::encrypt::Encryptor;
+use crate::encrypt::parts::{RunningPart, SealedPart};
 use crate::error::Result;
 use crate::executor::{Executor, Ordered};
+use crate::range::RangeOpener;
 use crate::unlocked::Unlocked;
 
 /// Shorter work is done inline: handing it to another thread takes longer.
@@ -59,17 +61,66 @@ impl Unlocked {
     }
 }
 
+impl RangeOpener {
+    /// [`RangeOpener::open`] for an asynchronous program. Over 64 KiB the executor's pool opens while the task waits;
+    /// with the serial executor, one poll opens everything.
+    ///
+    /// # Errors
+    /// As [`RangeOpener::open`].
+    pub async fn open_async(&self, ciphertext: Bytes) -> Result<Bytes> {
+        let (range, len) = (self.clone(), ciphertext.len() as u64);
+        run(self.unlocked().executor(), len, move || range.open(&ciphertext)).await
+    }
+}
+
+impl RunningPart {
+    /// [`RunningPart::seal_scattered`] for an asynchronous program. The work begins with the call, not with the first
+    /// poll: on the executor's pool over 64 KiB, or else before the call returns.
+    ///
+    /// # Errors
+    /// As [`RunningPart::seal`].
+    pub fn seal_async(self, plaintext: Vec<Bytes>) -> impl Future<Output = Result<SealedPart>> + Send + use<> {
+        let executor = self.executor().clone();
+        let len = self.plaintext_len() as u64;
+        start(&executor, len, move || self.seal_scattered(&plaintext))
+    }
+}
+
 /// Runs `work`, which processes `len` bytes.
 pub(super) async fn run<T: Send + 'static>(
     executor: &Executor,
     len: u64,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> T {
-    if len <= INLINE as u64 || executor.is_serial() {
-        return work();
+    start(executor, len, work).await
+}
+
+/// Starts `work`, which processes `len` bytes, and returns its result as a future.
+fn start<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(
+    executor: &Executor,
+    len: u64,
+    work: W,
+) -> impl Future<Output = T> + Send + use<T, W> {
+    let started = if len <= INLINE as u64 || executor.is_serial() {
+        Started::Done(work())
+    } else {
+        let mut jobs = Ordered::new(executor.clone(), INLINE);
+        jobs.submit(work);
+        Started::OnPool(jobs)
+    };
+    async move {
+        match started {
+            Started::Done(result) => result,
+            Started::OnPool(mut jobs) => {
+                let done = poll_fn(|cx| jobs.poll_next(cx)).await;
+                done.expect("the job that was submitted has a result")
+            }
+        }
     }
-    let mut jobs = Ordered::new(executor.clone(), INLINE);
-    jobs.submit(work);
-    let done = poll_fn(|cx| jobs.poll_next(cx)).await;
-    done.expect("the job that was submitted has a result")
+}
+
+/// Work that may have ended.
+enum Started<T> {
+    Done(T),
+    OnPool(Ordered<T>),
 }

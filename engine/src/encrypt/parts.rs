@@ -10,6 +10,7 @@
 
 mod equal;
 mod running;
+mod scattered;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -2,17 +2,21 @@
 //!
 //! ```text
 //! Unlocked --range(object_len, 1000..2000)--> RangeOpener
-//!     ciphertext_range() -> what to fetch     the caller's client -> reader, open_stream -> plaintext 1000..2000
+//!     ciphertext_range() -> what to fetch     the caller's client -> open, reader, open_stream -> plaintext 1000..2000
 //! ```
 
 use std::io::{BufRead, Read};
 use std::ops::{Range, RangeBounds};
 
+use bytes::Bytes;
+use zeroize::Zeroize;
+
 use super::bounds;
+use crate::buffer::{buffer_len, new_buffer};
 use crate::decrypt::DecryptReader;
 use crate::decrypt::machine::OpenMachine;
 use crate::decrypt::plan::RangePlan;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::unlocked::Unlocked;
 
 /// Opens one range of an object's plaintext as a stream, from ciphertext that the caller fetches. No method calls a key
@@ -70,6 +74,42 @@ impl RangeOpener {
     /// after them are not read. The reader's errors are those of [`DecryptReader`].
     pub fn reader<R: Read>(&self, ciphertext: R) -> impl BufRead + use<R> {
         DecryptReader::driving(self.machine(), ciphertext, self.unlocked.clone())
+    }
+
+    /// Opens the range from `ciphertext`, the bytes of [`RangeOpener::ciphertext_range`]; returns the plaintext. Works on
+    /// the executor's threads.
+    ///
+    /// # Errors
+    /// [`Error::NotFetched`](crate::Error::NotFetched) if bytes are missing;
+    /// [`Error::ChunkAltered`](crate::Error::ChunkAltered), [`Error::Cancelled`](crate::Error::Cancelled).
+    pub fn open(&self, ciphertext: &[u8]) -> Result<Bytes> {
+        let Range { start, end } = self.plan.ciphertext;
+        let have = start.saturating_add(ciphertext.len() as u64);
+        // Checked before a buffer is allocated: the range may be hostile.
+        if have < end {
+            return Err(Error::NotFetched { start: have, end });
+        }
+        let layout = self.unlocked.header().layout();
+        let mut chunks_len = 0;
+        for run in self.plan.runs.clone() {
+            chunks_len += run.chunks_len(layout)?;
+        }
+        let mut chunks = new_buffer(chunks_len)?;
+        self.unlocked
+            .open_runs(self.plan.runs.clone(), ciphertext, start, &mut chunks)?;
+        let len = buffer_len(self.plan.plain)?;
+        if len == 0 {
+            // Before the end, an empty range has no chunk to skip in.
+            return Ok(Bytes::new());
+        }
+        let range = self.plan.skip..self.plan.skip + len;
+        if chunks.len() / 2 > len {
+            // A small range must not keep a long chunk in memory.
+            let plaintext = Bytes::copy_from_slice(&chunks[range]);
+            chunks.zeroize();
+            return Ok(plaintext);
+        }
+        Ok(Bytes::from(chunks).slice(range))
     }
 
     pub(crate) fn machine(&self) -> OpenMachine {

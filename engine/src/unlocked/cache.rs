@@ -76,15 +76,31 @@ impl UnlockedCache {
     /// [`Error::Poisoned`] if the request that made the call panicked.
     pub async fn unlock_async(&self, header: impl Into<ObjectHeader>) -> Result<Unlocked> {
         let header = header.into();
-        let id = id(&header)?;
-        let call = || -> BoxFuture<'static, Outcome<Unlocked, Error>> {
-            let (decryptor, header, made) = (self.decryptor.clone(), header.clone(), (self.now)());
-            Box::pin(async move {
-                let unlocked = decryptor.unlock_async(header).await?;
-                Ok(Arc::new(Entry::new(unlocked, made)))
-            })
+        let unlock = || {
+            let (decryptor, header) = (self.decryptor.clone(), header.clone());
+            async move { decryptor.unlock_async(header).await }
         };
-        let (_, found) = self.cache.get(&id, &self.limits, &*self.now, call).await;
+        self.get_or_unlock_async(&id(&header)?, unlock).await
+    }
+
+    /// Returns the object that was cached under `id`, or unlocks it with `unlock` and caches it. For callers who can
+    /// identify an object without its header, or who use several decryptors; this cache's own is not used.
+    ///
+    /// `id` must identify the object's version and everything that decides whether `unlock` succeeds, such as the
+    /// encryption context: whoever passes the same `id` gets the same object.
+    ///
+    /// # Errors
+    /// As `unlock`; every request that waits for a failing call returns its error. [`Error::Poisoned`] if the request
+    /// that made the call panicked.
+    pub async fn get_or_unlock_async<F>(&self, id: &[u8], unlock: impl Fn() -> F + Send + Sync) -> Result<Unlocked>
+    where
+        F: Future<Output = Result<Unlocked>> + Send + 'static,
+    {
+        let call = || -> BoxFuture<'static, Outcome<Unlocked, Error>> {
+            let (unlocking, made) = (unlock(), (self.now)());
+            Box::pin(async move { Ok(Arc::new(Entry::new(unlocking.await?, made))) })
+        };
+        let (_, found) = self.cache.get(id, &self.limits, &*self.now, call).await;
         // `None`: the call panicked for the request that made it.
         found.unwrap_or(Err(Error::Poisoned)).map(|entry| entry.value.clone())
     }

@@ -61,6 +61,11 @@ impl Run {
         Ok(self.ciphertext(layout)?.start)
     }
 
+    /// Plaintext bytes of its chunks.
+    pub(crate) fn chunks_len(&self, layout: Layout) -> Result<u64> {
+        Ok(self.spans(layout)?.map(|span| span.plain_len as u64).sum())
+    }
+
     fn spans(&self, layout: Layout) -> Result<Spans> {
         Spans::covering(layout, self.plaintext_len, self.range.clone())
     }

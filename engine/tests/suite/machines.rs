@@ -143,6 +143,14 @@ fn a_range_takes_its_chunks_and_no_more() {
             "{start}..{end}: {ended:?}"
         );
 
+        assert_eq!(range.open(fetched).unwrap(), plain[start..end], "{start}..{end}");
+        if let Some((_, short)) = fetched.split_last() {
+            assert!(matches!(range.open(short), Err(Error::NotFetched { end, .. }) if end == fetch.end));
+            let mut altered = fetched.to_vec();
+            altered[fetched.len() / 2] ^= 1;
+            assert!(matches!(range.open(&altered), Err(Error::ChunkAltered { .. })));
+        }
+
         let mut opener = range.stream_opener();
         let longer = [fetched, b"more"].concat();
         let mut rest = longer.as_slice();

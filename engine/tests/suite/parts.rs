@@ -4,6 +4,8 @@
 use std::io::Write;
 use std::num::NonZeroU64;
 
+use bytes::Bytes;
+
 use crate::common::{C, LENGTHS, data_key, decryptor, encryptor, plaintext, seal_fixed};
 use proptest::prelude::*;
 use sealstone::error::PartError;
@@ -403,7 +405,15 @@ fn running_parts_of_any_length_join_to_what_one_writer_makes() {
                     .rev()
                     .map(|(part, piece)| {
                         assert_eq!(part.plaintext_len(), piece.len());
-                        scope.spawn(|| part.seal(piece).unwrap())
+                        // In one piece, or in buffers of 30,000 bytes with an empty one among them.
+                        scope.spawn(move || match part.number() % 2 {
+                            0 => part.seal(piece).unwrap(),
+                            _ => {
+                                let mut buffers = vec![Bytes::new()];
+                                buffers.extend(piece.chunks(30_000).map(Bytes::copy_from_slice));
+                                part.seal_scattered(&buffers).unwrap()
+                            }
+                        })
                     })
                     .collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect()

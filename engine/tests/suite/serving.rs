@@ -131,6 +131,46 @@ fn ranges_are_served_while_other_tasks_run() {
         }
     });
     assert_eq!(slow.1.load(Ordering::Relaxed), 2);
+
+    // Under the caller's own ids, with a decryptor for each.
+    let cache = UnlockedCache::new(Decryptor::new(slow.clone()));
+    let call = |id: &'static [u8], decryptor: Decryptor| {
+        let header = header.clone();
+        let unlock = move || {
+            let (decryptor, header) = (decryptor.clone(), header.clone());
+            async move { decryptor.unlock_async(header).await }
+        };
+        runtime.block_on(cache.get_or_unlock_async(id, unlock))
+    };
+    let other = Decryptor::new(Arc::new(RawKey::from_slice(&[9; 32]).unwrap()));
+    for _ in 0..2 {
+        assert!(call(b"the right key", Decryptor::new(slow.clone())).is_ok());
+        // Neither a success under another id nor a failure is returned.
+        assert!(call(b"another key", other.clone()).is_err());
+    }
+    assert_eq!(slow.1.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn a_part_is_sealed_without_being_polled() {
+    let plain = Bytes::from(plaintext(40 * C + 5));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for executor in crate::common::executors() {
+        let progress = sealstone::Progress::new();
+        let encryptor = encryptor().with_executor(executor).with_progress(progress.clone());
+        let mut running = encryptor.begin().unwrap().running_parts().unwrap();
+        let first = running.next_part(40).unwrap().seal_async(vec![plain.slice(..40 * C)]);
+        let last = running.last_part(5).unwrap().seal_async(vec![plain.slice(40 * C..)]);
+        while progress.bytes() < plain.len() as u64 {
+            std::thread::yield_now();
+        }
+        let object = runtime.block_on(async {
+            // Awaited in another order than they were begun.
+            let last = last.await.unwrap();
+            [first.await.unwrap().into_bytes(), last.into_bytes()].concat()
+        });
+        assert!(crate::common::decryptor().open(&object).unwrap() == plain);
+    }
 }
 
 #[cfg(feature = "threads")]

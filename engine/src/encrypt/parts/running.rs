@@ -6,16 +6,21 @@
 //! ```
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::SealedPart;
+use super::scattered::Scattered;
+use crate::batch::BATCH_LEN;
+use crate::buffer::new_buffer;
 use crate::chunker::{RunningChunks, Span};
 use crate::encrypt::NewObject;
 use crate::error::{PartError, Result};
+use crate::executor::Executor;
 use crate::header::Header;
-use crate::layout::PREFIX_LEN;
+use crate::layout::{ChunkIndex, PREFIX_LEN};
 use crate::progress::Progress;
 use crate::sealer::Sealer;
 
@@ -34,6 +39,7 @@ impl NewObject {
             shared: Arc::new(Shared {
                 sealer: self.sealer,
                 start,
+                executor: self.executor,
                 progress: self.progress,
             }),
         })
@@ -60,6 +66,7 @@ struct Shared {
     sealer: Sealer,
     /// The bytes before the first chunk.
     start: Bytes,
+    executor: Executor,
     progress: Progress,
 }
 
@@ -126,13 +133,32 @@ impl RunningPart {
         self.span.plain_len
     }
 
-    /// Seals the part.
+    /// Seals the part, on the caller's thread.
     ///
     /// # Errors
     /// [`PartError::Length`] unless `plaintext` has the part's length; [`Error::Cancelled`](crate::Error::Cancelled),
     /// [`Error::Forked`](crate::Error::Forked), [`Error::SealedWrongly`](crate::Error::SealedWrongly). The part is then
     /// lost.
     pub fn seal(self, plaintext: &[u8]) -> Result<SealedPart> {
+        self.seal_on(&Executor::serial(), &Scattered::of_slice(plaintext))
+    }
+
+    /// [`RunningPart::seal`] for plaintext in several buffers, which are not joined first. Works on the executor's
+    /// threads.
+    ///
+    /// # Errors
+    /// As [`RunningPart::seal`].
+    pub fn seal_scattered(self, plaintext: &[Bytes]) -> Result<SealedPart> {
+        let executor = self.shared.executor.clone();
+        self.seal_on(&executor, &Scattered::new(plaintext))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn executor(&self) -> &Executor {
+        &self.shared.executor
+    }
+
+    fn seal_on(self, executor: &Executor, plaintext: &Scattered<'_>) -> Result<SealedPart> {
         let Span { first, ends, .. } = self.span;
         if plaintext.len() != self.span.plain_len {
             return Err(PartError::Length {
@@ -142,21 +168,17 @@ impl RunningPart {
             }
             .into());
         }
-        let Shared {
-            sealer,
-            start,
-            progress,
-        } = &*self.shared;
+        let Shared { start, .. } = &*self.shared;
         let before = (start.len() - PREFIX_LEN) as u64;
         let (offset, start) = match self.number {
             0 => (0, start.as_ref()),
             _ => (before + self.span.sealed_offset, &[][..]),
         };
-        let mut sealed = Vec::with_capacity(start.len() + self.span.sealed_len);
-        sealed.extend_from_slice(start);
-        sealed.resize(start.len() + self.span.sealed_len, 0);
-        sealer.seal(first, plaintext, ends, &mut sealed[start.len()..])?;
-        progress.advance(plaintext.len())?;
+        let mut sealed = new_buffer((start.len() + self.span.sealed_len) as u64)?;
+        let (head, chunks) = sealed.split_at_mut(start.len());
+        head.copy_from_slice(start);
+        let batches = self.batches(first, chunks)?;
+        executor.try_for_each(batches, |batch| self.seal_batch(plaintext, batch))?;
         Ok(SealedPart {
             number: self.number,
             offset,
@@ -164,6 +186,50 @@ impl RunningPart {
             ends,
         })
     }
+
+    /// Divides the part among threads.
+    fn batches<'a>(&self, first: ChunkIndex, mut sealed: &'a mut [u8]) -> Result<Vec<Batch<'a>>> {
+        let sealer = &self.shared.sealer;
+        let chunk_len = sealer.layout().chunk_len();
+        let batch_len = BATCH_LEN.next_multiple_of(chunk_len);
+        let plain_len = self.span.plain_len;
+        let mut batches = Vec::with_capacity(plain_len / batch_len + 1);
+        let mut from = 0;
+        loop {
+            let len = batch_len.min(plain_len - from);
+            let is_last = from + len == plain_len;
+            let ends = self.span.ends && is_last;
+            let (out, rest) = sealed.split_at_mut(sealer.sealed_len(len, ends));
+            batches.push(Batch {
+                first: first.advance((from / chunk_len) as u64)?,
+                plaintext: from..from + len,
+                ends,
+                out,
+            });
+            if is_last {
+                return Ok(batches);
+            }
+            (sealed, from) = (rest, from + len);
+        }
+    }
+
+    fn seal_batch(&self, plaintext: &Scattered<'_>, batch: Batch<'_>) -> Result<()> {
+        let len = batch.plaintext.len();
+        plaintext.with(batch.plaintext, |plain| {
+            self.shared.sealer.seal(batch.first, plain, batch.ends, batch.out)
+        })?;
+        self.shared.progress.advance(len)
+    }
+}
+
+/// Consecutive chunks that one thread seals.
+struct Batch<'a> {
+    first: ChunkIndex,
+    /// In the part's plaintext.
+    plaintext: Range<usize>,
+    /// Whether its last chunk is the final one.
+    ends: bool,
+    out: &'a mut [u8],
 }
 
 impl fmt::Debug for RunningPart {

@@ -100,6 +100,7 @@ fn every_range_of_a_composite_object_is_that_slice() {
             let bytes = &stored.bytes[index(fetch.start)..index(fetch.end)];
             let opened = ranges.open_fetched(from..to, fetch.start, bytes).unwrap();
             assert!(opened == expected, "{start}..{end} as bytes");
+            assert!(opener.open(bytes).unwrap() == expected, "{start}..{end} at once");
             let mut read = Vec::new();
             opener.reader(bytes).read_to_end(&mut read).unwrap();
             assert!(read == expected, "{start}..{end} as a stream");
