@@ -119,6 +119,13 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cache<T, E> {
         }
     }
 
+    /// Returns the entry, if it is cached.
+    pub(crate) fn cached(&self, id: &[u8], limits: &Limits, now: Instant) -> Option<Arc<Entry<T>>> {
+        let mut state = self.lock();
+        state.sweep(limits, now);
+        state.held_entry(id, limits)
+    }
+
     /// Drops expired entries and returns how many are left.
     pub(crate) fn sweep(&self, limits: &Limits, now: Instant) -> usize {
         let mut state = self.lock();

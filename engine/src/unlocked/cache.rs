@@ -83,6 +83,13 @@ impl UnlockedCache {
         self.get_or_unlock_async(&id(&header)?, unlock).await
     }
 
+    /// Returns the object that was cached under `id`, as in [`UnlockedCache::get_or_unlock_async`].
+    #[must_use]
+    pub fn get(&self, id: &[u8]) -> Option<Unlocked> {
+        let found = self.cache.cached(id, &self.limits, (self.now)());
+        found.map(|entry| entry.value.clone())
+    }
+
     /// Returns the object that was cached under `id`, or unlocks it with `unlock` and caches it. For callers who can
     /// identify an object without its header, or who use several decryptors; this cache's own is not used.
     ///

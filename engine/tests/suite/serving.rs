@@ -143,11 +143,13 @@ fn ranges_are_served_while_other_tasks_run() {
         runtime.block_on(cache.get_or_unlock_async(id, unlock))
     };
     let other = Decryptor::new(Arc::new(RawKey::from_slice(&[9; 32]).unwrap()));
+    assert!(cache.get(b"the right key").is_none());
     for _ in 0..2 {
         assert!(call(b"the right key", Decryptor::new(slow.clone())).is_ok());
         // Neither a success under another id nor a failure is returned.
         assert!(call(b"another key", other.clone()).is_err());
     }
+    assert!(cache.get(b"the right key").is_some() && cache.get(b"another key").is_none());
     assert_eq!(slow.1.load(Ordering::Relaxed), 3);
 }
 

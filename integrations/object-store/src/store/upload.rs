@@ -1,0 +1,281 @@
+//! Uploads in parts: one payload, whose chunks run on over the borders of the caller's parts.
+//!
+//! ```text
+//! put_part   any lengths --Pending--> whole chunks, 5 MiB at least --RunningParts--> sealing, on the pool
+//! Queue      sealed parts, in order --> the inner upload, whichever part's future is polled first
+//! complete   what is pending and the final chunk --> the last part
+//! ```
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, try_join_all};
+use futures_util::lock;
+use sealstone::parts::{EqualParts, RunningPart, RunningParts, SealedPart};
+
+use super::super::object_store;
+use super::super::object_store::path::Path;
+use super::super::object_store::{
+    MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart,
+};
+use super::EncryptedStore;
+use super::errors::{generic, refused};
+use crate::error::StoreError;
+
+/// The least that S3 takes as a part that is not the last, in bytes.
+const MIN_PART: usize = 5 * 1024 * 1024;
+
+impl<S: ObjectStore> EncryptedStore<S> {
+    pub(super) async fn begin_upload(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let (parts, attributes) = self.begin(location, opts.attributes, &opts.extensions).await?;
+        let opts = PutMultipartOptions { attributes, ..opts };
+        let upload = self.store.put_multipart_opts(location, opts).await?;
+        let equal = self.config.equal_parts.and_then(|len| NonZeroU64::new(len as u64));
+        Ok(Box::new(EncryptedUpload {
+            location: location.to_string(),
+            state: State::Open(parts),
+            pending: Pending::default(),
+            chunk_len: self.config.chunk_size.bytes(),
+            queue: Arc::new(Queue {
+                sealing: Mutex::default(),
+                upload: lock::Mutex::new(Inner {
+                    upload,
+                    equal: equal.map(EqualParts::new),
+                    failed: None,
+                }),
+            }),
+        }))
+    }
+}
+
+/// An upload whose parts are sealed.
+struct EncryptedUpload {
+    location: String,
+    state: State,
+    pending: Pending,
+    chunk_len: usize,
+    queue: Arc<Queue>,
+}
+
+enum State {
+    /// More parts can follow.
+    Open(RunningParts),
+    /// The last part is being sent. It is kept here, because the call that waits for it may be dropped.
+    Ending(UploadPart),
+    /// The inner upload has all parts.
+    Sent,
+    /// A part is missing, or the upload was aborted.
+    Failed,
+}
+
+#[async_trait]
+impl MultipartUpload for EncryptedUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let State::Open(parts) = &mut self.state else {
+            return std::future::ready(Err(self.ended())).boxed();
+        };
+        self.pending.extend(data);
+        let chunks = self.pending.len / self.chunk_len;
+        if chunks * self.chunk_len < MIN_PART {
+            // S3 refuses shorter parts, and this one may get longer.
+            return std::future::ready(Ok(())).boxed();
+        }
+        match parts.next_part(chunks as u64) {
+            Ok(part) => self.seal(part),
+            Err(error) => {
+                self.state = State::Failed;
+                let error = refused(StoreError::sealstone(&self.location, error));
+                std::future::ready(Err(error)).boxed()
+            }
+        }
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        if matches!(self.state, State::Open(_))
+            && let State::Open(parts) = mem::replace(&mut self.state, State::Failed)
+        {
+            let last = parts.last_part(self.pending.len);
+            let last = last.map_err(|error| refused(StoreError::sealstone(&self.location, error)))?;
+            self.state = State::Ending(self.seal(last));
+        }
+        if let State::Ending(sending) = &mut self.state {
+            let sent = sending.await;
+            self.state = if sent.is_ok() { State::Sent } else { State::Failed };
+            sent?;
+        }
+        if !matches!(self.state, State::Sent) {
+            return Err(self.ended());
+        }
+        let mut inner = self.queue.upload.lock().await;
+        inner.upload.complete().await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.state = State::Failed;
+        let mut inner = self.queue.upload.lock().await;
+        inner.upload.abort().await
+    }
+}
+
+impl EncryptedUpload {
+    fn ended(&self) -> object_store::Error {
+        generic(format!("{}: the upload has ended or failed", self.location))
+    }
+
+    /// Begins to seal what is pending as `part`; the future sends it.
+    fn seal(&mut self, part: RunningPart) -> UploadPart {
+        let plaintext = self.pending.take(part.plaintext_len());
+        let waiting = Arc::new(Waiting {
+            sealed: part.seal_async(plaintext).boxed().shared(),
+            sending: Mutex::default(),
+        });
+        self.queue.push(waiting.clone());
+        let (queue, location) = (self.queue.clone(), self.location.clone());
+        async move {
+            queue.send_up_to(&waiting).await;
+            let sending = waiting.take();
+            let sending = sending.map_err(|error| refused(StoreError::sealstone(location, error)))?;
+            try_join_all(sending).await.map(drop)
+        }
+        .boxed()
+    }
+}
+
+/// Sealed parts on their way to the inner upload, which numbers them in the order in which it gets them.
+struct Queue {
+    sealing: Mutex<VecDeque<Arc<Waiting>>>,
+    upload: lock::Mutex<Inner>,
+}
+
+struct Inner {
+    upload: Box<dyn MultipartUpload>,
+    /// Cuts equal parts, if the store demands them.
+    equal: Option<EqualParts>,
+    /// Why a part is missing: then no later one follows.
+    failed: Option<sealstone::Error>,
+}
+
+/// A part in the queue.
+struct Waiting {
+    /// Sealed without being polled; whoever polls first sees it.
+    sealed: Shared<BoxFuture<'static, sealstone::Result<SealedPart>>>,
+    /// The inner upload's futures, once it has the part.
+    sending: Mutex<Option<sealstone::Result<Vec<UploadPart>>>>,
+}
+
+impl Queue {
+    fn push(&self, part: Arc<Waiting>) {
+        self.parts().push_back(part);
+    }
+
+    fn parts(&self) -> std::sync::MutexGuard<'_, VecDeque<Arc<Waiting>>> {
+        self.sealing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands the inner upload all parts up to `last`, in order: the futures of the parts before it may not be polled.
+    async fn send_up_to(&self, last: &Arc<Waiting>) {
+        loop {
+            let first = self.parts().front().cloned();
+            let Some(first) = first.filter(|_| !last.is_sent()) else {
+                return;
+            };
+            let sealed = first.sealed.clone().await;
+            let mut inner = self.upload.lock().await;
+            // Another part's future may have sent it meanwhile.
+            if first.is_sent() {
+                continue;
+            }
+            first.set(inner.send(sealed));
+            self.parts().pop_front();
+        }
+    }
+}
+
+impl Inner {
+    fn send(&mut self, part: sealstone::Result<SealedPart>) -> sealstone::Result<Vec<UploadPart>> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let parts = part.and_then(|part| match &mut self.equal {
+            Some(equal) => equal.add(part),
+            None => Ok(vec![part]),
+        });
+        let parts = parts
+            .inspect_err(|error| self.failed = Some(error.clone()))?
+            .into_iter();
+        Ok(parts
+            .map(|part| self.upload.put_part(part.into_bytes().into()))
+            .collect())
+    }
+}
+
+impl Waiting {
+    fn sending(&self) -> std::sync::MutexGuard<'_, Option<sealstone::Result<Vec<UploadPart>>>> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_sent(&self) -> bool {
+        self.sending().is_some()
+    }
+
+    fn set(&self, sending: sealstone::Result<Vec<UploadPart>>) {
+        *self.sending() = Some(sending);
+    }
+
+    /// The inner upload's futures of a part that it has.
+    fn take(&self) -> sealstone::Result<Vec<UploadPart>> {
+        let mut sending = self.sending();
+        sending.replace(Ok(Vec::new())).unwrap_or(Ok(Vec::new()))
+    }
+}
+
+/// Plaintext that waits for more.
+#[derive(Default)]
+struct Pending {
+    buffers: VecDeque<Bytes>,
+    len: usize,
+}
+
+impl Pending {
+    fn extend(&mut self, data: PutPayload) {
+        self.len += data.content_length();
+        self.buffers.extend(data);
+    }
+
+    /// The first `len` bytes.
+    fn take(&mut self, len: usize) -> Vec<Bytes> {
+        self.len -= len;
+        let mut taken = Vec::new();
+        let mut missing = len;
+        while let Some(mut buffer) = self.buffers.pop_front() {
+            if buffer.len() > missing {
+                let rest = buffer.split_off(missing);
+                self.buffers.push_front(rest);
+            }
+            missing -= buffer.len();
+            taken.push(buffer);
+            if missing == 0 {
+                break;
+            }
+        }
+        taken
+    }
+}
+
+impl fmt::Debug for EncryptedUpload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncryptedUpload")
+            .field("location", &self.location)
+            .finish_non_exhaustive()
+    }
+}

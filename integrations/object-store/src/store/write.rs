@@ -1,0 +1,56 @@
+//! Writing an object at once, and what every way of writing begins with.
+
+use sealstone::EncryptionContext;
+use sealstone::parts::RunningParts;
+
+use super::super::object_store::path::Path;
+use super::super::object_store::{Attributes, Extensions, ObjectStore, PutOptions, PutPayload, PutResult, Result};
+use super::EncryptedStore;
+use super::errors::refused;
+use super::header::with_header;
+use crate::config::HeaderPlace;
+use crate::context::ObjectContext;
+use crate::error::StoreError;
+
+impl<S: ObjectStore> EncryptedStore<S> {
+    /// The encryption context of the object at `location`, of which the caller has passed a part.
+    pub(super) fn context(&self, location: &Path, extensions: &Extensions) -> Result<EncryptionContext> {
+        let context = self
+            .config
+            .context(location.as_ref(), extensions.get::<ObjectContext>());
+        context.map_err(refused)
+    }
+
+    /// Begins an object: its parts, and the attributes to store it with.
+    pub(super) async fn begin(
+        &self,
+        location: &Path,
+        attributes: Attributes,
+        extensions: &Extensions,
+    ) -> Result<(RunningParts, Attributes)> {
+        let sealstone = |error| refused(StoreError::sealstone(location, error));
+        let context = self.context(location, extensions)?;
+        let encryptor = self.config.encryptor(location.as_ref(), context);
+        let object = encryptor.begin_async().await.map_err(sealstone)?;
+        let (object, attributes) = match self.config.place {
+            HeaderPlace::Attached => (object, attributes),
+            HeaderPlace::Metadata => {
+                let (header, payload) = object.detach();
+                (payload, with_header(location, attributes, &header)?)
+            }
+        };
+        Ok((object.running_parts().map_err(sealstone)?, attributes))
+    }
+
+    pub(super) async fn put(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let sealstone = |error| refused(StoreError::sealstone(location, error));
+        let (parts, attributes) = self.begin(location, opts.attributes, &opts.extensions).await?;
+        let part = parts.last_part(payload.content_length()).map_err(sealstone)?;
+        let sealed = part
+            .seal_async(payload.into_iter().collect())
+            .await
+            .map_err(sealstone)?;
+        let opts = PutOptions { attributes, ..opts };
+        self.store.put_opts(location, sealed.into_bytes().into(), opts).await
+    }
+}

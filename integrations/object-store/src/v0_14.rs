@@ -1,0 +1,9 @@
+//! For `object_store` 0.14.
+
+// One source for all versions: nothing in it depends on which.
+use object_store_0_14 as object_store;
+
+#[path = "store/encrypted.rs"]
+mod encrypted;
+
+pub use self::encrypted::{Builder, EncryptedStore};

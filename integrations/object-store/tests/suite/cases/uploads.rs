@@ -1,0 +1,237 @@
+//! Writing: parts of any length, in any order of polls, dropped anywhere; and nothing of the plaintext in the store.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+
+use super::super::object_store::buffered::BufWriter;
+use super::super::object_store::memory::InMemory;
+use super::super::object_store::path::Path;
+use super::super::object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use super::wrapped::{Wrapped, paths};
+use super::{ATTACHED, METADATA};
+use crate::common::{C, plaintext};
+
+/// A payload in buffers of different lengths, with empty ones among them.
+fn scattered(plain: &[u8]) -> PutPayload {
+    let mut buffers = vec![Bytes::new()];
+    let (mut rest, mut len) = (plain, 1);
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(len.min(rest.len()));
+        buffers.push(Bytes::copy_from_slice(piece));
+        (rest, len) = (after, len * 3 % 100_003 + 1);
+    }
+    PutPayload::from_iter(buffers)
+}
+
+#[tokio::test]
+async fn parts_of_any_lengths_are_one_object() {
+    const MIB: usize = 1 << 20;
+    let cases: [&[usize]; 7] = [
+        &[],
+        &[0],
+        &[10],
+        &[5 * MIB, 5 * MIB, 3 * MIB],
+        &[5 * MIB + 1, 5 * MIB - 1, 6 * MIB + 17, 1],
+        &[C - 1, C, C + 1, 9 * MIB, 0, 1],
+        &[17 * MIB + 3],
+    ];
+    for capabilities in [METADATA, ATTACHED] {
+        let plain = builder_plain(&cases);
+        let equal = super::builder()
+            .with_equal_parts(6 * MIB)
+            .build(InMemory::new(), capabilities)
+            .unwrap();
+        for store in [super::encrypted(InMemory::new(), capabilities), equal] {
+            for (number, lens) in cases.iter().enumerate() {
+                let path = Path::from(format!("{number}"));
+                let mut upload = store.put_multipart(&path).await.unwrap();
+                let (mut rest, mut parts) = (&plain[..lens.iter().sum()], Vec::new());
+                let expected = rest;
+                for len in *lens {
+                    let (part, after) = rest.split_at(*len);
+                    parts.push(upload.put_part(scattered(part)));
+                    rest = after;
+                }
+                // The last first, and all at once.
+                parts.reverse();
+                for sent in join_all(parts).await {
+                    sent.unwrap();
+                }
+                upload.complete().await.unwrap();
+                assert!(
+                    store.get(&path).await.unwrap().bytes().await.unwrap() == expected,
+                    "{lens:?}"
+                );
+                assert_eq!(store.head(&path).await.unwrap().size, expected.len() as u64);
+            }
+        }
+    }
+}
+
+fn builder_plain(cases: &[&[usize]]) -> Vec<u8> {
+    plaintext(cases.iter().map(|lens| lens.iter().sum()).max().unwrap())
+}
+
+#[tokio::test]
+async fn nothing_of_the_plaintext_reaches_the_store() {
+    const SECRET: &[u8] = b"known plaintext, known plaintext";
+    for capabilities in [METADATA, ATTACHED] {
+        let inner = Wrapped::default();
+        let store = super::encrypted(inner.clone(), capabilities);
+        let secret = |len: usize| Bytes::from(SECRET.repeat(len / SECRET.len() + 1));
+        store.put(&Path::from("small"), secret(1).into()).await.unwrap();
+        store.put(&Path::from("large"), secret(3 << 20).into()).await.unwrap();
+        store
+            .put(&Path::from("scattered"), scattered(&secret(100_000)))
+            .await
+            .unwrap();
+        let upload = store.put_multipart(&Path::from("multipart")).await.unwrap();
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, 5 << 20);
+        for _ in 0..12 {
+            writer.write(&secret(1 << 20));
+        }
+        writer.finish().await.unwrap();
+        let mut buffered = BufWriter::new(std::sync::Arc::new(store.clone()), Path::from("buffered"));
+        buffered.put(secret(12 << 20)).await.unwrap();
+        tokio::io::AsyncWriteExt::shutdown(&mut buffered).await.unwrap();
+        store.copy(&Path::from("small"), &Path::from("copied")).await.unwrap();
+        store
+            .rename(&Path::from("copied"), &Path::from("renamed"))
+            .await
+            .unwrap();
+        let paths = paths(&inner).await;
+        assert_eq!(paths.len(), 6);
+        for path in paths {
+            let (stored, attributes) = inner.stored(&path).await;
+            let attributes = format!("{attributes:?}");
+            for part in [&SECRET[..8], &SECRET[8..16]] {
+                let found = stored.windows(part.len()).any(|window| window == part);
+                assert!(
+                    !found && !attributes.contains(std::str::from_utf8(part).unwrap()),
+                    "{path}"
+                );
+            }
+            assert!(
+                store
+                    .get(&path)
+                    .await
+                    .unwrap()
+                    .bytes()
+                    .await
+                    .unwrap()
+                    .starts_with(SECRET)
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_ended_takes_no_more_parts_and_an_aborted_one_leaves_nothing() {
+    let store = super::encrypted(InMemory::new(), METADATA);
+    let path = Path::from("a");
+    let mut upload = store.put_multipart(&path).await.unwrap();
+    upload.put_part(vec![1; 6 << 20].into()).await.unwrap();
+    upload.abort().await.unwrap();
+    assert!(upload.put_part(vec![1; 6 << 20].into()).await.is_err());
+    assert!(matches!(store.head(&path).await, Err(Error::NotFound { .. })));
+
+    let mut upload = store.put_multipart(&path).await.unwrap();
+    upload.complete().await.unwrap();
+    assert!(upload.put_part(vec![1; 6 << 20].into()).await.is_err());
+    assert_eq!(store.head(&path).await.unwrap().size, 0);
+}
+
+/// Polls `call` up to `polls` times and drops it if it has not ended by then.
+async fn dropped_after<T>(polls: usize, call: impl Future<Output = T>) -> Option<T> {
+    let mut call = std::pin::pin!(call);
+    for _ in 0..polls {
+        let polled = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+        if let Poll::Ready(done) = polled {
+            return Some(done);
+        }
+        tokio::time::sleep(std::time::Duration::from_micros(200)).await;
+    }
+    None
+}
+
+#[tokio::test]
+async fn a_call_can_be_dropped_at_every_await() {
+    let key = crate::common::Counted::new(7);
+    let builder = super::super::subject::EncryptedStore::builder(key);
+    let executor = sealstone::Executor::threads(2).unwrap();
+    let store = builder
+        .with_executor(executor)
+        .build(Wrapped::default(), METADATA)
+        .unwrap();
+    let (path, old, new) = (Path::from("a"), plaintext(300_000), plaintext(700_000));
+    let mut finished = 0;
+    for polls in 0..60 {
+        store.put(&path, old.clone().into()).await.unwrap();
+        store.clear_cache();
+        let put = dropped_after(polls, store.put(&path, new.clone().into())).await;
+        let read = dropped_after(polls, async { store.get(&path).await?.bytes().await }).await;
+        let expected = if put.is_some() { &new } else { &old };
+        if let Some(read) = read {
+            finished += 1;
+            assert!(read.unwrap() == expected);
+        }
+        // Whatever was dropped, the next read succeeds.
+        assert!(store.get(&path).await.unwrap().bytes().await.unwrap() == expected);
+        assert!(store.get_ranges(&path, &[5..10]).await.unwrap()[0] == expected[5..10]);
+
+        let mut upload = store.put_multipart(&path).await.unwrap();
+        let mut sent = Vec::new();
+        for part in new.chunks(300_000) {
+            sent.push(upload.put_part(part.to_vec().into()));
+        }
+        join_all(sent).await;
+        let completed = dropped_after(polls, upload.complete()).await;
+        if completed.is_none() {
+            // The upload can still be completed.
+            upload.complete().await.unwrap();
+        }
+        assert!(store.get(&path).await.unwrap().bytes().await.unwrap() == new);
+    }
+    assert!(finished > 0);
+}
+
+#[tokio::test]
+async fn a_part_that_is_dropped_does_not_hold_up_the_others() {
+    let store = super::encrypted(InMemory::new(), METADATA);
+    let path = Path::from("a");
+    let plain = plaintext(18 << 20);
+    let mut upload = store.put_multipart(&path).await.unwrap();
+    let mut parts: Vec<_> = plain
+        .chunks(6 << 20)
+        .map(|part| upload.put_part(part.to_vec().into()))
+        .collect();
+    // Never polled; a store in memory has taken its bytes nevertheless, and others report that they lack them.
+    drop(parts.remove(0));
+    for part in parts {
+        part.await.unwrap();
+    }
+    upload.complete().await.unwrap();
+    assert!(store.get(&path).await.unwrap().bytes().await.unwrap() == plain);
+}
+
+#[tokio::test]
+async fn no_call_seals_or_opens_much_on_its_own_thread() {
+    // A pool whose threads are busy: a call that needs it waits, and one that does not ends.
+    let pool = sealstone::Executor::threads(1).unwrap();
+    let store = super::builder()
+        .with_executor(pool)
+        .build(InMemory::new(), METADATA)
+        .unwrap();
+    let path = Path::from("a");
+    let put = store.put(&path, vec![0; 1 << 20].into());
+    let mut put: Pin<Box<_>> = Box::pin(put);
+    let first = poll_fn(|cx| Poll::Ready(put.as_mut().poll_unpin(cx))).await;
+    assert!(first.is_pending(), "sealed within a poll");
+    put.await.unwrap();
+    store.get(&path).await.unwrap().bytes().await.unwrap();
+}
