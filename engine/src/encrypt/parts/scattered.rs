@@ -80,7 +80,7 @@ mod tests {
         for start in 0..=whole.len() {
             for end in start..=whole.len() {
                 scattered.with(start..end, |found| {
-                    assert_eq!(found, &whole[start..end], "{start}..{end}")
+                    assert_eq!(found, &whole[start..end], "{start}..{end}");
                 });
             }
         }
