@@ -55,7 +55,7 @@ pub(super) async fn plan(
 }
 
 /// Fails unless the payload is the one that was sealed under this data key.
-pub(super) type PayloadCheck<'c> = &'c dyn Fn(&DataKey) -> Result<()>;
+pub(super) type PayloadCheck<'c> = &'c (dyn Fn(&DataKey) -> Result<()> + Sync);
 
 /// A slot of the planned header.
 pub(super) struct Slot {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{C, Counting, encryptor, key, plaintext};
+use crate::common::{C, Counting, decryptor, encryptor, key, plaintext};
 use sealstone::error::{ProviderError, ProviderErrorClass};
 use sealstone::format::{COPY_LEN, WrappedKey};
 use sealstone::keys::{BoxFuture, IntermediateKeys, KeyMatch};
@@ -623,4 +623,16 @@ fn a_lock_of_another_process_is_waited_for_up_to_a_limit() {
     // The lock was released: after the rewrap, and after only reading the header.
     drop(LockedObject::lock(&file, Duration::ZERO).unwrap());
     holder.try_lock().unwrap();
+}
+
+#[test]
+fn a_server_can_rewrap_on_any_of_its_threads() {
+    fn sent_to_another_thread<F: Future + Send>(future: F) -> F {
+        future
+    }
+    let object = encryptor().seal(b"it").unwrap();
+    let header = Decryptor::read_header(&object).unwrap();
+    let rewrap = Rewrap::new(decryptor()).add_key(key());
+    let unchanged = pollster::block_on(sent_to_another_thread(rewrap.header_async(header.header())));
+    assert!(unchanged.unwrap().is_none());
 }

@@ -64,6 +64,13 @@ pub enum StoreError {
         /// The most that is held in memory, in bytes.
         limit: u64,
     },
+    /// An object that is to be written again only if nobody else has replaced it is too large for one request.
+    TooLargeToReplace {
+        /// The object's path.
+        location: String,
+        /// The most that one request takes, in bytes.
+        limit: u64,
+    },
     /// The object could not be sealed or opened.
     Sealstone {
         /// The object's path.
@@ -125,6 +132,11 @@ impl fmt::Display for StoreError {
             Self::CopyTooLarge { location, limit } => write!(
                 f,
                 "{location}: a copy that replaces nothing goes through memory in this store, up to {limit} bytes"
+            ),
+            Self::TooLargeToReplace { location, limit } => write!(
+                f,
+                "{location}: over {limit} bytes it can only be written in parts, which have no precondition; \
+                 allow that while nothing else writes"
             ),
             Self::Sealstone { location, error } => write!(f, "{location}: {error}"),
         }

@@ -41,6 +41,11 @@ impl Keys {
         &self.sealing
     }
 
+    /// Those that no object is sealed for.
+    pub(crate) fn only_opening(&self) -> &[Arc<dyn KeyProvider>] {
+        &self.opening
+    }
+
     /// Those that objects are opened with; at least one.
     pub(crate) fn opening(&self) -> impl Iterator<Item = &Arc<dyn KeyProvider>> {
         self.sealing.iter().chain(&self.opening)

@@ -39,12 +39,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![allow(clippy::duplicate_mod, reason = "one source for all versions of object_store")]
 
+mod bulk;
 mod config;
 mod context;
 mod error;
 mod keys;
 mod sizes;
 
+pub use bulk::{Bulk, Done};
 pub use config::{Capabilities, HeaderPlace, ServerCopies};
 pub use context::ObjectContext;
 pub use error::StoreError;

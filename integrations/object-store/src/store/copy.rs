@@ -1,7 +1,7 @@
 //! Copying and renaming: on the server where that keeps the header and its keys, or else by opening and sealing again.
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{BoxStream, FuturesUnordered};
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::super::object_store::path::Path;
@@ -101,19 +101,28 @@ impl<S: ObjectStore> EncryptedStore<S> {
             ..PutMultipartOptions::default()
         };
         let mut upload = self.put_multipart_opts(to, options).await?;
-        let sent = send_all(source, upload.as_mut()).await;
-        if let Err(error) = sent {
-            // The error of the copy matters more than that of cleaning up.
-            let _ = upload.abort().await;
-            return Err(error);
-        }
-        upload.complete().await.map(drop)
+        send_all(source.into_stream(), &mut upload).await
     }
 }
 
+/// Sends all of a stream, and completes the upload; aborts it after an error.
+pub(super) async fn send_all(
+    stream: BoxStream<'static, Result<Bytes>>,
+    upload: &mut Box<dyn MultipartUpload>,
+) -> Result<()> {
+    if let Err(error) = send_parts(stream, upload).await {
+        // The error of the stream matters more than that of cleaning up.
+        let _ = upload.abort().await;
+        return Err(error);
+    }
+    upload.complete().await.map(drop)
+}
+
 /// Sends a stream in parts, a few at a time.
-async fn send_all(source: GetResult, upload: &mut dyn MultipartUpload) -> Result<()> {
-    let mut stream = source.into_stream();
+async fn send_parts(
+    mut stream: BoxStream<'static, Result<Bytes>>,
+    upload: &mut Box<dyn MultipartUpload>,
+) -> Result<()> {
     let mut sending = FuturesUnordered::new();
     let mut part = BytesMut::new();
     let mut next = stream.try_next().await?;

@@ -6,10 +6,12 @@
 //! read, body          get, ranges, head
 //! sizes of listings   here
 //! copy                copy, rename
+//! bulk                all objects under a prefix
 //! ```
 
 mod body;
 mod builder;
+mod bulk;
 mod copy;
 mod errors;
 mod header;
@@ -27,6 +29,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
 pub use self::builder::Builder;
+pub use self::bulk::Outcome;
 use self::errors::refused;
 use super::object_store::path::Path;
 use super::object_store::{

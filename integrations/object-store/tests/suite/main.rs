@@ -5,7 +5,7 @@
 #![allow(clippy::duplicate_mod, reason = "one source for all versions of object_store")]
 
 mod common;
-#[cfg(feature = "object-store-0-13")]
+#[cfg(feature = "test-object-store-0-13")]
 mod v0_13;
 #[cfg(feature = "object-store-0-14")]
 mod v0_14;

@@ -1,5 +1,6 @@
 //! The cases, and what they have in common.
 
+mod bulk;
 mod copies;
 mod hostile;
 mod integration;

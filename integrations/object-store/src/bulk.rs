@@ -1,0 +1,65 @@
+//! How operations on many objects run.
+
+/// How an operation on all objects under a prefix runs. Key calls are paced by the key provider, such as
+/// `max_per_second` of AWS KMS.
+#[derive(Debug, Clone)]
+#[must_use = "settings of an operation"]
+pub struct Bulk {
+    pub(crate) concurrency: usize,
+    pub(crate) start_after: Option<String>,
+    pub(crate) conditional: bool,
+}
+
+impl Default for Bulk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Bulk {
+    /// The default number of objects that are worked on at a time.
+    pub const DEFAULT_CONCURRENCY: usize = 8;
+
+    /// From the first object on, [`Bulk::DEFAULT_CONCURRENCY`] at a time, and with conditional writes.
+    pub const fn new() -> Self {
+        Self {
+            concurrency: Self::DEFAULT_CONCURRENCY,
+            start_after: None,
+            conditional: true,
+        }
+    }
+
+    /// Sets how many objects are worked on at a time; at least 1. Each takes up to 64 MiB of memory.
+    pub const fn with_concurrency(mut self, objects: usize) -> Self {
+        self.concurrency = if objects == 0 { 1 } else { objects };
+        self
+    }
+
+    /// Resumes after `location`, the last one that was reported. For stores that list objects in order, as S3 does.
+    pub fn with_start_after(mut self, location: impl Into<String>) -> Self {
+        self.start_after = Some(location.into());
+        self
+    }
+
+    /// Writes objects even if another writer may have replaced them meanwhile, whose object is then lost. For stores
+    /// without conditional puts, and for objects over 64 MiB, while nothing else writes.
+    pub const fn without_preconditions(mut self) -> Self {
+        self.conditional = false;
+        self
+    }
+}
+
+/// What an operation has done to one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Done {
+    /// The object was written again.
+    Changed,
+    /// There was nothing to change.
+    Unchanged,
+    /// All of the object was read and verified.
+    Verified {
+        /// The plaintext's length, in bytes.
+        plaintext_len: u64,
+    },
+}

@@ -1,0 +1,216 @@
+//! Operations on all objects under a prefix: repeated, resumed, beside other writers, over every kind of store.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, TryStreamExt};
+use sealstone_object_store::{Bulk, Capabilities, Done, StoreError};
+
+use super::super::object_store::local::LocalFileSystem;
+use super::super::object_store::path::Path;
+use super::super::object_store::{Attribute, Attributes, Error, ObjectStore, ObjectStoreExt, PutOptions};
+use super::super::subject::{EncryptedStore, Outcome};
+use super::wrapped::Wrapped;
+use super::{ATTACHED, METADATA};
+use crate::common::{Counted, key, plaintext};
+
+async fn run(outcomes: impl futures_util::Stream<Item = super::super::object_store::Result<Outcome>>) -> Vec<Outcome> {
+    outcomes.try_collect().await.unwrap()
+}
+
+fn done(outcomes: &[Outcome]) -> Vec<Done> {
+    outcomes
+        .iter()
+        .map(|outcome| *outcome.result.as_ref().unwrap())
+        .collect()
+}
+
+async fn filled<S: ObjectStore>(store: &EncryptedStore<S>) -> BTreeMap<Path, Vec<u8>> {
+    let mut objects = BTreeMap::new();
+    for (number, len) in [0, 1, 20_000, 100_000, 5].into_iter().enumerate() {
+        let path = Path::from(format!("dir/{number}"));
+        store.put(&path, plaintext(len).into()).await.unwrap();
+        objects.insert(path, plaintext(len));
+    }
+    store.put(&Path::from("elsewhere"), "x".into()).await.unwrap();
+    objects
+}
+
+async fn assert_holds<S: ObjectStore>(store: &EncryptedStore<S>, objects: &BTreeMap<Path, Vec<u8>>) {
+    for (path, plain) in objects {
+        assert!(store.get(path).await.unwrap().bytes().await.unwrap() == plain, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_rewraps_every_object_once_and_moves_no_plaintext() {
+    let prefix = Path::from("dir");
+    for capabilities in [METADATA, ATTACHED] {
+        let inner = Wrapped::default();
+        let old = EncryptedStore::builder(key(1))
+            .build(inner.clone(), capabilities)
+            .unwrap();
+        let objects = filled(&old).await;
+        let own = Attributes::from_iter([(Attribute::ContentType, "text/plain")]);
+        let options = PutOptions::from(own.clone());
+        let first = objects.keys().next().unwrap().clone();
+        old.put_opts(&first, plaintext(0).into(), options).await.unwrap();
+        let before = inner.stored(&first).await.0;
+
+        let rotated = EncryptedStore::builder(key(2))
+            .with_key(key(3))
+            .with_opening_key(key(1));
+        let rotated = rotated.build(inner.clone(), capabilities).unwrap();
+        let outcomes = run(rotated.rewrap(Some(&prefix), &Bulk::new())).await;
+        assert_eq!(done(&outcomes), [Done::Changed; 5]);
+        assert!(outcomes.iter().map(|outcome| &outcome.location).eq(objects.keys()));
+        let again = run(rotated.rewrap(Some(&prefix), &Bulk::new().with_concurrency(0))).await;
+        assert_eq!(done(&again), [Done::Unchanged; 5]);
+
+        // The new keys open them, each by itself, and the old one does not.
+        for new in [2, 3] {
+            let store = EncryptedStore::builder(key(new))
+                .build(inner.clone(), capabilities)
+                .unwrap();
+            assert_holds(&store, &objects).await;
+        }
+        assert!(old.get(&first).await.is_err());
+        assert!(old.get(&Path::from("elsewhere")).await.is_ok());
+        assert_eq!(rotated.get(&first).await.unwrap().attributes, own);
+        // The payload is the same.
+        let after = inner.stored(&first).await.0;
+        let header = if capabilities == ATTACHED { 8192 } else { 0 };
+        assert!(after[header..] == before[header..]);
+    }
+}
+
+#[tokio::test]
+async fn a_rekey_changes_every_byte_and_a_verification_finds_the_damaged_object() {
+    let inner = Wrapped::default();
+    let store = super::encrypted(inner.clone(), METADATA);
+    let objects = filled(&store).await;
+    let (path, _) = objects.iter().nth(2).unwrap();
+    let before = inner.stored(path).await.0;
+    assert_eq!(done(&run(store.rekey(None, &Bulk::new())).await), [Done::Changed; 6]);
+    assert!(inner.stored(path).await.0 != before);
+    assert_holds(&store, &objects).await;
+
+    let (bytes, attributes) = inner.stored(path).await;
+    let mut altered = bytes.to_vec();
+    altered[10_000] ^= 1;
+    inner.store(path, altered, attributes).await;
+    let outcomes = run(store.verify(None, &Bulk::new())).await;
+    let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.result.is_err()).collect();
+    assert!(failed.len() == 1 && failed[0].location == *path);
+    assert!(matches!(
+        outcomes[3].result,
+        Ok(Done::Verified { plaintext_len: 100_000 })
+    ));
+
+    // Resumed after the third.
+    let rest = run(store.verify(None, &Bulk::new().with_start_after(path.as_ref()))).await;
+    assert_eq!(rest.len(), outcomes.len() - 3);
+}
+
+#[tokio::test]
+async fn plaintext_is_encrypted_where_it_is_and_what_is_encrypted_already_is_not() {
+    let prefix = Path::from("old");
+    for capabilities in [METADATA, ATTACHED] {
+        let inner = Wrapped::default();
+        let store = super::encrypted(inner.clone(), capabilities);
+        let sealed = Path::from("old/sealed");
+        store.put(&sealed, "sealed".into()).await.unwrap();
+        let before = inner.stored(&sealed).await.0;
+        let own = Attributes::from_iter([(Attribute::ContentType, "text/plain")]);
+        for len in [0, 3, 10_000, 100_000] {
+            inner
+                .store(&Path::from(format!("old/{len}")), plaintext(len), own.clone())
+                .await;
+        }
+        let outcomes = run(store.encrypt_in_place(Some(&prefix), &Bulk::new())).await;
+        assert_eq!(done(&outcomes).iter().filter(|done| **done == Done::Changed).count(), 4);
+        let again = run(store.encrypt_in_place(Some(&prefix), &Bulk::new())).await;
+        assert_eq!(done(&again), [Done::Unchanged; 5]);
+        assert!(inner.stored(&sealed).await.0 == before);
+        for len in [0, 3, 10_000, 100_000] {
+            let got = store.get(&Path::from(format!("old/{len}"))).await.unwrap();
+            assert_eq!(got.attributes, own);
+            assert!(got.bytes().await.unwrap() == plaintext(len));
+        }
+    }
+}
+
+/// Another writer replaces each object while its key is asked for.
+#[tokio::test]
+async fn an_object_that_another_writer_replaces_meanwhile_is_left_alone() {
+    let inner = Wrapped::default();
+    let counted = Counted::new(1);
+    let store = EncryptedStore::builder(key(2)).with_opening_key(counted.clone());
+    let store = store.build(inner.clone(), METADATA).unwrap();
+    let other = EncryptedStore::builder(key(1)).build(inner.clone(), METADATA).unwrap();
+    let path = Path::from("a");
+    other.put(&path, "before".into()).await.unwrap();
+    let run = async { run(store.rewrap(None, &Bulk::new())).await };
+    let write = async {
+        while counted.unwraps() == 0 {
+            tokio::task::yield_now().await;
+        }
+        other.put(&path, "after".into()).await.unwrap();
+    };
+    let (outcomes, ()) = futures_util::future::join(run, write).await;
+    assert!(
+        matches!(outcomes[0].result, Err(Error::Precondition { .. })),
+        "{outcomes:?}"
+    );
+    assert_eq!(other.get(&path).await.unwrap().bytes().await.unwrap(), "after");
+}
+
+#[tokio::test]
+async fn without_conditional_puts_or_with_large_objects_the_caller_allows_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = || LocalFileSystem::new_with_prefix(directory.path()).unwrap();
+    let old = EncryptedStore::builder(key(1)).build(disk(), ATTACHED).unwrap();
+    let objects = filled(&old).await;
+    let rotated = EncryptedStore::builder(key(2)).with_opening_key(key(1));
+    let rotated = rotated.build(disk(), ATTACHED).unwrap();
+    let refused = run(rotated.rewrap(None, &Bulk::new())).await;
+    assert!(refused.iter().all(|outcome| outcome.result.is_err()), "{refused:?}");
+    assert_holds(&old, &objects).await;
+    let allowed = run(rotated.rewrap(None, &Bulk::new().without_preconditions())).await;
+    assert_eq!(done(&allowed), [Done::Changed; 6]);
+    assert_holds(&rotated, &objects).await;
+
+    for capabilities in [METADATA, ATTACHED] {
+        large(capabilities).await;
+    }
+}
+
+async fn large(capabilities: Capabilities) {
+    let inner = Wrapped::default();
+    let old = EncryptedStore::builder(key(1))
+        .build(inner.clone(), capabilities)
+        .unwrap();
+    let plain = plaintext((64 << 20) + 5);
+    let path = Path::from("large");
+    old.put(&path, plain.clone().into()).await.unwrap();
+    let rotated = EncryptedStore::builder(key(2)).with_opening_key(key(1));
+    let rotated = rotated.build(inner, capabilities).unwrap();
+    for operation in 0..2 {
+        let start = |bulk: &Bulk| match operation {
+            0 => rotated.rewrap(None, bulk),
+            _ => rotated.rekey(None, bulk),
+        };
+        let mut refused = start(&Bulk::new());
+        let outcome = refused.next().await.unwrap().unwrap();
+        let error = outcome.result.unwrap_err();
+        let source = std::error::Error::source(&error).unwrap();
+        assert!(
+            matches!(source.downcast_ref(), Some(StoreError::TooLargeToReplace { .. })),
+            "{error}"
+        );
+        assert_eq!(
+            done(&run(start(&Bulk::new().without_preconditions())).await),
+            [Done::Changed]
+        );
+        assert!(rotated.get(&path).await.unwrap().bytes().await.unwrap() == plain);
+    }
+}
