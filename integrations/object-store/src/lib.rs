@@ -39,6 +39,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![allow(clippy::duplicate_mod, reason = "one source for all versions of object_store")]
 
+#[cfg(not(any(feature = "object-store-0-13", feature = "object-store-0-14")))]
+compile_error!("enable the feature object-store-0-14, or object-store-0-13");
+
 mod bulk;
 mod config;
 mod context;
