@@ -3,18 +3,15 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::stream::{self, BoxStream};
-use futures_util::{Stream, StreamExt};
+use futures_util::{StreamExt, TryStreamExt};
 use sealstone::positioned::ReadAt;
 
 use super::super::object_store::path::Path;
-use super::super::object_store::{GetResultPayload, Result};
-use super::errors::{generic, refused};
-use crate::error::StoreError;
+use super::super::object_store::{self, GetResultPayload};
+use super::errors::generic;
 
 /// Bytes of a local file that are read at once.
 const PIECE: u64 = 2 * 1024 * 1024;
@@ -68,102 +65,67 @@ fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     Ok(have)
 }
 
-/// Drops the first `count` bytes of a stream.
-pub(super) fn without_first(stream: Ciphertext, count: u64) -> Ciphertext {
-    if count == 0 {
-        return stream;
+/// What is left of a stream, from which any number of bytes can be taken.
+pub(super) struct Body {
+    stream: Ciphertext,
+    /// The rest of the last item.
+    item: Bytes,
+}
+
+impl Body {
+    pub(super) const fn new(stream: Ciphertext) -> Self {
+        Self {
+            stream,
+            item: Bytes::new(),
+        }
     }
-    let mut left = count;
-    let skip = move |item: io::Result<Bytes>| {
-        std::future::ready(match item {
-            Ok(mut bytes) => {
-                let skipped = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                left -= skipped as u64;
-                let rest = bytes.split_off(skipped);
-                (!rest.is_empty()).then_some(Ok(rest))
+
+    /// Takes the next `len` bytes, or all if there are fewer. Copies only what spans two items.
+    pub(super) async fn take(&mut self, len: usize) -> io::Result<Bytes> {
+        while self.item.is_empty() && len > 0 {
+            match self.stream.try_next().await? {
+                Some(item) => self.item = item,
+                None => return Ok(Bytes::new()),
             }
-            Err(error) => Some(Err(error)),
-        })
-    };
-    stream.filter_map(skip).boxed()
-}
-
-/// Collects the first `count` bytes of a stream, or all if there are fewer, without copying one that comes in one piece.
-pub(super) async fn collect_first(stream: &mut Ciphertext, count: usize) -> io::Result<Bytes> {
-    let mut joined: Vec<u8> = Vec::new();
-    while let Some(item) = stream.next().await {
-        let item = item?;
-        if joined.is_empty() && item.len() >= count {
-            return Ok(item.slice(..count));
         }
-        if joined.is_empty() {
-            joined.reserve_exact(count);
+        if self.item.len() >= len {
+            return Ok(self.item.split_to(len));
         }
-        joined.extend_from_slice(&item[..item.len().min(count - joined.len())]);
-        if joined.len() == count {
-            break;
+        // A length may be only what the store claims: it gets no memory before the bytes come.
+        let mut joined = Vec::with_capacity(len.min(2 * 1024 * 1024));
+        joined.extend_from_slice(&std::mem::take(&mut self.item));
+        while joined.len() < len {
+            let Some(mut item) = self.stream.try_next().await? else {
+                break;
+            };
+            let missing = (len - joined.len()).min(item.len());
+            joined.extend_from_slice(&item.split_to(missing));
+            self.item = item;
         }
-    }
-    Ok(joined.into())
-}
-
-/// Verified plaintext, which must be as long as it was announced.
-pub(super) struct Plaintext<S> {
-    inner: S,
-    location: String,
-    left: u64,
-    failed: bool,
-}
-
-impl<S: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static> Plaintext<S> {
-    pub(super) fn boxed(inner: S, location: &Path, len: u64) -> BoxStream<'static, Result<Bytes>> {
-        Box::pin(Self {
-            inner,
-            location: location.to_string(),
-            left: len,
-            failed: false,
-        })
+        Ok(joined.into())
     }
 
-    /// Whether `bytes` are no more than were announced, or the end comes where it was.
-    fn check(&mut self, item: Option<Bytes>) -> Option<Result<Bytes>> {
-        let left = match &item {
-            Some(bytes) => self.left.checked_sub(bytes.len() as u64),
-            None => (self.left == 0).then_some(0),
-        };
-        match left {
-            Some(left) => {
-                self.left = left;
-                item.map(Ok)
+    /// Drops the next `len` bytes.
+    pub(super) async fn skip(&mut self, mut len: u64) -> io::Result<()> {
+        while len > 0 {
+            let skipped = usize::try_from(len).map_or(self.item.len(), |len| len.min(self.item.len()));
+            self.item.advance(skipped);
+            len -= skipped as u64;
+            if len > 0 {
+                match self.stream.try_next().await? {
+                    Some(item) => self.item = item,
+                    None => break,
+                }
             }
-            None => Some(Err(refused(StoreError::OtherBytes {
-                location: self.location.clone(),
-            }))),
         }
-    }
-}
-
-impl<S: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static> Stream for Plaintext<S> {
-    type Item = Result<Bytes>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        if this.failed {
-            return Poll::Ready(None);
-        }
-        let item = match ready!(this.inner.poll_next_unpin(cx)).transpose() {
-            Ok(item) => this.check(item),
-            Err(error) => Some(Err(failure(&this.location, error))),
-        };
-        this.failed = matches!(item, Some(Err(_)));
-        Poll::Ready(item)
+        Ok(())
     }
 }
 
 /// The error of a stream: the engine's or the inner store's.
-pub(super) fn failure(location: &str, error: io::Error) -> super::super::object_store::Error {
-    match error.downcast::<sealstone::Error>() {
-        Ok(error) => super::errors::unshared(location, error),
-        Err(error) => generic(error),
+pub(super) fn failure(location: &Path, error: io::Error) -> object_store::Error {
+    match error.downcast::<object_store::Error>() {
+        Ok(error) => error,
+        Err(error) => generic(format!("{location}: {error}")),
     }
 }

@@ -13,15 +13,17 @@ use super::super::object_store::{
     GetOptions, GetRange, GetResult, GetResultPayload, OBJECT_STORE_COALESCE_DEFAULT, ObjectStore, Result,
 };
 use super::EncryptedStore;
-use super::body::{Ciphertext, Plaintext, ciphertext, collect_first, failure, without_first};
+use super::body::{Body, ciphertext, failure};
 use super::errors::{generic, refused};
 use super::header::take_header;
 use crate::config::HeaderPlace;
 use crate::context::ObjectContext;
 use crate::error::StoreError;
 
-/// Ciphertext that is opened at once, in bytes; more is a stream.
+/// Ciphertext that is opened before a call returns, in bytes; more is a stream.
 const AT_ONCE: u64 = 512 * 1024;
+/// Plaintext that one thread opens at a time in a stream, in bytes: a multiple of every chunk size.
+const PIECE: u64 = 1024 * 1024;
 /// Requests of one call that are under way at a time.
 const REQUESTS: usize = 10;
 
@@ -87,56 +89,23 @@ impl<S: ObjectStore> EncryptedStore<S> {
         let is_whole = wanted.is_none();
         let range = resolved(wanted, result.meta.size)?;
         let opener = range_opener(location, &unlocked, stored_len, &range)?;
-        let ciphertext = ciphertext(result.payload, result.range.clone());
-        result.payload = if is_whole {
-            self.open_whole(location, &unlocked, &opener, ciphertext).await?
+        let mut body = Body::new(ciphertext(result.payload, result.range.clone()));
+        if is_whole {
+            check_prefix(location, &unlocked, &mut body).await?;
         } else {
-            let ciphertext = trimmed(location, ciphertext, &result.range, &opener)?;
-            open_range(location, &opener, ciphertext).await?
-        };
+            skip_to(location, &mut body, &result.range, &opener).await?;
+        }
+        result.payload = self.opened(location, opener, stored_len, body).await?;
         result.range = range;
         Ok(result)
-    }
-
-    /// Opens all of a payload, its first 56 bytes included.
-    async fn open_whole(
-        &self,
-        location: &Path,
-        unlocked: &Unlocked,
-        opener: &RangeOpener,
-        mut ciphertext: Ciphertext,
-    ) -> Result<GetResultPayload> {
-        let len = opener.plaintext_range().end;
-        if opener.ciphertext_range().end <= AT_ONCE {
-            let payload_len = index(opener.ciphertext_range().end);
-            let payload = collect_first(&mut ciphertext, payload_len).await;
-            let payload = payload.map_err(|error| failure(location.as_ref(), error))?;
-            let opened = unlocked.clone().open_async(payload).await;
-            return at_once(location, opened, len);
-        }
-        let opened = unlocked.open_stream(ciphertext).await;
-        let opened = opened.map_err(|error| refused(StoreError::sealstone(location, error)))?;
-        Ok(GetResultPayload::Stream(Plaintext::boxed(opened, location, len)))
     }
 
     /// All of an object whose header is in front: one request, whose first bytes are the header.
     async fn whole_attached(&self, mut result: GetResult, context: EncryptionContext) -> Result<GetResult> {
         let location = result.meta.location.clone();
-        let mut body = ciphertext(result.payload, result.range.clone());
-        let mut start = Vec::new();
-        let mut rest = Bytes::new();
-        while start.len() < ATTACHED_LEN + PREFIX_LEN {
-            let Some(item) = body
-                .try_next()
-                .await
-                .map_err(|error| failure(location.as_ref(), error))?
-            else {
-                break;
-            };
-            let missing = (ATTACHED_LEN + PREFIX_LEN - start.len()).min(item.len());
-            start.extend_from_slice(&item[..missing]);
-            rest = item.slice(missing..);
-        }
+        let mut body = Body::new(ciphertext(result.payload, result.range.clone()));
+        let start = body.take(ATTACHED_LEN + PREFIX_LEN).await;
+        let start = start.map_err(|error| failure(&location, error))?;
         let header = self.parse_attached(&location, &start)?;
         let unlocked = self.unlock_header(&location, header, context).await?;
         let stored_len = result.meta.size;
@@ -144,9 +113,38 @@ impl<S: ObjectStore> EncryptedStore<S> {
         result.range = 0..result.meta.size;
         let opener = range_opener(&location, &unlocked, stored_len, &result.range)?;
         // The header has verified the payload's first bytes.
-        let chunks = stream::iter([Ok(rest)]).chain(body).boxed();
-        result.payload = open_range(&location, &opener, chunks).await?;
+        result.payload = self.opened(&location, opener, stored_len, body).await?;
         Ok(result)
+    }
+
+    /// The plaintext of a range, whose ciphertext comes next in `body`: at once if that is short, or else as a stream of
+    /// pieces, several of which are opened at a time.
+    async fn opened(
+        &self,
+        location: &Path,
+        opener: RangeOpener,
+        stored_len: u64,
+        mut body: Body,
+    ) -> Result<GetResultPayload> {
+        let needed = opener.ciphertext_range();
+        if needed.end - needed.start <= AT_ONCE {
+            let plain = open_next(location, &opener, &mut body).await?.await?;
+            let item = (!plain.is_empty()).then_some(Ok(plain));
+            return Ok(GetResultPayload::Stream(stream::iter(item).boxed()));
+        }
+        let pieces = Pieces {
+            location: location.clone(),
+            unlocked: opener.unlocked().clone(),
+            stored_len,
+            rest: opener.plaintext_range().clone(),
+            body,
+        };
+        let opened = stream::try_unfold(pieces, Pieces::next).try_buffered(self.pieces_at_once());
+        Ok(GetResultPayload::Stream(opened.boxed()))
+    }
+
+    fn pieces_at_once(&self) -> usize {
+        self.config.executor.thread_count() + 1
     }
 
     /// Several ranges: those whose chunks meet are opened together, and those that are near are fetched together.
@@ -191,9 +189,9 @@ impl<S: ObjectStore> EncryptedStore<S> {
         let unlocked = self.unlock(&result.meta, header.as_ref(), context).await?;
         let (e_tag, have) = (result.meta.e_tag.clone(), result.range.clone());
         let len = self.sized(result.meta)?.size;
-        let mut body = ciphertext(result.payload, have.clone());
-        let body = collect_first(&mut body, index(have.end - have.start)).await;
-        let body = body.map_err(|error| failure(location.as_ref(), error))?;
+        let mut body = Body::new(ciphertext(result.payload, have.clone()));
+        let body = body.take(index(have.end - have.start)).await;
+        let body = body.map_err(|error| failure(location, error))?;
         let mut opened = Vec::with_capacity(runs.len());
         for run in runs {
             let range = resolved(Some(GetRange::Bounded(run)), len)?;
@@ -253,36 +251,66 @@ fn range_opener(location: &Path, unlocked: &Unlocked, stored_len: u64, range: &R
     opener.map_err(|error| refused(StoreError::sealstone(location, error)))
 }
 
+/// A range that is opened piece by piece.
+struct Pieces {
+    location: Path,
+    unlocked: Unlocked,
+    stored_len: u64,
+    /// The plaintext that is left.
+    rest: Range<u64>,
+    body: Body,
+}
+
+impl Pieces {
+    /// Fetches the next piece; the future opens it.
+    async fn next(mut self) -> Result<Option<(impl Future<Output = Result<Bytes>>, Self)>> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        // All but the first begin with a chunk, and all but the last end with one.
+        let end = (self.rest.start / PIECE + 1).saturating_mul(PIECE).min(self.rest.end);
+        let opener = range_opener(&self.location, &self.unlocked, self.stored_len, &(self.rest.start..end))?;
+        let opening = open_next(&self.location, &opener, &mut self.body).await?;
+        self.rest.start = end;
+        Ok(Some((opening, self)))
+    }
+}
+
+/// Takes the ciphertext of a range from `body`; the future opens it.
+async fn open_next(
+    location: &Path,
+    opener: &RangeOpener,
+    body: &mut Body,
+) -> Result<impl Future<Output = Result<Bytes>> + use<>> {
+    let needed = opener.ciphertext_range();
+    let len = index(needed.end - needed.start);
+    let fetched = body.take(len).await.map_err(|error| failure(location, error))?;
+    if fetched.len() < len {
+        return Err(other_bytes(location));
+    }
+    let (location, opener) = (location.clone(), opener.clone());
+    Ok(async move {
+        let opened = opener.open_async(fetched).await;
+        opened.map_err(|error| refused(StoreError::sealstone(location, error)))
+    })
+}
+
+/// Compares a payload's first 56 bytes with those in the header.
+async fn check_prefix(location: &Path, unlocked: &Unlocked, body: &mut Body) -> Result<()> {
+    let prefix = body.take(PREFIX_LEN).await.map_err(|error| failure(location, error))?;
+    let prefix = prefix.first_chunk().ok_or_else(|| other_bytes(location))?;
+    let checked = unlocked.header().check_payload(prefix);
+    checked.map_err(|error| refused(StoreError::sealstone(location, error)))
+}
+
 /// Drops what was fetched before the range's chunks.
-fn trimmed(location: &Path, body: Ciphertext, have: &Range<u64>, opener: &RangeOpener) -> Result<Ciphertext> {
+async fn skip_to(location: &Path, body: &mut Body, have: &Range<u64>, opener: &RangeOpener) -> Result<()> {
     let needed = opener.ciphertext_range();
     if !needed.is_empty() && (needed.start < have.start || needed.end > have.end) {
         return Err(other_bytes(location));
     }
-    Ok(without_first(body, needed.start.saturating_sub(have.start)))
-}
-
-/// Opens a range from its ciphertext: at once, if that is short.
-async fn open_range(location: &Path, opener: &RangeOpener, mut ciphertext: Ciphertext) -> Result<GetResultPayload> {
-    let needed = opener.ciphertext_range();
-    let len = opener.plaintext_range().end - opener.plaintext_range().start;
-    if needed.end - needed.start <= AT_ONCE {
-        let fetched = collect_first(&mut ciphertext, index(needed.end - needed.start)).await;
-        let fetched = fetched.map_err(|error| failure(location.as_ref(), error))?;
-        return at_once(location, opener.open_async(fetched).await, len);
-    }
-    let opened = opener.open_stream(ciphertext);
-    Ok(GetResultPayload::Stream(Plaintext::boxed(opened, location, len)))
-}
-
-/// A body of plaintext that was opened at once, and must have the length that was announced.
-fn at_once(location: &Path, opened: sealstone::Result<Bytes>, len: u64) -> Result<GetResultPayload> {
-    let opened = opened.map_err(|error| refused(StoreError::sealstone(location, error)))?;
-    if opened.len() as u64 != len {
-        return Err(other_bytes(location));
-    }
-    let item = (!opened.is_empty()).then_some(Ok(opened));
-    Ok(GetResultPayload::Stream(stream::iter(item).boxed()))
+    let skipped = body.skip(needed.start.saturating_sub(have.start)).await;
+    skipped.map_err(|error| failure(location, error))
 }
 
 fn other_bytes(location: &Path) -> super::super::object_store::Error {
