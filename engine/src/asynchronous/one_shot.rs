@@ -75,7 +75,7 @@ impl RangeOpener {
 
 impl RunningPart {
     /// [`RunningPart::seal_scattered`] for an asynchronous program. The work begins with the call, not with the first
-    /// poll: on the executor's pool over 64 KiB, or else before the call returns.
+    /// poll: on the executor's pool over 64 KiB, or else, or with the serial executor, before the call returns.
     ///
     /// # Errors
     /// As [`RunningPart::seal`].

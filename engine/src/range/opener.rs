@@ -95,8 +95,10 @@ impl RangeOpener {
             chunks_len += run.chunks_len(layout)?;
         }
         let mut chunks = new_buffer(chunks_len)?;
-        self.unlocked
-            .open_runs(self.plan.runs.clone(), ciphertext, start, &mut chunks)?;
+        let opened = self
+            .unlocked
+            .open_runs(self.plan.runs.clone(), ciphertext, start, &mut chunks);
+        opened.inspect_err(|_| chunks.zeroize())?;
         let len = buffer_len(self.plan.plain)?;
         if len == 0 {
             // Before the end, an empty range has no chunk to skip in.

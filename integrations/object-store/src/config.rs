@@ -13,7 +13,7 @@ use crate::sizes::Sizes;
 /// Where a store's objects have their headers. All of them have it in the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderPlace {
-    /// In the object's metadata: a range takes one request, and keys can be rotated by replacing metadata.
+    /// In the object's metadata, of which it takes up to 2 KB, all that S3 allows: a range takes one request.
     Metadata,
     /// In front of the payload, for stores without metadata: the first range of an object takes one request more.
     Attached,
@@ -65,7 +65,7 @@ pub(crate) struct Config {
     /// Prefixes of objects that are not encrypted.
     pub(crate) plaintext: Vec<String>,
     /// The length of an upload's parts, in stored bytes, if they must be equal.
-    pub(crate) equal_parts: Option<usize>,
+    pub(crate) equal_parts: Option<u64>,
     pub(crate) cache_age: Duration,
     pub(crate) cached_objects: usize,
     pub(crate) place: HeaderPlace,

@@ -6,7 +6,7 @@ use crate::error::StoreError;
 
 /// The encryption context of one object, in addition to the store's own. Pass it in the `extensions` of `PutOptions`,
 /// `PutMultipartOptions`, `GetOptions` and `CopyOptions`: an object that was written with it is read with it, or not at
-/// all.
+/// all. `get_range` and `get_ranges` take no options, and so do not read such objects.
 ///
 /// ```
 /// # use object_store_0_14::{GetOptions, PutOptions};

@@ -9,6 +9,16 @@ use sealstone::Error;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// The store's settings are not what they seem to be.
+    Settings {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A part of an upload was not sent: its future was dropped, or failed.
+    MissingPart {
+        /// The object's path.
+        location: String,
+    },
     /// The object's metadata has no header: it is not encrypted, or its header is attached.
     NoHeader {
         /// The object's path.
@@ -92,6 +102,11 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Settings { reason } => f.write_str(reason),
+            Self::MissingPart { location } => write!(
+                f,
+                "{location}: a part was not sent, so the upload cannot be completed; abort it and begin again"
+            ),
             Self::NoHeader { location } => write!(
                 f,
                 "{location}: its metadata has no sealstone header; it is not encrypted, or its header is attached"

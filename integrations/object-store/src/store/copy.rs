@@ -12,6 +12,7 @@ use super::super::object_store::{
 use super::EncryptedStore;
 use super::errors::refused;
 use crate::config::ServerCopies;
+use crate::context::ObjectContext;
 use crate::error::StoreError;
 
 /// The largest object that is put at once, unless a part of it would replace what is there, in bytes.
@@ -25,7 +26,9 @@ const PARTS: usize = 4;
 
 impl<S: ObjectStore> EncryptedStore<S> {
     pub(super) async fn copy(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        if self.copies_on_server(from, to, options.mode == CopyMode::Create) {
+        // A context is not checked on the server.
+        let has_context = options.extensions.get::<ObjectContext>().is_some();
+        if !has_context && self.copies_on_server(from, to, options.mode == CopyMode::Create) {
             return self.store.copy_opts(from, to, options).await;
         }
         self.copy_again(from, to, options).await
@@ -33,7 +36,8 @@ impl<S: ObjectStore> EncryptedStore<S> {
 
     pub(super) async fn rename(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         let creates = options.target_mode == RenameTargetMode::Create;
-        if self.copies_on_server(from, to, creates) {
+        let has_context = options.extensions.get::<ObjectContext>().is_some();
+        if !has_context && self.copies_on_server(from, to, creates) {
             return self.store.rename_opts(from, to, options).await;
         }
         let copy = CopyOptions {

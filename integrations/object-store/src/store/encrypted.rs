@@ -44,7 +44,8 @@ use crate::keys::Keys;
 ///
 /// Every object has its own data key, which is wrapped by a key provider and stored with the object. Locations, tags and
 /// attributes are not encrypted; what storage reports about them, and a listing's sizes, are not verified. Storage can
-/// also return an older version of an object, or none.
+/// also return an older version of an object, or none, and one object in the place of another under the same keys and
+/// context: [`Builder::with_path_context`] prevents that.
 ///
 /// Clones share everything.
 pub struct EncryptedStore<S> {
@@ -83,7 +84,8 @@ impl<S> EncryptedStore<S> {
         Capabilities::new(self.config.place, self.config.copies)
     }
 
-    /// Forgets the keys of all objects that were read: the next read of each asks a key provider again.
+    /// Forgets the keys of all objects that were read: the next read of each asks a key provider again. A key call that is
+    /// under way ends, and its key is cached.
     pub fn clear_cache(&self) {
         self.unlocked.clear();
     }
@@ -154,6 +156,8 @@ impl<S: ObjectStore> ObjectStore for EncryptedStore<S> {
         self.store.list_with_offset(prefix, offset).and_then(sized).boxed()
     }
 
+    /// Lists objects with the lengths of their plaintexts. Fails if no object of this store has one of the stored lengths,
+    /// as that of an empty marker of a folder: [`EncryptedStore::inner`] lists and deletes such objects.
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let mut listed = self.store.list_with_delimiter(prefix).await?;
         let sized: Result<_> = listed.objects.into_iter().map(|meta| self.sized(meta)).collect();

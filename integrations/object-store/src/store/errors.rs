@@ -32,7 +32,7 @@ pub(super) fn refused(error: StoreError) -> object_store::Error {
     }
 }
 
-/// Whether the caller may not read the object, as its key provider or its context says.
+/// Whether the key provider says that the caller may not use the key.
 fn is_denied(error: &Error) -> bool {
     matches!(error, Error::Provider(error) if error.class == ProviderErrorClass::Denied)
 }

@@ -4,20 +4,19 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use sealstone::format::{ATTACHED_LEN, PREFIX_LEN};
+use sealstone::Unlocked;
+use sealstone::format::{ATTACHED_LEN, COMMITMENT_LEN, PREFIX_LEN, SALT_LEN};
 use sealstone::range::RangeOpener;
-use sealstone::{EncryptionContext, Unlocked};
 
 use super::super::object_store::path::Path;
 use super::super::object_store::{
-    GetOptions, GetRange, GetResult, GetResultPayload, OBJECT_STORE_COALESCE_DEFAULT, ObjectStore, Result,
+    Extensions, GetOptions, GetRange, GetResult, GetResultPayload, OBJECT_STORE_COALESCE_DEFAULT, ObjectStore, Result,
 };
 use super::EncryptedStore;
 use super::body::{Body, ciphertext, failure};
 use super::errors::{generic, refused};
-use super::header::take_header;
+use super::header::{Reading, START_LEN, take_header};
 use crate::config::HeaderPlace;
-use crate::context::ObjectContext;
 use crate::error::StoreError;
 
 /// Ciphertext that is opened before a call returns, in bytes; more is a stream.
@@ -29,24 +28,41 @@ const REQUESTS: usize = 10;
 
 impl<S: ObjectStore> EncryptedStore<S> {
     pub(super) async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let context = self
-            .config
-            .context(location.as_ref(), options.extensions.get::<ObjectContext>());
-        let context = context.map_err(refused)?;
+        let reading = Reading {
+            location,
+            context: self.context(location, &options.extensions)?,
+            extensions: options.extensions.clone(),
+        };
         let wanted = options.range.clone();
-        let request = GetOptions {
+        let mut request = GetOptions {
             range: wanted.as_ref().map(|range| self.fetch_for(range)),
             ..options
         };
-        let is_head = request.head;
-        let result = self.store.get_opts(location, request).await?;
-        if is_head {
-            return self.head_result(result, wanted);
+        if request.head {
+            return self.head_result(self.fetch(&reading, request).await?, wanted);
         }
-        match (self.config.place, &wanted) {
-            (HeaderPlace::Attached, None) => self.whole_attached(result, context).await,
-            _ => self.open(result, wanted, context).await,
+        if self.config.place == HeaderPlace::Metadata {
+            return self.open_detached(&reading, request, wanted).await;
         }
+        let Some(wanted) = wanted else {
+            return self.open_whole(&reading, request).await;
+        };
+        if is_long(&wanted) && !self.is_known(&reading)? {
+            // The range's body would have to wait for the header.
+            let (_, e_tag) = self.unlock_attached(&reading, None).await?;
+            request.if_match = request.if_match.or(e_tag);
+        }
+        self.open_attached(&reading, request, wanted).await
+    }
+
+    /// Asks the inner store. What it reports of the object's path decides nothing.
+    async fn fetch(&self, reading: &Reading<'_>, request: GetOptions) -> Result<GetResult> {
+        let mut result = self.store.get_opts(reading.location, request).await?;
+        if result.range.start > result.range.end {
+            return Err(other_bytes(reading.location));
+        }
+        result.meta.location = reading.location.clone();
+        Ok(result)
     }
 
     /// What holds a range of the plaintext, in a stored object of unknown length.
@@ -73,53 +89,89 @@ impl<S: ObjectStore> EncryptedStore<S> {
         Ok(result)
     }
 
-    /// Opens a range of an object, or all of one whose header is in its metadata.
-    async fn open(
+    /// A range, or all, of an object whose header is in its metadata.
+    async fn open_detached(
         &self,
-        mut result: GetResult,
+        reading: &Reading<'_>,
+        request: GetOptions,
         wanted: Option<GetRange>,
-        context: EncryptionContext,
     ) -> Result<GetResult> {
+        let result = self.fetch(reading, request).await?;
         let (header, attributes) = take_header(&result.attributes);
-        let stored_len = result.meta.size;
-        let unlocked = self.unlock(&result.meta, header.as_ref(), context).await?;
-        result.meta = self.sized(result.meta)?;
+        let unlocked = self.unlock_detached(reading, header.as_ref()).await?;
+        let (mut result, mut body) = split(result);
         result.attributes = attributes;
-        let location = &result.meta.location;
-        let is_whole = wanted.is_none();
-        let range = resolved(wanted, result.meta.size)?;
-        let opener = range_opener(location, &unlocked, stored_len, &range)?;
-        let mut body = Body::new(ciphertext(result.payload, result.range.clone()));
-        if is_whole {
-            check_prefix(location, &unlocked, &mut body).await?;
-        } else {
-            skip_to(location, &mut body, &result.range, &opener).await?;
+        if wanted.is_none() {
+            check_prefix(reading.location, &unlocked, &mut body).await?;
+            result.range = after_start(reading.location, &result.range, PREFIX_LEN)?;
         }
-        result.payload = self.opened(location, opener, stored_len, body).await?;
-        result.range = range;
-        Ok(result)
+        self.opened(result, body, &unlocked, wanted).await
     }
 
-    /// All of an object whose header is in front: one request, whose first bytes are the header.
-    async fn whole_attached(&self, mut result: GetResult, context: EncryptionContext) -> Result<GetResult> {
-        let location = result.meta.location.clone();
-        let mut body = Body::new(ciphertext(result.payload, result.range.clone()));
-        let start = body.take(ATTACHED_LEN + PREFIX_LEN).await;
-        let start = start.map_err(|error| failure(&location, error))?;
-        let header = self.parse_attached(&location, &start)?;
-        let unlocked = self.unlock_header(&location, header, context).await?;
+    /// A range of an object whose header is attached.
+    async fn open_attached(&self, reading: &Reading<'_>, request: GetOptions, wanted: GetRange) -> Result<GetResult> {
+        let location = reading.location;
+        let (mut result, mut body) = split(self.fetch(reading, request.clone()).await?);
+        let unlocked = match self.cached(reading, result.meta.e_tag.as_deref())? {
+            Some(unlocked) => unlocked,
+            None => {
+                let e_tag = result.meta.e_tag.clone();
+                let len = result.range.end - result.range.start;
+                if len <= AT_ONCE {
+                    body.hold(index(len)).await.map_err(|error| failure(location, error))?;
+                    self.unlock_attached(reading, e_tag).await?.0
+                } else {
+                    drop(body);
+                    let (unlocked, e_tag) = self.unlock_attached(reading, e_tag).await?;
+                    let again = GetOptions {
+                        if_match: request.if_match.clone().or(e_tag),
+                        ..request
+                    };
+                    (result, body) = split(self.fetch(reading, again).await?);
+                    unlocked
+                }
+            }
+        };
+        self.opened(result, body, &unlocked, Some(wanted)).await
+    }
+
+    /// All of an object whose header is attached: one request, whose first bytes are the header.
+    async fn open_whole(&self, reading: &Reading<'_>, request: GetOptions) -> Result<GetResult> {
+        let (mut result, mut body) = split(self.fetch(reading, request).await?);
+        let start = body.take(START_LEN).await;
+        let start = start.map_err(|error| failure(reading.location, error))?;
+        let unlocked = match self.cached(reading, result.meta.e_tag.as_deref())? {
+            Some(unlocked) => unlocked,
+            None => self.unlock_start(reading, result.meta.e_tag.as_deref(), &start).await?,
+        };
+        let prefix = start.get(ATTACHED_LEN..).and_then(|prefix| prefix.first_chunk());
+        check_payload(reading.location, &unlocked, prefix)?;
+        result.range = after_start(reading.location, &result.range, START_LEN)?;
+        self.opened(result, body, &unlocked, None).await
+    }
+
+    /// What the caller gets of an object, of whose stored bytes `body` has `result.range`.
+    async fn opened(
+        &self,
+        mut result: GetResult,
+        mut body: Body,
+        unlocked: &Unlocked,
+        wanted: Option<GetRange>,
+    ) -> Result<GetResult> {
         let stored_len = result.meta.size;
         result.meta = self.sized(result.meta)?;
-        result.range = 0..result.meta.size;
-        let opener = range_opener(&location, &unlocked, stored_len, &result.range)?;
-        // The header has verified the payload's first bytes.
-        result.payload = self.opened(&location, opener, stored_len, body).await?;
+        let location = &result.meta.location;
+        let range = resolved(wanted, result.meta.size)?;
+        let opener = range_opener(location, unlocked, stored_len, &range)?;
+        skip_to(location, &mut body, &result.range, &opener).await?;
+        result.payload = self.plaintext(location, opener, stored_len, body).await?;
+        result.range = range;
         Ok(result)
     }
 
     /// The plaintext of a range, whose ciphertext comes next in `body`: at once if that is short, or else as a stream of
     /// pieces, several of which are opened at a time.
-    async fn opened(
+    async fn plaintext(
         &self,
         location: &Path,
         opener: RangeOpener,
@@ -155,18 +207,17 @@ impl<S: ObjectStore> EncryptedStore<S> {
             range.start / chunk_len * chunk_len..end
         });
         let opened_together = merged(aligned, 0);
+        let mut runs = opened_together.iter().cloned().peekable();
         let fetched_together = merged(opened_together.iter().cloned(), OBJECT_STORE_COALESCE_DEFAULT);
-        let mut fetches = Vec::with_capacity(fetched_together.len());
-        for fetch in fetched_together {
-            let runs = opened_together
-                .iter()
-                .filter(|run| fetch.start <= run.start && run.end <= fetch.end);
-            let runs = runs.cloned().collect();
-            fetches.push(self.fetch_runs(location, fetch, runs));
-        }
-        let fetched: Vec<_> = stream::iter(fetches).buffered(REQUESTS).try_collect().await?;
+        let fetches = fetched_together.into_iter().map(|fetch| {
+            let within = std::iter::from_fn(|| runs.next_if(|run| run.end <= fetch.end));
+            (fetch.clone(), within.collect::<Vec<_>>())
+        });
+        let fetches: Vec<_> = fetches.collect();
+        let fetched = stream::iter(fetches).map(|(fetch, runs)| self.fetch_runs(location, fetch, runs));
+        let fetched: Vec<_> = fetched.buffered(REQUESTS).try_collect().await?;
         if let Some((first, rest)) = fetched.split_first()
-            && rest.iter().any(|other| other.e_tag != first.e_tag)
+            && rest.iter().any(|other| other.version != first.version)
         {
             return Err(refused(StoreError::Changed {
                 location: location.to_string(),
@@ -178,40 +229,52 @@ impl<S: ObjectStore> EncryptedStore<S> {
 
     /// Fetches `fetch` of the plaintext, and opens `runs` of it.
     async fn fetch_runs(&self, location: &Path, fetch: Range<u64>, runs: Vec<Range<u64>>) -> Result<Fetched> {
+        let reading = Reading {
+            location,
+            context: self.config.context(location.as_ref(), None).map_err(refused)?,
+            extensions: Extensions::new(),
+        };
         let options = GetOptions {
             range: Some(self.fetch_for(&GetRange::Bounded(fetch))),
             ..GetOptions::default()
         };
-        let context = self.config.context(location.as_ref(), None).map_err(refused)?;
-        let result = self.store.get_opts(location, options).await?;
+        let result = self.fetch(&reading, options).await?;
         let (header, _) = take_header(&result.attributes);
+        let (result, mut body) = split(result);
+        let have = result.range.clone();
+        // All of it, before another request or a key call.
+        body.hold(index(have.end - have.start))
+            .await
+            .map_err(|error| failure(location, error))?;
+        let e_tag = result.meta.e_tag.clone();
+        let unlocked = match self.config.place {
+            HeaderPlace::Metadata => self.unlock_detached(&reading, header.as_ref()).await?,
+            HeaderPlace::Attached => self.unlock_attached(&reading, e_tag.clone()).await?.0,
+        };
         let stored_len = result.meta.size;
-        let unlocked = self.unlock(&result.meta, header.as_ref(), context).await?;
-        let (e_tag, have) = (result.meta.e_tag.clone(), result.range.clone());
         let len = self.sized(result.meta)?.size;
-        let mut body = Body::new(ciphertext(result.payload, have.clone()));
-        let body = body.take(index(have.end - have.start)).await;
-        let body = body.map_err(|error| failure(location, error))?;
+        let mut at = have.start;
         let mut opened = Vec::with_capacity(runs.len());
         for run in runs {
             let range = resolved(Some(GetRange::Bounded(run)), len)?;
             let opener = range_opener(location, &unlocked, stored_len, &range)?;
-            let needed = opener.ciphertext_range();
-            if needed.start < have.start || needed.end > have.start + body.len() as u64 {
-                return Err(other_bytes(location));
-            }
-            let bytes = body.slice(index(needed.start - have.start)..index(needed.end - have.start));
-            let plain = opener.open_async(bytes).await;
-            let plain = plain.map_err(|error| refused(StoreError::sealstone(location, error)))?;
+            skip_to(location, &mut body, &(at..have.end), &opener).await?;
+            let plain = open_next(location, &opener, &mut body).await?.await?;
+            at = opener.ciphertext_range().end;
             opened.push((range, plain));
         }
-        Ok(Fetched { e_tag, runs: opened })
+        let header = unlocked.header();
+        Ok(Fetched {
+            version: (*header.salt(), *header.commitment(), e_tag),
+            runs: opened,
+        })
     }
 }
 
 /// Runs of plaintext that one request brought.
 struct Fetched {
-    e_tag: Option<String>,
+    /// The version that they are of: salt and commitment, which no other object has, and the ETag.
+    version: ([u8; SALT_LEN], [u8; COMMITMENT_LEN], Option<String>),
     runs: Vec<(Range<u64>, Bytes)>,
 }
 
@@ -221,7 +284,12 @@ fn cut(runs: &[(Range<u64>, Bytes)], range: &Range<u64>) -> Result<Bytes> {
     let (run, bytes) = &runs[holding.saturating_sub(1)];
     let range = GetRange::Bounded(range.clone());
     let range = range.as_range(run.end).map_err(generic)?;
-    Ok(bytes.slice(index(range.start - run.start)..index(range.end - run.start)))
+    let part = index(range.start - run.start)..index(range.end - run.start);
+    if bytes.len() / 2 > part.len() {
+        // A small range must not keep a long run in memory.
+        return Ok(Bytes::copy_from_slice(&bytes[part]));
+    }
+    Ok(bytes.slice(part))
 }
 
 /// Ascending, disjoint ranges that cover `ranges`; those that are at most `gap` apart become one.
@@ -298,18 +366,47 @@ async fn open_next(
 /// Compares a payload's first 56 bytes with those in the header.
 async fn check_prefix(location: &Path, unlocked: &Unlocked, body: &mut Body) -> Result<()> {
     let prefix = body.take(PREFIX_LEN).await.map_err(|error| failure(location, error))?;
-    let prefix = prefix.first_chunk().ok_or_else(|| other_bytes(location))?;
+    check_payload(location, unlocked, prefix.first_chunk())
+}
+
+fn check_payload(location: &Path, unlocked: &Unlocked, prefix: Option<&[u8; PREFIX_LEN]>) -> Result<()> {
+    let prefix = prefix.ok_or_else(|| other_bytes(location))?;
     let checked = unlocked.header().check_payload(prefix);
     checked.map_err(|error| refused(StoreError::sealstone(location, error)))
+}
+
+/// What is left of all of an object after its first `len` bytes.
+fn after_start(location: &Path, have: &Range<u64>, len: usize) -> Result<Range<u64>> {
+    if have.start != 0 {
+        return Err(other_bytes(location));
+    }
+    Ok(len as u64..have.end)
+}
+
+/// The answer of a store and its body.
+fn split(mut result: GetResult) -> (GetResult, Body) {
+    let nothing = GetResultPayload::Stream(stream::empty().boxed());
+    let payload = std::mem::replace(&mut result.payload, nothing);
+    let body = Body::new(ciphertext(payload, result.range.clone()));
+    (result, body)
+}
+
+/// Whether a range is not opened before the call returns, whatever the object's length.
+fn is_long(range: &GetRange) -> bool {
+    match range {
+        GetRange::Bounded(range) => range.end.saturating_sub(range.start) > AT_ONCE / 2,
+        GetRange::Suffix(len) => *len > AT_ONCE / 2,
+        GetRange::Offset(_) => true,
+    }
 }
 
 /// Drops what was fetched before the range's chunks.
 async fn skip_to(location: &Path, body: &mut Body, have: &Range<u64>, opener: &RangeOpener) -> Result<()> {
     let needed = opener.ciphertext_range();
-    if !needed.is_empty() && (needed.start < have.start || needed.end > have.end) {
+    if needed.start < have.start || needed.end > have.end {
         return Err(other_bytes(location));
     }
-    let skipped = body.skip(needed.start.saturating_sub(have.start)).await;
+    let skipped = body.skip(needed.start - have.start).await;
     skipped.map_err(|error| failure(location, error))
 }
 

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -29,7 +30,7 @@ use super::errors::{generic, refused};
 use crate::error::StoreError;
 
 /// The least that S3 takes as a part that is not the last, in bytes.
-const MIN_PART: usize = 5 * 1024 * 1024;
+pub(super) const MIN_PART: usize = 5 * 1024 * 1024;
 
 impl<S: ObjectStore> EncryptedStore<S> {
     pub(super) async fn begin_upload(
@@ -40,7 +41,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
         let (parts, attributes) = self.begin(location, opts.attributes, &opts.extensions).await?;
         let opts = PutMultipartOptions { attributes, ..opts };
         let upload = self.store.put_multipart_opts(location, opts).await?;
-        let equal = self.config.equal_parts.and_then(|len| NonZeroU64::new(len as u64));
+        let equal = self.config.equal_parts.and_then(NonZeroU64::new);
         Ok(Box::new(EncryptedUpload {
             location: location.to_string(),
             state: State::Open(parts),
@@ -48,6 +49,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
             chunk_len: self.config.chunk_size.bytes(),
             queue: Arc::new(Queue {
                 sealing: Mutex::default(),
+                unsent: AtomicUsize::new(0),
                 upload: lock::Mutex::new(Inner {
                     upload,
                     equal: equal.map(EqualParts::new),
@@ -116,6 +118,11 @@ impl MultipartUpload for EncryptedUpload {
         if !matches!(self.state, State::Sent) {
             return Err(self.ended());
         }
+        if self.queue.unsent.load(Ordering::Acquire) > 0 {
+            return Err(refused(StoreError::MissingPart {
+                location: self.location.clone(),
+            }));
+        }
         let mut inner = self.queue.upload.lock().await;
         inner.upload.complete().await
     }
@@ -145,7 +152,9 @@ impl EncryptedUpload {
             queue.send_up_to(&waiting).await;
             let sending = waiting.take();
             let sending = sending.map_err(|error| refused(StoreError::sealstone(location, error)))?;
-            try_join_all(sending).await.map(drop)
+            try_join_all(sending).await?;
+            queue.unsent.fetch_sub(1, Ordering::Release);
+            Ok(())
         }
         .boxed()
     }
@@ -154,6 +163,8 @@ impl EncryptedUpload {
 /// Sealed parts on their way to the inner upload, which numbers them in the order in which it gets them.
 struct Queue {
     sealing: Mutex<VecDeque<Arc<Waiting>>>,
+    /// Parts that the inner upload has not confirmed: without them it must not be completed.
+    unsent: AtomicUsize,
     upload: lock::Mutex<Inner>,
 }
 
@@ -175,6 +186,7 @@ struct Waiting {
 
 impl Queue {
     fn push(&self, part: Arc<Waiting>) {
+        self.unsent.fetch_add(1, Ordering::Relaxed);
         self.parts().push_back(part);
     }
 

@@ -52,14 +52,16 @@ async fn a_large_object_is_copied_in_parts() {
     store.put(&from, plain.clone().into()).await.unwrap();
     inner.take_requests();
     store.copy(&from, &to).await.unwrap();
-    assert_eq!(inner.take_requests().0, ["get", "multipart"]);
+    assert_eq!(inner.take_requests().0, ["get", "multipart", "complete"]);
     assert!(store.get(&to).await.unwrap().bytes().await.unwrap() == plain);
     // The copy is an object of its own.
     assert!(inner.stored(&from).await.0 != inner.stored(&to).await.0);
 
     // One that breaks off leaves nothing.
     inner.set_fault(Some(Fault::BodyFails(15 << 20)));
+    inner.take_requests();
     store.copy(&from, &Path::from("broken")).await.unwrap_err();
+    assert_eq!(inner.take_requests().0, ["get", "multipart", "abort"]);
     assert!(matches!(
         store.head(&Path::from("broken")).await,
         Err(Error::NotFound { .. })
@@ -87,4 +89,14 @@ async fn a_copy_that_would_take_too_much_memory_is_refused_by_name() {
         matches!(source.downcast_ref(), Some(StoreError::CopyTooLarge { .. })),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_the_headers_name_gets_attached_headers() {
+    let inner = Wrapped::default().with_fault(Fault::RefusesHyphens);
+    let store = super::builder().probe(inner.clone()).await.unwrap();
+    assert_eq!(store.capabilities(), super::ATTACHED);
+    assert!(paths(&inner).await.is_empty());
+    store.put(&Path::from("a"), "it".into()).await.unwrap();
+    assert_eq!(store.get(&Path::from("a")).await.unwrap().bytes().await.unwrap(), "it");
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use sealstone_object_store::{Capabilities, StoreError};
 
+use super::super::object_store::limit::LimitStore;
 use super::super::object_store::path::Path;
 use super::super::object_store::{
     Attribute, Attributes, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, Result,
@@ -259,4 +260,119 @@ async fn attributes_come_back_and_the_headers_place_is_reserved() {
     assert_eq!(store.get(&path).await.unwrap().attributes, own);
     let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
     assert_eq!(listed.len(), 1);
+}
+
+#[tokio::test]
+async fn ranges_of_two_versions_are_never_one_answer() {
+    for capabilities in [METADATA, ATTACHED] {
+        for has_e_tags in [true, false] {
+            let (inner, store, path, plain) = sealed(capabilities, 200 * C).await;
+            store
+                .put(&Path::from("other"), plaintext(200 * C).into())
+                .await
+                .unwrap();
+            let ranges = [0..10, 199 * C as u64..200 * C as u64];
+            inner.take_requests();
+            inner.set_fault(Some(Fault::OtherVersion("other", has_e_tags)));
+            let error = store.get_ranges(&path, &ranges).await.unwrap_err();
+            assert!(
+                matches!(error, Error::Precondition { .. }) || reason(&error).is_some(),
+                "{error}"
+            );
+            inner.set_fault(Some(Fault::NoETags));
+            let got = store.get_ranges(&path, &ranges).await.unwrap();
+            assert!(got[0] == plain[..10] && got[1] == plain[199 * C..]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_path_that_a_store_reports_decides_nothing() {
+    for capabilities in [METADATA, ATTACHED] {
+        let inner = Wrapped::default();
+        let builder = super::builder()
+            .with_keys_under(
+                &Path::from("b"),
+                sealstone_object_store::Keys::new(crate::common::key(3)),
+            )
+            .with_plaintext_under(&Path::from("public"));
+        let store = builder.build(inner.clone(), capabilities).unwrap();
+        let (mine, theirs) = (Path::from("a/x"), Path::from("b/x"));
+        store.put(&theirs, plaintext(40).into()).await.unwrap();
+        store.get(&theirs).await.unwrap();
+        let (bytes, attributes) = inner.stored(&theirs).await;
+        inner.store(&mine, bytes, attributes).await;
+        for reported in ["b/x", "public/x"] {
+            inner.set_fault(Some(Fault::Location(reported)));
+            for (way, read) in every_read(&store, &mine, 40).await {
+                assert!(read.is_err(), "{reported}, {way}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_false_range_or_an_endless_body_costs_an_error_and_no_memory() {
+    for capabilities in [METADATA, ATTACHED] {
+        let (inner, store, path, plain) = sealed(capabilities, 3 * C).await;
+        #[expect(clippy::reversed_empty_ranges, reason = "that is what is claimed")]
+        for range in [
+            0..1 << 62,
+            0..u64::MAX,
+            100..5,
+            5..5,
+            u64::MAX..u64::MAX,
+            7..3 * C as u64,
+        ] {
+            inner.set_fault(Some(Fault::Range(range.start, range.end)));
+            for (way, read) in every_read(&store, &path, plain.len() as u64).await {
+                // All of an object in memory is what its length says, whatever the range.
+                assert!(read.is_err() || read.unwrap() == plain, "{range:?}, {way}");
+            }
+        }
+        inner.set_fault(Some(Fault::Endless));
+        store.clear_cache();
+        let reads = every_read(&store, &path, plain.len() as u64);
+        let reads = tokio::time::timeout(std::time::Duration::from_secs(20), reads).await;
+        for (way, read) in reads.expect("bodies are read no further than needed") {
+            assert!(read.is_err() || read.unwrap() == plain, "{way}");
+        }
+    }
+}
+
+/// A store that limits how many bodies are read at a time.
+#[tokio::test]
+async fn no_body_waits_for_another_request() {
+    let inner = Wrapped::default();
+    let plain = plaintext(400 * C);
+    for capabilities in [METADATA, ATTACHED] {
+        let path = Path::from("object");
+        super::encrypted(inner.clone(), capabilities)
+            .put(&path, plain.clone().into())
+            .await
+            .unwrap();
+        let reads = async {
+            for permits in [1, 10] {
+                let fresh = || super::encrypted(LimitStore::new(inner.clone(), permits), capabilities);
+                let got = fresh().get_range(&path, 5..10).await.unwrap();
+                assert!(got == plain[5..10]);
+                let store = fresh();
+                let range = 0..200 * C as u64;
+                assert!(store.get_range(&path, range.clone()).await.unwrap() == plain[..200 * C]);
+                // Known, but replaced meanwhile.
+                super::encrypted(inner.clone(), capabilities)
+                    .put(&path, plain.clone().into())
+                    .await
+                    .unwrap();
+                assert!(store.get_range(&path, range).await.unwrap() == plain[..200 * C]);
+                let ranges: Vec<_> = (0..4)
+                    .map(|number| number * 100 * C as u64..number * 100 * C as u64 + 5)
+                    .collect();
+                assert_eq!(fresh().get_ranges(&path, &ranges).await.unwrap().len(), 4);
+                assert!(fresh().get(&path).await.unwrap().bytes().await.unwrap() == plain);
+            }
+        };
+        let reads = tokio::time::timeout(std::time::Duration::from_secs(20), reads).await;
+        reads.expect("no read waits for itself");
+    }
 }

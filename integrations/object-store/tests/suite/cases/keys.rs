@@ -37,7 +37,8 @@ async fn slots(inner: &Wrapped, path: &str) -> Vec<String> {
 #[tokio::test]
 async fn prefixes_have_their_own_keys_and_rotated_ones_still_open() {
     let inner = Wrapped::default();
-    let builder = EncryptedStore::builder(key(1)).with_keys_under("tenant/a", Keys::new(key(2)).with_key(key(3)));
+    let builder =
+        EncryptedStore::builder(key(1)).with_keys_under(&Path::from("tenant/a"), Keys::new(key(2)).with_key(key(3)));
     let store = builder.build(inner.clone(), METADATA).unwrap();
     for path in ["x", "tenant/a/x", "tenant/ab/x"] {
         store.put(&Path::from(path), path.into()).await.unwrap();
@@ -114,6 +115,11 @@ async fn an_object_with_a_context_of_its_own_is_read_under_it_or_not_at_all() {
         .await
         .unwrap();
     assert!(get_as(&store, "copy", "a").await.is_ok());
+    // A context that is not the object's is refused, whoever would make the copy.
+    let mut wrong = CopyOptions::default();
+    with_context(|context| wrong.extensions.insert(context), "b");
+    let [from, to] = ["one", "copy"].map(Path::from);
+    assert!(store.copy_opts(&from, &to, wrong).await.is_err());
 
     let mut conflict = PutOptions::default();
     conflict.extensions.insert(ObjectContext(context));
@@ -165,7 +171,7 @@ async fn an_object_bound_to_its_path_opens_nowhere_else() {
 async fn declared_prefixes_stay_plaintext() {
     let inner = Wrapped::default();
     let store = super::builder()
-        .with_plaintext_under("public")
+        .with_plaintext_under(&Path::from("public"))
         .build(inner.clone(), METADATA)
         .unwrap();
     let (public, secret) = (Path::from("public/a"), Path::from("publication"));
@@ -205,4 +211,34 @@ async fn a_key_is_asked_again_when_its_cached_use_expires() {
     let before = key.unwraps();
     store.get(&path).await.unwrap();
     assert_eq!(key.unwraps(), before + 1);
+}
+
+#[tokio::test]
+async fn a_rule_holds_for_paths_whose_names_are_encoded() {
+    let inner = Wrapped::default();
+    let prefix = Path::from("customer~1");
+    let store = EncryptedStore::builder(key(1)).with_keys_under(&prefix, Keys::new(key(2)));
+    let store = store.build(inner.clone(), METADATA).unwrap();
+    let path = Path::from("customer~1/x");
+    store.put(&path, "it".into()).await.unwrap();
+    let other = EncryptedStore::builder(key(2)).build(inner, METADATA).unwrap();
+    assert_eq!(other.get(&path).await.unwrap().bytes().await.unwrap(), "it");
+}
+
+#[test]
+fn settings_that_do_not_do_what_they_seem_to_are_refused() {
+    let root = super::builder().with_plaintext_under(&Path::from("/"));
+    let short = super::builder().with_equal_parts(1000);
+    let none = super::builder().with_equal_parts(0);
+    let twice = super::builder()
+        .with_context(EncryptionContext::new().with("path", "x"))
+        .with_path_context("path");
+    for builder in [root, short, none, twice] {
+        let error = builder.build(Wrapped::default(), METADATA).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap();
+        assert!(
+            matches!(source.downcast_ref(), Some(StoreError::Settings { .. })),
+            "{error}"
+        );
+    }
 }

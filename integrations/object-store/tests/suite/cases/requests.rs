@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::object_store::path::Path;
 use super::super::object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use super::super::subject::EncryptedStore;
-use super::wrapped::Wrapped;
+use super::wrapped::{Fault, Wrapped};
 use super::{ATTACHED, METADATA};
 use crate::common::{C, Counted, plaintext};
 
@@ -156,5 +156,49 @@ async fn a_listing_has_the_lengths_that_head_has_and_asks_for_nothing_more() {
         for meta in listed {
             assert_eq!(store.head(&meta.location).await.unwrap(), meta);
         }
+    }
+}
+
+/// However objects are read, and whether or not the store has ETags.
+#[tokio::test]
+async fn each_object_is_unwrapped_once() {
+    for capabilities in [METADATA, ATTACHED] {
+        for fault in [None, Some(Fault::NoETags)] {
+            let key = Counted::new(7);
+            let inner = Wrapped::default();
+            inner.set_fault(fault);
+            let store = EncryptedStore::builder(key.clone())
+                .build(inner.clone(), capabilities)
+                .unwrap();
+            let path = Path::from("a");
+            store.put(&path, plaintext(100 * C).into()).await.unwrap();
+            let whole = || async { store.get(&path).await.unwrap().bytes().await.unwrap().len() };
+            futures_util::future::join_all((0..10).map(|_| whole())).await;
+            for _ in 0..3 {
+                store.get_range(&path, 0..10).await.unwrap();
+                store.get_range(&path, 0..90 * C as u64).await.unwrap();
+                store
+                    .get_ranges(&path, &[0..10, 99 * C as u64..100 * C as u64])
+                    .await
+                    .unwrap();
+                whole().await;
+            }
+            assert_eq!(key.unwraps(), 1, "{capabilities:?}, {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_long_range_of_an_unknown_object_takes_two_requests_and_later_ones_take_one() {
+    let inner = Wrapped::default();
+    let store = super::encrypted(inner.clone(), ATTACHED);
+    let path = Path::from("a");
+    let plain = plaintext(100 * C);
+    store.put(&path, plain.clone().into()).await.unwrap();
+    inner.take_requests();
+    for requests in [2, 1, 1] {
+        let got = store.get_range(&path, 5..90 * C as u64).await.unwrap();
+        assert!(got == plain[5..90 * C]);
+        assert_eq!(inner.take_requests().0.len(), requests);
     }
 }

@@ -1,14 +1,17 @@
 //! Writing: parts of any length, in any order of polls, dropped anywhere; and nothing of the plaintext in the store.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::join_all;
+use futures_util::{FutureExt, TryFutureExt};
 
 use super::super::object_store::buffered::BufWriter;
+use sealstone_object_store::StoreError;
+
+use super::super::object_store::local::LocalFileSystem;
 use super::super::object_store::memory::InMemory;
 use super::super::object_store::path::Path;
 use super::super::object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
@@ -43,7 +46,7 @@ async fn parts_of_any_lengths_are_one_object() {
     for capabilities in [METADATA, ATTACHED] {
         let plain = builder_plain(&cases);
         let equal = super::builder()
-            .with_equal_parts(6 * MIB)
+            .with_equal_parts(6 << 20)
             .build(InMemory::new(), capabilities)
             .unwrap();
         for store in [super::encrypted(InMemory::new(), capabilities), equal] {
@@ -96,7 +99,7 @@ async fn nothing_of_the_plaintext_reaches_the_store() {
             writer.write(&secret(1 << 20));
         }
         writer.finish().await.unwrap();
-        let mut buffered = BufWriter::new(std::sync::Arc::new(store.clone()), Path::from("buffered"));
+        let mut buffered = BufWriter::new(Arc::new(store.clone()), Path::from("buffered"));
         buffered.put(secret(12 << 20)).await.unwrap();
         tokio::io::AsyncWriteExt::shutdown(&mut buffered).await.unwrap();
         store.copy(&Path::from("small"), &Path::from("copied")).await.unwrap();
@@ -184,12 +187,23 @@ async fn a_call_can_be_dropped_at_every_await() {
         assert!(store.get(&path).await.unwrap().bytes().await.unwrap() == expected);
         assert!(store.get_ranges(&path, &[5..10]).await.unwrap()[0] == expected[5..10]);
 
+        // A part's future is dropped while the part is sealed or sent: the upload cannot be completed.
         let mut upload = store.put_multipart(&path).await.unwrap();
-        let mut sent = Vec::new();
-        for part in new.chunks(300_000) {
-            sent.push(upload.put_part(part.to_vec().into()));
+        let part = upload.put_part(vec![0; 6 << 20].into());
+        let sent = dropped_after(polls / 8, part).await;
+        assert_eq!(upload.complete().await.is_ok(), sent.is_some());
+        if sent.is_none() {
+            upload.abort().await.unwrap();
         }
-        join_all(sent).await;
+        assert_eq!(
+            store.get(&path).await.unwrap().meta.size,
+            if sent.is_some() { 6 << 20 } else { expected.len() as u64 }
+        );
+
+        let mut upload = store.put_multipart(&path).await.unwrap();
+        for part in new.chunks(300_000) {
+            upload.put_part(part.to_vec().into()).await.unwrap();
+        }
         let completed = dropped_after(polls, upload.complete()).await;
         if completed.is_none() {
             // The upload can still be completed.
@@ -201,37 +215,66 @@ async fn a_call_can_be_dropped_at_every_await() {
 }
 
 #[tokio::test]
-async fn a_part_that_is_dropped_does_not_hold_up_the_others() {
-    let store = super::encrypted(InMemory::new(), METADATA);
-    let path = Path::from("a");
-    let plain = plaintext(18 << 20);
-    let mut upload = store.put_multipart(&path).await.unwrap();
-    let mut parts: Vec<_> = plain
-        .chunks(6 << 20)
-        .map(|part| upload.put_part(part.to_vec().into()))
-        .collect();
-    // Never polled; a store in memory has taken its bytes nevertheless, and others report that they lack them.
-    drop(parts.remove(0));
-    for part in parts {
-        part.await.unwrap();
+async fn an_upload_that_lacks_a_part_is_not_completed() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = LocalFileSystem::new_with_prefix(directory.path()).unwrap();
+    let disk = super::encrypted(disk, ATTACHED);
+    let memory = super::encrypted(InMemory::new(), METADATA);
+    for store in [&disk as &dyn ObjectStore, &memory] {
+        let path = Path::from("a");
+        let plain = plaintext(18 << 20);
+        let mut upload = store.put_multipart(&path).await.unwrap();
+        let mut parts: Vec<_> = plain
+            .chunks(6 << 20)
+            .map(|part| upload.put_part(part.to_vec().into()))
+            .collect();
+        // Never polled. The others do not wait for it.
+        drop(parts.remove(0));
+        for part in parts {
+            part.await.unwrap();
+        }
+        for _ in 0..2 {
+            let error = upload.complete().await.unwrap_err();
+            let source = std::error::Error::source(&error).unwrap();
+            assert!(
+                matches!(source.downcast_ref(), Some(StoreError::MissingPart { .. })),
+                "{error}"
+            );
+        }
+        upload.abort().await.unwrap();
+        assert!(matches!(store.head(&path).await, Err(Error::NotFound { .. })));
     }
-    upload.complete().await.unwrap();
-    assert!(store.get(&path).await.unwrap().bytes().await.unwrap() == plain);
 }
 
 #[tokio::test]
-async fn no_call_seals_or_opens_much_on_its_own_thread() {
-    // A pool whose threads are busy: a call that needs it waits, and one that does not ends.
-    let pool = sealstone::Executor::threads(1).unwrap();
-    let store = super::builder()
-        .with_executor(pool)
-        .build(InMemory::new(), METADATA)
-        .unwrap();
-    let path = Path::from("a");
-    let put = store.put(&path, vec![0; 1 << 20].into());
-    let mut put: Pin<Box<_>> = Box::pin(put);
-    let first = poll_fn(|cx| Poll::Ready(put.as_mut().poll_unpin(cx))).await;
-    assert!(first.is_pending(), "sealed within a poll");
-    put.await.unwrap();
-    store.get(&path).await.unwrap().bytes().await.unwrap();
+async fn no_call_seals_or_opens_on_its_own_thread() {
+    let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap());
+    let store = super::builder().with_executor(sealstone::Executor::pool(pool.clone()));
+    let store = store.build(InMemory::new(), METADATA).unwrap();
+    let (path, plain) = (Path::from("a"), Bytes::from(plaintext(6 << 20)));
+    store.put(&path, plain.clone().into()).await.unwrap();
+    store.get(&path).await.unwrap();
+    let mut upload = store.put_multipart(&Path::from("b")).await.unwrap();
+
+    // The pool's only thread is busy: whatever needs it is pending until that ends.
+    let (release, busy) = std::sync::mpsc::channel::<()>();
+    pool.spawn(move || {
+        let _ = busy.recv();
+    });
+    let part = upload.put_part(plain.clone().into());
+    let other = Path::from("c");
+    let put = store.put(&other, plain.clone().into()).map_ok(drop).boxed();
+    let short = async { store.get_range(&path, 0..300_000).await.map(drop) }.boxed();
+    let long = async { store.get(&path).await?.bytes().await.map(drop) }.boxed();
+    let mut calls = [part, put, short, long];
+    for call in &mut calls {
+        let polled = poll_fn(|cx| Poll::Ready(call.poll_unpin(cx))).await;
+        assert!(polled.is_pending());
+    }
+    drop(release);
+    for done in join_all(calls).await {
+        done.unwrap();
+    }
+    upload.complete().await.unwrap();
+    assert!(store.get(&Path::from("b")).await.unwrap().bytes().await.unwrap() == plain);
 }

@@ -12,9 +12,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::super::object_store::memory::InMemory;
 use super::super::object_store::path::Path;
 use super::super::object_store::{
-    Attributes, CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
-    Result,
+    Attribute, Attributes, CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    RenameOptions, Result, UploadPart,
 };
 
 /// What goes wrong.
@@ -32,6 +32,18 @@ pub(super) enum Fault {
     Replaced,
     /// `head` and `get` report this length too much.
     LongerBy(u64),
+    /// Metadata with hyphens in its name is refused, as by Azure.
+    RefusesHyphens,
+    /// No ETags.
+    NoETags,
+    /// From the second request on, this version is there, under the same ETag, or none.
+    OtherVersion(&'static str, bool),
+    /// Every object is reported as that at this path.
+    Location(&'static str),
+    /// Bodies are reported to be this range.
+    Range(u64, u64),
+    /// Bodies never end.
+    Endless,
 }
 
 #[derive(Debug, Default)]
@@ -92,12 +104,21 @@ impl Wrapped {
             self.store(location, bytes, attributes).await;
         }
         let is_head = options.head;
+        let count = self.state.lock().unwrap().requests.len();
+        let location = &match fault {
+            Some(Fault::OtherVersion(other, _)) if count > 1 => Path::from(other),
+            _ => location.clone(),
+        };
         let mut result = self.memory.get_opts(location, options).await?;
         if !is_head {
             self.state.lock().unwrap().fetched += result.range.end - result.range.start;
         }
-        if let Some(Fault::LongerBy(bytes)) = fault {
-            result.meta.size += bytes;
+        match fault {
+            Some(Fault::LongerBy(bytes)) => result.meta.size += bytes,
+            Some(Fault::NoETags | Fault::OtherVersion(_, false)) => result.meta.e_tag = None,
+            Some(Fault::OtherVersion(_, true)) => result.meta.e_tag = Some("\"same\"".to_owned()),
+            Some(Fault::Location(other)) => result.meta.location = Path::from(other),
+            _ => {}
         }
         let meta = result.meta.clone();
         let (range, attributes) = (result.range.clone(), result.attributes.clone());
@@ -114,6 +135,9 @@ impl Wrapped {
         (other.meta, other.range, other.attributes) = (meta, range, attributes);
         let body = result.bytes().await?;
         other.payload = GetResultPayload::Stream(faulty_body(body, fault));
+        if let Some(Fault::Range(start, end)) = fault {
+            other.range = start..end;
+        }
         Ok(other)
     }
 }
@@ -133,7 +157,35 @@ fn faulty_body(body: Bytes, fault: Option<Fault>) -> BoxStream<'static, Result<B
             let pieces: Vec<_> = body.chunks(len).map(|piece| Ok(body.slice_ref(piece))).collect();
             stream::iter(pieces).boxed()
         }
+        Some(Fault::Endless) => {
+            let more = stream::repeat_with(|| Ok(Bytes::from(vec![0; 100_000])));
+            stream::iter([Ok(body)]).chain(more).boxed()
+        }
         _ => stream::iter([Ok(body)]).boxed(),
+    }
+}
+
+/// An upload that records what becomes of it.
+#[derive(Debug)]
+struct WrappedUpload {
+    upload: Box<dyn MultipartUpload>,
+    store: Wrapped,
+}
+
+#[async_trait]
+impl MultipartUpload for WrappedUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.upload.put_part(data)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        self.store.note("complete");
+        self.upload.complete().await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.store.note("abort");
+        self.upload.abort().await
     }
 }
 
@@ -141,12 +193,22 @@ fn faulty_body(body: Bytes, fault: Option<Fault>) -> BoxStream<'static, Result<B
 impl ObjectStore for Wrapped {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         self.note("put");
+        let is_refused = |attribute: &Attribute| matches!(attribute, Attribute::Metadata(key) if key.contains('-'));
+        if self.fault() == Some(Fault::RefusesHyphens) && opts.attributes.iter().any(|(key, _)| is_refused(key)) {
+            return Err(Error::Generic {
+                store: "Wrapped",
+                source: "400: the metadata name is not a valid identifier".into(),
+            });
+        }
         self.memory.put_opts(location, payload, opts).await
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         self.note("multipart");
-        self.memory.put_multipart_opts(location, opts).await
+        Ok(Box::new(WrappedUpload {
+            upload: self.memory.put_multipart_opts(location, opts).await?,
+            store: self.clone(),
+        }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
