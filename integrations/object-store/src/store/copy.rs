@@ -11,6 +11,7 @@ use super::super::object_store::{
 };
 use super::EncryptedStore;
 use super::errors::refused;
+use super::upload::{PART, PARTS};
 use crate::config::ServerCopies;
 use crate::context::ObjectContext;
 use crate::error::StoreError;
@@ -19,10 +20,6 @@ use crate::error::StoreError;
 const AT_ONCE: u64 = 8 * 1024 * 1024;
 /// The largest object that is copied through memory because its copy must not replace anything, in bytes.
 const MAX_AT_ONCE: u64 = 256 * 1024 * 1024;
-/// Bytes of a part.
-const PART: usize = 8 * 1024 * 1024;
-/// Parts that are sent at a time.
-const PARTS: usize = 4;
 
 impl<S: ObjectStore> EncryptedStore<S> {
     pub(super) async fn copy(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {

@@ -31,6 +31,10 @@ use crate::error::StoreError;
 
 /// The least that S3 takes as a part that is not the last, in bytes.
 pub(super) const MIN_PART: usize = 5 * 1024 * 1024;
+/// Bytes of a part that is not the caller's.
+pub(super) const PART: usize = 8 * 1024 * 1024;
+/// How many of those are sent at a time.
+pub(super) const PARTS: usize = 4;
 
 impl<S: ObjectStore> EncryptedStore<S> {
     pub(super) async fn begin_upload(
@@ -253,19 +257,23 @@ impl Waiting {
 
 /// Plaintext that waits for more.
 #[derive(Default)]
-struct Pending {
+pub(super) struct Pending {
     buffers: VecDeque<Bytes>,
     len: usize,
 }
 
 impl Pending {
-    fn extend(&mut self, data: PutPayload) {
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn extend(&mut self, data: PutPayload) {
         self.len += data.content_length();
         self.buffers.extend(data);
     }
 
     /// The first `len` bytes.
-    fn take(&mut self, len: usize) -> Vec<Bytes> {
+    pub(super) fn take(&mut self, len: usize) -> Vec<Bytes> {
         self.len -= len;
         let mut taken = Vec::new();
         let mut missing = len;

@@ -1,13 +1,18 @@
 //! Writing an object at once, and what every way of writing begins with.
 
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, TryStreamExt};
 use sealstone::EncryptionContext;
 use sealstone::parts::RunningParts;
 
 use super::super::object_store::path::Path;
-use super::super::object_store::{Attributes, Extensions, ObjectStore, PutOptions, PutPayload, PutResult, Result};
+use super::super::object_store::{
+    Attributes, Extensions, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
 use super::EncryptedStore;
 use super::errors::refused;
 use super::header::with_header;
+use super::upload::{PART, PARTS, Pending};
 use crate::config::HeaderPlace;
 use crate::context::ObjectContext;
 use crate::error::StoreError;
@@ -43,6 +48,12 @@ impl<S: ObjectStore> EncryptedStore<S> {
     }
 
     pub(super) async fn put(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let is_large = payload.content_length() > 2 * PART;
+        if is_large && self.config.place == HeaderPlace::Attached && opts.mode == PutMode::Overwrite {
+            // On disks, sealing and writing overlap, and only a few parts are in memory. Other stores would see more
+            // requests than the caller's.
+            return self.put_in_parts(location, payload, opts).await;
+        }
         let sealstone = |error| refused(StoreError::sealstone(location, error));
         let (parts, attributes) = self.begin(location, opts.attributes, &opts.extensions).await?;
         let part = parts.last_part(payload.content_length()).map_err(sealstone)?;
@@ -52,5 +63,33 @@ impl<S: ObjectStore> EncryptedStore<S> {
             .map_err(sealstone)?;
         let opts = PutOptions { attributes, ..opts };
         self.store.put_opts(location, sealed.into_bytes().into(), opts).await
+    }
+
+    async fn put_in_parts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let opts = PutMultipartOptions {
+            tags: opts.tags,
+            attributes: opts.attributes,
+            extensions: opts.extensions,
+        };
+        let mut upload = self.begin_upload(location, opts).await?;
+        let mut rest = Pending::default();
+        rest.extend(payload);
+        let mut sending = FuturesUnordered::new();
+        while rest.len() > 0 {
+            if sending.len() == PARTS
+                && let Err(error) = sending.next().await.unwrap_or(Ok(()))
+            {
+                // The error of the part matters more than that of cleaning up.
+                let _ = upload.abort().await;
+                return Err(error);
+            }
+            let part = rest.take(PART.min(rest.len()));
+            sending.push(upload.put_part(PutPayload::from_iter(part)));
+        }
+        if let Err(error) = sending.try_collect::<Vec<()>>().await {
+            let _ = upload.abort().await;
+            return Err(error);
+        }
+        upload.complete().await
     }
 }

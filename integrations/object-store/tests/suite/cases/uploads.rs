@@ -14,7 +14,9 @@ use sealstone_object_store::StoreError;
 use super::super::object_store::local::LocalFileSystem;
 use super::super::object_store::memory::InMemory;
 use super::super::object_store::path::Path;
-use super::super::object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use super::super::object_store::{
+    Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart,
+};
 use super::wrapped::{Wrapped, paths};
 use super::{ATTACHED, METADATA};
 use crate::common::{C, plaintext};
@@ -277,4 +279,20 @@ async fn no_call_seals_or_opens_on_its_own_thread() {
     }
     upload.complete().await.unwrap();
     assert!(store.get(&Path::from("b")).await.unwrap().bytes().await.unwrap() == plain);
+}
+
+#[tokio::test]
+async fn a_large_put_with_an_attached_header_goes_in_parts() {
+    let inner = Wrapped::default();
+    let store = super::encrypted(inner.clone(), ATTACHED);
+    let (path, plain) = (Path::from("a"), plaintext((20 << 20) + 7));
+    let put = store.put(&path, scattered(&plain)).await.unwrap();
+    assert_eq!(inner.take_requests().0, ["multipart", "complete"]);
+    let got = store.get(&path).await.unwrap();
+    assert_eq!(got.meta.e_tag, put.e_tag);
+    assert!(got.bytes().await.unwrap() == plain);
+    // On a condition it is one request.
+    let options = PutOptions::from(PutMode::Create);
+    let refused = store.put_opts(&path, plain.clone().into(), options).await;
+    assert!(matches!(refused, Err(Error::AlreadyExists { .. })));
 }
