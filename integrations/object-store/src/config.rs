@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealstone::format::{Header, PayloadKind};
+use sealstone::format::{ATTACHED_LEN, Header, PayloadKind};
 use sealstone::{ChunkSize, Decryptor, EncryptionContext, Encryptor, Executor, ExpectedContext, Suite};
 
 use crate::context::{ObjectContext, joined};
@@ -74,7 +74,11 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) const fn sizes(&self) -> Sizes {
-        Sizes::new(self.chunk_size, self.place)
+        let before = match self.place {
+            HeaderPlace::Metadata => 0,
+            HeaderPlace::Attached => ATTACHED_LEN as u64,
+        };
+        Sizes::new(self.chunk_size, before)
     }
 
     /// Whether the objects at and under `location` are not encrypted.

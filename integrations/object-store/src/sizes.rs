@@ -8,9 +8,7 @@
 use std::ops::Range;
 
 use sealstone::ChunkSize;
-use sealstone::format::{ATTACHED_LEN, ChunkIndex, Layout, MAX_PLAINTEXT_LEN, TAG_LEN};
-
-use crate::config::HeaderPlace;
+use sealstone::format::{ChunkIndex, Layout, MAX_PLAINTEXT_LEN, TAG_LEN};
 
 /// The lengths of a store's objects, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -21,13 +19,11 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    pub(crate) const fn new(chunk_size: ChunkSize, place: HeaderPlace) -> Self {
+    /// Of objects whose payload follows `before` bytes.
+    pub(crate) const fn new(chunk_size: ChunkSize, before: u64) -> Self {
         Self {
             layout: Layout::new(chunk_size),
-            before: match place {
-                HeaderPlace::Metadata => 0,
-                HeaderPlace::Attached => ATTACHED_LEN as u64,
-            },
+            before,
         }
     }
 
@@ -65,13 +61,15 @@ impl Sizes {
 
 #[cfg(test)]
 mod tests {
+    use sealstone::format::ATTACHED_LEN;
+
     use super::*;
 
     /// Of every object, each range's fetch holds the chunks of that range.
     #[test]
     fn a_fetch_that_knows_no_length_holds_all_chunks_of_its_range() {
-        for place in [HeaderPlace::Metadata, HeaderPlace::Attached] {
-            let sizes = Sizes::new(ChunkSize::KiB16, place);
+        for before in [0, ATTACHED_LEN as u64] {
+            let sizes = Sizes::new(ChunkSize::KiB16, before);
             let chunk = sizes.chunk_len();
             let places = [
                 0,
@@ -113,7 +111,7 @@ mod tests {
 
     #[test]
     fn no_range_of_a_caller_overflows() {
-        let sizes = Sizes::new(ChunkSize::MiB1, HeaderPlace::Attached);
+        let sizes = Sizes::new(ChunkSize::MiB1, ATTACHED_LEN as u64);
         for value in [0, 1, MAX_PLAINTEXT_LEN, u64::MAX - 1, u64::MAX] {
             let _ = (
                 sizes.fetch_from(value),

@@ -3,7 +3,7 @@
 //! ```text
 //! builder   settings, and a probe of the inner store
 //! write, upload       put, multipart
-//! read, body          get, ranges, head
+//! read, ranges, body  get, ranges, head
 //! sizes of listings   here
 //! copy                copy, rename
 //! bulk                all objects under a prefix
@@ -15,6 +15,7 @@ mod bulk;
 mod copy;
 mod errors;
 mod header;
+mod ranges;
 mod read;
 mod upload;
 mod write;

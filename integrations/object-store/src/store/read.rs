@@ -1,17 +1,15 @@
-//! Reading: whole objects, ranges and lengths.
+//! Reading: whole objects, a range and lengths.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sealstone::Unlocked;
-use sealstone::format::{ATTACHED_LEN, COMMITMENT_LEN, PREFIX_LEN, SALT_LEN};
+use sealstone::format::{ATTACHED_LEN, PREFIX_LEN};
 use sealstone::range::RangeOpener;
 
 use super::super::object_store::path::Path;
-use super::super::object_store::{
-    Extensions, GetOptions, GetRange, GetResult, GetResultPayload, OBJECT_STORE_COALESCE_DEFAULT, ObjectStore, Result,
-};
+use super::super::object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, Result};
 use super::EncryptedStore;
 use super::body::{Body, ciphertext, failure};
 use super::errors::{generic, refused};
@@ -23,8 +21,6 @@ use crate::error::StoreError;
 const AT_ONCE: u64 = 512 * 1024;
 /// Plaintext that one thread opens at a time in a stream, in bytes: a multiple of every chunk size.
 const PIECE: u64 = 1024 * 1024;
-/// Requests of one call that are under way at a time.
-const REQUESTS: usize = 10;
 
 impl<S: ObjectStore> EncryptedStore<S> {
     pub(super) async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -56,7 +52,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
     }
 
     /// Asks the inner store. What it reports of the object's path decides nothing.
-    async fn fetch(&self, reading: &Reading<'_>, request: GetOptions) -> Result<GetResult> {
+    pub(super) async fn fetch(&self, reading: &Reading<'_>, request: GetOptions) -> Result<GetResult> {
         let mut result = self.store.get_opts(reading.location, request).await?;
         if result.range.start > result.range.end {
             return Err(other_bytes(reading.location));
@@ -66,7 +62,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
     }
 
     /// What holds a range of the plaintext, in a stored object of unknown length.
-    fn fetch_for(&self, range: &GetRange) -> GetRange {
+    pub(super) fn fetch_for(&self, range: &GetRange) -> GetRange {
         let sizes = self.config.sizes();
         match range {
             // The store refuses it, as it does without the wrapper.
@@ -198,123 +194,22 @@ impl<S: ObjectStore> EncryptedStore<S> {
     fn pieces_at_once(&self) -> usize {
         self.config.executor.thread_count() + 1
     }
-
-    /// Several ranges: those whose chunks meet are opened together, and those that are near are fetched together.
-    pub(super) async fn ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let chunk_len = self.config.sizes().chunk_len();
-        let aligned = ranges.iter().map(|range| {
-            let end = range.end.checked_next_multiple_of(chunk_len).unwrap_or(range.end);
-            range.start / chunk_len * chunk_len..end
-        });
-        let opened_together = merged(aligned, 0);
-        let mut runs = opened_together.iter().cloned().peekable();
-        let fetched_together = merged(opened_together.iter().cloned(), OBJECT_STORE_COALESCE_DEFAULT);
-        let fetches = fetched_together.into_iter().map(|fetch| {
-            let within = std::iter::from_fn(|| runs.next_if(|run| run.end <= fetch.end));
-            (fetch.clone(), within.collect::<Vec<_>>())
-        });
-        let fetches: Vec<_> = fetches.collect();
-        let fetched = stream::iter(fetches).map(|(fetch, runs)| self.fetch_runs(location, fetch, runs));
-        let fetched: Vec<_> = fetched.buffered(REQUESTS).try_collect().await?;
-        if let Some((first, rest)) = fetched.split_first()
-            && rest.iter().any(|other| other.version != first.version)
-        {
-            return Err(refused(StoreError::Changed {
-                location: location.to_string(),
-            }));
-        }
-        let runs: Vec<_> = fetched.into_iter().flat_map(|fetch| fetch.runs).collect();
-        ranges.iter().map(|range| cut(&runs, range)).collect()
-    }
-
-    /// Fetches `fetch` of the plaintext, and opens `runs` of it.
-    async fn fetch_runs(&self, location: &Path, fetch: Range<u64>, runs: Vec<Range<u64>>) -> Result<Fetched> {
-        let reading = Reading {
-            location,
-            context: self.config.context(location.as_ref(), None).map_err(refused)?,
-            extensions: Extensions::new(),
-        };
-        let options = GetOptions {
-            range: Some(self.fetch_for(&GetRange::Bounded(fetch))),
-            ..GetOptions::default()
-        };
-        let result = self.fetch(&reading, options).await?;
-        let (header, _) = take_header(&result.attributes);
-        let (result, mut body) = split(result);
-        let have = result.range.clone();
-        // All of it, before another request or a key call.
-        body.hold(index(have.end - have.start))
-            .await
-            .map_err(|error| failure(location, error))?;
-        let e_tag = result.meta.e_tag.clone();
-        let unlocked = match self.config.place {
-            HeaderPlace::Metadata => self.unlock_detached(&reading, header.as_ref()).await?,
-            HeaderPlace::Attached => self.unlock_attached(&reading, e_tag.clone()).await?.0,
-        };
-        let stored_len = result.meta.size;
-        let len = self.sized(result.meta)?.size;
-        let mut at = have.start;
-        let mut opened = Vec::with_capacity(runs.len());
-        for run in runs {
-            let range = resolved(Some(GetRange::Bounded(run)), len)?;
-            let opener = range_opener(location, &unlocked, stored_len, &range)?;
-            skip_to(location, &mut body, &(at..have.end), &opener).await?;
-            let plain = open_next(location, &opener, &mut body).await?.await?;
-            at = opener.ciphertext_range().end;
-            opened.push((range, plain));
-        }
-        let header = unlocked.header();
-        Ok(Fetched {
-            version: (*header.salt(), *header.commitment(), e_tag),
-            runs: opened,
-        })
-    }
-}
-
-/// Runs of plaintext that one request brought.
-struct Fetched {
-    /// The version that they are of: salt and commitment, which no other object has, and the ETag.
-    version: ([u8; SALT_LEN], [u8; COMMITMENT_LEN], Option<String>),
-    runs: Vec<(Range<u64>, Bytes)>,
-}
-
-/// One range out of the run that holds it. As in any store, a range that passes the end is cut there.
-fn cut(runs: &[(Range<u64>, Bytes)], range: &Range<u64>) -> Result<Bytes> {
-    let holding = runs.partition_point(|(run, _)| run.start <= range.start);
-    let (run, bytes) = &runs[holding.saturating_sub(1)];
-    let range = GetRange::Bounded(range.clone());
-    let range = range.as_range(run.end).map_err(generic)?;
-    let part = index(range.start - run.start)..index(range.end - run.start);
-    if bytes.len() / 2 > part.len() {
-        // A small range must not keep a long run in memory.
-        return Ok(Bytes::copy_from_slice(&bytes[part]));
-    }
-    Ok(bytes.slice(part))
-}
-
-/// Ascending, disjoint ranges that cover `ranges`; those that are at most `gap` apart become one.
-fn merged(ranges: impl Iterator<Item = Range<u64>>, gap: u64) -> Vec<Range<u64>> {
-    let mut ranges: Vec<_> = ranges.collect();
-    ranges.sort_unstable_by_key(|range| range.start);
-    let mut merged: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end.saturating_add(gap) => last.end = last.end.max(range.end),
-            _ => merged.push(range),
-        }
-    }
-    merged
 }
 
 /// The range of a plaintext of `len` bytes that the caller asked for.
-fn resolved(wanted: Option<GetRange>, len: u64) -> Result<Range<u64>> {
+pub(super) fn resolved(wanted: Option<GetRange>, len: u64) -> Result<Range<u64>> {
     match wanted {
         Some(range) => range.as_range(len).map_err(generic),
         None => Ok(0..len),
     }
 }
 
-fn range_opener(location: &Path, unlocked: &Unlocked, stored_len: u64, range: &Range<u64>) -> Result<RangeOpener> {
+pub(super) fn range_opener(
+    location: &Path,
+    unlocked: &Unlocked,
+    stored_len: u64,
+    range: &Range<u64>,
+) -> Result<RangeOpener> {
     let opener = unlocked.range(stored_len, range.clone());
     opener.map_err(|error| refused(StoreError::sealstone(location, error)))
 }
@@ -345,7 +240,7 @@ impl Pieces {
 }
 
 /// Takes the ciphertext of a range from `body`; the future opens it.
-async fn open_next(
+pub(super) async fn open_next(
     location: &Path,
     opener: &RangeOpener,
     body: &mut Body,
@@ -384,7 +279,7 @@ fn after_start(location: &Path, have: &Range<u64>, len: usize) -> Result<Range<u
 }
 
 /// The answer of a store and its body.
-fn split(mut result: GetResult) -> (GetResult, Body) {
+pub(super) fn split(mut result: GetResult) -> (GetResult, Body) {
     let nothing = GetResultPayload::Stream(stream::empty().boxed());
     let payload = std::mem::replace(&mut result.payload, nothing);
     let body = Body::new(ciphertext(payload, result.range.clone()));
@@ -401,7 +296,7 @@ fn is_long(range: &GetRange) -> bool {
 }
 
 /// Drops what was fetched before the range's chunks.
-async fn skip_to(location: &Path, body: &mut Body, have: &Range<u64>, opener: &RangeOpener) -> Result<()> {
+pub(super) async fn skip_to(location: &Path, body: &mut Body, have: &Range<u64>, opener: &RangeOpener) -> Result<()> {
     let needed = opener.ciphertext_range();
     if needed.start < have.start || needed.end > have.end {
         return Err(other_bytes(location));
@@ -410,13 +305,13 @@ async fn skip_to(location: &Path, body: &mut Body, have: &Range<u64>, opener: &R
     skipped.map_err(|error| failure(location, error))
 }
 
-fn other_bytes(location: &Path) -> super::super::object_store::Error {
+pub(super) fn other_bytes(location: &Path) -> super::super::object_store::Error {
     refused(StoreError::OtherBytes {
         location: location.to_string(),
     })
 }
 
 /// A length of bytes in memory.
-fn index(len: u64) -> usize {
+pub(super) fn index(len: u64) -> usize {
     usize::try_from(len).unwrap_or(usize::MAX)
 }
