@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::core::PayloadKind;
 pub(crate) use self::core::{Core, Purpose};
-pub use self::metadata::{MAX_METADATA_LEN, METADATA_KEY};
+pub use self::metadata::{MAX_METADATA_LEN, METADATA_IDENTIFIER, METADATA_KEY, is_metadata_key};
 pub use self::object::{CopyFault, ObjectHeader};
 pub(crate) use self::slot::check_slots;
 pub use self::slot::{MAX_SLOTS, WrappedKey};

@@ -9,11 +9,22 @@ use crate::error::{Error, Result};
 
 /// The metadata key of a header.
 pub const METADATA_KEY: &str = "sealstone-header";
+/// The metadata key of a header in stores whose metadata names are identifiers, without hyphens, such as Azure.
+pub const METADATA_IDENTIFIER: &str = "sealstone_header";
+/// Whether `key` is the metadata key of a header, in any case and spelling.
+#[must_use]
+pub fn is_metadata_key(key: &str) -> bool {
+    [METADATA_KEY, METADATA_IDENTIFIER]
+        .iter()
+        .any(|own| key.eq_ignore_ascii_case(own))
+}
+
 /// The largest metadata of a header, key and value together, in bytes: S3's limit.
 pub const MAX_METADATA_LEN: usize = 2048;
 
 impl Header {
-    /// The header as object metadata: [`METADATA_KEY`] and the detached header in base64.
+    /// The header as object metadata: [`METADATA_KEY`] and the detached header in base64. In stores whose metadata names
+    /// are identifiers, the value's key is [`METADATA_IDENTIFIER`].
     ///
     /// # Errors
     /// [`Error::HeaderTooLarge`] if key and value are longer than [`MAX_METADATA_LEN`].
@@ -36,8 +47,7 @@ impl Header {
     /// [`Error::NotSealstone`] if the metadata has no header; [`Error::HeaderDamaged`] if it has two, or one that is
     /// not base64; as [`Header::from_detached`].
     pub fn from_metadata(pairs: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<str>)>) -> Result<Self> {
-        let is_header = |key: &str| key.eq_ignore_ascii_case(METADATA_KEY);
-        let mut headers = pairs.into_iter().filter(|(key, _)| is_header(key.as_ref()));
+        let mut headers = pairs.into_iter().filter(|(key, _)| is_metadata_key(key.as_ref()));
         let (_, value) = headers.next().ok_or(Error::NotSealstone { hint: None })?;
         if headers.next().is_some() {
             return Err(damaged("the metadata has two headers"));

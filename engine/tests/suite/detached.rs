@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::common::{C, LENGTHS, SEALED, decryptor, encryptor, plaintext};
 use sealstone::file::{AtomicFile, IfExists};
-use sealstone::format::{MAX_METADATA_LEN, METADATA_KEY};
+use sealstone::format::{MAX_METADATA_LEN, METADATA_IDENTIFIER, METADATA_KEY};
 use sealstone::positioned::ReadAt;
 use sealstone::{ChunkSize, Decryptor, EncryptionContext, Error, ExpectedContext, Header};
 
@@ -37,6 +37,9 @@ fn metadata_round_trips_among_other_pairs_and_in_any_case() {
         let mut others: HashMap<String, String> = HashMap::from([("owner".into(), "somebody".into())]);
         others.insert("Sealstone-Header".into(), metadata[METADATA_KEY].clone());
         assert_eq!(Header::from_metadata(&others).unwrap(), *header);
+        // The key of stores that have no hyphens in names.
+        let identifier = [("Sealstone_header", &metadata[METADATA_KEY])];
+        assert_eq!(Header::from_metadata(identifier).unwrap(), *header);
     }
 }
 
@@ -70,6 +73,8 @@ fn metadata_that_is_no_header_is_refused() {
     let none: [(&str, &str); 1] = [("other", &good)];
     assert!(matches!(Header::from_metadata(none), Err(Error::NotSealstone { .. })));
     let two = [(METADATA_KEY, good.as_str()), ("SEALSTONE-HEADER", &good)];
+    assert!(matches!(Header::from_metadata(two), Err(Error::HeaderDamaged { .. })));
+    let two = [(METADATA_KEY, good.as_str()), (METADATA_IDENTIFIER, &good)];
     assert!(matches!(Header::from_metadata(two), Err(Error::HeaderDamaged { .. })));
     let mut spellings = vec![
         format!("{good} "),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealstone::format::{ATTACHED_LEN, Header, PayloadKind};
+use sealstone::format::{ATTACHED_LEN, Header, METADATA_IDENTIFIER, METADATA_KEY, PayloadKind};
 use sealstone::{ChunkSize, Decryptor, EncryptionContext, Encryptor, Executor, ExpectedContext, Suite};
 
 use crate::context::{ObjectContext, joined};
@@ -15,8 +15,21 @@ use crate::sizes::Sizes;
 pub enum HeaderPlace {
     /// In the object's metadata, of which it takes up to 2 KB, all that S3 allows: a range takes one request.
     Metadata,
+    /// In the object's metadata, under a name without a hyphen, which stores like Azure refuse.
+    MetadataIdentifier,
     /// In front of the payload, for stores without metadata: the first range of an object takes one request more.
     Attached,
+}
+
+impl HeaderPlace {
+    /// The metadata key of headers, if they are in the metadata.
+    pub(crate) const fn metadata_key(self) -> Option<&'static str> {
+        match self {
+            Self::Metadata => Some(METADATA_KEY),
+            Self::MetadataIdentifier => Some(METADATA_IDENTIFIER),
+            Self::Attached => None,
+        }
+    }
 }
 
 /// Which copies a store makes by itself with all of an object, its metadata included. The others are read and written
@@ -75,7 +88,7 @@ pub(crate) struct Config {
 impl Config {
     pub(crate) const fn sizes(&self) -> Sizes {
         let before = match self.place {
-            HeaderPlace::Metadata => 0,
+            HeaderPlace::Metadata | HeaderPlace::MetadataIdentifier => 0,
             HeaderPlace::Attached => ATTACHED_LEN as u64,
         };
         Sizes::new(self.chunk_size, before)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use sealstone::format::{MAX_METADATA_LEN, METADATA_KEY};
+use sealstone::format::{MAX_METADATA_LEN, METADATA_KEY, is_metadata_key};
 use sealstone::{ChunkSize, Decryptor, EncryptionContext, Executor, KeyProvider, Suite, UnlockedCache};
 
 use super::super::object_store::path::Path;
@@ -197,7 +197,6 @@ fn shared_pool() -> sealstone::Result<Executor> {
 struct Probe<'a, S> {
     store: &'a S,
     /// As long as a header's metadata can be.
-    attributes: Attributes,
     value: String,
     put: Path,
     multipart: Path,
@@ -214,11 +213,9 @@ impl<'a, S: ObjectStore> Probe<'a, S> {
             hex
         });
         let value = run.repeat(MAX_METADATA_LEN / run.len())[..MAX_METADATA_LEN - METADATA_KEY.len()].to_owned();
-        let attribute = Attribute::Metadata(Cow::Borrowed(METADATA_KEY));
         let path = |name: &str| Path::from(format!(".sealstone-probe/{run}/{name}"));
         Ok(Self {
             store,
-            attributes: Attributes::from_iter([(attribute, value.clone())]),
             value,
             put: path("put"),
             multipart: path("multipart"),
@@ -244,13 +241,25 @@ impl<'a, S: ObjectStore> Probe<'a, S> {
     }
 
     async fn find_out(&self) -> Result<Capabilities> {
-        let attached = Capabilities::new(HeaderPlace::Attached, ServerCopies::All);
-        if !(self.put_keeps().await? && self.multipart_keeps().await?) {
-            return Ok(attached);
+        for place in [HeaderPlace::Metadata, HeaderPlace::MetadataIdentifier] {
+            let attributes = self.attributes(place);
+            if self.put_keeps(&attributes).await? && self.multipart_keeps(attributes).await? {
+                return Ok(Capabilities::new(place, self.server_copies().await?));
+            }
         }
+        Ok(Capabilities::new(HeaderPlace::Attached, ServerCopies::All))
+    }
+
+    /// As a header's in this place.
+    fn attributes(&self, place: HeaderPlace) -> Attributes {
+        let attribute = |key| (Attribute::Metadata(Cow::Borrowed(key)), self.value.clone());
+        Attributes::from_iter(place.metadata_key().map(attribute))
+    }
+
+    async fn server_copies(&self) -> Result<ServerCopies> {
         self.store.copy(&self.put, &self.copied).await?;
         if !self.keeps(&self.copied).await? {
-            return Ok(Capabilities::new(HeaderPlace::Metadata, ServerCopies::None));
+            return Ok(ServerCopies::None);
         }
         let creates = match self.store.copy_if_not_exists(&self.put, &self.created).await {
             Ok(()) => self.keeps(&self.created).await?,
@@ -258,25 +267,26 @@ impl<'a, S: ObjectStore> Probe<'a, S> {
             Err(Error::NotSupported { .. } | Error::NotImplemented { .. }) => true,
             Err(error) => return Err(error),
         };
-        let copies = if creates {
+        Ok(if creates {
             ServerCopies::All
         } else {
             ServerCopies::Replacing
-        };
-        Ok(Capabilities::new(HeaderPlace::Metadata, copies))
+        })
     }
 
-    async fn put_keeps(&self) -> Result<bool> {
-        let options = PutOptions::from(self.attributes.clone());
-        match self.store.put_opts(&self.put, "probe".into(), options).await {
+    async fn put_keeps(&self, attributes: &Attributes) -> Result<bool> {
+        let put = || {
+            let options = PutOptions::from(attributes.clone());
+            self.store.put_opts(&self.put, "probe".into(), options)
+        };
+        match put().await {
             Ok(_) => self.keeps(&self.put).await,
             Err(Error::NotSupported { .. } | Error::NotImplemented { .. }) => Ok(false),
             // Azure refuses names with hyphens. Nothing else may pass for that: the same put without attributes must
             // succeed, and with them fail again.
             Err(error) => {
                 self.store.put(&self.put, "probe".into()).await?;
-                let options = PutOptions::from(self.attributes.clone());
-                match self.store.put_opts(&self.put, "probe".into(), options).await {
+                match put().await {
                     Ok(_) => Err(error),
                     Err(_) => Ok(false),
                 }
@@ -284,8 +294,8 @@ impl<'a, S: ObjectStore> Probe<'a, S> {
         }
     }
 
-    async fn multipart_keeps(&self) -> Result<bool> {
-        let options = PutMultipartOptions::from(self.attributes.clone());
+    async fn multipart_keeps(&self, attributes: Attributes) -> Result<bool> {
+        let options = PutMultipartOptions::from(attributes);
         let mut upload = match self.store.put_multipart_opts(&self.multipart, options).await {
             Ok(upload) => upload,
             Err(Error::NotSupported { .. } | Error::NotImplemented { .. }) => return Ok(false),
@@ -303,8 +313,7 @@ impl<'a, S: ObjectStore> Probe<'a, S> {
         };
         let found = self.store.get_opts(path, options).await?.attributes;
         Ok(found.iter().any(|(attribute, value)| {
-            matches!(attribute, Attribute::Metadata(key) if key.eq_ignore_ascii_case(METADATA_KEY))
-                && value.as_ref() == self.value
+            matches!(attribute, Attribute::Metadata(key) if is_metadata_key(key)) && value.as_ref() == self.value
         }))
     }
 }

@@ -126,7 +126,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
         let (value, mut attributes) = take_header(&found.attributes);
         let mut body = found.into_stream();
         let header = match self.config.place {
-            HeaderPlace::Metadata => self.parse_header(location, value.as_ref())?,
+            HeaderPlace::Metadata | HeaderPlace::MetadataIdentifier => self.parse_header(location, value.as_ref())?,
             HeaderPlace::Attached => {
                 let (start, rest) = split_start(body, ATTACHED_LEN).await?;
                 body = rest;
@@ -138,9 +138,9 @@ impl<S: ObjectStore> EncryptedStore<S> {
         let Some(header) = rewrapped else {
             return Ok(Done::Unchanged);
         };
-        match self.config.place {
-            HeaderPlace::Metadata => attributes = super::header::with_header(location, attributes, &header)?,
-            HeaderPlace::Attached => {
+        match self.config.place.metadata_key() {
+            Some(key) => attributes = super::header::with_header(location, attributes, &header, key)?,
+            None => {
                 let attached = attached(location, &header)?;
                 body = stream::iter([Ok(attached)]).chain(body).boxed();
             }
@@ -215,7 +215,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
     /// The object, if it is none of this store's.
     async fn without_header(&self, mut found: GetResult) -> Result<Option<GetResult>> {
         match self.config.place {
-            HeaderPlace::Metadata => {
+            HeaderPlace::Metadata | HeaderPlace::MetadataIdentifier => {
                 let (header, _) = take_header(&found.attributes);
                 if header.is_some() {
                     self.parse_header(&found.meta.location, header.as_ref())?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use sealstone::format::{ATTACHED_LEN, COPY_LEN, METADATA_KEY, PREFIX_LEN};
+use sealstone::format::{ATTACHED_LEN, COPY_LEN, METADATA_KEY, PREFIX_LEN, is_metadata_key};
 use sealstone::{EncryptionContext, Header, ObjectHeader, Unlocked};
 
 use super::super::object_store::path::Path;
@@ -20,14 +20,19 @@ const ETAG: &[u8] = b"etag";
 const ANY: &[u8] = b"any";
 
 fn is_header(attribute: &Attribute) -> bool {
-    matches!(attribute, Attribute::Metadata(key) if key.eq_ignore_ascii_case(METADATA_KEY))
+    matches!(attribute, Attribute::Metadata(key) if is_metadata_key(key))
 }
 
 /// The attributes of an object with this header.
 ///
 /// # Errors
 /// If the caller's attributes have a header already, or this one is too long for metadata.
-pub(super) fn with_header(location: &Path, mut attributes: Attributes, header: &Header) -> Result<Attributes> {
+pub(super) fn with_header(
+    location: &Path,
+    mut attributes: Attributes,
+    header: &Header,
+    key: &'static str,
+) -> Result<Attributes> {
     if attributes.iter().any(|(attribute, _)| is_header(attribute)) {
         return Err(refused(StoreError::ReservedMetadata {
             location: location.to_string(),
@@ -35,8 +40,8 @@ pub(super) fn with_header(location: &Path, mut attributes: Attributes, header: &
     }
     let metadata = header.to_metadata();
     let metadata = metadata.map_err(|error| refused(StoreError::sealstone(location, error)))?;
-    for (key, value) in metadata {
-        attributes.insert(Attribute::Metadata(Cow::Owned(key)), value.into());
+    for value in metadata.into_values() {
+        attributes.insert(Attribute::Metadata(Cow::Borrowed(key)), value.into());
     }
     Ok(attributes)
 }

@@ -77,7 +77,9 @@ impl<S: ObjectStore> EncryptedStore<S> {
             .map_err(|error| failure(location, error))?;
         let e_tag = result.meta.e_tag.clone();
         let unlocked = match self.config.place {
-            HeaderPlace::Metadata => self.unlock_detached(&reading, header.as_ref()).await?,
+            HeaderPlace::Metadata | HeaderPlace::MetadataIdentifier => {
+                self.unlock_detached(&reading, header.as_ref()).await?
+            }
             HeaderPlace::Attached => self.unlock_attached(&reading, e_tag.clone()).await?.0,
         };
         let stored_len = result.meta.size;

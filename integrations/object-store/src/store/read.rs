@@ -37,7 +37,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
         if request.head {
             return self.head_result(self.fetch(&reading, request).await?, wanted);
         }
-        if self.config.place == HeaderPlace::Metadata {
+        if self.config.place != HeaderPlace::Attached {
             return self.open_detached(&reading, request, wanted).await;
         }
         let Some(wanted) = wanted else {
@@ -75,7 +75,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
 
     fn head_result(&self, mut result: GetResult, wanted: Option<GetRange>) -> Result<GetResult> {
         let (header, attributes) = take_header(&result.attributes);
-        if self.config.place == HeaderPlace::Metadata {
+        if self.config.place != HeaderPlace::Attached {
             self.parse_header(&result.meta.location, header.as_ref())?;
         }
         result.meta = self.sized(result.meta)?;

@@ -37,11 +37,11 @@ impl<S: ObjectStore> EncryptedStore<S> {
         let context = self.context(location, extensions)?;
         let encryptor = self.config.encryptor(location.as_ref(), context);
         let object = encryptor.begin_async().await.map_err(sealstone)?;
-        let (object, attributes) = match self.config.place {
-            HeaderPlace::Attached => (object, attributes),
-            HeaderPlace::Metadata => {
+        let (object, attributes) = match self.config.place.metadata_key() {
+            None => (object, attributes),
+            Some(key) => {
                 let (header, payload) = object.detach();
-                (payload, with_header(location, attributes, &header)?)
+                (payload, with_header(location, attributes, &header, key)?)
             }
         };
         Ok((object.running_parts().map_err(sealstone)?, attributes))

@@ -92,11 +92,18 @@ async fn a_copy_that_would_take_too_much_memory_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_store_that_refuses_the_headers_name_gets_attached_headers() {
+async fn a_store_that_refuses_hyphens_gets_a_name_without_one() {
     let inner = Wrapped::default().with_fault(Fault::RefusesHyphens);
     let store = super::builder().probe(inner.clone()).await.unwrap();
-    assert_eq!(store.capabilities(), super::ATTACHED);
+    let expected = Capabilities::new(HeaderPlace::MetadataIdentifier, ServerCopies::All);
+    assert_eq!(store.capabilities(), expected);
     assert!(paths(&inner).await.is_empty());
-    store.put(&Path::from("a"), "it".into()).await.unwrap();
-    assert_eq!(store.get(&Path::from("a")).await.unwrap().bytes().await.unwrap(), "it");
+    let (path, plain) = (Path::from("a"), plaintext(100_000));
+    store.put(&path, plain.clone().into()).await.unwrap();
+    assert!(store.get(&path).await.unwrap().bytes().await.unwrap() == plain);
+    assert!(store.get_range(&path, 5..10).await.unwrap() == plain[5..10]);
+    assert_eq!(store.head(&path).await.unwrap().size, 100_000);
+    // Stores with either name read each other's objects.
+    let other = super::encrypted(inner, super::METADATA);
+    assert!(other.get(&path).await.unwrap().bytes().await.unwrap() == plain);
 }
