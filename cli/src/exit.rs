@@ -94,6 +94,7 @@ pub(crate) fn io_code(error: &io::Error) -> Code {
         io::ErrorKind::PermissionDenied => Code::NoAccess,
         io::ErrorKind::AlreadyExists => Code::OutputExists,
         io::ErrorKind::BrokenPipe => Code::PipeClosed,
+        io::ErrorKind::TimedOut => Code::Temporary,
         _ => Code::Other,
     }
 }

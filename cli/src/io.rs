@@ -3,6 +3,7 @@
 //! ```text
 //! names -> Plan -> Job: Input -> Object (what is read has a header)
 //!                       Place -> Destination (checked) -> Sink (open)
+//! stores: the same for objects in stores
 //! Roles: what is read, and may be neither read for something else nor written
 //! ```
 
@@ -11,10 +12,13 @@ mod descriptor;
 mod extent;
 mod input;
 mod kind;
+mod location;
 mod object;
 mod output;
+mod place;
 mod plan;
 mod roles;
+mod stores;
 mod stream;
 
 use std::path::Path;
@@ -23,10 +27,13 @@ pub(crate) use self::access::{Keep, access};
 pub(crate) use self::descriptor::Descriptor;
 pub(crate) use self::extent::{Extent, is_block_device};
 pub(crate) use self::input::Input;
+pub(crate) use self::location::{StoreUrl, parse_name};
 pub(crate) use self::object::{Body, Object, check_header, check_object_length, read_detached};
-pub(crate) use self::output::{Destination, Place, Sink, create_file};
+pub(crate) use self::output::{Destination, Sink, create_file};
+pub(crate) use self::place::Place;
 pub(crate) use self::plan::{Job, plan, try_all};
 pub(crate) use self::roles::{Roles, Source};
+pub(crate) use self::stores::{Content, StoredObject};
 pub(crate) use self::stream::Stream;
 
 /// The name that stands for standard input and output.

@@ -153,7 +153,10 @@ impl Report {
                 ok: true,
                 input: InputName::of(outcome.input),
                 output: outcome.output.map(Place::display),
-                output_bytes: outcome.output.and_then(Place::path).and_then(text::path_bytes),
+                output_bytes: outcome
+                    .output
+                    .and_then(Place::path)
+                    .and_then(|path| text::path_bytes(&path)),
                 bytes: outcome.bytes,
                 object_length: outcome.object_length,
                 seconds,

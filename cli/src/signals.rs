@@ -1,7 +1,7 @@
 //! What has to be undone when a signal ends the process.
 //!
 //! ```text
-//! SIGINT, SIGTERM, SIGHUP -> own thread: remove temporary files, restore the terminal -> exit 128 + signal
+//! SIGINT, SIGTERM, SIGHUP -> own thread: remove temporary files, restore the terminal, abort uploads -> exit 128 + signal
 //! SIGXFSZ                 -> nothing: the write fails, and its error says why
 //! ```
 //!
@@ -16,6 +16,7 @@ use crate::sys::TerminalSettings;
 
 static CLEANUP: Mutex<Cleanup> = Mutex::new(Cleanup {
     temporary: Vec::new(),
+    upload: None,
     bar: None,
     terminal: None,
 });
@@ -24,6 +25,8 @@ static CLEANUP: Mutex<Cleanup> = Mutex::new(Cleanup {
 struct Cleanup {
     /// At most an output, followed by its header.
     temporary: Vec<PathBuf>,
+    /// What aborts an upload.
+    upload: Option<Box<dyn FnOnce() + Send>>,
     bar: Option<ProgressBar>,
     terminal: Option<TerminalSettings>,
 }
@@ -80,6 +83,10 @@ fn undo(mut cleanup: MutexGuard<'static, Cleanup>) {
     if let Some(bar) = cleanup.bar.take() {
         bar.finish_and_clear();
     }
+    // Last, because it may have to wait for an answer.
+    if let Some(abort) = cleanup.upload.take() {
+        abort();
+    }
     // The other threads must not get on from here: a commit would leave a file that was just reported undone.
     std::mem::forget(cleanup);
 }
@@ -99,6 +106,12 @@ impl Drop for Registered {
 pub(crate) fn remove_on_exit(path: PathBuf) -> Registered {
     cleanup().temporary.push(path);
     Registered(|cleanup| drop(cleanup.temporary.pop()))
+}
+
+/// Registers what aborts an upload.
+pub(crate) fn undo_on_exit(abort: Box<dyn FnOnce() + Send>) -> Registered {
+    cleanup().upload = Some(abort);
+    Registered(|cleanup| drop(cleanup.upload.take()))
 }
 
 /// Registers a bar to be cleared.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueHint;
 
 use super::examples;
-use super::parse::key_spec;
+use super::parse::{key_spec, name};
 use super::shared::OutputArgs;
 use super::values::{Chunk, Cipher, Pair, S3Object};
 use crate::complete;
@@ -15,8 +15,8 @@ use crate::keys::{self, KeySpec};
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples::ENCRYPT)]
 pub(crate) struct EncryptArgs {
-    /// Files to encrypt; - is standard input
-    #[arg(required = true, value_name = "IN", value_hint = ValueHint::FilePath)]
+    /// Files to encrypt, or objects in stores: s3://BUCKET/KEY, gs://... or az://...; - is standard input
+    #[arg(required = true, value_name = "IN", value_parser = name(), value_hint = ValueHint::FilePath)]
     pub(crate) inputs: Vec<PathBuf>,
     /// The output.
     #[command(flatten)]

@@ -13,9 +13,9 @@ examples! {
         "sealstone help rewrap                    what a command takes";
     ENCRYPT:
         "sealstone encrypt disk.img -k local:work -k passphrase"
-        "tar -c photos | sealstone encrypt - -o photos.tar.seal";
+        "tar -c photos | sealstone encrypt - -o s3://backups/photos.tar.seal";
     DECRYPT:
-        "sealstone decrypt disk.img.seal"
+        "sealstone decrypt s3://backups/disk.img.seal -o disk.img"
         "sealstone decrypt photos.tar.seal -o - | tar -x";
     CAT:
         "sealstone cat --range 1M..2M disk.img.seal -o piece"

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -9,7 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::Args;
 use crate::exit::Failure;
-use crate::io::Descriptor;
+use crate::io::{Descriptor, parse_name};
 use crate::keys::{self, KeySpec, SlotSpec};
 use crate::text::one_line;
 
@@ -66,6 +67,11 @@ fn refuse(error: &clap::Error) -> ! {
         let _ = writeln!(stderr, "{}", one_line(line));
     }
     std::process::exit(error.exit_code())
+}
+
+/// Parses the name of an input or an output: a path, which need not be UTF-8, or a URL.
+pub(super) fn name() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(parse_name)
 }
 
 /// Parses a key, whose path need not be UTF-8.

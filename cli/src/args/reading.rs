@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ValueEnum, ValueHint};
 
 use super::examples;
+use super::parse::name;
 use super::shared::{OutputArgs, ReadArgs};
 use super::values::ByteRange;
 use crate::complete;
@@ -13,8 +14,8 @@ use crate::complete;
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples::DECRYPT)]
 pub(crate) struct DecryptArgs {
-    /// Objects to decrypt; - is standard input
-    #[arg(required = true, value_name = "IN", add = complete::objects())]
+    /// Objects to decrypt: files, or s3://BUCKET/KEY, gs://... or az://...; - is standard input
+    #[arg(required = true, value_name = "IN", value_parser = name(), add = complete::objects())]
     pub(crate) inputs: Vec<PathBuf>,
     /// The output.
     #[command(flatten)]
@@ -46,8 +47,8 @@ pub(crate) enum Sparse {
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples::CAT)]
 pub(crate) struct CatArgs {
-    /// Objects; - is standard input
-    #[arg(required = true, value_name = "IN", add = complete::objects())]
+    /// Objects: files, or s3://BUCKET/KEY, gs://... or az://...; - is standard input
+    #[arg(required = true, value_name = "IN", value_parser = name(), add = complete::objects())]
     pub(crate) inputs: Vec<PathBuf>,
     /// Byte range of the plaintext of one object: A..B (B excluded), A.., ..B, or --range=-N for the last N bytes;
     /// numbers may end in K, M, G or T, powers of 1024 [default: all]
@@ -65,8 +66,8 @@ pub(crate) struct CatArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples::INSPECT)]
 pub(crate) struct InspectArgs {
-    /// Objects; - is standard input
-    #[arg(required_unless_present = "header", value_name = "IN", add = complete::objects())]
+    /// Objects: files, or s3://BUCKET/KEY, gs://... or az://...; - is standard input
+    #[arg(required_unless_present = "header", value_name = "IN", value_parser = name(), add = complete::objects())]
     pub(crate) inputs: Vec<PathBuf>,
     /// A detached header; the input, if given, is its payload
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -80,8 +81,8 @@ pub(crate) struct InspectArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples::VERIFY)]
 pub(crate) struct VerifyArgs {
-    /// Objects; - is standard input
-    #[arg(required = true, value_name = "IN", add = complete::objects())]
+    /// Objects: files, or s3://BUCKET/KEY, gs://... or az://...; - is standard input
+    #[arg(required = true, value_name = "IN", value_parser = name(), add = complete::objects())]
     pub(crate) inputs: Vec<PathBuf>,
     /// How objects are read.
     #[command(flatten)]

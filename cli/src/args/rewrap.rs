@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueHint;
 
 use super::examples;
-use super::parse::{key_spec, slot_spec};
+use super::parse::{key_spec, name, slot_spec};
 use super::shared::{NewContextArgs, OfferArgs, ReadArgs};
 use crate::complete;
 use crate::keys::{KeySpec, SlotSpec};
@@ -14,8 +14,8 @@ use crate::keys::{KeySpec, SlotSpec};
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples::REWRAP)]
 pub(crate) struct RewrapArgs {
-    /// Objects; damaged header copies are repaired
-    #[arg(required = true, value_name = "FILE", add = complete::objects())]
+    /// Objects: files, or s3://BUCKET/KEY, gs://... or az://...; damaged header copies are repaired
+    #[arg(required = true, value_name = "FILE", value_parser = name(), add = complete::objects())]
     pub(crate) inputs: Vec<PathBuf>,
     /// The present keys and context.
     #[command(flatten)]
@@ -45,10 +45,10 @@ pub(crate) struct RewrapArgs {
 #[command(after_help = examples::REKEY)]
 pub(crate) struct RekeyArgs {
     /// The object; - is standard input
-    #[arg(value_name = "IN", add = complete::objects())]
+    #[arg(value_name = "IN", value_parser = name(), add = complete::objects())]
     pub(crate) input: PathBuf,
     /// The new object, which is a plain one also if the old one is composite; - is standard output
-    #[arg(short, long, value_name = "OUT", help_heading = "Output", value_hint = ValueHint::FilePath)]
+    #[arg(short, long, value_name = "OUT", value_parser = name(), help_heading = "Output", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,
     /// Overwrite an existing output
     #[arg(short, long, help_heading = "Output")]

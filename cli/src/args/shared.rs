@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 
-use super::parse::key_spec;
+use super::parse::{key_spec, name};
 use super::values::{Pair, S3Object};
 use crate::complete;
 use crate::keys::{self, KeySpec};
@@ -13,8 +13,8 @@ use crate::keys::{self, KeySpec};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// Output file, or a directory for several inputs; - is standard output
-    #[arg(short, long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    /// Output file or s3://BUCKET/KEY, gs://... or az://..., or a directory for several inputs; - is standard output
+    #[arg(short, long, value_name = "OUT", value_parser = name(), value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
     /// Overwrite existing outputs
     #[arg(short, long)]

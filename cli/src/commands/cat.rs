@@ -15,7 +15,7 @@ use super::Reading;
 use super::decrypt::with_released;
 use crate::args::{ByteRange, CatArgs, Common};
 use crate::exit::Failure;
-use crate::io::{self, Body, Destination, Extent, Input, Keep, Place, Roles, Sink};
+use crate::io::{self, Body, Content, Destination, Extent, Input, Keep, Place, Roles, Sink, StoreUrl};
 use crate::progress::Bar;
 use crate::report::{Outcome, Report};
 
@@ -76,7 +76,7 @@ impl<'a> Cat<'a> {
         let roles = super::roles(&args.inputs, &args.read, common);
         roles.check(report.is_json())?;
         let reading = Reading::new(&args.inputs, &args.read, common, report)?;
-        let destination = Destination::check(place, args.output.force, false, &roles)?;
+        let destination = Destination::check(place, args.output.force, Content::Plaintext, &roles)?;
         Ok(Self {
             report,
             reading,
@@ -139,7 +139,10 @@ fn most_private(inputs: &[PathBuf]) -> Option<&Path> {
     {
         use std::os::unix::fs::MetadataExt;
         let readers = |input: &&Path| {
-            let metadata = input.metadata().ok().filter(std::fs::Metadata::is_file);
+            let metadata = match StoreUrl::of(input) {
+                Some(_) => None,
+                None => input.metadata().ok().filter(std::fs::Metadata::is_file),
+            };
             metadata.map(|metadata| (metadata.mode() & 0o077).count_ones())
         };
         let inputs = inputs.iter().map(PathBuf::as_path);
@@ -166,14 +169,18 @@ fn range_len(range: ByteRange, claimed_len: Option<u64>) -> Option<u64> {
 
 fn write_range(unlocked: &Unlocked, body: Body, range: ByteRange, sink: &mut Sink) -> Result<u64, Failure> {
     let written = match body {
-        // What no range has is verified as well: padding, and the first bytes of each component.
-        Body::File(extent) if unlocked.is_composite() && range == ByteRange::ALL => {
-            unlocked.pipe_at(&extent, &mut *sink)
+        Body::File(extent) => {
+            announce(unlocked, &extent, range);
+            // What no range has is verified as well: padding, and the first bytes of each component.
+            if unlocked.is_composite() && range == ByteRange::ALL {
+                unlocked.pipe_at(&extent, &mut *sink)
+            } else {
+                unlocked
+                    .range_reader(&extent)
+                    .and_then(|reader| from_file(&reader, range, sink))
+                    .map_err(|error| explain_end(unlocked, &extent, error))
+            }
         }
-        Body::File(extent) => unlocked
-            .range_reader(&extent)
-            .and_then(|reader| from_file(&reader, range, sink))
-            .map_err(|error| explain_end(unlocked, &extent, error)),
         Body::Stream(payload) => {
             refuse_long_end(range)?;
             unlocked
@@ -185,6 +192,29 @@ fn write_range(unlocked: &Unlocked, body: Body, range: ByteRange, sink: &mut Sin
         Ok(len) => Ok(len),
         Err(error @ Error::RangeOutOfBounds { .. }) => Err(error.into()),
         Err(error) => Err(with_released(error, sink)),
+    }
+}
+
+/// Says which bytes of the object will be read in order, if they are many. The end, which is read before, is not among
+/// them.
+fn announce(unlocked: &Unlocked, extent: &Extent, range: ByteRange) {
+    if range == ByteRange::ALL {
+        return extent.will_read_all();
+    }
+    let opener = match range {
+        ByteRange::From(start, Some(end)) => unlocked.range(extent.len(), start..end),
+        ByteRange::From(start, None) => unlocked.range(extent.len(), start..),
+        ByteRange::Last(count) => match unlocked.plaintext_len(extent.len()) {
+            Ok(len) => unlocked.range(extent.len(), len.saturating_sub(count)..),
+            Err(error) => Err(error),
+        },
+    };
+    // A range that cannot be had is refused when it is read.
+    if let Ok(opener) = opener {
+        let stored = opener.ciphertext_range();
+        if stored.end - stored.start > PIECE as u64 {
+            extent.will_read(stored.clone());
+        }
     }
 }
 

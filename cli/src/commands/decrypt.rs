@@ -10,7 +10,7 @@ use sealstone::{Error, Progress, Unlocked};
 use super::Reading;
 use crate::args::{Common, DecryptArgs, Sparse};
 use crate::exit::Failure;
-use crate::io::{self, Body, Destination, Input, Job, Keep, Roles, Sink};
+use crate::io::{self, Body, Content, Destination, Input, Job, Keep, Roles, Sink, StoreUrl};
 use crate::progress::Bar;
 use crate::report::{Outcome, Report};
 
@@ -41,6 +41,10 @@ fn jobs(args: &DecryptArgs) -> Result<Vec<Job>, Failure> {
 }
 
 fn opened_name(input: &Path) -> Result<PathBuf, Failure> {
+    if StoreUrl::of(input).is_some() {
+        let message = "its plaintext would be stored beside it: name the output with -o, a file or an object";
+        return Err(Failure::usage(message));
+    }
     let stem = input
         .file_stem()
         .filter(|_| input.extension().is_some_and(|end| end.eq_ignore_ascii_case("seal")));
@@ -70,7 +74,7 @@ impl<'a> Opening<'a> {
 
     fn open(&mut self, job: Job) -> Result<(), Failure> {
         let place = job.place?;
-        let destination = Destination::check(&place, self.args.output.force, false, &self.roles)?;
+        let destination = Destination::check(&place, self.args.output.force, Content::Plaintext, &self.roles)?;
         let input = Input::open(&job.input)?;
         let keep = if self.args.no_preserve {
             Keep::Privacy
@@ -80,10 +84,12 @@ impl<'a> Opening<'a> {
         let destination = destination.with_access(io::access(&input, keep)?);
         let name = io::display(&job.input);
         let object = self.reading.object(input)?;
+        object.will_read_all();
+        let destination = destination.with_len(object.claimed_len());
         let progress = Progress::new();
         let (decryptor, threads) = self.reading.decryptor(&object, &name, progress.clone())?;
         let sink = destination.open(&self.roles)?;
-        if self.args.sparse == Sparse::Always && sink.is_stream() {
+        if self.args.sparse == Sparse::Always && sink.file().is_none() {
             return Err(Failure::usage("--sparse=always is for outputs that are files"));
         }
 

@@ -9,7 +9,7 @@ use sealstone::{Decryptor, EncryptionContext, Encryptor, Progress};
 
 use crate::args::{Common, EncryptArgs};
 use crate::exit::{Code, Failure};
-use crate::io::{self, Descriptor, Destination, Input, Job, Keep, Place, Roles, Sink, check_header};
+use crate::io::{self, Content, Descriptor, Destination, Input, Job, Keep, Place, Roles, Sink, check_header};
 use crate::keys::{SealingKeys, add_keys, check_options, watched};
 use crate::progress::Bar;
 use crate::report::{Outcome, Report};
@@ -76,7 +76,11 @@ impl<'a> Sealing<'a> {
 
     fn seal(&mut self, job: Job) -> Result<(), Failure> {
         let place = job.place?;
-        let destination = Destination::check(&place, self.args.output.force, true, &self.roles)?;
+        let content = match self.args.header {
+            Some(_) => Content::Payload,
+            None => Content::Object,
+        };
+        let destination = Destination::check(&place, self.args.output.force, content, &self.roles)?;
         let sidecar = self.args.header.as_deref().map(|path| self.sidecar(path, &destination));
         let sidecar = sidecar.transpose()?;
         let input = Input::open(&job.input)?;
@@ -97,7 +101,8 @@ impl<'a> Sealing<'a> {
         let sidecar = sidecar.map(|sidecar| sidecar.with_access(access));
         let progress = Progress::new();
         let (encryptor, threads) = self.encryptor(input.len(), progress.clone())?;
-        let sink = destination.open(&self.roles)?;
+        let object_len = input.len().and_then(|len| encryptor.object_len(len).ok());
+        let sink = destination.with_len(object_len).open(&self.roles)?;
 
         let name = io::display(&job.input);
         let start = Instant::now();
@@ -116,7 +121,7 @@ impl<'a> Sealing<'a> {
             output: Some(&place),
             on_stdout: self.is_on_stdout(&place),
             bytes,
-            object_length: self.object_length(&encryptor, bytes),
+            object_length: self.object_length(&encryptor, bytes, &place),
             elapsed: start.elapsed(),
             threads,
         })
@@ -138,7 +143,7 @@ impl<'a> Sealing<'a> {
             );
             return Err(Failure::new(Code::OutputExists, message));
         }
-        let sidecar = Destination::check(&Place::named(path), false, true, &self.roles)?;
+        let sidecar = Destination::check(&Place::named(path), false, Content::Payload, &self.roles)?;
         if sidecar.is_same(payload) {
             return Err(Failure::usage("header and payload cannot go to one file"));
         }
@@ -146,13 +151,12 @@ impl<'a> Sealing<'a> {
     }
 
     /// The length of the object, or of its payload if the header is stored apart, of `bytes` of plaintext.
-    fn object_length(&self, encryptor: &Encryptor, bytes: u64) -> Option<u64> {
-        let header_len = if self.args.header.is_some() {
-            ATTACHED_LEN as u64
-        } else {
-            0
-        };
-        encryptor.object_len(bytes).ok()?.checked_sub(header_len)
+    fn object_length(&self, encryptor: &Encryptor, bytes: u64, place: &Place) -> Option<u64> {
+        let len = encryptor.object_len(bytes).ok();
+        match self.args.header {
+            Some(_) => len?.checked_sub(ATTACHED_LEN as u64),
+            None => place.stored_len(len),
+        }
     }
 
     fn encryptor(&mut self, len: Option<u64>, progress: Progress) -> Result<(Encryptor, usize), Failure> {

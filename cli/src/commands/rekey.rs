@@ -8,7 +8,7 @@ use sealstone::{Encryptor, Progress};
 use super::Reading;
 use crate::args::{Common, RekeyArgs};
 use crate::exit::Failure;
-use crate::io::{self, Body, Destination, Input, Keep, Object, Place};
+use crate::io::{self, Body, Content, Destination, Input, Keep, Object, Place};
 use crate::keys::{SealingKeys, add_keys, watched};
 use crate::progress::Bar;
 use crate::report::{Outcome, Report};
@@ -29,11 +29,13 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
     add_keys(&mut roles, &args.to, &common.keys);
     roles.check(report.is_json())?;
     let mut reading = Reading::new(inputs, &args.read, common, report)?;
-    let destination = Destination::check(place, args.force, true, &roles)?;
+    let destination = Destination::check(place, args.force, Content::Object, &roles)?;
     let input = Input::open(&args.input)?;
     let destination = destination.with_access(io::access(&input, Keep::Privacy)?);
     let name = io::display(&args.input);
     let object = reading.object(input)?;
+    object.will_read_all();
+    let destination = destination.with_len(object.len);
     let progress = Progress::new();
     let (decryptor, threads) = reading.decryptor(&object, &name, progress.clone())?;
     let mut keys = SealingKeys::new(&args.to, &common.keys, report);
@@ -59,7 +61,7 @@ fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> R
         output: Some(place),
         on_stdout: place.is_stdout(),
         bytes: plaintext_len,
-        object_length: encryptor.object_len(plaintext_len).ok(),
+        object_length: place.stored_len(encryptor.object_len(plaintext_len).ok()),
         elapsed: start.elapsed(),
         threads,
     })

@@ -1,14 +1,14 @@
-//! `sealstone rewrap`: slots and context, in place.
+//! `sealstone rewrap`: slots and context, in place: in the file, or in the metadata of an object in a store.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use sealstone::rewrap::{LockedObject, Rewrapped, SlotChoice};
-use sealstone::{Decryptor, EncryptionContext, ExpectedContext, ObjectHeader, Rewrap};
+use sealstone::{Decryptor, EncryptionContext, ExpectedContext, Header, ObjectHeader, Rewrap};
 
 use crate::args::{Common, RewrapArgs};
 use crate::exit::{Code, Failure};
-use crate::io::{self, Descriptor, Input, Roles, is_block_device, is_standard};
+use crate::io::{self, Body, Descriptor, Input, Object, Roles, StoreUrl, StoredObject, is_block_device, is_standard};
 use crate::keys::{KeyOptions, Provider, ReadingKeys, SealingKeys, SlotSpec, add_keys, slots_of};
 use crate::report::{HeaderOutcome, InputName, Report, named_faults};
 use crate::sys;
@@ -93,6 +93,10 @@ impl<'a> Rewrapping<'a> {
     }
 
     fn rewrap(&mut self, input: &Path) -> Result<(), Failure> {
+        if StoreUrl::of(input).is_some() {
+            let object = Object::read(Input::open(input)?, None, None)?;
+            return self.rewrap_stored(&object.header, stored(&object)?, input);
+        }
         // While the lock was waited for, another file may have been given the object's name.
         for _ in 0..MOST_TRIES {
             let file = open_in_place(input)?;
@@ -112,14 +116,47 @@ impl<'a> Rewrapping<'a> {
         let rewrap = self.plan(locked.header(), &name)?;
         let rewrapped = locked.rewrap(&rewrap).map_err(Failure::from);
         let rewrapped = rewrapped.inspect_err(|failure| self.old.forget_if_wrong(failure))?;
-        self.done += 1;
-        if !rewrapped.changed && rewrapped.repaired.iter().all(Option::is_none) {
-            self.unchanged += 1;
-        }
         for slot in &rewrapped.dropped {
             self.report.note(&format!("{name}: dropped slot {slot}"));
         }
-        self.report.header_outcome(&outcome(input, &rewrapped))
+        let Rewrapped {
+            header,
+            changed,
+            repaired,
+            ..
+        } = rewrapped;
+        self.report_done(input, &header, changed, named_faults(&repaired))
+    }
+
+    /// No lock: the header is replaced only if the object is still the one that it was read from.
+    fn rewrap_stored(&mut self, header: &ObjectHeader, object: &dyn StoredObject, input: &Path) -> Result<(), Failure> {
+        let name = io::display(input);
+        let rewrap = self.plan(header, &name)?;
+        let new = rewrap.header(header.header()).map_err(Failure::from);
+        let new = new.inspect_err(|failure| self.old.forget_if_wrong(failure))?;
+        if let Some(new) = &new {
+            object.replace_header(new)?;
+        }
+        self.report_done(
+            input,
+            new.as_ref().unwrap_or_else(|| header.header()),
+            new.is_some(),
+            Vec::new(),
+        )
+    }
+
+    fn report_done(
+        &mut self,
+        input: &Path,
+        header: &Header,
+        changed: bool,
+        repaired: Vec<String>,
+    ) -> Result<(), Failure> {
+        self.done += 1;
+        if !changed && repaired.is_empty() {
+            self.unchanged += 1;
+        }
+        self.report.header_outcome(&outcome(input, header, changed, repaired))
     }
 
     /// The changes to this object.
@@ -155,7 +192,7 @@ impl<'a> Rewrapping<'a> {
     }
 
     /// The keys to open the object with: also the new ones, as it may have been rewrapped before.
-    fn offered(&mut self, header: &sealstone::Header, name: &str) -> Result<Vec<Provider>, Failure> {
+    fn offered(&mut self, header: &Header, name: &str) -> Result<Vec<Provider>, Failure> {
         let new: Vec<_> = self.to.iter().chain(&self.added).cloned().collect();
         // It may be bound to the new context already, which a key that opens it finds out.
         let context = self.expected.resolve(header.context()).ok();
@@ -184,10 +221,8 @@ fn roles(args: &RewrapArgs, common: &Common) -> Roles {
 fn open_in_place(input: &Path) -> Result<File, Failure> {
     // Names what is wrong with a directory, or with a name that leads nowhere.
     let read = Input::open(input)?;
-    let is_device = read
-        .opened()
-        .metadata()
-        .is_ok_and(|metadata| is_block_device(&metadata));
+    let metadata = read.opened().and_then(|opened| opened.metadata().ok());
+    let is_device = metadata.is_some_and(|metadata| is_block_device(&metadata));
     if read.file().is_none() && !is_device {
         return Err(Failure::usage("it is no file, and cannot be changed in place"));
     }
@@ -195,24 +230,32 @@ fn open_in_place(input: &Path) -> Result<File, Failure> {
     opened.map_err(|error| Failure::io("opening the object for writing", &error))
 }
 
-fn outcome(input: &Path, rewrapped: &Rewrapped) -> HeaderOutcome {
-    let repaired = named_faults(&rewrapped.repaired);
+/// The object, if it is one in a store that has its header in its metadata.
+fn stored(object: &Object) -> Result<&dyn StoredObject, Failure> {
+    let stored = match &object.body {
+        Body::File(extent) => extent.stored(),
+        Body::Stream(_) => None,
+    };
+    stored.filter(|_| object.header.payload_start() == 0).ok_or_else(|| {
+        Failure::usage(
+            "its header is in front of it, which a store cannot replace alone: download it, rewrap the file and upload \
+             that, or decrypt it and encrypt it to the store, which puts the header into its metadata",
+        )
+    })
+}
+
+fn outcome(input: &Path, header: &Header, changed: bool, repaired: Vec<String>) -> HeaderOutcome {
     HeaderOutcome {
         command: COMMAND,
         ok: true,
         input: InputName::of(input),
-        result: match (rewrapped.changed, repaired.is_empty()) {
+        result: match (changed, repaired.is_empty()) {
             (true, _) => "rewrapped",
             (false, false) => "repaired",
             (false, true) => "unchanged",
         },
         repaired,
-        generation: rewrapped.header.generation(),
-        slots: rewrapped
-            .header
-            .slots()
-            .iter()
-            .map(sealstone::format::WrappedKey::name)
-            .collect(),
+        generation: header.generation(),
+        slots: header.slots().iter().map(sealstone::format::WrappedKey::name).collect(),
     }
 }

@@ -29,6 +29,7 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, report: &Report) -> u8 {
 fn verify(reading: &mut Reading<'_>, input: &Path, report: &Report) -> Result<(), Failure> {
     let name = io::display(input);
     let object = reading.object(Input::open(input)?)?;
+    object.will_read_all();
     let progress = Progress::new();
     let (decryptor, threads) = reading.decryptor(&object, &name, progress.clone())?;
 

@@ -21,10 +21,10 @@ pub(crate) enum Keep {
 
 /// Who may access the output of `input`.
 pub(crate) fn access(input: &Input, keep: Keep) -> Result<FileAccess, Failure> {
-    let file = input.opened();
-    if keep == Keep::Nothing || !is_stored(file) {
-        return Ok(FileAccess::Umask);
-    }
+    let file = match input.opened() {
+        Some(file) if keep != Keep::Nothing && is_stored(file) => file,
+        _ => return Ok(FileAccess::Umask),
+    };
     let attributes = FileAttributes::of(file)?;
     let all = keep == Keep::All && input.is_named() && file.metadata().is_ok_and(|metadata| metadata.is_file());
     Ok(if all {

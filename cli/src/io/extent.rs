@@ -1,21 +1,42 @@
-//! The part of a file or device that an object takes.
+//! The part of a file, a device or an object in a store that is read.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use sealstone::positioned::ReadAt;
+use sealstone::{Header, Result};
 
-/// The beginning of an open file.
+use super::stores::StoredObject;
+
+/// The beginning of what can be read at any offset.
 #[derive(Debug)]
 pub(crate) struct Extent {
-    file: File,
+    source: Source,
     len: u64,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// A file or a device.
+    File(File),
+    /// An object in a store.
+    Store(Box<dyn StoredObject>),
 }
 
 impl Extent {
     /// The first `len` bytes of `file`.
     pub(crate) fn new(file: File, len: u64) -> Self {
-        Self { file, len }
+        let source = Source::File(file);
+        Self { source, len }
+    }
+
+    /// All of an object in a store.
+    pub(crate) fn of_store(object: Box<dyn StoredObject>) -> Self {
+        Self {
+            len: object.len(),
+            source: Source::Store(object),
+        }
     }
 
     /// All of `file`, if it is a device that can be read at any offset, and none of it was read yet.
@@ -27,7 +48,7 @@ impl Extent {
         // What fstat says of a device's length is 0.
         let len = file.seek(SeekFrom::End(0))?;
         file.rewind()?;
-        Ok(Some(Self { file, len }))
+        Ok(Some(Self::new(file, len)))
     }
 
     /// Its length in bytes.
@@ -40,6 +61,34 @@ impl Extent {
         (len <= self.len).then_some(Self { len, ..self })
     }
 
+    /// The header that its store keeps beside it, if there is one.
+    pub(crate) fn header_beside(&self) -> Option<Result<Header>> {
+        match &self.source {
+            Source::File(_) => None,
+            Source::Store(object) => object.header(),
+        }
+    }
+
+    /// Announces that `range` will be read in order, and what follows it will not.
+    pub(crate) fn will_read(&self, range: Range<u64>) {
+        if let Source::Store(object) = &self.source {
+            object.will_read(range.start..range.end.min(self.len));
+        }
+    }
+
+    /// Announces that all of it will be read in order.
+    pub(crate) fn will_read_all(&self) {
+        self.will_read(0..self.len);
+    }
+
+    /// The object, if it is one in a store.
+    pub(crate) fn stored(&self) -> Option<&dyn StoredObject> {
+        match &self.source {
+            Source::File(_) => None,
+            Source::Store(object) => Some(&**object),
+        }
+    }
+
     /// Whether its last 16 bytes are equal: padding ends like that, and the tag that ends an object does not.
     pub(crate) fn is_padded(&self) -> io::Result<bool> {
         let mut end = [0; 16];
@@ -48,7 +97,7 @@ impl Extent {
         };
         let mut filled = 0;
         while filled < end.len() {
-            match self.file.read_at(&mut end[filled..], offset + filled as u64)? {
+            match self.read_at(&mut end[filled..], offset + filled as u64)? {
                 0 => return Ok(false),
                 count => filled += count,
             }
@@ -61,11 +110,42 @@ impl ReadAt for Extent {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let left = self.len.saturating_sub(offset);
         let len = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        self.file.read_at(&mut buffer[..len], offset)
+        match &self.source {
+            Source::File(file) => file.read_at(&mut buffer[..len], offset),
+            Source::Store(object) => object.read_at(&mut buffer[..len], offset),
+        }
     }
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.len)
+    }
+
+    fn version(&self) -> Option<String> {
+        match &self.source {
+            Source::File(_) => None,
+            Source::Store(object) => object.version(),
+        }
+    }
+}
+
+/// Reads what can be read at any offset from its start.
+#[derive(Debug)]
+pub(crate) struct Reader<S> {
+    source: S,
+    offset: u64,
+}
+
+impl<S: ReadAt> Reader<S> {
+    pub(crate) fn new(source: S) -> Self {
+        Self { source, offset: 0 }
+    }
+}
+
+impl<S: ReadAt> Read for Reader<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read_at(buffer, self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
     }
 }
 

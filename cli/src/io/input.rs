@@ -1,4 +1,4 @@
-//! An input: a file or standard input.
+//! An input: a file, standard input or an object in a store.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
@@ -6,6 +6,8 @@ use std::path::Path;
 
 use sealstone::file::has_true_length;
 
+use super::extent::{Extent, Reader};
+use super::stores::{self, StoredObject};
 use super::{Source as Origin, Stream, display, is_standard};
 use crate::exit::Failure;
 
@@ -25,6 +27,8 @@ enum Source {
     File(File),
     /// A pipe, a device, or a file whose length is not that of what it holds.
     Stream(Stream),
+    /// An object in a store.
+    Store(Box<dyn StoredObject>),
 }
 
 impl Input {
@@ -34,6 +38,14 @@ impl Input {
         let origin = Origin::of_input(path);
         let is_named = matches!(origin, Origin::Path(_));
         let file = match origin {
+            Origin::Store(url) => {
+                let object = stores::open(&url)?;
+                return Ok(Self {
+                    len: Some(object.len()),
+                    source: Source::Store(object),
+                    is_named,
+                });
+            }
             Origin::Descriptor(descriptor) => descriptor.reading()?,
             Origin::Path(path) => {
                 // Before it is opened: on some systems a directory cannot be.
@@ -80,11 +92,12 @@ impl Input {
         self.is_named
     }
 
-    /// What is open, of whatever kind it is.
-    pub(crate) fn opened(&self) -> &File {
+    /// The open file, of whatever kind it is; `None` for an object in a store.
+    pub(crate) fn opened(&self) -> Option<&File> {
         match &self.source {
-            Source::File(file) => file,
-            Source::Stream(stream) => stream.file(),
+            Source::File(file) => Some(file),
+            Source::Stream(stream) => Some(stream.file()),
+            Source::Store(_) => None,
         }
     }
 
@@ -92,21 +105,30 @@ impl Input {
     pub(crate) fn file(&self) -> Option<&File> {
         match &self.source {
             Source::File(file) => Some(file),
-            Source::Stream(_) => None,
+            Source::Stream(_) | Source::Store(_) => None,
         }
     }
 
-    /// The file, if it can be read at any offset; otherwise a reader from its start.
-    pub(crate) fn into_parts(self) -> Result<File, Box<dyn Read>> {
+    /// All of it, if it can be read at any offset; otherwise a reader from its start.
+    pub(crate) fn into_parts(self) -> Result<Extent, Box<dyn Read>> {
         match self.source {
-            Source::File(file) => Ok(file),
+            Source::File(file) => Ok(Extent::new(file, self.len.unwrap_or(0))),
             Source::Stream(stream) => Err(Box::new(stream)),
+            Source::Store(object) => Ok(Extent::of_store(object)),
         }
     }
 
     /// A reader from its start.
     pub(crate) fn into_reader(self) -> Box<dyn Read> {
-        self.into_parts().map_or_else(|reader| reader, |file| Box::new(file))
+        match self.source {
+            Source::File(file) => Box::new(file),
+            Source::Stream(stream) => Box::new(stream),
+            Source::Store(object) => {
+                let all = Extent::of_store(object);
+                all.will_read_all();
+                Box::new(Reader::new(all))
+            }
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Object {
 
 /// Where an object's bytes come from.
 pub(crate) enum Body {
-    /// A file or a device, to be read at any offset.
+    /// A file, a device or an object in a store, to be read at any offset.
     File(Extent),
     /// A stream, to be read once, after an attached header: the payload.
     Stream(Box<dyn Read>),
@@ -33,11 +33,11 @@ impl Body {
     /// known.
     fn of(input: Input, object_length: Option<u64>) -> Result<(Self, Option<u64>), Failure> {
         let len = input.len();
-        let device =
-            Extent::of_device(input.opened()).map_err(|error| Failure::io("asking for the device's length", &error))?;
-        let extent = match (device, input.into_parts()) {
+        let device = input.opened().map(Extent::of_device).transpose();
+        let device = device.map_err(|error| Failure::io("asking for the device's length", &error))?;
+        let extent = match (device.flatten(), input.into_parts()) {
             (Some(device), _) => device,
-            (None, Ok(file)) => Extent::new(file, len.unwrap_or(0)),
+            (None, Ok(extent)) => extent,
             (None, Err(stream)) => {
                 let most = object_length.unwrap_or(u64::MAX);
                 return Ok((Self::Stream(Box::new(stream.take(most))), object_length.or(len)));
@@ -66,14 +66,17 @@ impl Object {
             });
         }
         let (header, body) = match body {
-            Body::File(extent) => {
-                let header = Decryptor::read_header(&extent);
-                let header = header.map_err(|error| kind::explain(error, kind::start_of(&extent)))?;
-                (header, Body::File(extent))
-            }
+            Body::File(extent) => (read_header(&extent)?, Body::File(extent)),
             Body::Stream(stream) => read_from_stream(stream)?,
         };
         Ok(Self { header, body, len })
+    }
+
+    /// Announces that all of it will be read.
+    pub(crate) fn will_read_all(&self) {
+        if let Body::File(extent) = &self.body {
+            extent.will_read_all();
+        }
     }
 
     /// Refuses a composite object from a stream: before a key is asked for, and before an output is begun.
@@ -103,6 +106,19 @@ impl Object {
             _ => None,
         }
     }
+}
+
+/// Reads the header beside the object, or else the one in front of it.
+fn read_header(extent: &Extent) -> Result<ObjectHeader, Failure> {
+    let beside = match extent.header_beside() {
+        Some(Ok(header)) => return Ok(header.into()),
+        beside => beside.and_then(sealstone::Result::err),
+    };
+    Decryptor::read_header(extent).map_err(|error| match beside {
+        // With the one beside it in order, it would be an object.
+        Some(beside) => Failure::from(beside).and("that is the header in the object's metadata"),
+        None => kind::explain(error, kind::start_of(extent)),
+    })
 }
 
 /// Refuses what `--header` cannot be used with.

@@ -11,71 +11,23 @@ use sealstone::file::{AtomicFile, FileAccess, IfExists, NamedFile, NotKept};
 
 use super::descriptor::{MAX_LINKS, is_of_any_process};
 use super::extent::is_block_device;
-use super::{Descriptor, Roles, Stream, display, is_standard};
+use super::location::StoreUrl;
+use super::stores::{self, Content, NewObject, Upload};
+use super::{Descriptor, Place, Roles, Stream, display};
 use crate::exit::{Code, Failure};
 use crate::progress::waiting;
 use crate::report::Report;
 use crate::signals::{self, Registered};
 use crate::sys::{self, FileId};
 
-/// Where the result is to go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Standard output; whether it was asked for by name.
-    Stdout {
-        /// Whether it was asked for by name.
-        by_name: bool,
-    },
-    /// A file or a device.
-    Path(PathBuf),
-}
-
-impl Place {
-    /// The place that `-o` names.
-    pub(crate) fn named(path: &Path) -> Self {
-        if is_standard(path) || Descriptor::named(path) == Some(Descriptor::STDOUT) {
-            return Self::Stdout { by_name: true };
-        }
-        Self::Path(path.to_owned())
-    }
-
-    /// Whether it is standard output.
-    pub(crate) fn is_stdout(&self) -> bool {
-        matches!(self, Self::Stdout { .. })
-    }
-
-    /// Whether it is a device such as a disk, whose length is its own.
-    pub(crate) fn is_device(&self) -> bool {
-        let metadata = match self {
-            Self::Stdout { .. } => Descriptor::STDOUT.writing().ok().map(|stdout| stdout.metadata()),
-            Self::Path(path) => Some(fs::metadata(path)),
-        };
-        metadata.is_some_and(|metadata| metadata.is_ok_and(|metadata| is_block_device(&metadata)))
-    }
-
-    /// As messages show it.
-    pub(crate) fn display(&self) -> String {
-        match self {
-            Self::Stdout { .. } => "standard output".to_owned(),
-            Self::Path(path) => crate::text::path(path),
-        }
-    }
-
-    /// Its path, if it has one.
-    pub(crate) fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Stdout { .. } => None,
-            Self::Path(path) => Some(path),
-        }
-    }
-}
-
 /// A place that was looked at and may be written.
 #[derive(Debug)]
 pub(crate) struct Destination {
     kind: Kind,
-    ciphertext: bool,
+    content: Content,
     access: FileAccess,
+    /// How many bytes will be written, as far as that is known.
+    len: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -86,26 +38,36 @@ enum Kind {
     Stream(PathBuf),
     /// A file, or none yet; links resolved.
     File(PathBuf, IfExists),
+    /// An object in a store, or none yet; whether one is replaced.
+    Store(StoreUrl, bool),
 }
 
 impl Destination {
-    /// Looks at `place` without changing anything. `ciphertext` is refused to a terminal.
-    pub(crate) fn check(place: &Place, force: bool, ciphertext: bool, roles: &Roles) -> Result<Self, Failure> {
+    /// Looks at `place` without changing anything. Ciphertext is refused to a terminal.
+    pub(crate) fn check(place: &Place, force: bool, content: Content, roles: &Roles) -> Result<Self, Failure> {
         let kind = match place {
             Place::Stdout { by_name } => {
                 let stdout = open_descriptor(Descriptor::STDOUT, roles)?;
-                if ciphertext && !by_name && stdout.is_terminal() {
+                if content != Content::Plaintext && !by_name && stdout.is_terminal() {
                     return Err(to_terminal());
                 }
                 Kind::Open(stdout)
             }
             Place::Path(path) => check_path(path, force, roles)?,
+            Place::Store(url) => check_store(url, force, roles)?,
         };
         Ok(Self {
             kind,
-            ciphertext,
+            content,
             access: FileAccess::Umask,
+            len: None,
         })
+    }
+
+    /// About how many bytes will be written there, if that is known: a store wants to know.
+    #[must_use]
+    pub(crate) fn with_len(self, len: Option<u64>) -> Self {
+        Self { len, ..self }
     }
 
     /// Who may access a new file there.
@@ -127,7 +89,7 @@ impl Destination {
                         "the output became a file meanwhile; try again",
                     ));
                 }
-                if self.ciphertext && file.is_terminal() {
+                if self.content != Content::Plaintext && file.is_terminal() {
                     return Err(to_terminal());
                 }
                 (Target::Stream(Stream::new(file)), None)
@@ -140,6 +102,16 @@ impl Destination {
                     .map(ToOwned::to_owned)
                     .map(signals::remove_on_exit);
                 (Target::Atomic(file), registered)
+            }
+            Kind::Store(url, replace) => {
+                let new = NewObject {
+                    content: self.content,
+                    replace,
+                    len: self.len,
+                };
+                let upload = stores::create(&url, new)?;
+                let registered = signals::undo_on_exit(upload.undo());
+                (Target::Store(upload), Some(registered))
             }
         };
         Ok(Sink {
@@ -156,6 +128,7 @@ impl Destination {
                 let parts = |path: &Path| Some((fs::canonicalize(parent(path)).ok()?, path.file_name()?.to_owned()));
                 path == other || parts(path).is_some_and(|parts_of| Some(parts_of) == parts(other))
             }
+            (Kind::Store(..), _) | (_, Kind::Store(..)) => false,
             _ => {
                 let id = self.id().filter(|id| id.kind != sys::Kind::Null);
                 id.is_some() && id == other.id()
@@ -167,6 +140,7 @@ impl Destination {
         match &self.kind {
             Kind::Open(file) => FileId::of_file(file),
             Kind::Stream(path) | Kind::File(path, _) => FileId::of_path(path),
+            Kind::Store(..) => None,
         }
     }
 }
@@ -176,6 +150,16 @@ fn open_descriptor(descriptor: Descriptor, roles: &Roles) -> Result<File, Failur
     let file = descriptor.writing()?;
     roles.check_output(FileId::of_file(&file).as_ref())?;
     Ok(file)
+}
+
+fn check_store(url: &StoreUrl, force: bool, roles: &Roles) -> Result<Kind, Failure> {
+    roles.check_store_output(url)?;
+    // Whether it may be written at all, is for the store to say at the end.
+    if !force && stores::exists(url)? == Some(true) {
+        let message = format!("the output {url} exists already; -f replaces it");
+        return Err(Failure::new(Code::OutputExists, message));
+    }
+    Ok(Kind::Store(url.clone(), force))
 }
 
 fn check_path(path: &Path, force: bool, roles: &Roles) -> Result<Kind, Failure> {
@@ -287,6 +271,7 @@ pub(crate) struct Sink {
 enum Target {
     Stream(Stream),
     Atomic(AtomicFile),
+    Store(Box<dyn Upload>),
 }
 
 impl Target {
@@ -301,6 +286,7 @@ impl Target {
         match self {
             Self::Stream(_) => Ok(None),
             Self::Atomic(file) => Ok(Some(file.name()?)),
+            Self::Store(upload) => upload.complete().map(|()| None),
         }
     }
 }
@@ -321,7 +307,7 @@ impl Sink {
     pub(crate) fn file(&self) -> Option<&File> {
         match &self.target {
             Target::Atomic(file) => Some(file.file()),
-            Target::Stream(_) => None,
+            Target::Stream(_) | Target::Store(_) => None,
         }
     }
 
@@ -341,16 +327,20 @@ impl Sink {
     }
 
     /// Gives a file its name.
-    pub(crate) fn commit(self, report: &Report) -> Result<(), Failure> {
+    pub(crate) fn commit(mut self, report: &Report) -> Result<(), Failure> {
         // The long part, while a signal still is free to end it all.
         self.sync()?;
+        if let Target::Store(upload) = self.target {
+            // Either the store has the object or it does not: nothing is left that a signal could spoil.
+            return upload.complete();
+        }
         signals::uninterrupted(|| self.target.commit(report))?;
         drop(self.registered);
         Ok(())
     }
 
     /// Gives both files their names, `first` first; if `self` cannot have its own, `first` is removed again.
-    pub(crate) fn commit_behind(self, first: Self, report: &Report) -> Result<(), Failure> {
+    pub(crate) fn commit_behind(mut self, mut first: Self, report: &Report) -> Result<(), Failure> {
         first.sync()?;
         self.sync()?;
         signals::uninterrupted(|| {
@@ -372,7 +362,10 @@ impl Sink {
         Ok(())
     }
 
-    fn sync(&self) -> Result<(), Failure> {
+    fn sync(&mut self) -> Result<(), Failure> {
+        if let Target::Store(upload) = &mut self.target {
+            return upload.send();
+        }
         let _waiting = waiting("writing to disk");
         let synced = self.file().map_or(Ok(()), File::sync_all);
         let synced = synced.and_then(|()| match &self.target {
@@ -388,6 +381,7 @@ impl Write for Sink {
         let count = match &mut self.target {
             Target::Stream(stream) => stream.write(bytes)?,
             Target::Atomic(file) => file.file().write(bytes)?,
+            Target::Store(upload) => upload.write(bytes)?,
         };
         self.written.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use super::location::StoreUrl;
 use super::{Descriptor, Place, display, is_standard};
 use crate::exit::Failure;
 use crate::report::Report;
@@ -26,12 +27,19 @@ pub(crate) fn plan(inputs: &[PathBuf], output: Option<&Path>, naming: Naming) ->
     if inputs.iter().filter(|input| is_standard(input)).count() > 1 {
         return Err(Failure::usage("standard input can be read once only"));
     }
-    let into = output.filter(|output| output.is_dir());
+    let into = output.filter(|output| is_directory(output));
     if inputs.len() > 1
         && into.is_none()
         && let Some(output) = output
     {
-        let message = format!("{}: for several inputs the output must be a directory", display(output));
+        let hint = match StoreUrl::of(output) {
+            Some(_) => ", whose name ends in /",
+            None => "",
+        };
+        let message = format!(
+            "{}: for several inputs the output must be a directory{hint}",
+            display(output)
+        );
         return Err(Failure::usage(message));
     }
     let mut taken = HashSet::new();
@@ -39,15 +47,15 @@ pub(crate) fn plan(inputs: &[PathBuf], output: Option<&Path>, naming: Naming) ->
         let place = match (into, output) {
             (Some(directory), _) => in_directory(directory, input, naming),
             (None, Some(output)) => Ok(Place::named(output)),
-            (None, None) if !is_standard(input) => naming(input).map(Place::Path),
+            (None, None) if !is_standard(input) => naming(input).map(|name| Place::named(&name)),
             (None, None) if inputs.len() == 1 => Ok(Place::Stdout { by_name: false }),
             (None, None) => Err(Failure::usage(
                 "beside other inputs it needs a directory for its output: -o DIR",
             )),
         };
-        let place = place.and_then(|place| match &place {
-            Place::Path(path) if !taken.insert(path.clone()) => {
-                let message = format!("its output {} is another input's too; encrypt it apart", display(path));
+        let place = place.and_then(|place| match place.path() {
+            Some(path) if !taken.insert(path.clone().into_owned()) => {
+                let message = format!("its output {} is another input's too; encrypt it apart", display(&path));
                 Err(Failure::usage(message))
             }
             _ => Ok(place),
@@ -60,9 +68,24 @@ pub(crate) fn plan(inputs: &[PathBuf], output: Option<&Path>, naming: Naming) ->
     Ok(jobs.collect())
 }
 
+fn is_directory(output: &Path) -> bool {
+    StoreUrl::of(output).map_or_else(|| output.is_dir(), |url| url.is_directory())
+}
+
 fn in_directory(directory: &Path, input: &Path, naming: Naming) -> Result<Place, Failure> {
     match input.file_name() {
-        Some(name) if !is_standard(input) => naming(Path::new(name)).map(|name| Place::Path(directory.join(name))),
+        Some(name) if !is_standard(input) => {
+            let name = naming(Path::new(name))?;
+            Ok(match (StoreUrl::of(directory), name.to_str()) {
+                (None, _) => Place::Path(directory.join(name)),
+                (Some(directory), Some(name)) => Place::Store(directory.join(name)),
+                (Some(_), None) => {
+                    return Err(Failure::usage(
+                        "a store takes no name that is not UTF-8; give the output's",
+                    ));
+                }
+            })
+        }
         _ => Err(Failure::usage(format!(
             "{} is a directory, and the input has no name to use in it: give the output's",
             display(directory)

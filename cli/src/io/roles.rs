@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::location::StoreUrl;
 use super::{Descriptor, Stream, is_standard};
 use crate::exit::Failure;
 use crate::sys::{FileId, Kind};
@@ -36,6 +37,8 @@ pub(crate) enum Source {
     Descriptor(Descriptor),
     /// A file that is opened by its name.
     Path(PathBuf),
+    /// An object in a store. Only inputs are read from there.
+    Store(StoreUrl),
 }
 
 impl Source {
@@ -44,7 +47,7 @@ impl Source {
         if is_standard(path) {
             return Self::Descriptor(Descriptor::STDIN);
         }
-        Self::named(path)
+        StoreUrl::of(path).map_or_else(|| Self::named(path), Self::Store)
     }
 
     /// What `path` is the name of.
@@ -60,6 +63,9 @@ impl Source {
                 Ok(file) => Ok(Stream::new(file)),
                 Err(error) => Err(Failure::io(action, &error)),
             },
+            Self::Store(url) => Err(Failure::usage(format!(
+                "{action}: {url} is in a store; copy it to a file"
+            ))),
         }
     }
 
@@ -68,6 +74,8 @@ impl Source {
         match self {
             Self::Descriptor(descriptor) => Ok(FileId::of_file(&descriptor.reading()?)),
             Self::Path(path) => Ok(FileId::of_path(path)),
+            // No file.
+            Self::Store(_) => Ok(None),
         }
     }
 }
@@ -77,6 +85,7 @@ impl fmt::Display for Source {
         match self {
             Self::Descriptor(descriptor) => descriptor.fmt(f),
             Self::Path(path) => f.write_str(&crate::text::path(path)),
+            Self::Store(url) => url.fmt(f),
         }
     }
 }
@@ -158,6 +167,17 @@ impl Roles {
             }
         }
         Ok(())
+    }
+
+    /// Refuses the output `output` if it is one of the inputs.
+    pub(super) fn check_store_output(&self, output: &StoreUrl) -> Result<(), Failure> {
+        let is_output = |source: &Source| matches!(source, Source::Store(url) if url == output);
+        match self.read.iter().find(|(_, source)| is_output(source)) {
+            Some((role, source)) => Err(Failure::usage(format!(
+                "the output is {role} {source}; name another with -o"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Refuses the output `output` if it is one of these files, by whatever name.

@@ -1,5 +1,8 @@
-//! The environment of AWS's tools. As with the `aws` command, a variable set to the empty string counts as unset; AWS's
-//! client would use the empty string.
+//! The configuration of AWS's tools: the environment, profiles, and the role of the machine or container. Also for
+//! programs that use other services of AWS beside KMS.
+//!
+//! As with the `aws` command, a variable set to the empty string counts as unset; AWS's client would use the empty
+//! string.
 
 use std::env;
 use std::path::PathBuf;
@@ -14,12 +17,13 @@ use aws_sdk_kms::config::retry::RetryConfig;
 use aws_types::service_config::ServiceConfigKey;
 
 const REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
-const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL"];
+/// The endpoint of all services.
+const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 /// A variable that is never set, to look up a setting in the profile only.
 const NO_VARIABLE: &str = "SEALSTONE_NO_VARIABLE";
 
-/// Loads the configuration, with this profile and region instead of the environment's.
-pub(crate) fn loader(profile: Option<&str>, region: Option<&str>) -> ConfigLoader {
+/// Returns a loader of the configuration, with this profile and region instead of the environment's.
+pub fn loader(profile: Option<&str>, region: Option<&str>) -> ConfigLoader {
     let blank_profile = || is_blank("AWS_PROFILE").then_some("default");
     let profile = profile.or_else(blank_profile);
     let files = files();
@@ -50,25 +54,26 @@ pub(crate) fn loader(profile: Option<&str>, region: Option<&str>) -> ConfigLoade
     loader.region(chain.or_else(ImdsRegionProvider::builder().build()))
 }
 
-/// The configured endpoint of KMS; `None` for AWS's own endpoint of the region.
-pub(crate) fn endpoint(config: &SdkConfig) -> Option<String> {
+/// Returns the configured endpoint of a service, such as `KMS` or `S3`; `None` for AWS's own endpoint of the region.
+pub fn endpoint(config: &SdkConfig, service: &str) -> Option<String> {
     if config.get_origin("endpoint_url").is_client_config() {
         return config.endpoint_url().map(str::to_owned);
     }
     let of_service = |variable| {
         let key = ServiceConfigKey::builder()
-            .service_id("KMS")
+            .service_id(service)
             .env(variable)
             .profile("endpoint_url")
             .build()
             .ok()?;
         config.service_config()?.load_config(key)
     };
-    let found = if ENDPOINTS.into_iter().any(is_blank) {
-        let set = ENDPOINTS.into_iter().find_map(value);
+    let variables = [&format!("{ENDPOINT}_{service}"), ENDPOINT];
+    let found = if variables.into_iter().any(is_blank) {
+        let set = variables.into_iter().find_map(value);
         set.or_else(|| of_service(NO_VARIABLE))
     } else {
-        let of_service = of_service("AWS_ENDPOINT_URL");
+        let of_service = of_service(ENDPOINT);
         of_service.or_else(|| config.endpoint_url().map(str::to_owned))
     };
     found.filter(|url| !url.trim().is_empty())

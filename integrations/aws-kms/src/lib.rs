@@ -27,7 +27,7 @@ mod builder;
 mod calls;
 mod client;
 mod endpoint;
-mod environment;
+pub mod environment;
 mod errors;
 mod key;
 mod limit;

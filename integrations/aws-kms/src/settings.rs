@@ -53,7 +53,10 @@ impl Settings {
             }
             Some(_) => {}
         }
-        let endpoint = self.endpoint_url.clone().or_else(|| environment::endpoint(&config));
+        let endpoint = self
+            .endpoint_url
+            .clone()
+            .or_else(|| environment::endpoint(&config, "KMS"));
         if let Some(url) = endpoint.as_deref().filter(|url| !is_url(url)) {
             return refused(format!(
                 "the endpoint {url:?} is not a URL that begins with http:// or https://; check AWS_ENDPOINT_URL_KMS, \

@@ -1,0 +1,438 @@
+#!/usr/bin/env python3
+"""Objects in S3 by their URLs: the command line against moto's server, through a proxy that counts and interferes.
+
+    cli_s3.py SEALSTONE
+
+moto_server is that of the environment of this interpreter. boto3 looks at what is stored, and changes it.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+
+sys.path += [f"{sys.path[0]}/..", f"{sys.path[0]}/../kms"]
+
+import boto3
+from botocore.config import Config
+from common import arguments, expect, expect_equal, isolated, raw_key
+from proxy import Proxy
+from servers import ACCOUNT_CREDENTIALS, REGION, Moto
+
+BUCKET = "backups"
+PAIR = "sealstone-header"
+MIB = 1024 * 1024
+# Its copies are found in whatever is stored in the clear.
+KNOWN = b"known plaintext: "
+# Of an object with chunks of 16 KiB.
+PREFIX, CHUNK, TAG = 56, 16 * 1024, 16
+ATTACHED = 8192
+
+
+class Tests:
+    def __init__(self, binary, place, proxy, s3):
+        self.binary, self.place, self.proxy, self.s3 = binary, place, proxy, s3
+        self.environment = {**isolated(place), "AWS_ENDPOINT_URL_S3": proxy.url, "TMPDIR": str(place)}
+
+    def run(self, *words, code=0, data=None, **environment):
+        """Runs the command; returns standard output. `None` removes a variable."""
+        changed = {**self.environment, **environment}
+        changed = {name: value for name, value in changed.items() if value is not None}
+        self.proxy.take()
+        command = [self.binary, *map(str, words)]
+        done = subprocess.run(command, input=data, capture_output=True, env=changed, cwd=self.place)
+        self.message = done.stderr.decode()
+        expect_equal(done.returncode, code, f"the exit code of sealstone {words} ({self.message.strip()})")
+        secret = ACCOUNT_CREDENTIALS["AWS_SECRET_ACCESS_KEY"].encode()
+        expect(secret not in done.stderr + done.stdout, f"sealstone {words} does not show the secret key")
+        self.calls = self.proxy.take()
+        return done.stdout
+
+    def file(self, name, size):
+        """A file of this many bytes, no part of which compresses or repeats, with known text in it."""
+        path = self.place / name
+        data = b"".join(KNOWN + os.urandom(1007) for _ in range(size // 1024)) + (KNOWN * 64)[: size % 1024]
+        path.write_bytes(data[:size])
+        return path, data[:size]
+
+    def stored(self, key):
+        found = self.s3.get_object(Bucket=BUCKET, Key=key)
+        return found["Body"].read(), found
+
+    def replace(self, key, body, **metadata):
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, Metadata=metadata)
+
+    def keys(self):
+        return {found["Key"] for found in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])}
+
+    def expect_no_uploads(self, what):
+        uploads = self.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+        expect_equal(uploads, [], f"{what}: uploads in progress")
+
+    def methods(self):
+        return [call.method for call in self.calls]
+
+
+def url(key):
+    return f"s3://{BUCKET}/{key}"
+
+
+def payload_len(size):
+    return PREFIX + size + TAG * (size // CHUNK + 1)
+
+
+def round_trips(t):
+    sizes = [0, 1, CHUNK - 1, CHUNK, MIB + 1, 8 * MIB, 40 * MIB]
+    for size in sizes:
+        path, data = t.file(f"plain-{size}", size)
+        key = f"round trips/{size} ü+%20.seal"
+        t.run("encrypt", path, "-o", url(key))
+        parts = [call for call in t.calls if "partNumber" in call.query]
+        expect_equal(len(parts), -(-payload_len(size) // (8 * MIB)) if size >= 8 * MIB else 0, f"{size}: parts")
+        body, found = t.stored(key)
+        expect_equal(len(body), payload_len(size), f"{size}: the length of what is stored, a payload alone")
+        expect_equal(list(found["Metadata"]), [PAIR], f"{size}: the metadata")
+        expect(KNOWN not in body, f"{size}: no plaintext is stored")
+        expect(KNOWN in data or size < 1024, f"{size}: there is plaintext to look for")
+        expect_equal(t.run("cat", url(key)) == data, True, f"{size}: what cat writes")
+        gets = -(-payload_len(size) // (8 * MIB))
+        expect_equal(t.methods(), ["HEAD"] + ["GET"] * gets, f"{size}: the requests of cat")
+        t.run("decrypt", url(key), "-o", "opened", "-f")
+        expect_equal((t.place / "opened").read_bytes() == data, True, f"{size}: what decrypt writes")
+        t.run("verify", url(key))
+        facts = json.loads(t.run("inspect", "--json", url(key)))
+        expect_equal(facts["claimed_plaintext_len"], size, f"{size}: the length that inspect shows")
+        expect_equal(t.methods()[0], "HEAD", f"{size}: the requests of inspect")
+    t.expect_no_uploads("after round trips")
+    print(f"round trips of {len(sizes)} sizes")
+
+
+def pipes_and_names(t):
+    _, data = t.file("piped", 20 * MIB + 5)
+    t.run("encrypt", "-", "-o", url("piped.seal"), data=data)
+    expect_equal(t.run("decrypt", url("piped.seal"), "-o", "-") == data, True, "what decrypt writes to a pipe")
+
+    for name in "ab":
+        (t.place / name).write_text(name)
+    t.run("encrypt", "a", "b", "-o", url("many/"))
+    expect({"many/a.seal", "many/b.seal"} <= t.keys(), "several inputs go to a prefix")
+    t.run("encrypt", "a", "b", "-o", url("many"), code=2)
+    t.run("decrypt", url("many/a.seal"), code=2)
+    expect("name the output" in t.message, f"plaintext goes nowhere by itself: {t.message}")
+    t.run("decrypt", url("many/a.seal"), url("many/b.seal"), "-o", url("opened/"))
+    expect_equal(t.stored("opened/b")[0], b"b", "what decrypt stores")
+    t.run("decrypt", url("many/a.seal"), "-o", url("sparse"), "--sparse=always", code=2)
+    t.run("encrypt", url("opened/a"))
+    expect_equal(t.run("cat", url("opened/a.seal")), b"a", "an object encrypted beside itself")
+    t.run("encrypt", url("opened/a"), "-o", url("opened/a"), "-f", code=2)
+    t.run("cat", f"s3://{BUCKET}", code=2)
+    t.run("encrypt", f"file://{t.place}/a", "-o", f"file://{t.place}/a%20b.seal")
+    expect_equal(t.run("cat", t.place / "a b.seal"), b"a", "a file by its URL")
+    # Sealed for another store of headers.
+    t.run("encrypt", "a", "--header", "a.header", "-o", url("bare"))
+    expect_equal(t.stored("bare")[1]["Metadata"], {}, "the metadata of a payload whose header is a file")
+    expect_equal(t.run("cat", url("bare"), "--header", "a.header"), b"a", "a payload whose header is a file")
+    print("pipes, prefixes, names")
+
+
+def ranges(t):
+    _, data = t.file("ranged", 24 * MIB)
+    t.run("encrypt", "ranged", "-o", url("ranged.seal"))
+    sealed = CHUNK + TAG
+    for words, start, end, gets, most in [
+        ("5M..5M", 5 * MIB, 5 * MIB, 1, 2 * sealed),
+        (f"{5 * MIB}..{5 * MIB + 4096}", 5 * MIB, 5 * MIB + 4096, 1, sealed),
+        (f"{CHUNK - 1}..{CHUNK + 1}", CHUNK - 1, CHUNK + 1, 1, 2 * sealed),
+        ("-512", 24 * MIB - 512, 24 * MIB, 2, 3 * sealed),
+        ("1M..19M", MIB, 19 * MIB, 3, 18 * MIB // CHUNK * sealed + sealed),
+    ]:
+        read = t.run("cat", f"--range={words}", url("ranged.seal"))
+        expect_equal(read == data[start:end], True, f"{words}: what cat writes")
+        heads = [call for call in t.calls if call.method == "HEAD"]
+        expect_equal(len(heads), 1, f"{words}: HEAD requests")
+        expect(len(t.calls) - 1 <= gets, f"{words}: at most {gets} GET requests, got {t.calls}")
+        sent = sum(call.sent for call in t.calls)
+        expect(sent <= most, f"{words}: at most {most} bytes, got {sent}")
+    t.run("cat", "--range=25M..26M", url("ranged.seal"), code=2)
+    print("ranges fetch what they need")
+
+
+def tampering(t):
+    (t.place / "c").write_bytes(os.urandom(100_000))
+    t.run("encrypt", "c", "-o", url("tampered.seal"))
+    body, found = t.stored("tampered.seal")
+    header = found["Metadata"]
+    flipped = bytearray(body)
+    flipped[70_000] ^= 1
+    shortened, empty = body[:-1000], b""
+    for what, changed in [("a flipped bit", bytes(flipped)), ("a lost end", shortened), ("a lost body", empty)]:
+        t.replace("tampered.seal", changed, **header)
+        for command in (["verify"], ["decrypt", "-o", "never"], ["decrypt", "-o", url("never")]):
+            t.run(command[0], url("tampered.seal"), *command[1:], code=6)
+        expect(not (t.place / "never").exists() and "never" not in t.keys(), f"{what}: no output")
+    damaged = header[PAIR][:300] + "AAAA" + header[PAIR][304:]
+    for pairs, code in [({}, 3), ({PAIR: "AAAA"}, 3), ({PAIR: damaged}, 6)]:
+        t.replace("tampered.seal", body, **pairs)
+        for command in ("verify", "cat", "inspect"):
+            t.run(command, url("tampered.seal"), code=code)
+    print("what was tampered with is refused")
+
+
+def attached(t):
+    _, data = t.file("d", 300_000)
+    t.run("encrypt", "d")
+    whole = (t.place / "d.seal").read_bytes()
+    t.replace("attached.seal", whole)
+    expect_equal(t.run("cat", url("attached.seal")) == data, True, "what cat writes of an attached object")
+    expect_equal(t.run("cat", "--range=5..9", url("attached.seal")), data[5:9], "a range of an attached object")
+    expect_equal(t.methods(), ["HEAD", "GET", "GET"], "the requests for a range of an attached object")
+    t.run("verify", url("attached.seal"))
+    t.run("decrypt", url("attached.seal"), "-o", "opened", "-f")
+    t.run("rewrap", url("attached.seal"), "--add", "local:other", code=2)
+    expect("download it" in t.message, f"the advice for an attached object: {t.message}")
+    # A header beside it that is none: the one in front decides.
+    t.replace("attached.seal", whole, **{PAIR: "AAAA"})
+    expect_equal(t.run("cat", url("attached.seal")) == data, True, "what cat writes of both")
+    # One beside it of another object: nothing is guessed.
+    t.run("encrypt", "d", "-o", url("detached.seal"))
+    other = t.stored("detached.seal")[1]["Metadata"]
+    t.replace("attached.seal", whole, **other)
+    expect_equal(t.run("cat", url("attached.seal"), code=6), b"", "what cat writes of contradicting headers")
+    print("attached objects")
+
+
+def rewrapping(t):
+    _, data = t.file("e", 12 * MIB)
+    old, new = (raw_key(t.place / name, os.urandom(32)) for name in ("old", "new"))
+    t.run("encrypt", "e", "-o", url("rewrapped.seal"), "-k", old)
+    body, found = t.stored("rewrapped.seal")
+    kept = {"ContentType": "text/plain", "CacheControl": "no-cache", "ContentLanguage": "de"}
+    pairs = {**found["Metadata"], "owner": "me"}
+    t.s3.put_object(Bucket=BUCKET, Key="rewrapped.seal", Body=body, Metadata=pairs, StorageClass="STANDARD_IA", **kept)
+
+    t.run("rewrap", url("rewrapped.seal"), "--key", old, "--to", new)
+    expect_equal(t.methods(), ["HEAD", "HEAD", "PUT"], "the requests of rewrap")
+    expect(sum(call.received + call.sent for call in t.calls) < 1024, f"rewrap moves no data: {t.calls}")
+    expect("x-amz-copy-source-if-match" in t.calls[-1].headers, "rewrap copies the version that it read")
+    after, found = t.stored("rewrapped.seal")
+    expect_equal(after == body, True, "the payload after rewrap")
+    expect_equal({name: found.get(name) for name in kept}, kept, "the content headers after rewrap")
+    expect_equal(found["Metadata"]["owner"], "me", "the other metadata after rewrap")
+    expect_equal(found.get("StorageClass"), "STANDARD_IA", "the storage class after rewrap")
+    expect(found["Metadata"][PAIR] != pairs[PAIR], "the header is another one")
+    expect_equal(t.run("cat", url("rewrapped.seal"), "-k", new) == data, True, "what the new key opens")
+    t.run("cat", url("rewrapped.seal"), "-k", old, code=7)
+    outcome = json.loads(t.run("rewrap", "--json", url("rewrapped.seal"), "--key", new, "--add", new))
+    expect_equal(outcome["result"], "unchanged", "the second time")
+    expect_equal(t.methods(), ["HEAD"], "the requests when nothing changes")
+
+    # The object is replaced after its header was read, and just before the copy.
+    for method, count in (("HEAD", 2), ("PUT", 1)):
+        replace_at(t, method, count, "rewrapped.seal", b"another object")
+        if method == "PUT":
+            refuse_stale_copies(t, t.proxy.on_call)
+        t.run("rewrap", url("rewrapped.seal"), "--key", new, "--add", "local:default", code=1)
+        t.proxy.on_call = None
+        expect("changed" in t.message, f"{method}: {t.message}")
+        expect_equal(t.stored("rewrapped.seal")[0], b"another object", f"{method}: what stands there")
+        t.s3.put_object(Bucket=BUCKET, Key="rewrapped.seal", Body=body, Metadata=found["Metadata"])
+    t.run("rekey", url("rewrapped.seal"), "-k", new, "-o", url("rekeyed.seal"), "--to", "local:default")
+    expect_equal(t.run("cat", url("rekeyed.seal")) == data, True, "what rekey stores")
+    expect_equal(list(t.stored("rekeyed.seal")[1]["Metadata"]), [PAIR], "the metadata of what rekey stores")
+    print("rewrap replaces metadata, and nothing else")
+
+
+def replace_at(t, method, count, key, body):
+    """Replaces an object just before the store gets the request with this number."""
+    seen = []
+
+    def replace(call):
+        if call.method == method and call.key == key:
+            seen.append(call)
+            if len(seen) == count:
+                t.replace(key, body)
+
+    t.proxy.on_call = replace
+
+
+def refuse_stale_copies(t, first):
+    """As S3 does; moto does not know the condition of a copy."""
+
+    def check(call):
+        first(call)
+        wanted = call.headers.get("x-amz-copy-source-if-match")
+        if wanted and t.s3.head_object(Bucket=BUCKET, Key=call.key)["ETag"] != wanted:
+            return 412, "<Error><Code>PreconditionFailed</Code><Message>stale</Message></Error>"
+        return None
+
+    t.proxy.on_call = check
+
+
+def changes_while_reading(t):
+    t.file("f", 30 * MIB)
+    for new in ("f", "g"):
+        (t.place / "g").write_bytes(os.urandom(30 * MIB))
+        t.run("encrypt", "f", "-o", url("changed.seal"), "-f")
+        t.run("encrypt", new, "-o", url("new.seal"), "-f")
+        body, found = t.stored("new.seal")
+        seen = []
+
+        def replace(call, body=body, found=found, seen=seen):
+            if call.method == "GET":
+                seen.append(call)
+                if len(seen) == 3:
+                    t.s3.put_object(Bucket=BUCKET, Key="changed.seal", Body=body, Metadata=found["Metadata"])
+
+        t.proxy.on_call = replace
+        t.run("decrypt", url("changed.seal"), "-o", "never", code=1)
+        t.proxy.on_call = None
+        expect("changed" in t.message, f"the failure of a changed object: {t.message}")
+        expect(not (t.place / "never").exists(), "no output of a changed object")
+    print("an object that changes while it is read is refused")
+
+
+def no_overwriting(t):
+    (t.place / "small").write_bytes(b"small")
+    t.file("large", 20 * MIB)
+    t.replace("theirs", b"theirs")
+    for name in ("small", "large"):
+        t.run("encrypt", name, "-o", url("theirs"), code=8)
+        expect_equal(t.methods(), ["HEAD"], f"{name}: the requests before the refusal")
+        # It appears while the upload is in progress.
+        t.s3.delete_object(Bucket=BUCKET, Key="theirs")
+
+        def appear(call):
+            if call.method == "POST" and "uploadId" in call.query or call.method == "PUT" and not call.query:
+                t.replace("theirs", b"theirs")
+
+        t.proxy.on_call = appear
+        t.run("encrypt", name, "-o", url("theirs"), code=8)
+        t.proxy.on_call = None
+        expect_equal(t.stored("theirs")[0], b"theirs", f"{name}: what stands there")
+        t.expect_no_uploads(f"{name}: after a refusal")
+    for name in ("small", "large"):
+        t.run("encrypt", name, "-o", url("theirs"), "-f")
+        expect_equal(t.run("cat", url("theirs")), (t.place / name).read_bytes(), f"{name}: what -f stores")
+    # The answer to the end of an upload is lost, and the request is sent again.
+    lost = []
+
+    def lose(call):
+        if call.method == "POST" and "uploadId" in call.query and not lost:
+            lost.append(call)
+            parts = t.s3.list_parts(Bucket=BUCKET, Key="lost", UploadId=call.query["uploadId"])["Parts"]
+            parts = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+            t.s3.complete_multipart_upload(
+                Bucket=BUCKET, Key="lost", UploadId=call.query["uploadId"], MultipartUpload={"Parts": parts}
+            )
+            return 503, "<Error><Code>SlowDown</Code></Error>"
+        return None
+
+    t.proxy.on_call = lose
+    t.run("encrypt", "large", "-o", url("lost"))
+    t.proxy.on_call = None
+    expect(lost, "an answer was lost")
+    print("nothing is overwritten without -f")
+
+
+def failures_leave_nothing(t):
+    def refuse(call):
+        if call.query.get("partNumber") == "2":
+            return 403, "<Error><Code>AccessDenied</Code><Message>not this part</Message></Error>"
+        return None
+
+    t.proxy.on_call = refuse
+    t.run("encrypt", "large", "-o", url("never"), code=7)
+    t.proxy.on_call = None
+    expect("not this part" in t.message, f"the store's own words: {t.message}")
+    t.expect_no_uploads("after a refused part")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        t.proxy.take()
+        t.proxy.on_call = lambda call: time.sleep(1.5) if call.query.get("partNumber") == "2" else None
+        command = [t.binary, "encrypt", "large", "-o", url("never")]
+        process = subprocess.Popen(command, env=t.environment, cwd=t.place, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 30
+        while not any(call.query.get("partNumber") == "2" for call in t.proxy.calls):
+            expect(time.monotonic() < deadline and process.poll() is None, "the second part is sent")
+            time.sleep(0.02)
+        process.send_signal(number)
+        process.communicate()
+        t.proxy.on_call = None
+        expect_equal(process.returncode, 128 + number, f"the exit code after {number.name}")
+        t.expect_no_uploads(f"after {number.name}")
+    expect("never" not in t.keys(), "no object is left of what failed")
+
+    # The program that makes the input fails: what came of it is no object.
+    t.run("encrypt", "missing", "-o", url("never"), code=4)
+    t.run("encrypt", "large", "-k", "local:none", "-o", url("never"), code=4)
+    expect("never" not in t.keys(), "no object is left of what failed")
+    print("failures and signals leave nothing")
+
+
+def exit_codes(t):
+    t.run("cat", url("none"), code=4)
+    t.run("encrypt", "small", "-o", "s3://no-such-bucket/x", code=4)
+    t.run("encrypt", "large", "-o", "s3://no-such-bucket/x", code=4)
+    gone = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    t.run("cat", url("theirs"), code=7, **gone)
+    expect("no AWS credentials" in t.message, f"the failure without credentials: {t.message}")
+    for status, code in ((403, 7), (503, 5), (429, 5)):
+        t.proxy.on_call = lambda _, status=status: (status, "<Error><Code>Made</Code><Message>up</Message></Error>")
+        t.run("cat", url("theirs"), code=code)
+        t.proxy.on_call = None
+    t.run("cat", url("theirs"), code=5, AWS_ENDPOINT_URL_S3="http://127.0.0.1:1")
+    t.run("cat", url("theirs"), code=2, AWS_ENDPOINT_URL_S3=None, AWS_REGION=None, AWS_DEFAULT_REGION=None)
+    t.run("cat", "s3://", code=2)
+    print("exit codes")
+
+
+def configuration(t):
+    """Endpoint, region and credentials of a profile, as AWS's tools find them."""
+    directory = t.place / ".aws"
+    directory.mkdir()
+    lines = ["[profile work]", "region = eu-west-1", "services = local", "[services local]", "s3 ="]
+    (directory / "config").write_text("\n".join([*lines, f"  endpoint_url = {t.proxy.url}"]) + "\n")
+    secrets = [f"{name.lower()} = {value}" for name, value in ACCOUNT_CREDENTIALS.items()]
+    (directory / "credentials").write_text("\n".join(["[work]", *secrets]) + "\n")
+    unset = dict.fromkeys(["AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", *ACCOUNT_CREDENTIALS])
+    expect_equal(t.run("cat", url("many/a.seal"), AWS_PROFILE="work", **unset), b"a", "what is read with a profile")
+    scope = t.calls[0].headers["authorization"]
+    expect("/eu-west-1/s3/" in scope, f"the region of the profile is used: {scope}")
+    unset.pop("AWS_ENDPOINT_URL_S3")
+    found = t.run("cat", url("many/a.seal"), AWS_PROFILE="work", AWS_ENDPOINT_URL_S3="", AWS_ENDPOINT_URL=t.proxy.url)
+    expect_equal(found, b"a", "what is read at the endpoint of all services")
+    print("profiles, regions, endpoints")
+
+
+def main(sealstone):
+    with Moto() as moto:
+        port = urllib.parse.urlsplit(moto.url).port
+        config = Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required")
+        s3 = boto3.client("s3", endpoint_url=moto.url, config=config)
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        place = pathlib.Path(moto.directory.name)
+        with Proxy(port, ACCOUNT_CREDENTIALS["AWS_SECRET_ACCESS_KEY"]) as proxy:
+            t = Tests(pathlib.Path(sealstone).resolve(), place, proxy, s3)
+            for name in ("default", "other"):
+                t.run("keys", "new", name)
+            for test in (
+                round_trips,
+                pipes_and_names,
+                ranges,
+                tampering,
+                attached,
+                rewrapping,
+                changes_while_reading,
+                no_overwriting,
+                failures_leave_nothing,
+                exit_codes,
+                configuration,
+            ):
+                test(t)
+
+
+main(**vars(arguments(__doc__, "sealstone")))
