@@ -17,6 +17,7 @@ use object_store::client::{HttpClient, HttpRequest, HttpRequestBody, HttpRespons
 use object_store::path::Path;
 use object_store::signer::{HeaderName, Method, SignedUrlOptions, Signer};
 use object_store::{HeaderMap, HeaderValue};
+use sealstone::format::is_metadata_key;
 
 /// The longest object that S3 copies in one request.
 pub(super) const MAX_COPY: u64 = 5 * 1024 * 1024 * 1024;
@@ -101,7 +102,8 @@ impl S3 {
     ) -> Result<HeaderMap, StoreError> {
         let mut copy = HeaderMap::new();
         for (name, value) in found {
-            if KEPT.contains(&name.as_str()) || name.as_str().starts_with(METADATA) {
+            let is_other_pair = |name: &str| name.strip_prefix(METADATA).is_some_and(|key| !is_metadata_key(key));
+            if KEPT.contains(&name.as_str()) || is_other_pair(name.as_str()) {
                 value.to_str().map_err(|_| unusable(name.as_str()))?;
                 copy.append(name.clone(), value.clone());
             }

@@ -192,8 +192,7 @@ impl Sink {
 
     /// Whether the object is there, with the header that only this one has.
     fn is_visible(&self) -> bool {
-        let service = self.url.service;
-        let Some(Ok(own)) = header_in(&self.attributes, service) else {
+        let Some(Ok(own)) = header_in(&self.attributes) else {
             return false;
         };
         let found = Object::open(self.url.clone(), self.client.clone(), self.path.clone());

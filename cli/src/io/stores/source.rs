@@ -117,7 +117,7 @@ impl StoredObject for Object {
     }
 
     fn header(&self) -> Option<SealstoneResult<Header>> {
-        header_in(&self.attributes, self.shared.url.service)
+        header_in(&self.attributes)
     }
 
     fn will_read(&self, range: Range<u64>) {
