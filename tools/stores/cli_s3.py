@@ -356,7 +356,14 @@ def failures_leave_nothing(t):
         t.proxy.take()
         t.proxy.on_call = lambda call: time.sleep(1.5) if call.query.get("partNumber") == "2" else None
         command = [t.binary, "encrypt", "large", "-o", url("never")]
-        process = subprocess.Popen(command, env=t.environment, cwd=t.place, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command,
+            env=t.environment,
+            cwd=t.place,
+            stderr=subprocess.PIPE,
+            # A shell's background job ignores SIGINT, and so would this program.
+            preexec_fn=lambda number=number: signal.signal(number, signal.SIG_DFL),
+        )
         deadline = time.monotonic() + 30
         while not any(call.query.get("partNumber") == "2" for call in t.proxy.calls):
             expect(time.monotonic() < deadline and process.poll() is None, "the second part is sent")
