@@ -17,6 +17,7 @@ mod object;
 mod output;
 mod place;
 mod plan;
+mod reader;
 mod roles;
 mod stores;
 mod stream;

@@ -17,7 +17,7 @@ use crate::layout::{ChunkIndex, Layout};
 
 /// Plaintext bytes of a batch, unless one chunk is longer: long enough that handing it to a thread costs next to
 /// nothing compared with sealing it, short enough to stay in a core's cache.
-pub(crate) const BATCH_LEN: usize = 256 * 1024;
+const BATCH_LEN: usize = 256 * 1024;
 
 /// Chunks in a full batch.
 pub(crate) const fn chunks_per_batch(layout: Layout) -> usize {

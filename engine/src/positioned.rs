@@ -209,7 +209,10 @@ impl<S: ReadAt + ?Sized> io::Read for Sequential<'_, S> {
 }
 
 /// Fills as much of `buffer` as the source has, starting at `offset`; returns the number of bytes.
-pub(crate) fn read_full_at(source: &(impl ReadAt + ?Sized), buffer: &mut [u8], offset: u64) -> Result<usize> {
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn read_full_at(source: &(impl ReadAt + ?Sized), buffer: &mut [u8], offset: u64) -> Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match source.read_at(&mut buffer[filled..], offset + filled as u64) {

@@ -1,10 +1,10 @@
 //! The part of a file, a device or an object in a store that is read.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::ops::Range;
 
-use sealstone::positioned::ReadAt;
+use sealstone::positioned::{ReadAt, read_full_at};
 use sealstone::{Header, Result};
 
 use super::stores::StoredObject;
@@ -95,14 +95,8 @@ impl Extent {
         let Some(offset) = self.len.checked_sub(end.len() as u64) else {
             return Ok(false);
         };
-        let mut filled = 0;
-        while filled < end.len() {
-            match self.read_at(&mut end[filled..], offset + filled as u64)? {
-                0 => return Ok(false),
-                count => filled += count,
-            }
-        }
-        Ok(end.iter().all(|&byte| byte == end[0]))
+        let is_whole = read_full_at(self, &mut end, offset)? == end.len();
+        Ok(is_whole && end.iter().all(|&byte| byte == end[0]))
     }
 }
 
@@ -125,27 +119,6 @@ impl ReadAt for Extent {
             Source::File(_) => None,
             Source::Store(object) => object.version(),
         }
-    }
-}
-
-/// Reads what can be read at any offset from its start.
-#[derive(Debug)]
-pub(crate) struct Reader<S> {
-    source: S,
-    offset: u64,
-}
-
-impl<S: ReadAt> Reader<S> {
-    pub(crate) fn new(source: S) -> Self {
-        Self { source, offset: 0 }
-    }
-}
-
-impl<S: ReadAt> Read for Reader<S> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read_at(buffer, self.offset)?;
-        self.offset += count as u64;
-        Ok(count)
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use sealstone::file::has_true_length;
 
-use super::extent::{Extent, Reader};
+use super::extent::Extent;
+use super::reader::Reader;
 use super::stores::{self, StoredObject};
 use super::{Source as Origin, Stream, display, is_standard};
 use crate::exit::Failure;

@@ -4,23 +4,23 @@
 /// `max_per_second` of AWS KMS.
 #[derive(Debug, Clone)]
 #[must_use = "settings of an operation"]
-pub struct Bulk {
+pub struct BulkOptions {
     pub(crate) concurrency: usize,
     pub(crate) start_after: Option<String>,
     pub(crate) conditional: bool,
 }
 
-impl Default for Bulk {
+impl Default for BulkOptions {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Bulk {
+impl BulkOptions {
     /// The default number of objects that are worked on at a time.
     pub const DEFAULT_CONCURRENCY: usize = 8;
 
-    /// From the first object on, [`Bulk::DEFAULT_CONCURRENCY`] at a time, and with conditional writes.
+    /// From the first object on, [`BulkOptions::DEFAULT_CONCURRENCY`] at a time, and with conditional writes.
     pub const fn new() -> Self {
         Self {
             concurrency: Self::DEFAULT_CONCURRENCY,
@@ -29,7 +29,8 @@ impl Bulk {
         }
     }
 
-    /// Sets how many objects are worked on at a time; at least 1. Each takes up to 64 MiB of memory.
+    /// Sets how many objects are worked on at a time; at least 1. Each of up to 64 MiB is held in memory, and with it its
+    /// sealed form if it is sealed again.
     pub const fn with_concurrency(mut self, objects: usize) -> Self {
         self.concurrency = if objects == 0 { 1 } else { objects };
         self
@@ -57,6 +58,8 @@ pub enum Done {
     Changed,
     /// There was nothing to change.
     Unchanged,
+    /// The object lies under a plaintext prefix, and was neither changed nor verified.
+    Skipped,
     /// All of the object was read and verified.
     Verified {
         /// The plaintext's length, in bytes.

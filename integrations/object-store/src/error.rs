@@ -24,6 +24,11 @@ pub enum StoreError {
         /// The object's path.
         location: String,
     },
+    /// The object has an attached header, and this store's headers are in metadata.
+    AttachedHeader {
+        /// The object's path.
+        location: String,
+    },
     /// The object has another chunk size than the store.
     OtherChunkSize {
         /// The object's path.
@@ -74,7 +79,7 @@ pub enum StoreError {
         /// The most that is held in memory, in bytes.
         limit: u64,
     },
-    /// An object that is to be written again only if nobody else has replaced it is too large for one request.
+    /// A conditional write of an object that is too large for one request: parts have no precondition.
     TooLargeToReplace {
         /// The object's path.
         location: String,
@@ -110,6 +115,10 @@ impl fmt::Display for StoreError {
             Self::NoHeader { location } => write!(
                 f,
                 "{location}: its metadata has no sealstone header; it is not encrypted, or its header is attached"
+            ),
+            Self::AttachedHeader { location } => write!(
+                f,
+                "{location}: it is encrypted, with an attached header, which this store does not read"
             ),
             Self::OtherChunkSize {
                 location,

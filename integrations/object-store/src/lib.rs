@@ -34,7 +34,7 @@
 //! # Versions of `object_store`
 //!
 //! Its releases are incompatible with each other, and a program can depend on several. The modules `v0_13` and `v0_14`
-//! have the same types for each, behind the features `object-store-0-13` and `object-store-0-14` (the default).
+//! have the same types for each; the features `object-store-0-13` and `object-store-0-14` (the default) enable them.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![allow(clippy::duplicate_mod, reason = "one source for all versions of object_store")]
@@ -49,7 +49,7 @@ mod error;
 mod keys;
 mod sizes;
 
-pub use bulk::{Bulk, Done};
+pub use bulk::{BulkOptions, Done};
 pub use config::{Capabilities, HeaderPlace, ServerCopies};
 pub use context::ObjectContext;
 pub use error::StoreError;

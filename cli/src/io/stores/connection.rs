@@ -17,7 +17,7 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::{HttpConnector, ReqwestConnector};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, GetOptions, ObjectStore, RetryConfig};
 
 pub(super) use self::condition::Condition;
 use self::condition::Conditional;
@@ -79,6 +79,14 @@ pub(super) fn path(url: &StoreUrl) -> Result<Path, StoreError> {
     Path::parse(&url.key).map_err(|error| StoreError::of(url, &error.into()))
 }
 
+/// A request for an object's length, version and metadata.
+pub(super) fn head() -> GetOptions {
+    GetOptions {
+        head: true,
+        ..GetOptions::default()
+    }
+}
+
 fn connect(url: &StoreUrl, condition: &Condition) -> Result<Client, StoreError> {
     let failed = |error: object_store::Error| {
         StoreError::new(
@@ -88,7 +96,7 @@ fn connect(url: &StoreUrl, condition: &Condition) -> Result<Client, StoreError> 
     };
     match url.service {
         Service::S3 => {
-            let connector = Conditional::new(condition);
+            let connector = Conditional::new(condition)?;
             let store = Arc::new(aws::s3(&url.bucket, connector)?);
             let http = ReqwestConnector::default().connect(&options().with_allow_http(true));
             let s3 = S3 {

@@ -20,14 +20,14 @@ use sealstone::{Error, ObjectHeader};
 
 use self::parts::PartLengths;
 use self::upload::Parts;
-use super::connection::{self, Client, Condition};
+use super::connection::{self, Client, Condition, head};
 use super::failure::StoreError;
 use super::metadata::{header_in, set_header};
 use super::runtime::wait;
-use super::source::Object;
 use super::{Content, NewObject, StoredObject, Upload};
 use crate::exit::Failure;
 use crate::io::location::StoreUrl;
+use crate::io::reader::Reader;
 
 /// Bytes that are copied at once.
 const PIECE: usize = 1024 * 1024;
@@ -53,7 +53,7 @@ pub(super) fn rewrite(
     client: Client,
     condition: Condition,
     attributes: Attributes,
-    object: &Object,
+    object: &dyn StoredObject,
 ) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::from(Error::from_io("rewriting the object", error));
     let mut sink = Sink::new(url.clone(), client, condition, Some(object.len()))
@@ -61,7 +61,7 @@ pub(super) fn rewrite(
     sink.attributes = attributes;
     object.will_read(0..object.len());
     let mut piece = vec![0; PIECE];
-    let mut reader = crate::io::extent::Reader::new(object);
+    let mut reader = Reader::new(object);
     loop {
         let count = reader.read(&mut piece).map_err(failed)?;
         if count == 0 {
@@ -195,8 +195,8 @@ impl Sink {
         let Some(Ok(own)) = header_in(&self.attributes) else {
             return false;
         };
-        let found = Object::open(self.url.clone(), self.client.clone(), self.path.clone());
-        found.is_ok_and(|found| matches!(found.header(), Some(Ok(header)) if header == own))
+        let found = wait(self.client.objects.get_opts(&self.path, head()));
+        found.is_ok_and(|found| matches!(header_in(&found.attributes), Some(Ok(header)) if header == own))
     }
 }
 
@@ -255,6 +255,7 @@ mod tests {
     use sealstone::positioned::ReadAt;
     use sealstone::{Encryptor, Header, RawKey};
 
+    use super::super::source::Object;
     use super::*;
     use crate::exit::Code;
 
@@ -285,7 +286,7 @@ mod tests {
 
     fn read(object: &Object) -> Vec<u8> {
         let mut bytes = Vec::new();
-        crate::io::extent::Reader::new(object).read_to_end(&mut bytes).unwrap();
+        Reader::new(object).read_to_end(&mut bytes).unwrap();
         bytes
     }
 

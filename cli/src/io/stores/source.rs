@@ -20,7 +20,7 @@ use sealstone::positioned::ReadAt;
 use sealstone::{Header, Result as SealstoneResult};
 
 use self::ahead::Ahead;
-use super::connection::{self, Client};
+use super::connection::{self, Client, head};
 use super::failure::StoreError;
 use super::metadata::{header_in, set_header};
 use super::runtime::wait;
@@ -52,13 +52,6 @@ pub(super) fn exists(url: &StoreUrl) -> Result<Option<bool>, Failure> {
         }
     });
     found.map_err(|error| error.while_doing(format_args!("looking at the output {url}")))
-}
-
-fn head() -> GetOptions {
-    GetOptions {
-        head: true,
-        ..GetOptions::default()
-    }
 }
 
 /// One version of an object.
@@ -102,7 +95,11 @@ impl Object {
         let failed = |error: StoreError| error.while_doing("rewriting the object");
         let mut attributes = self.attributes.clone();
         set_header(&mut attributes, header, url.service)?;
-        let condition = self.shared.version.clone().map_or(Condition::None, Condition::Version);
+        let version = self.shared.version.clone().ok_or_else(|| {
+            let message = "the store reports no version of it, so another writer's object could be lost";
+            failed(StoreError::new(io::ErrorKind::Unsupported, message))
+        })?;
+        let condition = Condition::Version(version);
         let client = match self.shared.client.s3 {
             Some(_) => connection::client_on_condition(url, &condition).map_err(failed)?,
             None => self.shared.client.clone(),

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::SealedPart;
 use super::scattered::Scattered;
-use crate::batch::BATCH_LEN;
+use crate::batch::chunks_per_batch;
 use crate::buffer::new_buffer;
 use crate::chunker::{RunningChunks, Span};
 use crate::encrypt::NewObject;
@@ -191,7 +191,7 @@ impl RunningPart {
     fn batches<'a>(&self, first: ChunkIndex, mut sealed: &'a mut [u8]) -> Result<Vec<Batch<'a>>> {
         let sealer = &self.shared.sealer;
         let chunk_len = sealer.layout().chunk_len();
-        let batch_len = BATCH_LEN.next_multiple_of(chunk_len);
+        let batch_len = chunks_per_batch(sealer.layout()) * chunk_len;
         let plain_len = self.span.plain_len;
         let mut batches = Vec::with_capacity(plain_len / batch_len + 1);
         let mut from = 0;

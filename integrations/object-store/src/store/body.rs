@@ -7,10 +7,10 @@ use std::ops::Range;
 use bytes::{Buf, Bytes};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
-use sealstone::positioned::ReadAt;
+use sealstone::positioned::read_full_at;
 
 use super::super::object_store::path::Path;
-use super::super::object_store::{self, GetResultPayload};
+use super::super::object_store::{self, GetResultPayload, Result};
 use super::errors::generic;
 
 /// Bytes of a local file that are read at once.
@@ -36,7 +36,7 @@ fn file_stream(file: File, range: Range<u64>) -> Ciphertext {
         let read = move || {
             let len = (range.end - range.start).min(PIECE);
             let mut piece = vec![0; usize::try_from(len).expect("at most 2 MiB")];
-            let have = read_full(&file, &mut piece, range.start)?;
+            let have = read_full_at(&file, &mut piece, range.start)?;
             piece.truncate(have);
             // A file that became shorter ends here: what is missing is noticed by whoever opens the chunks.
             let rest = if have == 0 {
@@ -52,19 +52,6 @@ fn file_stream(file: File, range: Range<u64>) -> Ciphertext {
         }
     };
     stream::try_unfold((file, range), next).boxed()
-}
-
-fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut have = 0;
-    while have < buffer.len() {
-        match file.read_at(&mut buffer[have..], offset + have as u64) {
-            Ok(0) => break,
-            Ok(count) => have += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(have)
 }
 
 /// What is left of a stream, from which any number of bytes can be taken.
@@ -112,6 +99,13 @@ impl Body {
         self.item = self.take(len).await?;
         self.stream = stream::empty().boxed();
         Ok(())
+    }
+
+    /// The rest, as the store's callers get streams.
+    pub(super) fn into_stream(self, location: &Path) -> BoxStream<'static, Result<Bytes>> {
+        let location = location.clone();
+        let rest = stream::iter([Ok(self.item)]).chain(self.stream);
+        rest.map_err(move |error| failure(&location, error)).boxed()
     }
 
     /// Drops the next `len` bytes.

@@ -12,20 +12,22 @@
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
-use sealstone::format::{ATTACHED_LEN, MAGIC};
+use sealstone::format::{ATTACHED_LEN, PREFIX_LEN};
 use sealstone::rewrap::SlotChoice;
-use sealstone::{Header, Rewrap};
+use sealstone::{Header, ObjectHeader, Rewrap};
 
 use super::super::object_store::path::Path;
 use super::super::object_store::{
-    Attributes, GetOptions, GetResult, GetResultPayload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions,
-    PutOptions, PutPayload, Result, UpdateVersion,
+    Attributes, GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, Result, UpdateVersion,
 };
 use super::EncryptedStore;
-use super::copy::send_all;
+use super::body::failure;
 use super::errors::refused;
-use super::header::take_header;
-use crate::bulk::{Bulk, Done};
+use super::header::{START_LEN, take_header, with_header};
+use super::read::{check_payload, split};
+use super::upload::send_all;
+use crate::bulk::{BulkOptions, Done};
 use crate::config::HeaderPlace;
 use crate::error::StoreError;
 
@@ -46,7 +48,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
     /// Reads and verifies all objects under `prefix`.
     ///
     /// Outcomes come in the listing's order. A failure of the listing itself ends the stream with an error.
-    pub fn verify(&self, prefix: Option<&Path>, bulk: &Bulk) -> BoxStream<'static, Result<Outcome>> {
+    pub fn verify(&self, prefix: Option<&Path>, bulk: &BulkOptions) -> BoxStream<'static, Result<Outcome>> {
         self.each(prefix, bulk, |store, meta, _| async move {
             let mut body = store
                 .get_opts(&meta.location, GetOptions::default())
@@ -61,18 +63,18 @@ impl<S: ObjectStore> EncryptedStore<S> {
     }
 
     /// Wraps the data keys of all objects under `prefix` for the keys that the store seals with, and removes the slots of
-    /// its opening keys. Objects that are so already are skipped, so that a run that was interrupted can be repeated.
+    /// its opening keys. Objects that need no change are left as they are, so an interrupted run can be repeated.
     ///
-    /// The interface of `object_store` cannot replace an object's metadata: the ciphertext of each object is read and
-    /// written again. It is not decrypted.
-    pub fn rewrap(&self, prefix: Option<&Path>, bulk: &Bulk) -> BoxStream<'static, Result<Outcome>> {
+    /// The interface of `object_store` cannot replace an object's metadata: the ciphertext of each object that changes is
+    /// read and written again. It is not decrypted.
+    pub fn rewrap(&self, prefix: Option<&Path>, bulk: &BulkOptions) -> BoxStream<'static, Result<Outcome>> {
         self.each(prefix, bulk, |store, meta, bulk| async move {
             store.rewrap_object(&meta, &bulk).await
         })
     }
 
     /// Opens all objects under `prefix` and seals them again, each under a new data key.
-    pub fn rekey(&self, prefix: Option<&Path>, bulk: &Bulk) -> BoxStream<'static, Result<Outcome>> {
+    pub fn rekey(&self, prefix: Option<&Path>, bulk: &BulkOptions) -> BoxStream<'static, Result<Outcome>> {
         self.each(prefix, bulk, |store, meta, bulk| async move {
             let opened = store.get_opts(&meta.location, pinned(&meta)).await?;
             store.seal_again(opened, &meta, &bulk).await?;
@@ -80,9 +82,9 @@ impl<S: ObjectStore> EncryptedStore<S> {
         })
     }
 
-    /// Encrypts the objects under `prefix` that have no header, whoever has written them. Objects of this store are
-    /// skipped, so that a run that was interrupted can be repeated.
-    pub fn encrypt_in_place(&self, prefix: Option<&Path>, bulk: &Bulk) -> BoxStream<'static, Result<Outcome>> {
+    /// Encrypts the objects under `prefix` that have no header, whoever wrote them: afterwards nothing tells them from
+    /// objects that were written through this store. Those are left as they are, so an interrupted run can be repeated.
+    pub fn encrypt_in_place(&self, prefix: Option<&Path>, bulk: &BulkOptions) -> BoxStream<'static, Result<Outcome>> {
         self.each(prefix, bulk, |store, meta, bulk| async move {
             let found = store.store.get_opts(&meta.location, pinned(&meta)).await?;
             let Some(plaintext) = store.without_header(found).await? else {
@@ -97,8 +99,8 @@ impl<S: ObjectStore> EncryptedStore<S> {
     fn each<F>(
         &self,
         prefix: Option<&Path>,
-        bulk: &Bulk,
-        work: impl Fn(Self, ObjectMeta, Bulk) -> F + Send + 'static,
+        bulk: &BulkOptions,
+        work: impl Fn(Self, ObjectMeta, BulkOptions) -> F + Send + 'static,
     ) -> BoxStream<'static, Result<Outcome>>
     where
         F: Future<Output = Result<Done>> + Send + 'static,
@@ -110,43 +112,65 @@ impl<S: ObjectStore> EncryptedStore<S> {
         let (store, bulk) = (self.clone(), bulk.clone());
         let concurrency = bulk.concurrency;
         let started = listed.map(move |meta| {
-            let work = meta.map(|meta| (meta.location.clone(), work(store.clone(), meta, bulk.clone())));
+            let begun = meta.map(|meta| {
+                let (location, is_sealed) = (
+                    meta.location.clone(),
+                    !store.config.is_plaintext(meta.location.as_ref()),
+                );
+                (location, is_sealed.then(|| work(store.clone(), meta, bulk.clone())))
+            });
             async move {
-                let (location, work) = work?;
-                let result = work.await;
+                let (location, work) = begun?;
+                let result = match work {
+                    Some(work) => work.await,
+                    None => Ok(Done::Skipped),
+                };
                 Ok(Outcome { location, result })
             }
         });
         started.buffered(concurrency).boxed()
     }
 
-    async fn rewrap_object(&self, meta: &ObjectMeta, bulk: &Bulk) -> Result<Done> {
+    async fn rewrap_object(&self, meta: &ObjectMeta, bulk: &BulkOptions) -> Result<Done> {
         let location = &meta.location;
-        let found = self.store.get_opts(location, pinned(meta)).await?;
-        let (value, mut attributes) = take_header(&found.attributes);
-        let mut body = found.into_stream();
-        let header = match self.config.place {
-            HeaderPlace::Metadata | HeaderPlace::MetadataIdentifier => self.parse_header(location, value.as_ref())?,
-            HeaderPlace::Attached => {
-                let (start, rest) = split_start(body, ATTACHED_LEN).await?;
-                body = rest;
-                self.parse_attached(location, &start)?.header().clone()
-            }
-        };
+        let sealstone = |error| refused(StoreError::sealstone(location, error));
+        let header = self.stored_header(meta).await?;
         let rewrapped = self.rewrapping(location)?.header_async(&header).await;
-        let rewrapped = rewrapped.map_err(|error| refused(StoreError::sealstone(location, error)))?;
-        let Some(header) = rewrapped else {
+        let Some(header) = rewrapped.map_err(sealstone)? else {
             return Ok(Done::Unchanged);
         };
-        match self.config.place.metadata_key() {
-            Some(key) => attributes = super::header::with_header(location, attributes, &header, key)?,
-            None => {
-                let attached = attached(location, &header)?;
-                body = stream::iter([Ok(attached)]).chain(body).boxed();
-            }
-        }
-        self.write_stored(body, meta, attributes, bulk).await?;
+        let is_attached = self.config.place == HeaderPlace::Attached;
+        let options = GetOptions {
+            range: is_attached.then_some(GetRange::Offset(ATTACHED_LEN as u64)),
+            ..pinned(meta)
+        };
+        let (found, mut body) = split(self.store.get_opts(location, options).await?);
+        // Storage must not make this write a header in front of another object's payload.
+        let prefix = body.take(PREFIX_LEN).await.map_err(|error| failure(location, error))?;
+        check_payload(location, &header, prefix.first_chunk())?;
+        let (_, attributes) = take_header(&found.attributes);
+        let (start, attributes) = match self.config.place.metadata_key() {
+            Some(key) => (Bytes::new(), with_header(location, attributes, &header, key)?),
+            None => (header.to_attached().map_err(sealstone)?.into(), attributes),
+        };
+        let stored = stream::iter([Ok(start), Ok(prefix)]).chain(body.into_stream(location));
+        self.write_stored(stored.boxed(), meta, attributes, bulk).await?;
         Ok(Done::Changed)
+    }
+
+    /// The header of the version that was listed, without its payload.
+    async fn stored_header(&self, meta: &ObjectMeta) -> Result<Header> {
+        let location = &meta.location;
+        if self.config.place == HeaderPlace::Attached {
+            let start = self.fetch_start(location, pinned(meta)).await?.0;
+            return Ok(self.parse_attached(location, &start)?.header().clone());
+        }
+        let options = GetOptions {
+            head: true,
+            ..pinned(meta)
+        };
+        let found = self.store.get_opts(location, options).await?;
+        self.parse_header(location, take_header(&found.attributes).0.as_ref())
     }
 
     /// The change that leaves the store's own keys.
@@ -172,14 +196,14 @@ impl<S: ObjectStore> EncryptedStore<S> {
         body: BoxStream<'static, Result<Bytes>>,
         meta: &ObjectMeta,
         attributes: Attributes,
-        bulk: &Bulk,
+        bulk: &BulkOptions,
     ) -> Result<()> {
         let location = &meta.location;
         if meta.size > MAX_AT_ONCE {
             check_unconditional(meta, bulk)?;
             let options = PutMultipartOptions::from(attributes);
             let mut upload = self.store.put_multipart_opts(location, options).await?;
-            return send_all(body, &mut upload).await;
+            return send_all(body, &mut upload).await.map(drop);
         }
         let options = PutOptions {
             mode: mode(meta, bulk),
@@ -194,14 +218,14 @@ impl<S: ObjectStore> EncryptedStore<S> {
     }
 
     /// Seals a plaintext in the place of `meta`'s version.
-    async fn seal_again(&self, plaintext: GetResult, meta: &ObjectMeta, bulk: &Bulk) -> Result<()> {
+    async fn seal_again(&self, plaintext: GetResult, meta: &ObjectMeta, bulk: &BulkOptions) -> Result<()> {
         let location = &meta.location;
         let attributes = plaintext.attributes.clone();
         if plaintext.meta.size > MAX_AT_ONCE {
             check_unconditional(meta, bulk)?;
             let options = PutMultipartOptions::from(attributes);
             let mut upload = self.begin_upload(location, options).await?;
-            return send_all(plaintext.into_stream(), &mut upload).await;
+            return send_all(plaintext.into_stream(), &mut upload).await.map(drop);
         }
         let options = PutOptions {
             mode: mode(meta, bulk),
@@ -212,29 +236,26 @@ impl<S: ObjectStore> EncryptedStore<S> {
         self.put(location, plaintext.into(), options).await.map(drop)
     }
 
-    /// The object, if it is none of this store's.
-    async fn without_header(&self, mut found: GetResult) -> Result<Option<GetResult>> {
-        match self.config.place {
-            HeaderPlace::Metadata | HeaderPlace::MetadataIdentifier => {
-                let (header, _) = take_header(&found.attributes);
-                if header.is_some() {
-                    self.parse_header(&found.meta.location, header.as_ref())?;
-                    return Ok(None);
-                }
-            }
-            HeaderPlace::Attached => {
-                let payload = std::mem::replace(&mut found.payload, GetResultPayload::Stream(stream::empty().boxed()));
-                let body = super::body::ciphertext(payload, found.range.clone());
-                let body = body.map_err(super::errors::generic).boxed();
-                let (start, rest) = split_start(body, ATTACHED_LEN).await?;
-                if start.starts_with(&MAGIC) {
-                    self.parse_attached(&found.meta.location, &start)?;
-                    return Ok(None);
-                }
-                let body = stream::iter([Ok(start)]).chain(rest);
-                found.payload = GetResultPayload::Stream(body.boxed());
-            }
+    /// The object as a plaintext, if it is not one of this store's. A damaged header is not taken for plaintext.
+    async fn without_header(&self, found: GetResult) -> Result<Option<GetResult>> {
+        let location = found.meta.location.clone();
+        let (header, _) = take_header(&found.attributes);
+        if header.is_some() && self.config.place != HeaderPlace::Attached {
+            return self.parse_header(&location, header.as_ref()).map(|_| None);
         }
+        let (mut found, mut body) = split(found);
+        let start = body.take(START_LEN).await;
+        let start = start.map_err(|error| failure(&location, error))?;
+        if !matches!(ObjectHeader::parse(&start), Err(sealstone::Error::NotSealstone { .. })) {
+            if self.config.place == HeaderPlace::Attached {
+                return self.parse_attached(&location, &start).map(|_| None);
+            }
+            return Err(refused(StoreError::AttachedHeader {
+                location: location.to_string(),
+            }));
+        }
+        let all = stream::iter([Ok(start)]).chain(body.into_stream(&location));
+        found.payload = GetResultPayload::Stream(all.boxed());
         Ok(Some(found))
     }
 }
@@ -248,7 +269,7 @@ fn pinned(meta: &ObjectMeta) -> GetOptions {
     }
 }
 
-fn mode(meta: &ObjectMeta, bulk: &Bulk) -> PutMode {
+fn mode(meta: &ObjectMeta, bulk: &BulkOptions) -> PutMode {
     if !bulk.conditional {
         return PutMode::Overwrite;
     }
@@ -259,7 +280,7 @@ fn mode(meta: &ObjectMeta, bulk: &Bulk) -> PutMode {
 }
 
 /// Refuses what cannot be written on a condition.
-fn check_unconditional(meta: &ObjectMeta, bulk: &Bulk) -> Result<()> {
+fn check_unconditional(meta: &ObjectMeta, bulk: &BulkOptions) -> Result<()> {
     if bulk.conditional {
         return Err(refused(StoreError::TooLargeToReplace {
             location: meta.location.to_string(),
@@ -267,27 +288,4 @@ fn check_unconditional(meta: &ObjectMeta, bulk: &Bulk) -> Result<()> {
         }));
     }
     Ok(())
-}
-
-fn attached(location: &Path, header: &Header) -> Result<Bytes> {
-    let bytes = header.to_attached();
-    bytes
-        .map(Bytes::from)
-        .map_err(|error| refused(StoreError::sealstone(location, error)))
-}
-
-/// Splits the first `len` bytes off a stream, or all if there are fewer.
-async fn split_start(
-    mut body: BoxStream<'static, Result<Bytes>>,
-    len: usize,
-) -> Result<(Bytes, BoxStream<'static, Result<Bytes>>)> {
-    let mut start = Vec::with_capacity(len);
-    let mut rest = Bytes::new();
-    while start.len() < len {
-        let Some(mut item) = body.try_next().await? else { break };
-        let missing = (len - start.len()).min(item.len());
-        start.extend_from_slice(&item.split_to(missing));
-        rest = item;
-    }
-    Ok((start.into(), stream::iter([Ok(rest)]).chain(body).boxed()))
 }

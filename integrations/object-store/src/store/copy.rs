@@ -1,17 +1,13 @@
 //! Copying and renaming: on the server where that keeps the header and its keys, or else by opening and sealing again.
 
-use bytes::{Bytes, BytesMut};
-use futures_util::stream::{BoxStream, FuturesUnordered};
-use futures_util::{StreamExt, TryStreamExt};
-
 use super::super::object_store::path::Path;
 use super::super::object_store::{
-    CopyMode, CopyOptions, Extensions, GetOptions, GetResult, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode,
+    CopyMode, CopyOptions, Extensions, GetOptions, GetResult, ObjectStore, ObjectStoreExt, PutMode,
     PutMultipartOptions, PutOptions, RenameOptions, RenameTargetMode, Result,
 };
 use super::EncryptedStore;
 use super::errors::refused;
-use super::upload::{PART, PARTS};
+use super::upload::send_all;
 use crate::config::ServerCopies;
 use crate::context::ObjectContext;
 use crate::error::StoreError;
@@ -102,40 +98,6 @@ impl<S: ObjectStore> EncryptedStore<S> {
             ..PutMultipartOptions::default()
         };
         let mut upload = self.put_multipart_opts(to, options).await?;
-        send_all(source.into_stream(), &mut upload).await
+        send_all(source.into_stream(), &mut upload).await.map(drop)
     }
-}
-
-/// Sends all of a stream, and completes the upload; aborts it after an error.
-pub(super) async fn send_all(
-    stream: BoxStream<'static, Result<Bytes>>,
-    upload: &mut Box<dyn MultipartUpload>,
-) -> Result<()> {
-    if let Err(error) = send_parts(stream, upload).await {
-        // The error of the stream matters more than that of cleaning up.
-        let _ = upload.abort().await;
-        return Err(error);
-    }
-    upload.complete().await.map(drop)
-}
-
-/// Sends a stream in parts, a few at a time.
-async fn send_parts(
-    mut stream: BoxStream<'static, Result<Bytes>>,
-    upload: &mut Box<dyn MultipartUpload>,
-) -> Result<()> {
-    let mut sending = FuturesUnordered::new();
-    let mut part = BytesMut::new();
-    let mut next = stream.try_next().await?;
-    while let Some(piece) = next {
-        part.extend_from_slice(&piece);
-        next = stream.try_next().await?;
-        if part.len() >= PART || next.is_none() {
-            if sending.len() == PARTS {
-                sending.next().await.transpose()?;
-            }
-            sending.push(upload.put_part(Bytes::from(part.split()).into()));
-        }
-    }
-    sending.try_collect::<Vec<()>>().await.map(drop)
 }

@@ -168,16 +168,23 @@ impl<S: ObjectStore> EncryptedStore<S> {
 
     async fn fetch_header(&self, reading: &Reading<'_>, e_tag: Option<String>) -> Result<(Bytes, Option<String>)> {
         let options = GetOptions {
-            range: Some((0..START_LEN as u64).into()),
             if_match: e_tag,
             extensions: reading.extensions.clone(),
             ..GetOptions::default()
         };
-        let found = self.store.get_opts(reading.location, options).await?;
+        self.fetch_start(reading.location, options).await
+    }
+
+    /// The bytes that an attached header takes, and the version that they are of.
+    pub(super) async fn fetch_start(&self, location: &Path, options: GetOptions) -> Result<(Bytes, Option<String>)> {
+        let options = GetOptions {
+            range: Some((0..START_LEN as u64).into()),
+            ..options
+        };
+        let found = self.store.get_opts(location, options).await?;
         let e_tag = found.meta.e_tag.clone();
-        let mut body = Body::new(ciphertext(found.payload, found.range));
-        let start = body.take(START_LEN).await;
-        Ok((start.map_err(|error| failure(reading.location, error))?, e_tag))
+        let start = Body::new(ciphertext(found.payload, found.range)).take(START_LEN).await;
+        Ok((start.map_err(|error| failure(location, error))?, e_tag))
     }
 
     async fn unlock_header(&self, reading: &Reading<'_>, id: &[u8], header: ObjectHeader) -> Result<Unlocked> {

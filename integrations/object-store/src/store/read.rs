@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use sealstone::Unlocked;
 use sealstone::format::{ATTACHED_LEN, PREFIX_LEN};
 use sealstone::range::RangeOpener;
+use sealstone::{Header, Unlocked};
 
 use super::super::object_store::path::Path;
 use super::super::object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, Result};
@@ -53,8 +53,9 @@ impl<S: ObjectStore> EncryptedStore<S> {
 
     /// Asks the inner store. What it reports of the object's path decides nothing.
     pub(super) async fn fetch(&self, reading: &Reading<'_>, request: GetOptions) -> Result<GetResult> {
+        let (asked, is_head) = (request.range.clone(), request.head);
         let mut result = self.store.get_opts(reading.location, request).await?;
-        if result.range.start > result.range.end {
+        if !is_head && !is_within(&result.range, asked.as_ref()) {
             return Err(other_bytes(reading.location));
         }
         result.meta.location = reading.location.clone();
@@ -99,7 +100,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
         result.attributes = attributes;
         if wanted.is_none() {
             check_prefix(reading.location, &unlocked, &mut body).await?;
-            result.range = after_start(reading.location, &result.range, PREFIX_LEN)?;
+            result.range.start = PREFIX_LEN as u64;
         }
         self.opened(result, body, &unlocked, wanted).await
     }
@@ -141,8 +142,8 @@ impl<S: ObjectStore> EncryptedStore<S> {
             None => self.unlock_start(reading, result.meta.e_tag.as_deref(), &start).await?,
         };
         let prefix = start.get(ATTACHED_LEN..).and_then(|prefix| prefix.first_chunk());
-        check_payload(reading.location, &unlocked, prefix)?;
-        result.range = after_start(reading.location, &result.range, START_LEN)?;
+        check_payload(reading.location, unlocked.header(), prefix)?;
+        result.range.start = START_LEN as u64;
         self.opened(result, body, &unlocked, None).await
     }
 
@@ -261,21 +262,26 @@ pub(super) async fn open_next(
 /// Compares a payload's first 56 bytes with those in the header.
 async fn check_prefix(location: &Path, unlocked: &Unlocked, body: &mut Body) -> Result<()> {
     let prefix = body.take(PREFIX_LEN).await.map_err(|error| failure(location, error))?;
-    check_payload(location, unlocked, prefix.first_chunk())
+    check_payload(location, unlocked.header(), prefix.first_chunk())
 }
 
-fn check_payload(location: &Path, unlocked: &Unlocked, prefix: Option<&[u8; PREFIX_LEN]>) -> Result<()> {
+pub(super) fn check_payload(location: &Path, header: &Header, prefix: Option<&[u8; PREFIX_LEN]>) -> Result<()> {
     let prefix = prefix.ok_or_else(|| other_bytes(location))?;
-    let checked = unlocked.header().check_payload(prefix);
+    let checked = header.check_payload(prefix);
     checked.map_err(|error| refused(StoreError::sealstone(location, error)))
 }
 
-/// What is left of all of an object after its first `len` bytes.
-fn after_start(location: &Path, have: &Range<u64>, len: usize) -> Result<Range<u64>> {
-    if have.start != 0 {
-        return Err(other_bytes(location));
-    }
-    Ok(len as u64..have.end)
+/// Whether a store that was asked for a range, or for all of an object, says that it returns no more than that. What is
+/// kept in memory depends on it.
+fn is_within(have: &Range<u64>, asked: Option<&GetRange>) -> bool {
+    let is_ordered = have.start <= have.end;
+    is_ordered
+        && match asked {
+            None => have.start == 0,
+            Some(GetRange::Bounded(asked)) => asked.start <= have.start && have.end <= asked.end,
+            Some(GetRange::Offset(start)) => *start <= have.start,
+            Some(GetRange::Suffix(len)) => have.end - have.start <= *len,
+        }
 }
 
 /// The answer of a store and its body.
@@ -286,7 +292,7 @@ pub(super) fn split(mut result: GetResult) -> (GetResult, Body) {
     (result, body)
 }
 
-/// Whether a range is not opened before the call returns, whatever the object's length.
+/// Whether a range may be too long to be opened before the call returns.
 fn is_long(range: &GetRange) -> bool {
     match range {
         GetRange::Bounded(range) => range.end.saturating_sub(range.start) > AT_ONCE / 2,

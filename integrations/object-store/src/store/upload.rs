@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, try_join_all};
-use futures_util::lock;
+use futures_util::stream::{BoxStream, FuturesUnordered};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, lock};
 use sealstone::parts::{EqualParts, RunningPart, RunningParts, SealedPart};
 
 use super::super::object_store;
@@ -34,7 +34,7 @@ pub(super) const MIN_PART: usize = 5 * 1024 * 1024;
 /// Bytes of a part that is not the caller's.
 pub(super) const PART: usize = 8 * 1024 * 1024;
 /// How many of those are sent at a time.
-pub(super) const PARTS: usize = 4;
+const PARTS: usize = 4;
 
 impl<S: ObjectStore> EncryptedStore<S> {
     pub(super) async fn begin_upload(
@@ -134,6 +134,8 @@ impl MultipartUpload for EncryptedUpload {
     async fn abort(&mut self) -> Result<()> {
         self.state = State::Failed;
         let mut inner = self.queue.upload.lock().await;
+        // Parts that are still being sealed must not follow.
+        inner.failed = Some(sealstone::Error::Cancelled);
         inner.upload.abort().await
     }
 }
@@ -176,7 +178,7 @@ struct Inner {
     upload: Box<dyn MultipartUpload>,
     /// Cuts equal parts, if the store demands them.
     equal: Option<EqualParts>,
-    /// Why a part is missing: then no later one follows.
+    /// Why a part is missing, or the abort: then no later one follows.
     failed: Option<sealstone::Error>,
 }
 
@@ -255,25 +257,63 @@ impl Waiting {
     }
 }
 
-/// Plaintext that waits for more.
+/// Sends all of a stream in parts, a few at a time, and completes the upload; aborts it after an error.
+pub(super) async fn send_all(
+    stream: BoxStream<'static, Result<Bytes>>,
+    upload: &mut Box<dyn MultipartUpload>,
+) -> Result<PutResult> {
+    let sent = async {
+        send_parts(stream, upload).await?;
+        upload.complete().await
+    };
+    let sent = sent.await;
+    if sent.is_err() {
+        // That error matters more than one of cleaning up.
+        let _ = upload.abort().await;
+    }
+    sent
+}
+
+async fn send_parts(
+    mut stream: BoxStream<'static, Result<Bytes>>,
+    upload: &mut Box<dyn MultipartUpload>,
+) -> Result<()> {
+    let mut sending = FuturesUnordered::new();
+    let mut pending = Pending::default();
+    loop {
+        let next = stream.try_next().await?;
+        let has_ended = next.is_none();
+        pending.extend(next);
+        while pending.len >= PART || (has_ended && pending.len > 0) {
+            if sending.len() == PARTS {
+                sending.next().await.transpose()?;
+            }
+            let part = pending.take(PART.min(pending.len));
+            sending.push(upload.put_part(PutPayload::from_iter(part)));
+        }
+        if has_ended {
+            return sending.try_collect::<Vec<()>>().await.map(drop);
+        }
+    }
+}
+
+/// Bytes that wait for more.
 #[derive(Default)]
-pub(super) struct Pending {
+struct Pending {
     buffers: VecDeque<Bytes>,
     len: usize,
 }
 
 impl Pending {
-    pub(super) const fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(super) fn extend(&mut self, data: PutPayload) {
-        self.len += data.content_length();
-        self.buffers.extend(data);
+    fn extend(&mut self, buffers: impl IntoIterator<Item = Bytes>) {
+        for buffer in buffers {
+            self.len += buffer.len();
+            self.buffers.push_back(buffer);
+        }
     }
 
     /// The first `len` bytes.
-    pub(super) fn take(&mut self, len: usize) -> Vec<Bytes> {
+    fn take(&mut self, len: usize) -> Vec<Bytes> {
         self.len -= len;
         let mut taken = Vec::new();
         let mut missing = len;

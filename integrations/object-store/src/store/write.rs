@@ -1,7 +1,6 @@
 //! Writing an object at once, and what every way of writing begins with.
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{StreamExt, stream};
 use sealstone::EncryptionContext;
 use sealstone::parts::RunningParts;
 
@@ -12,7 +11,7 @@ use super::super::object_store::{
 use super::EncryptedStore;
 use super::errors::refused;
 use super::header::with_header;
-use super::upload::{PART, PARTS, Pending};
+use super::upload::{PART, send_all};
 use crate::config::HeaderPlace;
 use crate::context::ObjectContext;
 use crate::error::StoreError;
@@ -72,24 +71,6 @@ impl<S: ObjectStore> EncryptedStore<S> {
             extensions: opts.extensions,
         };
         let mut upload = self.begin_upload(location, opts).await?;
-        let mut rest = Pending::default();
-        rest.extend(payload);
-        let mut sending = FuturesUnordered::new();
-        while rest.len() > 0 {
-            if sending.len() == PARTS
-                && let Err(error) = sending.next().await.unwrap_or(Ok(()))
-            {
-                // The error of the part matters more than that of cleaning up.
-                let _ = upload.abort().await;
-                return Err(error);
-            }
-            let part = rest.take(PART.min(rest.len()));
-            sending.push(upload.put_part(PutPayload::from_iter(part)));
-        }
-        if let Err(error) = sending.try_collect::<Vec<()>>().await {
-            let _ = upload.abort().await;
-            return Err(error);
-        }
-        upload.complete().await
+        send_all(stream::iter(payload).map(Ok).boxed(), &mut upload).await
     }
 }

@@ -3,11 +3,15 @@
 //! S3 takes the same conditions for CompleteMultipartUpload as for PutObject. The header is not signed, as object_store's
 //! own conditional completion does not sign it either.
 
+use std::io;
+
 use async_trait::async_trait;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 use object_store::{ClientOptions, HeaderValue};
+
+use super::super::failure::StoreError;
 
 /// When an upload takes effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,14 +31,23 @@ pub(super) struct Conditional {
 }
 
 impl Conditional {
-    pub(super) fn new(condition: &Condition) -> Self {
-        Self {
-            header: match condition {
-                Condition::None => None,
-                Condition::Absent => Some(("if-none-match", HeaderValue::from_static("*"))),
-                Condition::Version(version) => HeaderValue::from_str(version).ok().map(|version| ("if-match", version)),
-            },
-        }
+    /// # Errors
+    /// If the version cannot be part of a request: without it the condition would be lost.
+    pub(super) fn new(condition: &Condition) -> Result<Self, StoreError> {
+        let header = match condition {
+            Condition::None => None,
+            Condition::Absent => Some(("if-none-match", HeaderValue::from_static("*"))),
+            Condition::Version(version) => {
+                let version = HeaderValue::from_str(version).map_err(|_| {
+                    StoreError::new(
+                        io::ErrorKind::InvalidData,
+                        "the object's version cannot be part of a request",
+                    )
+                })?;
+                Some(("if-match", version))
+            }
+        };
+        Ok(Self { header })
     }
 }
 
@@ -95,6 +108,12 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_no_request_can_name_is_refused() {
+        let version = Condition::Version("a\nb".to_owned());
+        assert!(Conditional::new(&version).is_err());
+    }
+
+    #[test]
     fn only_the_end_of_an_upload_has_the_condition() {
         for (condition, name, value) in [
             (Condition::Absent, "if-none-match", "*"),
@@ -103,7 +122,7 @@ mod tests {
             let seen = Arc::default();
             let service = Completing {
                 client: HttpClient::new(Store(Arc::clone(&seen))),
-                header: Conditional::new(&condition).header.unwrap(),
+                header: Conditional::new(&condition).unwrap().header.unwrap(),
             };
             for (method, query, has_it) in [
                 (Method::POST, "uploadId=1", true),

@@ -1,6 +1,6 @@
 //! The cases with `object_store` 0.14.
 
-pub(crate) use object_store_0_14 as object_store;
+pub(crate) use ::object_store;
 pub(crate) use sealstone_object_store::v0_14 as subject;
 
 #[path = "cases/all.rs"]

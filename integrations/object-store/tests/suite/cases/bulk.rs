@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt};
-use sealstone_object_store::{Bulk, Capabilities, Done, StoreError};
+use sealstone_object_store::{BulkOptions, Capabilities, Done, StoreError};
 
 use super::super::object_store::local::LocalFileSystem;
 use super::super::object_store::path::Path;
@@ -60,10 +60,10 @@ async fn a_rotation_rewraps_every_object_once_and_moves_no_plaintext() {
             .with_key(key(3))
             .with_opening_key(key(1));
         let rotated = rotated.build(inner.clone(), capabilities).unwrap();
-        let outcomes = run(rotated.rewrap(Some(&prefix), &Bulk::new())).await;
+        let outcomes = run(rotated.rewrap(Some(&prefix), &BulkOptions::new())).await;
         assert_eq!(done(&outcomes), [Done::Changed; 5]);
         assert!(outcomes.iter().map(|outcome| &outcome.location).eq(objects.keys()));
-        let again = run(rotated.rewrap(Some(&prefix), &Bulk::new().with_concurrency(0))).await;
+        let again = run(rotated.rewrap(Some(&prefix), &BulkOptions::new().with_concurrency(0))).await;
         assert_eq!(done(&again), [Done::Unchanged; 5]);
 
         // The new keys open them, each by itself, and the old one does not.
@@ -90,7 +90,10 @@ async fn a_rekey_changes_every_byte_and_a_verification_finds_the_damaged_object(
     let objects = filled(&store).await;
     let (path, _) = objects.iter().nth(2).unwrap();
     let before = inner.stored(path).await.0;
-    assert_eq!(done(&run(store.rekey(None, &Bulk::new())).await), [Done::Changed; 6]);
+    assert_eq!(
+        done(&run(store.rekey(None, &BulkOptions::new())).await),
+        [Done::Changed; 6]
+    );
     assert!(inner.stored(path).await.0 != before);
     assert_holds(&store, &objects).await;
 
@@ -98,7 +101,7 @@ async fn a_rekey_changes_every_byte_and_a_verification_finds_the_damaged_object(
     let mut altered = bytes.to_vec();
     altered[10_000] ^= 1;
     inner.store(path, altered, attributes).await;
-    let outcomes = run(store.verify(None, &Bulk::new())).await;
+    let outcomes = run(store.verify(None, &BulkOptions::new())).await;
     let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.result.is_err()).collect();
     assert!(failed.len() == 1 && failed[0].location == *path);
     assert!(matches!(
@@ -107,7 +110,7 @@ async fn a_rekey_changes_every_byte_and_a_verification_finds_the_damaged_object(
     ));
 
     // Resumed after the third.
-    let rest = run(store.verify(None, &Bulk::new().with_start_after(path.as_ref()))).await;
+    let rest = run(store.verify(None, &BulkOptions::new().with_start_after(path.as_ref()))).await;
     assert_eq!(rest.len(), outcomes.len() - 3);
 }
 
@@ -126,9 +129,9 @@ async fn plaintext_is_encrypted_where_it_is_and_what_is_encrypted_already_is_not
                 .store(&Path::from(format!("old/{len}")), plaintext(len), own.clone())
                 .await;
         }
-        let outcomes = run(store.encrypt_in_place(Some(&prefix), &Bulk::new())).await;
+        let outcomes = run(store.encrypt_in_place(Some(&prefix), &BulkOptions::new())).await;
         assert_eq!(done(&outcomes).iter().filter(|done| **done == Done::Changed).count(), 4);
-        let again = run(store.encrypt_in_place(Some(&prefix), &Bulk::new())).await;
+        let again = run(store.encrypt_in_place(Some(&prefix), &BulkOptions::new())).await;
         assert_eq!(done(&again), [Done::Unchanged; 5]);
         assert!(inner.stored(&sealed).await.0 == before);
         for len in [0, 3, 10_000, 100_000] {
@@ -149,7 +152,7 @@ async fn an_object_that_another_writer_replaces_meanwhile_is_left_alone() {
     let other = EncryptedStore::builder(key(1)).build(inner.clone(), METADATA).unwrap();
     let path = Path::from("a");
     other.put(&path, "before".into()).await.unwrap();
-    let run = async { run(store.rewrap(None, &Bulk::new())).await };
+    let run = async { run(store.rewrap(None, &BulkOptions::new())).await };
     let write = async {
         while counted.unwraps() == 0 {
             tokio::task::yield_now().await;
@@ -172,10 +175,10 @@ async fn without_conditional_puts_or_with_large_objects_the_caller_allows_it() {
     let objects = filled(&old).await;
     let rotated = EncryptedStore::builder(key(2)).with_opening_key(key(1));
     let rotated = rotated.build(disk(), ATTACHED).unwrap();
-    let refused = run(rotated.rewrap(None, &Bulk::new())).await;
+    let refused = run(rotated.rewrap(None, &BulkOptions::new())).await;
     assert!(refused.iter().all(|outcome| outcome.result.is_err()), "{refused:?}");
     assert_holds(&old, &objects).await;
-    let allowed = run(rotated.rewrap(None, &Bulk::new().without_preconditions())).await;
+    let allowed = run(rotated.rewrap(None, &BulkOptions::new().without_preconditions())).await;
     assert_eq!(done(&allowed), [Done::Changed; 6]);
     assert_holds(&rotated, &objects).await;
 
@@ -195,11 +198,11 @@ async fn large(capabilities: Capabilities) {
     let rotated = EncryptedStore::builder(key(2)).with_opening_key(key(1));
     let rotated = rotated.build(inner, capabilities).unwrap();
     for operation in 0..2 {
-        let start = |bulk: &Bulk| match operation {
+        let start = |bulk: &BulkOptions| match operation {
             0 => rotated.rewrap(None, bulk),
             _ => rotated.rekey(None, bulk),
         };
-        let mut refused = start(&Bulk::new());
+        let mut refused = start(&BulkOptions::new());
         let outcome = refused.next().await.unwrap().unwrap();
         let error = outcome.result.unwrap_err();
         let source = std::error::Error::source(&error).unwrap();
@@ -208,9 +211,92 @@ async fn large(capabilities: Capabilities) {
             "{error}"
         );
         assert_eq!(
-            done(&run(start(&Bulk::new().without_preconditions())).await),
+            done(&run(start(&BulkOptions::new().without_preconditions())).await),
             [Done::Changed]
         );
         assert!(rotated.get(&path).await.unwrap().bytes().await.unwrap() == plain);
+    }
+}
+
+#[tokio::test]
+async fn what_is_declared_plaintext_is_neither_sealed_nor_called_verified() {
+    let inner = Wrapped::default();
+    let builder = super::builder().with_plaintext_under(&Path::from("public"));
+    let store = builder.build(inner.clone(), METADATA).unwrap();
+    let public = Path::from("public/a");
+    store.put(&public, "open".into()).await.unwrap();
+    let options = BulkOptions::new();
+    for outcomes in [
+        store.verify(None, &options),
+        store.rewrap(None, &options),
+        store.rekey(None, &options),
+        store.encrypt_in_place(None, &options),
+    ] {
+        assert_eq!(done(&run(outcomes).await), [Done::Skipped]);
+    }
+    assert_eq!(inner.stored(&public).await.0, "open");
+    assert_eq!(store.get(&public).await.unwrap().bytes().await.unwrap(), "open");
+}
+
+#[tokio::test]
+async fn no_object_is_encrypted_a_second_time() {
+    // Its first bytes are damaged, and the second copy of the header is not.
+    let inner = Wrapped::default();
+    let store = super::encrypted(inner.clone(), ATTACHED);
+    let path = Path::from("a");
+    store.put(&path, "sealed".into()).await.unwrap();
+    let (object, attributes) = inner.stored(&path).await;
+    let mut damaged = object.to_vec();
+    damaged[..8].fill(0);
+    inner.store(&path, damaged.clone(), attributes).await;
+    assert_eq!(
+        done(&run(store.encrypt_in_place(None, &BulkOptions::new())).await),
+        [Done::Unchanged]
+    );
+    assert!(inner.stored(&path).await.0 == damaged);
+
+    // An object of another store, with an attached header, among those with headers in metadata.
+    let store = super::encrypted(inner.clone(), METADATA);
+    let outcomes = run(store.encrypt_in_place(None, &BulkOptions::new())).await;
+    let error = outcomes[0].result.as_ref().unwrap_err();
+    let source = std::error::Error::source(error).unwrap();
+    assert!(
+        matches!(source.downcast_ref(), Some(StoreError::AttachedHeader { .. })),
+        "{error}"
+    );
+    assert!(inner.stored(&path).await.0 == damaged);
+}
+
+#[tokio::test]
+async fn a_rewrap_fetches_no_payload_that_it_does_not_write_and_writes_no_foreign_one() {
+    for capabilities in [METADATA, ATTACHED] {
+        let inner = Wrapped::default();
+        let old = EncryptedStore::builder(key(1))
+            .build(inner.clone(), capabilities)
+            .unwrap();
+        let (path, other) = (Path::from("a"), Path::from("other"));
+        old.put(&path, plaintext(100_000).into()).await.unwrap();
+        let rotated = EncryptedStore::builder(key(2)).with_opening_key(key(1));
+        let rotated = rotated.build(inner.clone(), capabilities).unwrap();
+        // With another object's payload behind its header.
+        let (mine, attributes) = inner.stored(&path).await;
+        old.put(&other, plaintext(100_000).into()).await.unwrap();
+        let (theirs, _) = inner.stored(&other).await;
+        let before = if capabilities == ATTACHED { 8192 } else { 0 };
+        let forged = [&mine[..before], &theirs[before..]].concat();
+        inner.store(&path, forged.clone(), attributes.clone()).await;
+        let outcomes = run(rotated.rewrap(None, &BulkOptions::new())).await;
+        assert!(outcomes[0].result.is_err() && outcomes[0].location == path);
+        assert!(inner.stored(&path).await.0 == forged);
+
+        inner.store(&path, mine, attributes).await;
+        assert_eq!(
+            done(&run(rotated.rewrap(None, &BulkOptions::new())).await)[0],
+            Done::Changed
+        );
+        inner.take_requests();
+        let again = run(rotated.rewrap(None, &BulkOptions::new())).await;
+        assert_eq!(done(&again), [Done::Unchanged; 2]);
+        assert!(inner.take_requests().1 < 20_000);
     }
 }

@@ -330,12 +330,14 @@ async fn a_false_range_or_an_endless_body_costs_an_error_and_no_memory() {
                 assert!(read.is_err() || read.unwrap() == plain, "{range:?}, {way}");
             }
         }
-        inner.set_fault(Some(Fault::Endless));
-        store.clear_cache();
-        let reads = every_read(&store, &path, plain.len() as u64);
-        let reads = tokio::time::timeout(std::time::Duration::from_secs(20), reads).await;
-        for (way, read) in reads.expect("bodies are read no further than needed") {
-            assert!(read.is_err() || read.unwrap() == plain, "{way}");
+        for fault in [Fault::Endless, Fault::EndlessRange] {
+            inner.set_fault(Some(fault));
+            store.clear_cache();
+            let reads = every_read(&store, &path, plain.len() as u64);
+            let reads = tokio::time::timeout(std::time::Duration::from_secs(20), reads).await;
+            for (way, read) in reads.expect("bodies are read no further than needed") {
+                assert!(read.is_err() || read.unwrap() == plain, "{fault:?}, {way}");
+            }
         }
     }
 }

@@ -242,3 +242,22 @@ fn settings_that_do_not_do_what_they_seem_to_are_refused() {
         );
     }
 }
+
+/// What is stored is a sealstone object like any other.
+#[tokio::test]
+async fn the_library_opens_what_is_stored() {
+    let inner = Wrapped::default();
+    let (path, plain) = (Path::from("a"), crate::common::plaintext(100_000));
+    let decryptor = || sealstone::Decryptor::new(key(1));
+    let store = EncryptedStore::builder(key(1)).build(inner.clone(), METADATA).unwrap();
+    store.put(&path, plain.clone().into()).await.unwrap();
+    let payload = inner.stored(&path).await.0;
+    let unlocked = decryptor().unlock(header(&inner, &path).await).unwrap();
+    assert!(unlocked.open(&payload).unwrap() == plain);
+
+    let store = EncryptedStore::builder(key(1))
+        .build(inner.clone(), super::ATTACHED)
+        .unwrap();
+    store.put(&path, plain.clone().into()).await.unwrap();
+    assert!(decryptor().open(&inner.stored(&path).await.0).unwrap() == plain);
+}

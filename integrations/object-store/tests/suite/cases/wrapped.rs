@@ -44,6 +44,8 @@ pub(super) enum Fault {
     Range(u64, u64),
     /// Bodies never end.
     Endless,
+    /// The same, and they are reported to be as long.
+    EndlessRange,
 }
 
 #[derive(Debug, Default)]
@@ -138,6 +140,9 @@ impl Wrapped {
         if let Some(Fault::Range(start, end)) = fault {
             other.range = start..end;
         }
+        if fault == Some(Fault::EndlessRange) {
+            other.range.end = 1 << 62;
+        }
         Ok(other)
     }
 }
@@ -157,7 +162,7 @@ fn faulty_body(body: Bytes, fault: Option<Fault>) -> BoxStream<'static, Result<B
             let pieces: Vec<_> = body.chunks(len).map(|piece| Ok(body.slice_ref(piece))).collect();
             stream::iter(pieces).boxed()
         }
-        Some(Fault::Endless) => {
+        Some(Fault::Endless | Fault::EndlessRange) => {
             let more = stream::repeat_with(|| Ok(Bytes::from(vec![0; 100_000])));
             stream::iter([Ok(body)]).chain(more).boxed()
         }
