@@ -2,6 +2,9 @@
 //! because a store in memory copies nothing; on a tmpfs against the bare store. Then small objects and ranges, in
 //! microseconds.
 //!
+//! Built with the feature `stores-http` and called with a bucket's name, it compares over HTTP instead, with an S3 server
+//! that the environment names as for AWS's tools (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, ...).
+//!
 //! The two sides alternate, and the ratio is computed for each turn.
 
 use std::fmt;
@@ -34,11 +37,32 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
+    let bucket = std::env::args().nth(1);
     runtime.block_on(async {
+        if let Some(bucket) = bucket {
+            return over_http(&bucket).await;
+        }
         over_memory().await;
         over_tmpfs().await;
         small().await;
     });
+}
+
+#[cfg(feature = "stores-http")]
+async fn over_http(bucket: &str) {
+    let client = || {
+        let builder = object_store_0_14::aws::AmazonS3Builder::from_env().with_bucket_name(bucket);
+        builder.with_allow_http(true).build().expect("a client")
+    };
+    let store = encrypted(client()).await;
+    compare("HTTP, against the bare store", &client(), &store).await;
+}
+
+#[cfg(not(feature = "stores-http"))]
+#[expect(clippy::unused_async, reason = "as with the feature")]
+async fn over_http(bucket: &str) {
+    eprintln!("a comparison with {bucket} needs the feature `stores-http`");
+    std::process::exit(2);
 }
 
 async fn encrypted<S: ObjectStore>(store: S) -> EncryptedStore<S> {
