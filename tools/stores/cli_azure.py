@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Objects in Azure by their URLs: the command line against Azurite, Microsoft's emulator, which npm installs.
 
-    cli_azure.py SEALSTONE
+    cli_azure.py
 
 Azure's names of metadata have no hyphens, it knows no copy that replaces metadata, and its parts are blocks.
 """
@@ -23,7 +23,7 @@ import urllib.request
 
 sys.path.append(f"{sys.path[0]}/..")
 
-from common import arguments, expect, expect_equal, isolated, raw_key, target
+from common import arguments, build, expect, expect_equal, isolated, raw_key, report, target
 
 AZURITE = "azurite@3"
 # Those of every emulator.
@@ -89,7 +89,7 @@ def emulator(place):
 
 class Tests:
     def __init__(self, sealstone, place, service):
-        self.sealstone, self.place, self.service = pathlib.Path(sealstone).resolve(), place, service
+        self.sealstone, self.place, self.service = sealstone, place, service
         self.environment = {**isolated(place), "AZURE_STORAGE_USE_EMULATOR": "true", "TMPDIR": str(place)}
 
     def run(self, *words, code=0):
@@ -149,14 +149,18 @@ def refusals(t):
     print("refusals")
 
 
-def main(sealstone):
+def main():
+    arguments(__doc__)
+    sealstone = build("--package", "sealstone-cli", "--features", "cloud", "--bin", "sealstone")["sealstone"]
     with tempfile.TemporaryDirectory() as directory, emulator(directory) as service:
         place = pathlib.Path(directory)
         service.call("PUT", CONTAINER, "restype=container")
         t = Tests(sealstone, place, service)
         t.run("keys", "new", "default")
-        for test in (round_trips, rewrapping, refusals):
+        tests = round_trips, rewrapping, refusals
+        for test in tests:
             test(t)
+        report("azure", len(tests))
 
 
-main(**vars(arguments(__doc__, "sealstone")))
+main()
