@@ -16,8 +16,6 @@ mod metadata;
 #[cfg(feature = "stores")]
 mod runtime;
 #[cfg(feature = "stores")]
-mod s3;
-#[cfg(feature = "stores")]
 mod sink;
 #[cfg(feature = "stores")]
 mod source;

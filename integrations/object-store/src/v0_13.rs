@@ -6,4 +6,4 @@ use object_store_0_13 as object_store;
 #[path = "store/encrypted.rs"]
 mod encrypted;
 
-pub use self::encrypted::{Builder, EncryptedStore, Outcome};
+pub use self::encrypted::{Builder, EncryptedStore, HeaderReplacer, Outcome};

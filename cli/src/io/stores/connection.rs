@@ -14,15 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use object_store::azure::MicrosoftAzureBuilder;
-use object_store::client::{HttpConnector, ReqwestConnector};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, GetOptions, ObjectStore, RetryConfig};
+use sealstone_object_store::v0_14::{HeaderReplacer, S3HeaderReplacer};
 
 pub(super) use self::condition::Condition;
 use self::condition::Conditional;
 use super::failure::StoreError;
-use super::s3::S3;
 use crate::io::location::{Service, StoreUrl};
 
 /// How long a request may take: enough for a large part over a slow line, and not forever.
@@ -36,8 +35,8 @@ static CLIENTS: Mutex<Vec<((Service, String), Client)>> = Mutex::new(Vec::new())
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) objects: Arc<dyn ObjectStore>,
-    /// What only S3 has.
-    pub(super) s3: Option<Arc<S3>>,
+    /// What replaces headers without moving data, where the store can.
+    pub(super) replacer: Option<Arc<dyn HeaderReplacer>>,
 }
 
 impl Client {
@@ -45,7 +44,7 @@ impl Client {
     pub(super) fn of(store: Arc<impl ObjectStore>) -> Self {
         Self {
             objects: store,
-            s3: None,
+            replacer: None,
         }
     }
 }
@@ -98,14 +97,10 @@ fn connect(url: &StoreUrl, condition: &Condition) -> Result<Client, StoreError> 
         Service::S3 => {
             let connector = Conditional::new(condition)?;
             let store = Arc::new(aws::s3(&url.bucket, connector)?);
-            let http = ReqwestConnector::default().connect(&options().with_allow_http(true));
-            let s3 = S3 {
-                store: store.clone(),
-                http: http.map_err(failed)?,
-                bucket: url.bucket.clone(),
-            };
+            let options = options().with_allow_http(true);
+            let replacer = S3HeaderReplacer::new(store.clone(), &url.bucket, &options).map_err(failed)?;
             Ok(Client {
-                s3: Some(Arc::new(s3)),
+                replacer: Some(Arc::new(replacer)),
                 ..Client::of(store)
             })
         }

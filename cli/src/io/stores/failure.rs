@@ -10,6 +10,9 @@ use sealstone::Error;
 use crate::exit::Failure;
 use crate::io::location::StoreUrl;
 
+const NOT_FOUND: &str = "there is no such object, or no such bucket";
+const DENIED: &str = "access denied; check the credentials and their permissions";
+
 /// Why a store did not do what was asked. What the client quotes of requests is dropped.
 #[derive(Debug, Clone)]
 pub(super) enum StoreError {
@@ -46,18 +49,14 @@ impl StoreError {
             None => words,
         };
         match error {
-            E::NotFound { .. } => Self::new(
-                io::ErrorKind::NotFound,
-                with("there is no such object, or no such bucket".to_owned()),
-            ),
+            E::NotFound { .. } => Self::new(io::ErrorKind::NotFound, with(NOT_FOUND.to_owned())),
             // The client's own words: of the credentials, before any request.
             E::Unauthenticated { source, .. } if said.is_none() => {
                 Self::new(io::ErrorKind::PermissionDenied, source.to_string())
             }
-            E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::new(
-                io::ErrorKind::PermissionDenied,
-                with("access denied; check the credentials and their permissions".to_owned()),
-            ),
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
+                Self::new(io::ErrorKind::PermissionDenied, with(DENIED.to_owned()))
+            }
             E::AlreadyExists { .. } | E::Precondition { .. } => Self::new(
                 io::ErrorKind::AlreadyExists,
                 format!("{url} exists already; -f replaces it"),
@@ -94,6 +93,9 @@ impl StoreError {
                 let words = "the store cannot answer now; try again later".to_owned();
                 Self::new(io::ErrorKind::TimedOut, with(words))
             }
+            // Of a listing.
+            (None, Some(404)) => Self::new(io::ErrorKind::NotFound, with(NOT_FOUND.to_owned())),
+            (None, Some(401 | 403)) => Self::new(io::ErrorKind::PermissionDenied, with(DENIED.to_owned())),
             (None, Some(status)) => Self::new(io::ErrorKind::Other, with(format!("the store answers {status}"))),
             (None, None) if text.contains("redirect") => Self::new(
                 io::ErrorKind::InvalidInput,
@@ -155,11 +157,7 @@ fn http_error(error: &object_store::Error) -> Option<HttpErrorKind> {
 
 /// What the store said, where its response is XML: the code and the message.
 fn said(error: &object_store::Error) -> Option<String> {
-    said_in(&error.to_string())
-}
-
-/// The code and the message in the XML of a response.
-pub(super) fn said_in(text: &str) -> Option<String> {
+    let text = &error.to_string();
     let code = between(text, "<Code>", "</Code>")?;
     Some(match between(text, "<Message>", "</Message>") {
         Some(message) => format!("{code}: {message}"),
@@ -229,6 +227,8 @@ mod tests {
                 },
                 Code::OutputExists,
             ),
+            (generic("status code: 404 Not Found"), Code::NotFound),
+            (generic("status code: 403 Forbidden"), Code::NoAccess),
             (generic("status code: 503 Slow Down"), Code::Temporary),
             (generic("status code: 429 Too Many Requests"), Code::Temporary),
             (

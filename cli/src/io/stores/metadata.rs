@@ -7,7 +7,7 @@ use sealstone::{Header, Result};
 use crate::io::location::Service;
 
 /// The key of the header in this store.
-const fn key(service: Service) -> &'static str {
+pub(super) const fn key(service: Service) -> &'static str {
     match service {
         Service::Azure => METADATA_IDENTIFIER,
         Service::S3 | Service::Gcs => METADATA_KEY,

@@ -15,16 +15,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{Attributes, GetOptions, GetRange};
+use object_store::{Attributes, GetOptions, GetRange, ObjectMeta};
 use sealstone::positioned::ReadAt;
 use sealstone::{Header, Result as SealstoneResult};
 
 use self::ahead::Ahead;
 use super::connection::{self, Client, head};
 use super::failure::StoreError;
-use super::metadata::{header_in, set_header};
+use super::metadata::{header_in, key, set_header};
 use super::runtime::wait;
-use super::s3::MAX_COPY;
 use super::sink;
 use super::{StoredObject, connection::Condition};
 use crate::exit::Failure;
@@ -67,8 +66,8 @@ struct Shared {
     url: StoreUrl,
     client: Client,
     path: Path,
-    len: u64,
-    version: Option<String>,
+    /// Of the version that was found first.
+    meta: ObjectMeta,
 }
 
 impl Object {
@@ -76,8 +75,7 @@ impl Object {
         let found = wait(client.objects.get_opts(&path, head()));
         let found = found.map_err(|error| StoreError::of(&url, &error))?;
         let shared = Arc::new(Shared {
-            len: found.meta.size,
-            version: found.meta.e_tag,
+            meta: found.meta,
             url,
             client,
             path,
@@ -95,12 +93,12 @@ impl Object {
         let failed = |error: StoreError| error.while_doing("rewriting the object");
         let mut attributes = self.attributes.clone();
         set_header(&mut attributes, header, url.service)?;
-        let version = self.shared.version.clone().ok_or_else(|| {
+        let version = self.shared.meta.e_tag.clone().ok_or_else(|| {
             let message = "the store reports no version of it, so another writer's object could be lost";
             failed(StoreError::new(io::ErrorKind::Unsupported, message))
         })?;
         let condition = Condition::Version(version);
-        let client = match self.shared.client.s3 {
+        let client = match self.shared.client.replacer {
             Some(_) => connection::client_on_condition(url, &condition).map_err(failed)?,
             None => self.shared.client.clone(),
         };
@@ -110,7 +108,7 @@ impl Object {
 
 impl StoredObject for Object {
     fn len(&self) -> u64 {
-        self.shared.len
+        self.shared.meta.size
     }
 
     fn header(&self) -> Option<SealstoneResult<Header>> {
@@ -122,26 +120,28 @@ impl StoredObject for Object {
     }
 
     fn replace_header(&self, header: &Header) -> Result<(), Failure> {
-        let Shared {
-            url,
-            client,
-            path,
-            len,
-            version,
-        } = &*self.shared;
-        match (&client.s3, version) {
-            (Some(s3), Some(version)) if *len <= MAX_COPY => {
-                let replaced = wait(s3.replace_header(url, path, version, header.to_metadata()?));
-                replaced.map_err(|error| error.while_doing("replacing the header"))
+        let shared = &*self.shared;
+        let Some(replacer) = &shared.client.replacer else {
+            return self.rewrite(header);
+        };
+        let value = header.to_metadata()?.into_values().next().unwrap_or_default();
+        match wait(replacer.replace_header(&shared.meta, key(shared.url.service), &value)) {
+            Ok(()) => Ok(()),
+            Err(object_store::Error::NotSupported { .. }) => self.rewrite(header),
+            Err(error) => {
+                let error = match error {
+                    object_store::Error::Precondition { .. } => shared.changed(None),
+                    error => StoreError::of(&shared.url, &error),
+                };
+                Err(error.while_doing("replacing the header"))
             }
-            _ => self.rewrite(header),
         }
     }
 }
 
 impl ReadAt for Object {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let end = offset.saturating_add(buffer.len() as u64).min(self.shared.len);
+        let end = offset.saturating_add(buffer.len() as u64).min(self.shared.meta.size);
         if offset >= end {
             return Ok(0);
         }
@@ -155,12 +155,12 @@ impl ReadAt for Object {
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.shared.len)
+        Ok(self.shared.meta.size)
     }
 
     /// The version that every request asks for: a response of another one is an error.
     fn version(&self) -> Option<String> {
-        self.shared.version.clone()
+        self.shared.meta.e_tag.clone()
     }
 }
 
@@ -169,22 +169,18 @@ impl Shared {
     async fn get(self: Arc<Self>, range: Range<u64>) -> Result<Bytes, StoreError> {
         let options = GetOptions {
             range: Some(GetRange::Bounded(range.clone())),
-            if_match: self.version.clone(),
+            if_match: self.meta.e_tag.clone(),
             ..GetOptions::default()
         };
-        let changed = |found| StoreError::Changed {
-            expected: self.version.clone().unwrap_or_default(),
-            found,
-        };
         let explained = |error: object_store::Error| match error {
-            object_store::Error::Precondition { .. } => changed(None),
+            object_store::Error::Precondition { .. } => self.changed(None),
             error => StoreError::of(&self.url, &error),
         };
         let found = self.client.objects.get_opts(&self.path, options).await;
         let found = found.map_err(explained)?;
         // A store that does not know the condition.
-        if found.meta.e_tag != self.version {
-            return Err(changed(found.meta.e_tag));
+        if found.meta.e_tag != self.meta.e_tag {
+            return Err(self.changed(found.meta.e_tag));
         }
         let bytes = found.bytes().await.map_err(explained)?;
         if bytes.len() as u64 != range.end - range.start {
@@ -192,6 +188,14 @@ impl Shared {
             return Err(StoreError::new(io::ErrorKind::TimedOut, message));
         }
         Ok(bytes)
+    }
+
+    /// The error of another version, which the store may name.
+    fn changed(&self, found: Option<String>) -> StoreError {
+        StoreError::Changed {
+            expected: self.meta.e_tag.clone().unwrap_or_default(),
+            found,
+        }
     }
 }
 

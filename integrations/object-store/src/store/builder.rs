@@ -14,9 +14,9 @@ use super::super::object_store::path::Path;
 use super::super::object_store::{
     Attribute, Attributes, Error, GetOptions, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, Result,
 };
-use super::EncryptedStore;
 use super::errors::{generic, refused};
 use super::upload::MIN_PART;
+use super::{EncryptedStore, HeaderReplacer};
 use crate::config::{Capabilities, Config, HeaderPlace, ServerCopies};
 use crate::error::StoreError;
 use crate::keys::{KeyPolicy, Keys};
@@ -27,6 +27,7 @@ use crate::keys::{KeyPolicy, Keys};
 pub struct Builder {
     config: Config,
     executor: Option<Executor>,
+    replacer: Option<Arc<dyn HeaderReplacer>>,
 }
 
 impl Builder {
@@ -45,7 +46,11 @@ impl Builder {
             place: HeaderPlace::Attached,
             copies: ServerCopies::None,
         };
-        Self { config, executor: None }
+        Self {
+            config,
+            executor: None,
+            replacer: None,
+        }
     }
 
     /// Seals objects for `key` too: each of the keys opens them.
@@ -83,7 +88,8 @@ impl Builder {
         self
     }
 
-    /// Sets the chunk size of all objects. Objects with another are refused.
+    /// Sets the chunk size of all objects. Objects with another are refused, but for operations on all objects under a
+    /// prefix, such as [`EncryptedStore::verify`].
     pub const fn with_chunk_size(mut self, chunk_size: ChunkSize) -> Self {
         self.config.chunk_size = chunk_size;
         self
@@ -122,6 +128,12 @@ impl Builder {
         self
     }
 
+    /// Has [`EncryptedStore::rewrap`] replace headers in metadata in this way, instead of writing each object again.
+    pub fn with_header_replacer(mut self, replacer: Arc<dyn HeaderReplacer>) -> Self {
+        self.replacer = Some(replacer);
+        self
+    }
+
     /// Makes the store, after a probe of `store`: a few small objects are written, copied and deleted under
     /// `.sealstone-probe/`.
     ///
@@ -151,15 +163,20 @@ impl Builder {
             Some(executor) => executor,
             None => shared_pool().map_err(settings)?,
         };
-        let unlocked = UnlockedCache::new(Decryptor::new(config.keys.keys("").sealing()[0].clone()))
-            .with_max_age(config.cache_age)
-            .with_max_objects(config.cached_objects);
         Ok(EncryptedStore {
             store: Arc::new(store),
+            unlocked: Arc::new(cache(&config)),
             config: Arc::new(config),
-            unlocked: Arc::new(unlocked),
+            replacer: self.replacer,
         })
     }
+}
+
+/// An empty cache of a store with these settings.
+pub(super) fn cache(config: &Config) -> UnlockedCache {
+    UnlockedCache::new(Decryptor::new(config.keys.keys("").sealing()[0].clone()))
+        .with_max_age(config.cache_age)
+        .with_max_objects(config.cached_objects)
 }
 
 /// Refuses settings that would do something else than they seem to.

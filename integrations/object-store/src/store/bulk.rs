@@ -2,33 +2,38 @@
 //!
 //! ```text
 //! list --> each object, a few at a time --> Outcome, in the listing's order
-//!     rewrap    header --Rewrap--> header     the ciphertext is written again, as it is
+//!     rewrap    header --Rewrap--> header     in metadata, or with the ciphertext, which is written again as it is
 //!     rekey     opened, and sealed under a new data key
 //!     encrypt   plaintext that has no header, sealed
 //! ```
 //!
 //! A write names the version that was read: an object that another writer has replaced meanwhile is left alone.
 
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use sealstone::format::{ATTACHED_LEN, PREFIX_LEN};
 use sealstone::rewrap::SlotChoice;
-use sealstone::{Header, ObjectHeader, Rewrap};
+use sealstone::{ChunkSize, Header, ObjectHeader, Rewrap};
 
 use super::super::object_store::path::Path;
 use super::super::object_store::{
-    Attributes, GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, PutMode,
+    Attributes, Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, Result, UpdateVersion,
 };
 use super::EncryptedStore;
 use super::body::failure;
+use super::builder::cache;
 use super::errors::refused;
 use super::header::{START_LEN, take_header, with_header};
 use super::read::{check_payload, split};
 use super::upload::send_all;
 use crate::bulk::{BulkOptions, Done};
-use crate::config::HeaderPlace;
+use crate::config::{Config, HeaderPlace};
 use crate::error::StoreError;
 
 /// The largest object that is written in one request, in bytes: only such a request can have a precondition.
@@ -42,6 +47,20 @@ pub struct Outcome {
     pub location: Path,
     /// What was done.
     pub result: Result<Done>,
+}
+
+/// Replaces headers in the metadata of objects without moving their data, which `object_store` has no method for. Some
+/// stores do that by a copy of the object onto itself: for S3, the feature `aws` has `v0_14::S3HeaderReplacer`.
+#[async_trait]
+pub trait HeaderReplacer: fmt::Debug + Send + Sync {
+    /// Replaces the header in the metadata of this version of the object by the pair `key` and `value`. The present one may
+    /// have another key, of those that [`is_metadata_key`](sealstone::format::is_metadata_key) accepts. Everything else
+    /// stays.
+    ///
+    /// # Errors
+    /// `Precondition` if it is no longer this version. After `NotSupported` or `NotImplemented`, a rewrap writes the object
+    /// again.
+    async fn replace_header(&self, object: &ObjectMeta, key: &str, value: &str) -> Result<()>;
 }
 
 impl<S: ObjectStore> EncryptedStore<S> {
@@ -65,8 +84,9 @@ impl<S: ObjectStore> EncryptedStore<S> {
     /// Wraps the data keys of all objects under `prefix` for the keys that the store seals with, and removes the slots of
     /// its opening keys. Objects that need no change are left as they are, so an interrupted run can be repeated.
     ///
-    /// The interface of `object_store` cannot replace an object's metadata: the ciphertext of each object that changes is
-    /// read and written again. It is not decrypted.
+    /// With [`Builder::with_header_replacer`](super::Builder::with_header_replacer), only metadata changes. Otherwise the
+    /// ciphertext of each object that changes is read and written again, because the interface of `object_store` cannot
+    /// replace metadata. It is not decrypted.
     pub fn rewrap(&self, prefix: Option<&Path>, bulk: &BulkOptions) -> BoxStream<'static, Result<Outcome>> {
         self.each(prefix, bulk, |store, meta, bulk| async move {
             store.rewrap_object(&meta, &bulk).await
@@ -100,35 +120,52 @@ impl<S: ObjectStore> EncryptedStore<S> {
         &self,
         prefix: Option<&Path>,
         bulk: &BulkOptions,
-        work: impl Fn(Self, ObjectMeta, BulkOptions) -> F + Send + 'static,
+        work: impl Fn(Self, ObjectMeta, BulkOptions) -> F + Clone + Send + 'static,
     ) -> BoxStream<'static, Result<Outcome>>
     where
         F: Future<Output = Result<Done>> + Send + 'static,
     {
         let listed = match &bulk.start_after {
-            Some(location) => self.store.list_with_offset(prefix, &Path::from(location.as_str())),
+            // As it was reported: what is escaped in it stays so.
+            Some(location) => match Path::parse(location) {
+                Ok(location) => self.store.list_with_offset(prefix, &location),
+                Err(error) => return stream::iter([Err(error.into())]).boxed(),
+            },
             None => self.store.list(prefix),
         };
         let (store, bulk) = (self.clone(), bulk.clone());
         let concurrency = bulk.concurrency;
         let started = listed.map(move |meta| {
-            let begun = meta.map(|meta| {
-                let (location, is_sealed) = (
-                    meta.location.clone(),
-                    !store.config.is_plaintext(meta.location.as_ref()),
-                );
-                (location, is_sealed.then(|| work(store.clone(), meta, bulk.clone())))
-            });
+            let (store, work, bulk) = (store.clone(), work.clone(), bulk.clone());
             async move {
-                let (location, work) = begun?;
-                let result = match work {
-                    Some(work) => work.await,
-                    None => Ok(Done::Skipped),
-                };
+                let meta = meta?;
+                let location = meta.location.clone();
+                if store.config.is_plaintext(location.as_ref()) {
+                    let result = Ok(Done::Skipped);
+                    return Ok(Outcome { location, result });
+                }
+                let mut result = work(store.clone(), meta.clone(), bulk.clone()).await;
+                if let Some(chunk_size) = result.as_ref().err().and_then(other_chunk_size) {
+                    result = work(store.with_chunk_size(chunk_size), meta, bulk).await;
+                }
                 Ok(Outcome { location, result })
             }
         });
         started.buffered(concurrency).boxed()
+    }
+
+    /// The same store, for an object with this chunk size. Its cache is another: lengths follow from the chunk size, and no
+    /// object of another one may get into a store's cache.
+    fn with_chunk_size(&self, chunk_size: ChunkSize) -> Self {
+        let config = Config {
+            chunk_size,
+            ..(*self.config).clone()
+        };
+        Self {
+            unlocked: Arc::new(cache(&config)),
+            config: Arc::new(config),
+            ..self.clone()
+        }
     }
 
     async fn rewrap_object(&self, meta: &ObjectMeta, bulk: &BulkOptions) -> Result<Done> {
@@ -139,6 +176,14 @@ impl<S: ObjectStore> EncryptedStore<S> {
         let Some(header) = rewrapped.map_err(sealstone)? else {
             return Ok(Done::Unchanged);
         };
+        if let (Some(replacer), Some(key)) = (&self.replacer, self.config.place.metadata_key()) {
+            let metadata = header.to_metadata().map_err(sealstone)?;
+            let value = metadata.into_values().next().unwrap_or_default();
+            match replacer.replace_header(meta, key, &value).await {
+                Err(Error::NotSupported { .. } | Error::NotImplemented { .. }) => {}
+                replaced => return replaced.map(|()| Done::Changed),
+            }
+        }
         let is_attached = self.config.place == HeaderPlace::Attached;
         let options = GetOptions {
             range: is_attached.then_some(GetRange::Offset(ATTACHED_LEN as u64)),
@@ -258,6 +303,17 @@ impl<S: ObjectStore> EncryptedStore<S> {
         found.payload = GetResultPayload::Stream(all.boxed());
         Ok(Some(found))
     }
+}
+
+/// The chunk size of an object that was refused because of it.
+fn other_chunk_size(error: &Error) -> Option<ChunkSize> {
+    let Error::Generic { source, .. } = error else {
+        return None;
+    };
+    let Some(StoreError::OtherChunkSize { found, .. }) = source.downcast_ref() else {
+        return None;
+    };
+    ChunkSize::ALL.into_iter().find(|size| size.bytes() == *found)
 }
 
 /// A read of the version that was listed.

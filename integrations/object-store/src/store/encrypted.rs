@@ -30,7 +30,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
 pub use self::builder::Builder;
-pub use self::bulk::Outcome;
+pub use self::bulk::{HeaderReplacer, Outcome};
 use self::errors::refused;
 use super::object_store::path::Path;
 use super::object_store::{
@@ -53,6 +53,7 @@ pub struct EncryptedStore<S> {
     store: Arc<S>,
     config: Arc<Config>,
     unlocked: Arc<sealstone::UnlockedCache>,
+    replacer: Option<Arc<dyn HeaderReplacer>>,
 }
 
 impl<S> Clone for EncryptedStore<S> {
@@ -61,6 +62,7 @@ impl<S> Clone for EncryptedStore<S> {
             store: self.store.clone(),
             config: self.config.clone(),
             unlocked: self.unlocked.clone(),
+            replacer: self.replacer.clone(),
         }
     }
 }
@@ -186,6 +188,7 @@ impl<S: fmt::Debug> fmt::Debug for EncryptedStore<S> {
         f.debug_struct("EncryptedStore")
             .field("store", &self.store)
             .field("config", &self.config)
+            .field("replacer", &self.replacer)
             .finish_non_exhaustive()
     }
 }

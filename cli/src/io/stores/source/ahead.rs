@@ -50,7 +50,7 @@ impl Ahead {
     /// From here on, reads in `range` are of its pieces.
     pub(super) fn announce(&self, range: Range<u64>) {
         *self.window() = Window {
-            announced: range.start..range.end.min(self.shared.len),
+            announced: range.start..range.end.min(self.shared.meta.size),
             ..Window::default()
         };
     }

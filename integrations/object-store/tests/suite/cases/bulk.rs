@@ -1,14 +1,20 @@
 //! Operations on all objects under a prefix: repeated, resumed, beside other writers, over every kind of store.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
+use sealstone::ChunkSize;
+use sealstone::format::is_metadata_key;
 use sealstone_object_store::{BulkOptions, Capabilities, Done, StoreError};
 
 use super::super::object_store::local::LocalFileSystem;
 use super::super::object_store::path::Path;
-use super::super::object_store::{Attribute, Attributes, Error, ObjectStore, ObjectStoreExt, PutOptions};
-use super::super::subject::{EncryptedStore, Outcome};
+use super::super::object_store::{
+    Attribute, Attributes, Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, Result,
+};
+use super::super::subject::{EncryptedStore, HeaderReplacer, Outcome};
 use super::wrapped::Wrapped;
 use super::{ATTACHED, METADATA};
 use crate::common::{Counted, key, plaintext};
@@ -165,6 +171,137 @@ async fn an_object_that_another_writer_replaces_meanwhile_is_left_alone() {
         "{outcomes:?}"
     );
     assert_eq!(other.get(&path).await.unwrap().bytes().await.unwrap(), "after");
+}
+
+/// Replaces headers inside the store, and counts that; or cannot.
+#[derive(Debug)]
+struct Replacer {
+    inner: Wrapped,
+    can: bool,
+}
+
+#[async_trait]
+impl HeaderReplacer for Replacer {
+    async fn replace_header(&self, object: &ObjectMeta, key: &str, value: &str) -> Result<()> {
+        if !self.can {
+            return Err(Error::NotImplemented {
+                operation: "replace_header".to_owned(),
+                implementer: "Replacer".to_owned(),
+            });
+        }
+        let (bytes, attributes) = self.inner.stored(&object.location).await;
+        let others = attributes.into_iter().filter(|(attribute, _)| match attribute {
+            Attribute::Metadata(key) => !is_metadata_key(key),
+            _ => true,
+        });
+        let others = others.map(|(attribute, value)| (attribute.clone(), value.clone()));
+        let header = (Attribute::Metadata(key.to_owned().into()), value.to_owned().into());
+        let options = PutOptions {
+            mode: PutMode::Update(super::super::object_store::UpdateVersion {
+                e_tag: object.e_tag.clone(),
+                version: object.version.clone(),
+            }),
+            attributes: others.chain([header]).collect(),
+            ..PutOptions::default()
+        };
+        self.inner
+            .memory
+            .put_opts(&object.location, bytes.into(), options)
+            .await
+            .map(drop)
+    }
+}
+
+#[tokio::test]
+async fn a_rewrap_with_a_replacer_of_headers_moves_no_ciphertext() {
+    for can in [true, false] {
+        let inner = Wrapped::default();
+        let old = EncryptedStore::builder(key(1)).build(inner.clone(), METADATA).unwrap();
+        let path = Path::from("a");
+        let own = Attributes::from_iter([(Attribute::ContentType, "text/plain")]);
+        let options = PutOptions::from(own.clone());
+        old.put_opts(&path, plaintext(100_000).into(), options).await.unwrap();
+        let before = inner.stored(&path).await.0;
+        let replacer = Arc::new(Replacer {
+            inner: inner.clone(),
+            can,
+        });
+        let rotated = EncryptedStore::builder(key(2)).with_opening_key(key(1));
+        let rotated = rotated.with_header_replacer(replacer);
+        let rotated = rotated.build(inner.clone(), METADATA).unwrap();
+        inner.take_requests();
+        let outcomes = run(rotated.rewrap(None, &BulkOptions::new())).await;
+        assert_eq!(done(&outcomes), [Done::Changed]);
+        let (requests, fetched) = inner.take_requests();
+        if can {
+            assert_eq!((requests, fetched), (vec!["list".to_owned(), "head".to_owned()], 0));
+        } else {
+            assert_eq!(requests, ["list", "head", "get", "put"]);
+        }
+        assert!(inner.stored(&path).await.0 == before);
+        let new = EncryptedStore::builder(key(2)).build(inner.clone(), METADATA).unwrap();
+        let got = new.get(&path).await.unwrap();
+        assert_eq!(got.attributes, own);
+        assert!(got.bytes().await.unwrap() == plaintext(100_000));
+        assert!(old.get(&path).await.is_err());
+        let again = run(rotated.rewrap(None, &BulkOptions::new())).await;
+        assert_eq!(done(&again), [Done::Unchanged]);
+    }
+}
+
+#[tokio::test]
+async fn objects_of_any_chunk_size_are_worked_on_and_keep_it() {
+    for capabilities in [METADATA, ATTACHED] {
+        let inner = Wrapped::default();
+        let sized = |size| {
+            let builder = EncryptedStore::builder(key(1)).with_chunk_size(size);
+            builder.build(inner.clone(), capabilities).unwrap()
+        };
+        // Its last chunk would end elsewhere with another chunk size.
+        let plain = plaintext(3_000_000);
+        for size in ChunkSize::ALL {
+            let path = Path::from(size.bytes().to_string());
+            sized(size).put(&path, plain.clone().into()).await.unwrap();
+        }
+        let store = EncryptedStore::builder(key(2)).with_opening_key(key(1));
+        let store = store.build(inner.clone(), capabilities).unwrap();
+        let options = BulkOptions::new();
+        let verified = Done::Verified {
+            plaintext_len: 3_000_000,
+        };
+        assert_eq!(done(&run(store.verify(None, &options)).await), [verified; 4]);
+        assert_eq!(
+            done(&run(store.encrypt_in_place(None, &options)).await),
+            [Done::Unchanged; 4]
+        );
+        assert_eq!(done(&run(store.rewrap(None, &options)).await), [Done::Changed; 4]);
+        assert_eq!(done(&run(store.rekey(None, &options)).await), [Done::Changed; 4]);
+        for size in ChunkSize::ALL {
+            let path = Path::from(size.bytes().to_string());
+            let own = EncryptedStore::builder(key(2)).with_chunk_size(size);
+            let own = own.build(inner.clone(), capabilities).unwrap();
+            assert!(
+                own.get(&path).await.unwrap().bytes().await.unwrap() == plain,
+                "{size:?}"
+            );
+            // Nothing but these operations reads another chunk size, also after them.
+            assert_eq!(store.get(&path).await.is_ok(), size == ChunkSize::default(), "{size:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_resumes_after_a_name_with_any_character() {
+    let store = super::encrypted(Wrapped::default(), METADATA);
+    for name in ["a~", "b%7E", "c d"] {
+        store.put(&Path::parse(name).unwrap(), "x".into()).await.unwrap();
+    }
+    let all = run(store.verify(None, &BulkOptions::new())).await;
+    for (number, outcome) in all.iter().enumerate() {
+        let options = BulkOptions::new().with_start_after(outcome.location.as_ref());
+        let rest = run(store.verify(None, &options)).await;
+        assert_eq!(rest.len(), all.len() - number - 1, "{}", outcome.location);
+    }
 }
 
 #[tokio::test]
