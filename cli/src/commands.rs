@@ -7,6 +7,7 @@ pub(crate) mod encrypt;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod man;
+mod prefix;
 pub(crate) mod rekey;
 pub(crate) mod rewrap;
 pub(crate) mod verify;
@@ -95,6 +96,11 @@ impl<'a> Reading<'a> {
 /// How often keys may be asked to open an object: each that the user named for two slots.
 fn max_calls(keys: &[Provider]) -> usize {
     keys.len().saturating_mul(2)
+}
+
+/// What the contexts of many objects have to be: that of each exactly this.
+fn exact(args: &OfferArgs) -> Result<EncryptionContext, Failure> {
+    context(&args.context, &args.context_supplied, None)
 }
 
 /// What an object's context has to be.

@@ -34,7 +34,7 @@ pub(crate) use self::output::{Destination, Sink, create_file};
 pub(crate) use self::place::Place;
 pub(crate) use self::plan::{Job, plan, try_all};
 pub(crate) use self::roles::{Roles, Source};
-pub(crate) use self::stores::{Content, StoredObject};
+pub(crate) use self::stores::{Bulk, BulkDone, Content, Operation, StoredObject, for_each_stored};
 pub(crate) use self::stream::Stream;
 
 /// The name that stands for standard input and output.

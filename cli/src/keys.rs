@@ -10,6 +10,7 @@
 mod aws_kms;
 mod kind;
 pub(crate) mod local;
+mod many;
 mod passphrase;
 mod raw;
 mod reading;
@@ -20,6 +21,7 @@ mod spec;
 mod watched;
 
 pub(crate) use self::kind::{Kind, Provider};
+pub(crate) use self::many::{keys_of_many, keys_to_replace};
 pub(crate) use self::reading::ReadingKeys;
 pub(crate) use self::sealing::{SealingKeys, check_options};
 pub(crate) use self::slots::{keys_to_add, shorten_slots, slot_name, slots_of};

@@ -15,7 +15,7 @@ use crate::keys::shorten_slots;
 use crate::text::{self, one_line};
 
 /// How much is reported, and in which form.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Report {
     quiet: bool,
     verbose: bool,
@@ -102,6 +102,23 @@ pub(crate) struct HeaderOutcome {
     pub(crate) generation: u64,
     /// Who may decrypt now.
     pub(crate) slots: Vec<String>,
+}
+
+/// What became of one object of many.
+#[derive(Debug, Serialize)]
+pub(crate) struct PrefixOutcome {
+    /// The command.
+    pub(crate) command: &'static str,
+    /// That it was done.
+    pub(crate) ok: bool,
+    /// The object.
+    #[serde(flatten)]
+    pub(crate) input: InputName,
+    /// What was done: "verified", "encrypted", "rewrapped", "rekeyed" or "unchanged".
+    pub(crate) result: &'static str,
+    /// Bytes of plaintext, where all of it was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes: Option<u64>,
 }
 
 /// A failure as scripts get it.
@@ -216,6 +233,17 @@ impl Report {
                 outcome.input.input,
                 shorten_slots(&outcome.slots.join(", "))
             ));
+        }
+        Ok(())
+    }
+
+    /// Reports what was done with one object of many: to people, if that is `news` or they want details.
+    pub(crate) fn prefix_outcome(&self, outcome: &PrefixOutcome, news: bool) -> Result<(), Failure> {
+        if self.json {
+            return self.json(outcome, false);
+        }
+        if self.verbose || news && !self.quiet {
+            self.note(&format!("{} {}", outcome.result, outcome.input.input));
         }
         Ok(())
     }

@@ -274,6 +274,161 @@ def refuse_stale_copies(t, first):
     t.proxy.on_call = check
 
 
+def prefixes(t):
+    """All objects under a prefix: encrypted where they are, verified, rewrapped, rekeyed."""
+    old, new = (raw_key(t.place / name, os.urandom(32)) for name in ("old prefix", "new prefix"))
+    plain = {f"all/{number:02} ü~": (KNOWN * 5000)[: number * 7001] for number in range(11)}
+    for key, data in plain.items():
+        t.s3.put_object(Bucket=BUCKET, Key=key, Body=data, ContentType="text/plain", Metadata={"owner": "me"})
+    (t.place / "sealed").write_bytes(b"sealed before")
+    # Of another chunk size than the others.
+    t.run("encrypt", "sealed", "-o", url("all/sealed"), "-k", old, "--chunk-size=64K")
+    before = t.stored("all/sealed")
+    t.replace("allies/plain", b"of another prefix")
+    plain["all/sealed"] = b"sealed before"
+
+    encrypt = ("encrypt", "--recursive", "--in-place", url("all/"), "-k", old)
+    results = json_lines(t.run(*encrypt, "--json", "--jobs=3"))
+    expect_equal([line["input"] for line in results], [url(key) for key in sorted(plain)], "the objects of encrypt")
+    expect_equal([line["result"] for line in results], ["encrypted"] * 11 + ["unchanged"], "the results of encrypt")
+    expect_equal(t.stored("all/sealed")[0], before[0], "what was encrypted already")
+    expect_equal(t.stored("allies/plain")[0], b"of another prefix", "what is under another prefix")
+    for key, data in plain.items():
+        body, found = t.stored(key)
+        expect(KNOWN not in body, f"{key}: no plaintext is stored")
+        expect_equal(t.run("cat", url(key), "-k", old) == data, True, f"{key}: what cat writes")
+        if key != "all/sealed":
+            expect_equal(set(found["Metadata"]), {PAIR, "owner"}, f"{key}: the metadata")
+            expect_equal(found["ContentType"], "text/plain", f"{key}: the content type")
+    t.run(*encrypt)
+    expect("12 of 12 objects" in t.message and "0 changed, 12 already" in t.message, f"the second time: {t.message}")
+    puts = [call for call in t.calls if call.method == "PUT"]
+    expect_equal(puts, [], "what is encrypted already is not written")
+
+    verify = ("verify", "-r", url("all/"), "-k", old)
+    t.run(*verify)
+    expect("12 of 12 objects" in t.message, f"the sum of verify: {t.message}")
+    broken, found = t.stored("all/05 ü~")
+    flipped = bytearray(broken)
+    flipped[20_000] ^= 1
+    kept = {"ContentType": "text/plain", "Metadata": found["Metadata"]}
+    t.s3.put_object(Bucket=BUCKET, Key="all/05 ü~", Body=bytes(flipped), **kept)
+    t.run(*verify, code=6)
+    expect("11 of 12 objects" in t.message and "1 are not" in t.message, f"the sum of a failure: {t.message}")
+    results = json_lines(t.run(*verify, "--json", "--start-after", "all/04 ü~", code=6))
+    expect_equal([line["ok"] for line in results], [False] + [True] * 6, "verify goes on, and resumes")
+    expect_equal(results[0]["exit_code"], 6, "the failure as JSON")
+    expect_equal([line["bytes"] for line in results[1:]], [len(plain[key]) for key in sorted(plain)[6:]], "lengths")
+    t.s3.put_object(Bucket=BUCKET, Key="all/05 ü~", Body=broken, **kept)
+
+    rewrap = ("rewrap", "--recursive", url("all/"), "--key", old, "--to", new)
+    payloads = {key: t.stored(key)[0] for key in plain}
+    t.run(*rewrap)
+    expect("12 changed, 0 already" in t.message, f"the sum of rewrap: {t.message}")
+    counts = {method: t.methods().count(method) for method in ("HEAD", "PUT")}
+    # One more for the object with another chunk size.
+    expect_equal(counts, {"HEAD": 25, "PUT": 12}, "the requests of rewrap")
+    listings = [call for call in t.calls if call.method == "GET"]
+    expect(all("list-type" in call.query for call in listings), f"rewrap reads no object: {listings}")
+    moved = sum(call.received + call.sent for call in t.calls if call not in listings)
+    expect(moved < 12 * 1024, f"rewrap moves no data: {moved} bytes")
+    for key, data in plain.items():
+        body, found = t.stored(key)
+        expect_equal(body == payloads[key], True, f"{key}: the payload after rewrap")
+        expect_equal(t.run("cat", url(key), "-k", new) == data, True, f"{key}: what the new key opens")
+    expect_equal(t.stored("all/05 ü~")[1]["ContentType"], "text/plain", "the content type after rewrap")
+    t.run(*verify, code=7)
+    t.run("rekey", "-r", "--in-place", url("all/"), "-k", old, "--to", old, code=7)
+    expect("0 of 12 objects" in t.message and "12 are not" in t.message, f"the sum of failures: {t.message}")
+    t.run(*rewrap)
+    expect("0 changed, 12 already" in t.message, f"rewrap the second time: {t.message}")
+
+    # An object is replaced after it was listed.
+    replace_at(t, "HEAD", 1, "all/03 ü~", b"another object")
+    t.run("rewrap", "-r", url("all/"), "--key", new, "--to", old, code=1)
+    t.proxy.on_call = None
+    expect("changed" in t.message and "11 changed" in t.message, f"an object that changes meanwhile: {t.message}")
+    expect_equal(t.stored("all/03 ü~")[0], b"another object", "what another writer has stored")
+    t.s3.delete_object(Bucket=BUCKET, Key="all/03 ü~")
+    del plain["all/03 ü~"]
+
+    t.run("rekey", "-r", "--in-place", url("all/"), "-k", old, "--to", new)
+    expect("11 changed" in t.message, f"the sum of rekey: {t.message}")
+    for key, data in plain.items():
+        expect(t.stored(key)[0] != payloads[key], f"{key}: the payload after rekey")
+        expect_equal(t.run("cat", url(key), "-k", new) == data, True, f"{key}: what rekey stores")
+    facts = json.loads(t.run("inspect", "--json", url("all/sealed")))
+    expect_equal(facts["chunk_size"], 64 * 1024, "the chunk size after rekey")
+
+    # Keys of one ring: only the named one is replaced.
+    t.run("encrypt", "sealed", "-o", url("ring/a"), "-k", "local:default", "-k", "local:other")
+    t.run("keys", "new", "third")
+    t.run("rewrap", "-r", url("ring/"), "--key", "local:other", "--to", "local:third")
+    slots = json.loads(t.run("inspect", "--json", url("ring/a")))["slots"]
+    names = sorted(slot["key_id"].partition("#")[0] for slot in slots)
+    expect_equal(names, ["default", "third"], "the keys of one ring after rewrap")
+
+    # An object bound to its place, under a key that was copied to another place.
+    t.replace("bound/a", b"bound")
+    bound = ("bound/", "-k", new, "--path-context", "path")
+    t.run("encrypt", "-r", "--in-place", url(bound[0]), *bound[1:])
+    t.run("verify", "-r", url(bound[0]), *bound[1:])
+    t.run("cat", url("bound/a"), "-k", new, "--context-supplied", "path=bound/a")
+    body, found = t.stored("bound/a")
+    t.replace("bound/b", body, **found["Metadata"])
+    t.run("verify", "-r", url(bound[0]), *bound[1:], code=6)
+    expect("1 of 2 objects" in t.message, f"an object in the place of another: {t.message}")
+
+    # A large one is written in parts, which have no condition.
+    t.replace("large/a", bytes(65 * MIB))
+    t.run("encrypt", "-r", "--in-place", url("large/"), "-k", new, code=2)
+    expect("--unconditional" in t.message, f"the advice for a large object: {t.message}")
+    t.run("encrypt", "-r", "--in-place", url("large/"), "-k", new, "--unconditional")
+    t.run("verify", "-r", url("large/"), "-k", new)
+
+    t.run("verify", "-r", url("nothing/"), code=4)
+    expect("no objects" in t.message, f"an empty prefix: {t.message}")
+    t.run("verify", "-r", "s3://no-such-bucket/", code=4)
+    t.proxy.on_call = lambda call: (
+        (403, "<Error><Code>AccessDenied</Code></Error>") if "list-type" in call.query else None
+    )
+    t.run("verify", "-r", url("all/"), "-k", new, code=7)
+    t.proxy.on_call = None
+    t.run("verify", url("all/"), code=2)
+    expect("--recursive" in t.message, f"the advice for a prefix: {t.message}")
+    print("all objects under a prefix")
+
+
+def interrupted_prefix(t):
+    """Ended by a signal, verify says where to resume."""
+    t.proxy.take()
+    key = t.place / "new prefix"
+    t.proxy.on_call = lambda call: time.sleep(1.5) if call.method == "GET" and call.key == "all/07 ü~" else None
+    command = [t.binary, "verify", "-r", "--jobs=1", url("all/"), "-k", f"raw:file:{key}"]
+    process = subprocess.Popen(
+        command,
+        env=t.environment,
+        cwd=t.place,
+        stderr=subprocess.PIPE,
+        # A shell's background job ignores SIGINT, and so would this program.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 30
+    while not any(call.method == "GET" and call.key == "all/07 ü~" for call in t.proxy.calls):
+        expect(time.monotonic() < deadline and process.poll() is None, "the object is read")
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1].decode()
+    t.proxy.on_call = None
+    expect_equal(process.returncode, 128 + signal.SIGINT, "the exit code after SIGINT")
+    expect("--start-after 'all/06 ü~'" in said, f"what an interrupted run says: {said}")
+    print("an interrupted run says where to resume")
+
+
+def json_lines(text):
+    return [json.loads(line) for line in text.decode().splitlines()]
+
+
 def changes_while_reading(t):
     t.file("f", 30 * MIB)
     for new in ("f", "g"):
@@ -435,6 +590,8 @@ def main(sealstone):
                 tampering,
                 attached,
                 rewrapping,
+                prefixes,
+                interrupted_prefix,
                 changes_while_reading,
                 no_overwriting,
                 failures_leave_nothing,

@@ -6,6 +6,7 @@ use clap::ValueHint;
 
 use super::examples;
 use super::parse::{key_spec, name};
+use super::prefix::WritePrefixArgs;
 use super::shared::OutputArgs;
 use super::values::{Chunk, Cipher, Pair, S3Object};
 use crate::complete;
@@ -51,6 +52,17 @@ pub(crate) struct EncryptArgs {
     /// Number of threads; 0 means one per core
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Sealing")]
     pub(crate) threads: usize,
+    /// All objects under a prefix.
+    #[command(flatten)]
+    pub(crate) all: WritePrefixArgs,
+    /// With --recursive: encrypt each object where it is, unless it is encrypted already
+    #[arg(
+        long,
+        requires = "recursive",
+        conflicts_with = "output",
+        help_heading = "All objects under a prefix"
+    )]
+    pub(crate) in_place: bool,
 }
 
 fn sealing_help() -> String {

@@ -13,7 +13,8 @@ examples! {
         "sealstone help rewrap                    what a command takes";
     ENCRYPT:
         "sealstone encrypt disk.img -k local:work -k passphrase"
-        "tar -c photos | sealstone encrypt - -o s3://backups/photos.tar.seal";
+        "tar -c photos | sealstone encrypt - -o s3://backups/photos.tar.seal"
+        "sealstone encrypt --recursive --in-place s3://archive/2025/ -k local:archive";
     DECRYPT:
         "sealstone decrypt s3://backups/disk.img.seal -o disk.img"
         "sealstone decrypt photos.tar.seal -o - | tar -x";
@@ -25,13 +26,16 @@ examples! {
         "sealstone inspect --json *.seal | jq .claimed_plaintext_len";
     VERIFY:
         "sealstone verify *.seal"
-        "sealstone verify --context tenant=blue a.seal -k raw:file:key";
+        "sealstone verify --context tenant=blue a.seal -k raw:file:key"
+        "sealstone verify --recursive s3://backups/2026/";
     REWRAP:
         "sealstone rewrap *.seal --key local:old --to local:new"
-        "sealstone rewrap a.seal --add local:bob --remove local:alice";
+        "sealstone rewrap a.seal --add local:bob --remove local:alice"
+        "sealstone rewrap --recursive s3://backups/ --key local:old --to local:new";
     REKEY:
         "sealstone rekey a.seal -o b.seal --to local:new"
-        "sealstone rekey a.seal -o b.seal --to passphrase --set-context tenant=red";
+        "sealstone rekey a.seal -o b.seal --to passphrase --set-context tenant=red"
+        "sealstone rekey --recursive --in-place s3://backups/2026/ --to local:new";
     KEYS:
         "sealstone keys new work"
         "sealstone keys export work -o work.json    then, elsewhere: sealstone keys import work.json";

@@ -6,6 +6,7 @@ use clap::{ValueEnum, ValueHint};
 
 use super::examples;
 use super::parse::name;
+use super::prefix::PrefixArgs;
 use super::shared::{OutputArgs, ReadArgs};
 use super::values::ByteRange;
 use crate::complete;
@@ -87,4 +88,7 @@ pub(crate) struct VerifyArgs {
     /// How objects are read.
     #[command(flatten)]
     pub(crate) read: ReadArgs,
+    /// All objects under a prefix.
+    #[command(flatten)]
+    pub(crate) prefix: PrefixArgs,
 }

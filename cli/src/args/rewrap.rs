@@ -6,6 +6,7 @@ use clap::ValueHint;
 
 use super::examples;
 use super::parse::{key_spec, name, slot_spec};
+use super::prefix::WritePrefixArgs;
 use super::shared::{NewContextArgs, OfferArgs, ReadArgs};
 use crate::complete;
 use crate::keys::{KeySpec, SlotSpec};
@@ -38,6 +39,9 @@ pub(crate) struct RewrapArgs {
     /// Do not open the object first if a key service can rewrap its key: for users that may rewrap but not decrypt
     #[arg(long, help_heading = "Changes")]
     pub(crate) without_opening: bool,
+    /// All objects under a prefix.
+    #[command(flatten)]
+    pub(crate) all: WritePrefixArgs,
 }
 
 /// What `rekey` takes.
@@ -48,8 +52,16 @@ pub(crate) struct RekeyArgs {
     #[arg(value_name = "IN", value_parser = name(), add = complete::objects())]
     pub(crate) input: PathBuf,
     /// The new object, which is a plain one also if the old one is composite; - is standard output
-    #[arg(short, long, value_name = "OUT", value_parser = name(), help_heading = "Output", value_hint = ValueHint::FilePath)]
-    pub(crate) output: PathBuf,
+    #[arg(
+        short,
+        long,
+        value_name = "OUT",
+        required_unless_present = "recursive",
+        value_parser = name(),
+        help_heading = "Output",
+        value_hint = ValueHint::FilePath
+    )]
+    pub(crate) output: Option<PathBuf>,
     /// Overwrite an existing output
     #[arg(short, long, help_heading = "Output")]
     pub(crate) force: bool,
@@ -62,4 +74,15 @@ pub(crate) struct RekeyArgs {
     /// The new context.
     #[command(flatten)]
     pub(crate) context: NewContextArgs,
+    /// All objects under a prefix.
+    #[command(flatten)]
+    pub(crate) all: WritePrefixArgs,
+    /// With --recursive: replace each object by the new one
+    #[arg(
+        long,
+        requires = "recursive",
+        conflicts_with = "output",
+        help_heading = "All objects under a prefix"
+    )]
+    pub(crate) in_place: bool,
 }

@@ -39,6 +39,19 @@ pub(crate) struct ReadArgs {
     pub(crate) threads: usize,
 }
 
+impl ReadArgs {
+    /// Options for one object, and whether they are given.
+    pub(crate) fn single(&self) -> [(&'static str, bool); 4] {
+        let [accept, place] = self.offer.single();
+        [
+            ("--header", self.header.is_some()),
+            ("--object-length", self.object_length.is_some()),
+            accept,
+            place,
+        ]
+    }
+}
+
 /// The keys and the context that objects are opened with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OfferArgs {
@@ -57,6 +70,16 @@ pub(crate) struct OfferArgs {
     /// Accept any other pairs stored in the object
     #[arg(long, help_heading = "Context")]
     pub(crate) accept_context: bool,
+}
+
+impl OfferArgs {
+    /// Options for one object, and whether they are given.
+    pub(crate) const fn single(&self) -> [(&'static str, bool); 2] {
+        [
+            ("--accept-context", self.accept_context),
+            ("--s3-object", self.s3_object.is_some()),
+        ]
+    }
 }
 
 fn opening_help() -> String {

@@ -7,9 +7,12 @@ use std::time::Instant;
 use sealstone::format::ATTACHED_LEN;
 use sealstone::{Decryptor, EncryptionContext, Encryptor, Progress};
 
+use super::prefix;
 use crate::args::{Common, EncryptArgs};
 use crate::exit::{Code, Failure};
-use crate::io::{self, Content, Descriptor, Destination, Input, Job, Keep, Place, Roles, Sink, check_header};
+use crate::io::{
+    self, Bulk, Content, Descriptor, Destination, Input, Job, Keep, Operation, Place, Roles, Sink, check_header,
+};
 use crate::keys::{SealingKeys, add_keys, check_options, watched};
 use crate::progress::Bar;
 use crate::report::{Outcome, Report};
@@ -19,6 +22,9 @@ const COMMAND: &str = "encrypt";
 
 /// Encrypts the inputs; returns the exit code.
 pub(crate) fn run(args: &EncryptArgs, common: &Common, report: &Report) -> u8 {
+    if args.all.prefix.recursive {
+        return prefix::run(all(args, common, report), COMMAND, report);
+    }
     match Sealing::new(args, common, report).and_then(|sealing| Ok((sealing, jobs(args)?))) {
         Ok((mut sealing, jobs)) => {
             let is_on_stdout = |job: &Job| job.place.as_ref().is_ok_and(|place| sealing.is_on_stdout(place));
@@ -34,6 +40,32 @@ pub(crate) fn run(args: &EncryptArgs, common: &Common, report: &Report) -> u8 {
         }
         failed => super::finish(report, COMMAND, failed.map(drop)),
     }
+}
+
+/// The same for all objects under a prefix, each in its place.
+fn all<'a>(args: &'a EncryptArgs, common: &Common, report: &Report) -> Result<prefix::Run<'a>, Failure> {
+    let others = [
+        ("--output", args.output.output.is_some()),
+        ("--force", args.output.force),
+        ("--header", args.header.is_some()),
+        ("--s3-object", args.s3_object.is_some()),
+        ("--verify-writes", args.verify_writes),
+        ("--no-preserve", args.no_preserve),
+    ];
+    let url = prefix::prefix_of(&args.inputs, &others)?;
+    prefix::check_in_place(args.in_place)?;
+    check_options(&args.keys, &common.keys)?;
+    let mut roles = Roles::new(&args.inputs, None);
+    add_keys(&mut roles, &args.keys, &common.keys);
+    roles.check_for_sealing(report.is_json())?;
+    let context = super::context(&args.context, &args.context_supplied, None)?;
+    let keys = SealingKeys::new(&args.keys, &common.keys, report).providers()?.to_vec();
+    let mut bulk = Bulk::new(Operation::Encrypt, keys, Workers::new(args.threads).executor(None)?)?;
+    bulk.context = context;
+    bulk.chunk_size = args.chunk_size.into();
+    bulk.suite = args.suite.into();
+    bulk.unconditional = args.all.unconditional;
+    Ok(prefix::Run::new(COMMAND, "encrypted", url, bulk, &args.all.prefix))
 }
 
 fn jobs(args: &EncryptArgs) -> Result<Vec<Job>, Failure> {

@@ -5,22 +5,49 @@ use std::time::Instant;
 
 use sealstone::{Encryptor, Progress};
 
-use super::Reading;
+use super::{Reading, prefix};
 use crate::args::{Common, RekeyArgs};
 use crate::exit::Failure;
-use crate::io::{self, Body, Content, Destination, Input, Keep, Object, Place};
-use crate::keys::{SealingKeys, add_keys, watched};
+use crate::io::{self, Body, Bulk, Content, Destination, Input, Keep, Object, Operation, Place};
+use crate::keys::{SealingKeys, add_keys, keys_of_many, watched};
 use crate::progress::Bar;
 use crate::report::{Outcome, Report};
+use crate::workers::Workers;
 
 const COMMAND: &str = "rekey";
 
 /// Rekeys the object; returns the exit code.
 pub(crate) fn run(args: &RekeyArgs, common: &Common, report: &Report) -> u8 {
-    let place = Place::named(&args.output);
+    let place = match &args.output {
+        Some(output) if !args.all.prefix.recursive => Place::named(output),
+        _ => return prefix::run(all(args, common, report), COMMAND, report),
+    };
     let work = |_| rekey(args, common, report, &place);
     let inputs = vec![args.input.clone()];
     io::try_all(report, COMMAND, place.is_stdout(), inputs, PathBuf::as_path, work)
+}
+
+/// The same for all objects under a prefix, each in its place.
+fn all<'a>(args: &'a RekeyArgs, common: &Common, report: &Report) -> Result<prefix::Run<'a>, Failure> {
+    let others = [
+        ("--output", args.output.is_some()),
+        ("--force", args.force),
+        ("--set-context", !args.context.stored.is_empty()),
+        ("--set-context-supplied", !args.context.supplied.is_empty()),
+        ("--clear-context", args.context.clear_context),
+    ];
+    let inputs = std::slice::from_ref(&args.input);
+    let url = prefix::prefix_of(inputs, &[&others[..], &args.read.single()].concat())?;
+    prefix::check_in_place(args.in_place)?;
+    let mut roles = super::roles(inputs, &args.read, common);
+    add_keys(&mut roles, &args.to, &common.keys);
+    roles.check(report.is_json())?;
+    let keys = SealingKeys::new(&args.to, &common.keys, report).providers()?.to_vec();
+    let mut bulk = Bulk::new(Operation::Rekey, keys, Workers::new(args.read.threads).executor(None)?)?;
+    bulk.opening = keys_of_many(&args.read.offer.keys, &common.keys)?;
+    bulk.context = super::exact(&args.read.offer)?;
+    bulk.unconditional = args.all.unconditional;
+    Ok(prefix::Run::new(COMMAND, "rekeyed", url, bulk, &args.all.prefix))
 }
 
 fn rekey(args: &RekeyArgs, common: &Common, report: &Report, place: &Place) -> Result<(), Failure> {

@@ -4,12 +4,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use sealstone::rewrap::{LockedObject, Rewrapped, SlotChoice};
-use sealstone::{Decryptor, EncryptionContext, ExpectedContext, Header, ObjectHeader, Rewrap};
+use sealstone::{Decryptor, EncryptionContext, Executor, ExpectedContext, Header, ObjectHeader, Rewrap};
 
+use super::prefix;
 use crate::args::{Common, RewrapArgs};
 use crate::exit::{Code, Failure};
-use crate::io::{self, Body, Descriptor, Input, Object, Roles, StoreUrl, StoredObject, is_block_device, is_standard};
-use crate::keys::{KeyOptions, Provider, ReadingKeys, SealingKeys, SlotSpec, add_keys, slots_of};
+use crate::io::{
+    self, Body, Bulk, Descriptor, Input, Object, Operation, Roles, StoreUrl, StoredObject, is_block_device, is_standard,
+};
+use crate::keys::{KeyOptions, Provider, ReadingKeys, SealingKeys, SlotSpec, add_keys, keys_to_replace, slots_of};
 use crate::report::{HeaderOutcome, InputName, Report, named_faults};
 use crate::sys;
 
@@ -19,6 +22,9 @@ const MOST_TRIES: usize = 5;
 
 /// Rewraps the objects; returns the exit code.
 pub(crate) fn run(args: &RewrapArgs, common: &Common, report: &Report) -> u8 {
+    if args.all.prefix.recursive {
+        return prefix::run(all(args, common, report), COMMAND, report);
+    }
     match Rewrapping::new(args, common, report) {
         Ok(mut rewrapping) => {
             let inputs = args.inputs.clone();
@@ -29,6 +35,36 @@ pub(crate) fn run(args: &RewrapArgs, common: &Common, report: &Report) -> u8 {
         }
         Err(failure) => super::finish(report, COMMAND, Err(failure)),
     }
+}
+
+/// The same for all objects under a prefix: `--to` takes the place of `--key`, and further keys can be added.
+fn all<'a>(args: &'a RewrapArgs, common: &Common, report: &Report) -> Result<prefix::Run<'a>, Failure> {
+    let [accept, place] = args.offer.single();
+    let others = [
+        accept,
+        place,
+        ("--remove", !args.remove.is_empty()),
+        ("--set-context", !args.context.stored.is_empty()),
+        ("--set-context-supplied", !args.context.supplied.is_empty()),
+        ("--clear-context", args.context.clear_context),
+        ("--drop-unreachable", args.drop_unreachable),
+        ("--without-opening", args.without_opening),
+    ];
+    let url = prefix::prefix_of(&args.inputs, &others)?;
+    let Some(to) = &args.to else {
+        return Err(Failure::usage(
+            "--recursive replaces keys: name them with --key OLD and --to NEW",
+        ));
+    };
+    roles(args, common).check(report.is_json())?;
+    let new: Vec<_> = [to].into_iter().chain(&args.add).cloned().collect();
+    let keys = SealingKeys::new(&new, &common.keys, report);
+    let keys = keys.in_place_of(&args.offer.keys).providers()?.to_vec();
+    let mut bulk = Bulk::new(Operation::Rewrap, keys, Executor::serial())?;
+    bulk.opening = keys_to_replace(&args.offer.keys, &common.keys)?;
+    bulk.context = super::exact(&args.offer)?;
+    bulk.unconditional = args.all.unconditional;
+    Ok(prefix::Run::new(COMMAND, "rewrapped", url, bulk, &args.all.prefix))
 }
 
 /// What is changed, and with which keys.

@@ -6,17 +6,22 @@ use std::time::Instant;
 
 use sealstone::Progress;
 
-use super::Reading;
+use super::{Reading, prefix};
 use crate::args::{Common, VerifyArgs};
 use crate::exit::{Code, Failure};
-use crate::io::{self, Body, Input};
+use crate::io::{self, Body, Bulk, Input, Operation};
+use crate::keys::keys_of_many;
 use crate::progress::Bar;
 use crate::report::{Outcome, Report, copy_faults};
+use crate::workers::Workers;
 
 const COMMAND: &str = "verify";
 
 /// Verifies the inputs; returns the exit code.
 pub(crate) fn run(args: &VerifyArgs, common: &Common, report: &Report) -> u8 {
+    if args.prefix.recursive {
+        return prefix::run(all(args, common, report), COMMAND, report);
+    }
     let checked = super::roles(&args.inputs, &args.read, common).check(report.is_json());
     match checked.and_then(|()| Reading::new(&args.inputs, &args.read, common, report)) {
         Ok(mut reading) => io::try_all(report, COMMAND, false, args.inputs.clone(), PathBuf::as_path, |input| {
@@ -24,6 +29,16 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, report: &Report) -> u8 {
         }),
         Err(failure) => super::finish(report, COMMAND, Err(failure)),
     }
+}
+
+/// The verification of all objects under a prefix.
+fn all<'a>(args: &'a VerifyArgs, common: &Common, report: &Report) -> Result<prefix::Run<'a>, Failure> {
+    let url = prefix::prefix_of(&args.inputs, &args.read.single())?;
+    super::roles(&args.inputs, &args.read, common).check(report.is_json())?;
+    let keys = keys_of_many(&args.read.offer.keys, &common.keys)?;
+    let mut bulk = Bulk::new(Operation::Verify, keys, Workers::new(args.read.threads).executor(None)?)?;
+    bulk.context = super::exact(&args.read.offer)?;
+    Ok(prefix::Run::new(COMMAND, "verified", url, bulk, &args.prefix))
 }
 
 fn verify(reading: &mut Reading<'_>, input: &Path, report: &Report) -> Result<(), Failure> {

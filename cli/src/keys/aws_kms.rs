@@ -31,6 +31,9 @@ pub(crate) struct KmsOptions {
     /// Allow AWS KMS at an http:// URL of another machine: anyone on the network path can read the keys
     #[arg(long, global = true, help_heading = "Keys")]
     kms_insecure_endpoint: bool,
+    /// Call AWS KMS at most this many times a second for each key
+    #[arg(long, global = true, value_name = "N", help_heading = "Keys", value_parser = clap::value_parser!(u32).range(1..))]
+    kms_max_per_second: Option<u32>,
 }
 
 /// The kind.
@@ -120,6 +123,10 @@ fn client(key: &KmsKey, from: &[KmsKey], options: &KmsOptions) -> Result<Provide
         builder.allow_insecure_endpoint()
     } else {
         builder
+    };
+    let builder = match options.kms_max_per_second {
+        Some(calls) => builder.max_per_second(calls),
+        None => builder,
     };
     let client: Provider = Arc::new(builder.build()?);
     clients.push((key.clone(), from.to_vec(), client.clone()));

@@ -88,6 +88,11 @@ pub(crate) trait Key: Any + Debug + Send + Sync {
     /// The provider to open with; `None` if a person must be asked.
     fn open_with(&self, options: &KeyOptions) -> Result<Option<Provider>, Failure>;
 
+    /// The same without other keys that are stored with it: what it opens are its own slots.
+    fn open_alone(&self, options: &KeyOptions) -> Result<Option<Provider>, Failure> {
+        self.open_with(options)
+    }
+
     /// Its slots in `header`, which need not open with it.
     fn slots(&self, header: &Header, options: &KeyOptions) -> Result<SlotChoice, Failure>;
 

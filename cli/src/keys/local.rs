@@ -116,6 +116,12 @@ impl Key for LocalKey {
         Ok(Some(Arc::new(ring)))
     }
 
+    fn open_alone(&self, options: &KeyOptions) -> Result<Option<Provider>, Failure> {
+        let ring = KeyRing::open(&ring_path(options)?)?;
+        let alone = KeyRing::from_content(&ring.export(&[&self.name])?)?;
+        Ok(Some(Arc::new(alone.with_sealing_key(&self.name)?)))
+    }
+
     /// The key ring need not have the key any more.
     fn slots(&self, header: &Header, _: &KeyOptions) -> Result<SlotChoice, Failure> {
         let is_version = |key_id: &str| key_id.rsplit_once('#').is_some_and(|(name, _)| name == self.name);
@@ -149,6 +155,11 @@ pub(super) fn default_ring(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The ring, to read many objects of which no key is named.
+pub(super) fn ring(options: &KeyOptions) -> Result<Provider, Failure> {
+    Ok(Arc::new(KeyRing::open(&ring_path(options)?)?))
 }
 
 /// Why [`default_ring`] is `None`.

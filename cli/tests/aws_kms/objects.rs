@@ -136,3 +136,19 @@ fn an_object_of_another_key_costs_no_call() {
 pub(crate) fn service_key(service: &Service) -> String {
     service.arn("alias/two")
 }
+
+#[test]
+fn calls_are_paced_as_asked_for() {
+    let service = Service::new();
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        service.write(name, name);
+    }
+    let start = std::time::Instant::now();
+    let args = [&["encrypt", "-k", ONE, "--kms-max-per-second=5"], &names[..]].concat();
+    service.ok(&args);
+    // Each but the first waits for a fifth of a second.
+    assert!(start.elapsed() >= std::time::Duration::from_millis(700));
+    let none = service.run(&["verify", "a.seal", "--kms-max-per-second=0"]);
+    assert_eq!(none.code, Some(2), "{none:?}");
+}

@@ -288,3 +288,37 @@ fn what_comes_from_elsewhere_does_not_command_the_terminal() {
     assert_eq!(facts["context"][0]["value"], hostile);
     assert_eq!(facts["input"], object);
 }
+
+#[test]
+fn all_objects_under_a_prefix_are_those_of_one_prefix_in_a_store() {
+    let place = Place::new();
+    for (line, words) in [
+        ("verify -r directory", "for files, use find DIR"),
+        ("verify -r -", "is for objects in stores"),
+        ("verify -r s3://b/object", "a prefix ends in a slash, as s3://b/object/"),
+        ("verify -r s3://b/a/ s3://b/c/", "one bucket or prefix"),
+        ("verify -r s3://b/ --accept-context", "--accept-context is not for"),
+        ("encrypt -r s3://b/", "--in-place"),
+        ("encrypt -r --in-place s3://b/ --header h", "--header is not for"),
+        ("rekey -r s3://b/ --to local:a", "--in-place"),
+        ("rekey -r s3://b/ -o out --to local:a", "--output is not for"),
+        ("rewrap -r s3://b/ --add local:a", "--key OLD and --to NEW"),
+        (
+            "rewrap -r s3://b/ --key local:a --to local:b --clear-context",
+            "--clear-context is not for",
+        ),
+        // No person can be asked about one of many objects.
+        ("verify -r s3://b/ -k passphrase", "passphrase:file:PATH"),
+    ] {
+        place.fails(&line.split(' ').collect::<Vec<_>>(), 2, &[words]);
+    }
+    for (line, option) in [
+        ("verify s3://b/ --jobs 2", "--recursive"),
+        ("verify -r s3://b/ --jobs 0", "--jobs"),
+        ("encrypt --in-place s3://b/", "--recursive"),
+        ("rekey s3://b/a --to local:a", "--output"),
+    ] {
+        let run = place.run(&line.split(' ').collect::<Vec<_>>());
+        assert!(run.code == Some(2) && run.stderr.contains(option), "{line}: {run:?}");
+    }
+}

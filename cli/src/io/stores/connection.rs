@@ -72,7 +72,10 @@ pub(super) fn client_on_condition(url: &StoreUrl, condition: &Condition) -> Resu
 /// The key of `url`, as the client takes it.
 pub(super) fn path(url: &StoreUrl) -> Result<Path, StoreError> {
     if url.is_directory() {
-        let message = format!("{url} names a bucket or a prefix, not an object");
+        let message = format!(
+            "{url} names a bucket or a prefix, not an object; verify, rewrap, rekey and encrypt take all objects in it \
+             with --recursive"
+        );
         return Err(StoreError::new(io::ErrorKind::InvalidInput, message));
     }
     Path::parse(&url.key).map_err(|error| StoreError::of(url, &error.into()))

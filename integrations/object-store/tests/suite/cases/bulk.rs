@@ -19,7 +19,7 @@ use super::wrapped::Wrapped;
 use super::{ATTACHED, METADATA};
 use crate::common::{Counted, key, plaintext};
 
-async fn run(outcomes: impl futures_util::Stream<Item = super::super::object_store::Result<Outcome>>) -> Vec<Outcome> {
+async fn run(outcomes: impl futures_util::Stream<Item = Result<Outcome>>) -> Vec<Outcome> {
     outcomes.try_collect().await.unwrap()
 }
 
