@@ -149,6 +149,20 @@ def refusals(t):
     print("refusals")
 
 
+def prefixes(t):
+    plain = {f"prefix/{name}": os.urandom(size) for name, size in (("a", 1), ("dir/b", MIB), ("c", 100_000))}
+    for key, data in plain.items():
+        t.service.replace(key, data)
+    t.run("encrypt", "--recursive", "--in-place", url("prefix/"))
+    t.run("verify", "--recursive", url("prefix/"))
+    sealed = {key: t.service.stored(key) for key in plain}
+    t.run("rekey", "--recursive", "--in-place", url("prefix/"), "--to", "local:default")
+    for key, data in plain.items():
+        expect(t.service.stored(key)[1][PAIR] != sealed[key][1][PAIR], f"{key} has a new key")
+        expect_equal(t.run("cat", url(key)) == data, True, f"{key} again")
+    print("prefixes")
+
+
 def main():
     arguments(__doc__)
     sealstone = build("--package", "sealstone-cli", "--features", "cloud", "--bin", "sealstone")["sealstone"]
@@ -157,7 +171,7 @@ def main():
         service.call("PUT", CONTAINER, "restype=container")
         t = Tests(sealstone, place, service)
         t.run("keys", "new", "default")
-        tests = round_trips, rewrapping, refusals
+        tests = round_trips, rewrapping, refusals, prefixes
         for test in tests:
             test(t)
         report("azure", len(tests))
