@@ -70,6 +70,18 @@ def output(command, **options):
     return subprocess.run(command, **{"cwd": ROOT, **options}, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def lines_of(command, env):
+    """Runs a command that must succeed, and returns its lines, which are printed as they come."""
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
+    lines = []
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        lines.append(line)
+    if process.wait():
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return lines
+
+
 def try_output(*command):
     """Standard output without surrounding space, empty if the command fails or is missing."""
     try:
@@ -104,6 +116,17 @@ def build(*options):
     # With --benches, cargo also builds a program's own benchmarks, as an executable of the same name.
     programs = (m for m in messages if m.get("executable") and not m["profile"]["test"])
     return {m["target"]["name"]: pathlib.Path(m["executable"]) for m in programs}
+
+
+def cargo_program(root, name, *options):
+    """The path of a program of a registry, which cargo installs in a directory if it is missing."""
+    program = root / "bin" / name
+    if not program.exists():
+        install = ["cargo", "install", "--quiet", "--debug", "--locked", "--root", str(root), name, *options]
+        install += ["--config", "profile.dev.debug=false"]
+        # In a separate target directory, away from what it will examine.
+        subprocess.run(install, cwd=ROOT, env={**os.environ, "CARGO_TARGET_DIR": str(root / "build")}, check=True)
+    return program
 
 
 def environment(place, *packages):

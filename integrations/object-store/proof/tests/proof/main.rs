@@ -6,5 +6,6 @@
 
 mod common;
 mod datafusion;
+mod kills;
 mod v0_13;
 mod v0_14;

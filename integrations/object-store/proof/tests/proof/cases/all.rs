@@ -8,7 +8,7 @@ mod s3;
 use super::object_store::ObjectStore;
 use super::object_store::aws::{AmazonS3, AmazonS3Builder};
 use super::subject::{Builder, EncryptedStore};
-use crate::common::{endpoint, key, new_bucket};
+use crate::common::{Server, key};
 use sealstone_object_store::Capabilities;
 
 /// A store of a new bucket.
@@ -17,13 +17,18 @@ pub(crate) fn s3() -> AmazonS3 {
 }
 
 pub(crate) fn s3_builder() -> AmazonS3Builder {
+    let server = Server::of_environment();
+    s3_builder_of(&server, &server.new_bucket())
+}
+
+pub(crate) fn s3_builder_of(server: &Server, bucket: &str) -> AmazonS3Builder {
     AmazonS3Builder::new()
-        .with_endpoint(endpoint())
+        .with_endpoint(&server.endpoint)
         .with_allow_http(true)
         .with_region("us-east-1")
-        .with_access_key_id("AKIAIOSFODNN7EXAMPLE")
-        .with_secret_access_key("not-a-secret")
-        .with_bucket_name(new_bucket())
+        .with_access_key_id(&server.access_key_id)
+        .with_secret_access_key(&server.secret_access_key)
+        .with_bucket_name(bucket)
 }
 
 fn builder() -> Builder {

@@ -14,7 +14,7 @@ use super::super::object_store::client::{
 use super::super::object_store::integration as suite;
 use super::super::object_store::{ClientOptions, Error, ObjectStore, Result};
 use super::{builder, encrypted, s3_builder};
-use crate::common::ATTACHED;
+use crate::common::{ATTACHED, Server};
 
 type Case = fn(Arc<dyn ObjectStore>) -> BoxFuture<'static, ()>;
 
@@ -45,12 +45,21 @@ const CASES: &[(&str, Case)] = cases! {
 /// What the bare store fails over older releases of moto, which lose metadata with underscores in its names.
 const BARE_MAY_FAIL: &[&str] = &["put_get_attributes"];
 
+/// How often a case may fail before it counts as failed: more than once where listings are late.
+fn attempts() -> usize {
+    if Server::of_environment().is_garage { 5 } else { 1 }
+}
+
 /// The names of the cases that fail over stores of new buckets.
 async fn failures<S: ObjectStore>(new_store: impl Fn() -> S) -> Vec<&'static str> {
     let mut failed = Vec::new();
     for (name, case) in CASES {
-        // A failed case panics.
-        if tokio::spawn(case(Arc::new(new_store()))).await.is_err() {
+        let mut passed = false;
+        for _ in 0..attempts() {
+            // A failed case panics.
+            passed = passed || tokio::spawn(case(Arc::new(new_store()))).await.is_ok();
+        }
+        if !passed {
             failed.push(*name);
         }
     }
@@ -88,7 +97,11 @@ impl HttpConnector for SerialConnector {
 }
 
 fn bare() -> super::AmazonS3 {
-    let builder = s3_builder().with_copy_if_not_exists(S3CopyIfNotExists::Multipart);
+    let mut builder = s3_builder();
+    // Garage would overwrite.
+    if !Server::of_environment().is_garage {
+        builder = builder.with_copy_if_not_exists(S3CopyIfNotExists::Multipart);
+    }
     builder.with_http_connector(SerialConnector).build().unwrap()
 }
 
@@ -98,15 +111,21 @@ async fn the_bare_store_fails_no_more_than_what_is_listed() {
     assert!(failed.iter().all(|name| BARE_MAY_FAIL.contains(name)), "{failed:?}");
 }
 
+async fn same_failures<S: ObjectStore>(new_store: impl Fn() -> S) {
+    let of_bare = failures(bare).await;
+    println!("the bare store fails {of_bare:?}");
+    assert_eq!(failures(new_store).await, of_bare);
+}
+
 #[tokio::test]
 async fn with_headers_in_metadata_everything_passes_that_the_bare_store_passes() {
     let probed = builder().probe(bare()).await.unwrap();
     assert_eq!(probed.capabilities().header_place, HeaderPlace::Metadata);
     let store = || encrypted(bare(), probed.capabilities());
-    assert_eq!(failures(store).await, failures(bare).await);
+    same_failures(store).await;
 }
 
 #[tokio::test]
 async fn with_attached_headers_everything_passes_that_the_bare_store_passes() {
-    assert_eq!(failures(|| encrypted(bare(), ATTACHED)).await, failures(bare).await);
+    same_failures(|| encrypted(bare(), ATTACHED)).await;
 }
