@@ -242,13 +242,27 @@ def rewrapping(t):
         expect("changed" in t.message, f"{method}: {t.message}")
         expect_equal(t.stored("rewrapped.seal")[0], b"another object", f"{method}: what stands there")
         t.s3.put_object(Bucket=BUCKET, Key="rewrapped.seal", Body=body, Metadata=found["Metadata"])
+    # Another rewrap changes the metadata alone, which has the same ETag.
+    replace_at(t, "HEAD", 2, "rewrapped.seal", body, **{PAIR: "another header"})
+    t.run("rewrap", url("rewrapped.seal"), "--key", new, "--add", "local:default", code=1)
+    t.proxy.on_call = None
+    expect("changed" in t.message, f"another rewrap: {t.message}")
+    expect_equal(t.stored("rewrapped.seal")[1]["Metadata"], {PAIR: "another header"}, "the header of another rewrap")
+    t.s3.put_object(Bucket=BUCKET, Key="rewrapped.seal", Body=body, Metadata=found["Metadata"])
+    # A busy store is asked again.
+    busy = iter([True])
+    t.proxy.on_call = lambda call: (503, "<Error/>") if call.method == "PUT" and next(busy, False) else None
+    t.run("rewrap", url("rewrapped.seal"), "--key", new, "--add", "local:default")
+    t.proxy.on_call = None
+    expect_equal(t.methods(), ["HEAD", "HEAD", "PUT", "HEAD", "PUT"], "the requests to a busy store")
+    t.s3.put_object(Bucket=BUCKET, Key="rewrapped.seal", Body=body, Metadata=found["Metadata"])
     t.run("rekey", url("rewrapped.seal"), "-k", new, "-o", url("rekeyed.seal"), "--to", "local:default")
     expect_equal(t.run("cat", url("rekeyed.seal")) == data, True, "what rekey stores")
     expect_equal(list(t.stored("rekeyed.seal")[1]["Metadata"]), [PAIR], "the metadata of what rekey stores")
     print("rewrap replaces metadata, and nothing else")
 
 
-def replace_at(t, method, count, key, body):
+def replace_at(t, method, count, key, body, **metadata):
     """Replaces an object just before the store gets the request with this number."""
     seen = []
 
@@ -256,7 +270,7 @@ def replace_at(t, method, count, key, body):
         if call.method == method and call.key == key:
             seen.append(call)
             if len(seen) == count:
-                t.replace(key, body)
+                t.replace(key, body, **metadata)
 
     t.proxy.on_call = replace
 
@@ -321,6 +335,10 @@ def prefixes(t):
     expect_equal([line["bytes"] for line in results[1:]], [len(plain[key]) for key in sorted(plain)[6:]], "lengths")
     t.s3.put_object(Bucket=BUCKET, Key="all/05 ü~", Body=broken, **kept)
 
+    t.run(*verify, "--start-after", "04", code=2)
+    t.run(*verify, "--start-after", "all/zz")
+    expect("0 of 0 objects" in t.message, f"the sum of nothing: {t.message}")
+
     rewrap = ("rewrap", "--recursive", url("all/"), "--key", old, "--to", new)
     payloads = {key: t.stored(key)[0] for key in plain}
     t.run(*rewrap)
@@ -347,7 +365,10 @@ def prefixes(t):
     replace_at(t, "HEAD", 1, "all/03 ü~", b"another object")
     t.run("rewrap", "-r", url("all/"), "--key", new, "--to", old, code=1)
     t.proxy.on_call = None
-    expect("changed" in t.message and "11 changed" in t.message, f"an object that changes meanwhile: {t.message}")
+    expect(
+        "another program has changed" in t.message and "11 changed" in t.message,
+        f"an object that changes meanwhile: {t.message}",
+    )
     expect_equal(t.stored("all/03 ü~")[0], b"another object", "what another writer has stored")
     t.s3.delete_object(Bucket=BUCKET, Key="all/03 ü~")
     del plain["all/03 ü~"]
@@ -421,7 +442,7 @@ def interrupted_prefix(t):
     said = process.communicate()[1].decode()
     t.proxy.on_call = None
     expect_equal(process.returncode, 128 + signal.SIGINT, "the exit code after SIGINT")
-    expect("--start-after 'all/06 ü~'" in said, f"what an interrupted run says: {said}")
+    expect("--start-after='all/06 ü~'" in said, f"what an interrupted run says: {said}")
     print("an interrupted run says where to resume")
 
 

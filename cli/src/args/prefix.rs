@@ -14,7 +14,7 @@ pub(crate) struct PrefixArgs {
     #[arg(long, value_name = "N", requires = "recursive", value_parser = value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
     /// Skip objects up to this key, the last one that an interrupted run reported
-    #[arg(long, value_name = "KEY", requires = "recursive")]
+    #[arg(long, value_name = "KEY", requires = "recursive", allow_hyphen_values = true)]
     pub(crate) start_after: Option<String>,
     /// The name of the pair that binds each object to its key in the bucket, which is not stored with it
     #[arg(long, value_name = "NAME", requires = "recursive")]
@@ -28,8 +28,8 @@ pub(crate) struct WritePrefixArgs {
     /// Which objects, and how.
     #[command(flatten)]
     pub(crate) prefix: PrefixArgs,
-    /// Write objects even if another program has replaced them meanwhile, whose data is then lost; needed where more
-    /// than 64 MiB is written
+    /// Write objects over 64 MiB too, for which there is no such condition: what another program has put there meanwhile
+    /// is lost
     #[arg(long, requires = "recursive")]
     pub(crate) unconditional: bool,
 }

@@ -112,6 +112,15 @@ impl<'a> Run<'a> {
     }
 
     fn all(&self, report: &Report) -> u8 {
+        if let Some(key) = self
+            .args
+            .start_after
+            .as_ref()
+            .filter(|key| !key.starts_with(&self.url.key))
+        {
+            let message = format!("--start-after {key} is not under {}: it takes the whole key", self.url);
+            return super::finish(report, self.command, Err(Failure::usage(message)));
+        }
         let mut counts = Counts::default();
         let mut code = 0;
         let last = Last::default();
@@ -120,13 +129,13 @@ impl<'a> Run<'a> {
             Box::new(move || last.report(&report))
         });
         let ended = for_each_stored(&self.url, &self.bulk, &mut |object, result| {
-            let reported = result.and_then(|done| {
-                report.prefix_outcome(&self.outcome(object, done), done == BulkDone::Changed)?;
+            let reported = result.map(|done| {
                 counts.add(done);
-                Ok(())
+                report.prefix_outcome(&self.outcome(object, done), done == BulkDone::Changed)
             });
-            if let Err(failure) = reported {
-                counts.failed += 1;
+            let is_reported = !matches!(reported, Ok(Err(_)));
+            if let Err(failure) = reported.flatten() {
+                counts.failed += u64::from(is_reported);
                 report.failure(self.command, Some(&object.to_name()), false, &failure);
                 if code == 0 {
                     code = failure.code as u8;
@@ -134,11 +143,11 @@ impl<'a> Run<'a> {
                 if failure.ends_run {
                     report.note("further objects are not begun, as the key service does not serve us now");
                 }
-                if failure.ends_run || failure.is_quiet() {
+                if failure.ends_run || !is_reported {
                     return ControlFlow::Break(());
                 }
             }
-            last.set(&object.key);
+            last.set(&object.key, counts.failed);
             ControlFlow::Continue(())
         });
         let is_complete = matches!(ended, Ok(ControlFlow::Continue(())));
@@ -152,7 +161,7 @@ impl<'a> Run<'a> {
                 code = failure.code as u8;
             }
         }
-        if counts.all() > 0 && !report.is_json() {
+        if (counts.all() > 0 || self.args.start_after.is_some()) && !report.is_json() {
             report.sum(&self.summary(&counts));
         }
         if !is_complete {
@@ -192,22 +201,24 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The last object that was reported, also for the thread that ends the process after a signal.
+/// The last object that was reported, and how many had failed up to it; also for the thread that ends the process after a signal.
 #[derive(Debug, Clone, Default)]
-struct Last(Arc<Mutex<Option<String>>>);
+struct Last(Arc<Mutex<Option<(String, u64)>>>);
 
 impl Last {
-    fn set(&self, key: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.to_owned());
+    fn set(&self, key: &str, failed: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((key.to_owned(), failed));
     }
 
     /// Says how to go on after it, if there is one.
     fn report(&self, report: &Report) {
-        if let Some(key) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            report.note(&format!(
-                "to resume, add --start-after {}",
-                shlex::try_quote(key).unwrap_or_else(|_| key.into())
-            ));
+        if let Some((key, failed)) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            let key = shlex::try_quote(key).unwrap_or_else(|_| key.into());
+            let skipped = match failed {
+                0 => String::new(),
+                _ => format!("; that skips {failed} that failed"),
+            };
+            report.note(&format!("to resume, add --start-after={key}{skipped}"));
         }
     }
 }

@@ -8,6 +8,7 @@ pub struct BulkOptions {
     pub(crate) concurrency: usize,
     pub(crate) start_after: Option<String>,
     pub(crate) conditional: bool,
+    pub(crate) large_unconditionally: bool,
 }
 
 impl Default for BulkOptions {
@@ -26,6 +27,7 @@ impl BulkOptions {
             concurrency: Self::DEFAULT_CONCURRENCY,
             start_after: None,
             conditional: true,
+            large_unconditionally: false,
         }
     }
 
@@ -42,8 +44,15 @@ impl BulkOptions {
         self
     }
 
-    /// Writes objects even if another writer may have replaced them meanwhile, whose object is then lost. For stores
-    /// without conditional puts, and for objects over 64 MiB, while nothing else writes.
+    /// Writes objects over 64 MiB too, which are uploaded in parts and so without a condition: an object that another writer
+    /// has put there meanwhile is lost.
+    pub const fn with_large_objects_unconditionally(mut self) -> Self {
+        self.large_unconditionally = true;
+        self
+    }
+
+    /// Writes all objects without a condition: those that another writer has put there meanwhile are lost. For stores
+    /// without conditional puts, while nothing else writes.
     pub const fn without_preconditions(mut self) -> Self {
         self.conditional = false;
         self

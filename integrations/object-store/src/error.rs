@@ -50,6 +50,11 @@ pub enum StoreError {
         /// The stored length, in bytes.
         stored_len: u64,
     },
+    /// The store listed an object that is not under the prefix.
+    OutsidePrefix {
+        /// The object's path, as the store has it.
+        location: String,
+    },
     /// The object was replaced while it was read.
     Changed {
         /// The object's path.
@@ -138,6 +143,9 @@ impl fmt::Display for StoreError {
                 f,
                 "{location}: no object of this store is {stored_len} bytes long; it is truncated, or not encrypted"
             ),
+            Self::OutsidePrefix { location } => {
+                write!(f, "{location}: the store listed it, but it is not under the prefix")
+            }
             Self::Changed { location } => write!(f, "{location}: it was replaced while it was read; try again"),
             Self::OtherBytes { location } => {
                 write!(f, "{location}: the store returned other bytes than were asked for")

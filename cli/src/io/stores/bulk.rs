@@ -102,7 +102,7 @@ fn options(bulk: &Bulk) -> BulkOptions {
         None => options,
     };
     if bulk.unconditional {
-        options.without_preconditions()
+        options.with_large_objects_unconditionally()
     } else {
         options
     }

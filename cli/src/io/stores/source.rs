@@ -124,8 +124,13 @@ impl StoredObject for Object {
         let Some(replacer) = &shared.client.replacer else {
             return self.rewrite(header);
         };
-        let value = header.to_metadata()?.into_values().next().unwrap_or_default();
-        match wait(replacer.replace_header(&shared.meta, key(shared.url.service), &value)) {
+        let value = |header: &Header| Ok::<_, Failure>(header.to_metadata()?.into_values().next().unwrap_or_default());
+        let old = match self.header() {
+            Some(old) => value(&old?)?,
+            None => return self.rewrite(header),
+        };
+        let key = key(shared.url.service);
+        match wait(replacer.replace_header(&shared.meta, &old, key, &value(header)?)) {
             Ok(()) => Ok(()),
             Err(object_store::Error::NotSupported { .. }) => self.rewrite(header),
             Err(error) => {

@@ -31,7 +31,7 @@ use super::builder::cache;
 use super::errors::refused;
 use super::header::{START_LEN, take_header, with_header};
 use super::read::{check_payload, split};
-use super::upload::send_all;
+use super::upload::{part_len, send_all};
 use crate::bulk::{BulkOptions, Done};
 use crate::config::{Config, HeaderPlace};
 use crate::error::StoreError;
@@ -53,14 +53,15 @@ pub struct Outcome {
 /// stores do that by a copy of the object onto itself: for S3, the feature `aws` has `v0_14::S3HeaderReplacer`.
 #[async_trait]
 pub trait HeaderReplacer: fmt::Debug + Send + Sync {
-    /// Replaces the header in the metadata of this version of the object by the pair `key` and `value`. The present one may
-    /// have another key, of those that [`is_metadata_key`](sealstone::format::is_metadata_key) accepts. Everything else
-    /// stays.
+    /// Replaces the header in the metadata of this version of the object, which is `old`, by the pair `key` and `value`.
+    /// The present one may have another key, of those that [`is_metadata_key`](sealstone::format::is_metadata_key) accepts.
+    /// Everything else stays.
     ///
     /// # Errors
-    /// `Precondition` if it is no longer this version. After `NotSupported` or `NotImplemented`, a rewrap writes the object
+    /// `Precondition` if it is no longer this version, or no longer this header: an ETag may be that of the data alone, and
+    /// another rewrap may have changed the metadata. After `NotSupported` or `NotImplemented`, a rewrap writes the object
     /// again.
-    async fn replace_header(&self, object: &ObjectMeta, key: &str, value: &str) -> Result<()>;
+    async fn replace_header(&self, object: &ObjectMeta, old: &str, key: &str, value: &str) -> Result<()>;
 }
 
 impl<S: ObjectStore> EncryptedStore<S> {
@@ -69,10 +70,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
     /// Outcomes come in the listing's order. A failure of the listing itself ends the stream with an error.
     pub fn verify(&self, prefix: Option<&Path>, bulk: &BulkOptions) -> BoxStream<'static, Result<Outcome>> {
         self.each(prefix, bulk, |store, meta, _| async move {
-            let mut body = store
-                .get_opts(&meta.location, GetOptions::default())
-                .await?
-                .into_stream();
+            let mut body = store.get_opts(&meta.location, pinned(&meta)).await?.into_stream();
             let mut plaintext_len = 0;
             while let Some(bytes) = body.try_next().await? {
                 plaintext_len += bytes.len() as u64;
@@ -133,13 +131,20 @@ impl<S: ObjectStore> EncryptedStore<S> {
             },
             None => self.store.list(prefix),
         };
-        let (store, bulk) = (self.clone(), bulk.clone());
+        let (store, bulk, prefix) = (self.clone(), bulk.clone(), prefix.cloned());
         let concurrency = bulk.concurrency;
         let started = listed.map(move |meta| {
-            let (store, work, bulk) = (store.clone(), work.clone(), bulk.clone());
+            let (store, work, bulk, prefix) = (store.clone(), work.clone(), bulk.clone(), prefix.clone());
             async move {
                 let meta = meta?;
                 let location = meta.location.clone();
+                if !prefix.is_none_or(|prefix| is_under(&location, &prefix)) {
+                    let location_text = location.to_string();
+                    let result = Err(refused(StoreError::OutsidePrefix {
+                        location: location_text,
+                    }));
+                    return Ok(Outcome { location, result });
+                }
                 if store.config.is_plaintext(location.as_ref()) {
                     let result = Ok(Done::Skipped);
                     return Ok(Outcome { location, result });
@@ -171,15 +176,20 @@ impl<S: ObjectStore> EncryptedStore<S> {
     async fn rewrap_object(&self, meta: &ObjectMeta, bulk: &BulkOptions) -> Result<Done> {
         let location = &meta.location;
         let sealstone = |error| refused(StoreError::sealstone(location, error));
-        let header = self.stored_header(meta).await?;
-        let rewrapped = self.rewrapping(location)?.header_async(&header).await;
+        let old = self.stored_header(meta).await?;
+        let rewrapped = self.rewrapping(location)?.header_async(&old).await;
         let Some(header) = rewrapped.map_err(sealstone)? else {
             return Ok(Done::Unchanged);
         };
         if let (Some(replacer), Some(key)) = (&self.replacer, self.config.place.metadata_key()) {
-            let metadata = header.to_metadata().map_err(sealstone)?;
-            let value = metadata.into_values().next().unwrap_or_default();
-            match replacer.replace_header(meta, key, &value).await {
+            let value = |header: &Header| {
+                let metadata = header.to_metadata().map_err(sealstone)?;
+                Ok::<_, Error>(metadata.into_values().next().unwrap_or_default())
+            };
+            match replacer
+                .replace_header(meta, &value(&old)?, key, &value(&header)?)
+                .await
+            {
                 Err(Error::NotSupported { .. } | Error::NotImplemented { .. }) => {}
                 replaced => return replaced.map(|()| Done::Changed),
             }
@@ -193,13 +203,18 @@ impl<S: ObjectStore> EncryptedStore<S> {
         // Storage must not make this write a header in front of another object's payload.
         let prefix = body.take(PREFIX_LEN).await.map_err(|error| failure(location, error))?;
         check_payload(location, &header, prefix.first_chunk())?;
-        let (_, attributes) = take_header(&found.attributes);
+        let (present, attributes) = take_header(&found.attributes);
+        if !is_attached && self.parse_header(location, present.as_ref())? != old {
+            return Err(refused(StoreError::Changed {
+                location: location.to_string(),
+            }));
+        }
         let (start, attributes) = match self.config.place.metadata_key() {
             Some(key) => (Bytes::new(), with_header(location, attributes, &header, key)?),
             None => (header.to_attached().map_err(sealstone)?.into(), attributes),
         };
         let stored = stream::iter([Ok(start), Ok(prefix)]).chain(body.into_stream(location));
-        self.write_stored(stored.boxed(), meta, attributes, bulk).await?;
+        self.write_stored(stored.boxed(), &found.meta, attributes, bulk).await?;
         Ok(Done::Changed)
     }
 
@@ -248,14 +263,14 @@ impl<S: ObjectStore> EncryptedStore<S> {
             check_unconditional(meta, bulk)?;
             let options = PutMultipartOptions::from(attributes);
             let mut upload = self.store.put_multipart_opts(location, options).await?;
-            return send_all(body, &mut upload).await.map(drop);
+            return send_all(body, &mut upload, part_len(meta.size)).await.map(drop);
         }
         let options = PutOptions {
             mode: mode(meta, bulk),
             attributes,
             ..PutOptions::default()
         };
-        let stored: Vec<_> = body.try_collect().await?;
+        let stored = collect(body, location).await?;
         self.store
             .put_opts(location, PutPayload::from_iter(stored), options)
             .await
@@ -266,19 +281,22 @@ impl<S: ObjectStore> EncryptedStore<S> {
     async fn seal_again(&self, plaintext: GetResult, meta: &ObjectMeta, bulk: &BulkOptions) -> Result<()> {
         let location = &meta.location;
         let attributes = plaintext.attributes.clone();
-        if plaintext.meta.size > MAX_AT_ONCE {
-            check_unconditional(meta, bulk)?;
+        let found = plaintext.meta.clone();
+        if found.size > MAX_AT_ONCE {
+            check_unconditional(&found, bulk)?;
             let options = PutMultipartOptions::from(attributes);
             let mut upload = self.begin_upload(location, options).await?;
-            return send_all(plaintext.into_stream(), &mut upload).await.map(drop);
+            let part_len = part_len(found.size);
+            return send_all(plaintext.into_stream(), &mut upload, part_len).await.map(drop);
         }
         let options = PutOptions {
-            mode: mode(meta, bulk),
+            mode: mode(&found, bulk),
             attributes,
             ..PutOptions::default()
         };
-        let plaintext = plaintext.bytes().await?;
-        self.put(location, plaintext.into(), options).await.map(drop)
+        let plaintext = collect(plaintext.into_stream(), location).await?;
+        let plaintext = PutPayload::from_iter(plaintext);
+        self.put(location, plaintext, options).await.map(drop)
     }
 
     /// The object as a plaintext, if it is not one of this store's. A damaged header is not taken for plaintext.
@@ -291,7 +309,11 @@ impl<S: ObjectStore> EncryptedStore<S> {
         let (mut found, mut body) = split(found);
         let start = body.take(START_LEN).await;
         let start = start.map_err(|error| failure(&location, error))?;
-        if !matches!(ObjectHeader::parse(&start), Err(sealstone::Error::NotSealstone { .. })) {
+        let parsed = ObjectHeader::parse(&start);
+        if let Err(error @ sealstone::Error::NotSealstone { hint: Some(_) }) = parsed {
+            return Err(refused(StoreError::sealstone(&location, error)));
+        }
+        if !matches!(parsed, Err(sealstone::Error::NotSealstone { .. })) {
             if self.config.place == HeaderPlace::Attached {
                 return self.parse_attached(&location, &start).map(|_| None);
             }
@@ -325,6 +347,30 @@ fn pinned(meta: &ObjectMeta) -> GetOptions {
     }
 }
 
+/// Whether a listing of `prefix` may name it. What a store says beyond that is not believed: keys and contexts are chosen
+/// by the path.
+fn is_under(location: &Path, prefix: &Path) -> bool {
+    location != prefix && location.prefix_matches(prefix)
+}
+
+/// The pieces of a body that fits into one request.
+async fn collect(mut body: BoxStream<'static, Result<Bytes>>, location: &Path) -> Result<Vec<Bytes>> {
+    let mut pieces = Vec::new();
+    let mut len = 0;
+    while let Some(piece) = body.try_next().await? {
+        len += piece.len() as u64;
+        // A header in front of it comes on top.
+        if len > MAX_AT_ONCE + ATTACHED_LEN as u64 {
+            return Err(refused(StoreError::OtherBytes {
+                location: location.to_string(),
+            }));
+        }
+        pieces.push(piece);
+    }
+    Ok(pieces)
+}
+
+/// On the condition that this version is still there. Some stores name it in responses to reads only, not in listings.
 fn mode(meta: &ObjectMeta, bulk: &BulkOptions) -> PutMode {
     if !bulk.conditional {
         return PutMode::Overwrite;
@@ -337,7 +383,7 @@ fn mode(meta: &ObjectMeta, bulk: &BulkOptions) -> PutMode {
 
 /// Refuses what cannot be written on a condition.
 fn check_unconditional(meta: &ObjectMeta, bulk: &BulkOptions) -> Result<()> {
-    if bulk.conditional {
+    if bulk.conditional && !bulk.large_unconditionally {
         return Err(refused(StoreError::TooLargeToReplace {
             location: meta.location.to_string(),
             limit: MAX_AT_ONCE,

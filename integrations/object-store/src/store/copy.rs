@@ -7,7 +7,7 @@ use super::super::object_store::{
 };
 use super::EncryptedStore;
 use super::errors::refused;
-use super::upload::send_all;
+use super::upload::{part_len, send_all};
 use crate::config::ServerCopies;
 use crate::context::ObjectContext;
 use crate::error::StoreError;
@@ -98,6 +98,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
             ..PutMultipartOptions::default()
         };
         let mut upload = self.put_multipart_opts(to, options).await?;
-        send_all(source.into_stream(), &mut upload).await.map(drop)
+        let part_len = part_len(source.meta.size);
+        send_all(source.into_stream(), &mut upload, part_len).await.map(drop)
     }
 }

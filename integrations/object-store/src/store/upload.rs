@@ -257,13 +257,19 @@ impl Waiting {
     }
 }
 
-/// Sends all of a stream in parts, a few at a time, and completes the upload; aborts it after an error.
+/// The length of the parts of an object of `len` bytes: stores take up to 10,000 of them, and sealing makes them longer.
+pub(super) fn part_len(len: u64) -> usize {
+    usize::try_from(len.div_ceil(9_000)).unwrap_or(usize::MAX).max(PART)
+}
+
+/// Sends all of a stream in parts of this length, a few at a time, and completes the upload; aborts it after an error.
 pub(super) async fn send_all(
     stream: BoxStream<'static, Result<Bytes>>,
     upload: &mut Box<dyn MultipartUpload>,
+    part_len: usize,
 ) -> Result<PutResult> {
     let sent = async {
-        send_parts(stream, upload).await?;
+        send_parts(stream, upload, part_len).await?;
         upload.complete().await
     };
     let sent = sent.await;
@@ -277,6 +283,7 @@ pub(super) async fn send_all(
 async fn send_parts(
     mut stream: BoxStream<'static, Result<Bytes>>,
     upload: &mut Box<dyn MultipartUpload>,
+    part_len: usize,
 ) -> Result<()> {
     let mut sending = FuturesUnordered::new();
     let mut pending = Pending::default();
@@ -284,11 +291,11 @@ async fn send_parts(
         let next = stream.try_next().await?;
         let has_ended = next.is_none();
         pending.extend(next);
-        while pending.len >= PART || (has_ended && pending.len > 0) {
+        while pending.len >= part_len || (has_ended && pending.len > 0) {
             if sending.len() == PARTS {
                 sending.next().await.transpose()?;
             }
-            let part = pending.take(PART.min(pending.len));
+            let part = pending.take(part_len.min(pending.len));
             sending.push(upload.put_part(PutPayload::from_iter(part)));
         }
         if has_ended {

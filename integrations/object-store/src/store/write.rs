@@ -11,7 +11,7 @@ use super::super::object_store::{
 use super::EncryptedStore;
 use super::errors::refused;
 use super::header::with_header;
-use super::upload::{PART, send_all};
+use super::upload::{PART, part_len, send_all};
 use crate::config::HeaderPlace;
 use crate::context::ObjectContext;
 use crate::error::StoreError;
@@ -71,6 +71,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
             extensions: opts.extensions,
         };
         let mut upload = self.begin_upload(location, opts).await?;
-        send_all(stream::iter(payload).map(Ok).boxed(), &mut upload).await
+        let part_len = part_len(payload.content_length() as u64);
+        send_all(stream::iter(payload).map(Ok).boxed(), &mut upload, part_len).await
     }
 }

@@ -4,6 +4,9 @@
 //! HEAD           the metadata and content headers, all of which the copy must name, of the version that was read
 //! PUT (copy)     onto itself, if it is still that version, with the new header among the old metadata
 //! ```
+//!
+//! A copy keeps the ETag of an object of one part, so the header itself is compared too. Both requests are repeated if the
+//! store is busy: the HEAD shows whether a copy whose answer was lost has taken place.
 
 use std::fmt::Write;
 use std::io;
@@ -22,11 +25,18 @@ use super::object_store::path::Path;
 use super::object_store::signer::{HeaderName, Method, SignedUrlOptions, Signer};
 use super::object_store::{ClientOptions, Error, HeaderMap, HeaderValue, ObjectMeta, Result};
 use crate::error::StoreError;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
 
 /// The longest object that S3 copies in one request.
 const MAX_COPY: u64 = 5 * 1024 * 1024 * 1024;
 /// How long a signature is valid: the request follows at once.
 const VALID: Duration = Duration::from_secs(60);
+/// How often a request is sent, and the first wait between two of them.
+const TRIES: u32 = 6;
+const WAIT: Duration = Duration::from_millis(200);
+/// What is read of a response, in bytes.
+const MAX_RESPONSE: usize = 64 * 1024;
 const METADATA: &str = "x-amz-meta-";
 /// What a copy loses if it does not name it.
 const KEPT: [&str; 11] = [
@@ -113,7 +123,7 @@ impl S3HeaderReplacer {
     }
 
     /// Sends a signed request with these headers, and without a body.
-    async fn send(&self, location: &Path, method: Method, headers: HeaderMap) -> Result<HttpResponse> {
+    async fn send(&self, location: &Path, method: Method, headers: HeaderMap) -> Result<HttpResponse, Failed> {
         let mut options = SignedUrlOptions::default();
         options.signed_headers = headers.clone();
         let signed = self.store.signed_url_opts(method.clone(), location, VALID, &options);
@@ -125,19 +135,69 @@ impl S3HeaderReplacer {
         // Its text might repeat the URL, which is signed.
         let response = self.http.execute(request).await.map_err(|error| {
             let unsaid = io::Error::other("the connection to the store failed");
-            generic(HttpError::new(error.kind(), unsaid))
+            Failed::Busy(generic(HttpError::new(error.kind(), unsaid)))
         })?;
         match response.status().as_u16() {
             200..300 => Ok(response),
-            status => Err(of_status(location, status, &body(response).await)),
+            status => {
+                let error = of_status(location, status, &body(response).await);
+                Err(match status {
+                    409 | 429 | 500.. => Failed::Busy(error),
+                    _ => Failed::Ended(error),
+                })
+            }
         }
+    }
+
+    /// Both requests, once.
+    async fn try_replace(&self, object: &ObjectMeta, e_tag: &str, old: &str, new: (&str, &str)) -> Result<(), Failed> {
+        let location = &object.location;
+        let found = self.send(location, Method::HEAD, HeaderMap::new()).await?;
+        let found = found.headers();
+        let is_present = |wanted: &str| {
+            found.iter().any(|(name, value)| {
+                name.as_str().strip_prefix(METADATA).is_some_and(is_metadata_key)
+                    && value.as_bytes() == wanted.as_bytes()
+            })
+        };
+        if is_present(new.1) && !is_present(old) {
+            return Ok(());
+        }
+        if found.get("etag").and_then(|etag| etag.to_str().ok()) != Some(e_tag) || !is_present(old) {
+            let location = location.to_string();
+            return Err(Failed::Ended(Error::Precondition {
+                path: location.clone(),
+                source: Box::new(StoreError::Changed { location }),
+            }));
+        }
+        let copy = self.copy(location, e_tag, found, new)?;
+        let copied = self.send(location, Method::PUT, copy).await?;
+        // A copy that takes long may promise success first, and say at its end that it failed.
+        let text = body(copied).await;
+        if text.contains("<CopyObjectResult") {
+            return Ok(());
+        }
+        Err(Failed::Busy(generic(format!("Server returned error response: {text}"))))
+    }
+}
+
+/// Why a request failed.
+enum Failed {
+    /// It may succeed later.
+    Busy(Error),
+    /// It fails again.
+    Ended(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Ended(error)
     }
 }
 
 #[async_trait]
 impl HeaderReplacer for S3HeaderReplacer {
-    async fn replace_header(&self, object: &ObjectMeta, key: &str, value: &str) -> Result<()> {
-        let location = &object.location;
+    async fn replace_header(&self, object: &ObjectMeta, old: &str, key: &str, value: &str) -> Result<()> {
         let e_tag = match &object.e_tag {
             Some(e_tag) if object.size <= MAX_COPY => e_tag,
             _ => {
@@ -146,30 +206,31 @@ impl HeaderReplacer for S3HeaderReplacer {
                 });
             }
         };
-        let found = self.send(location, Method::HEAD, HeaderMap::new()).await?;
-        let found = found.headers();
-        if found.get("etag").and_then(|etag| etag.to_str().ok()) != Some(e_tag) {
-            let location = location.to_string();
-            return Err(Error::Precondition {
-                path: location.clone(),
-                source: Box::new(StoreError::Changed { location }),
-            });
+        let mut tries = 1;
+        loop {
+            match self.try_replace(object, e_tag, old, (key, value)).await {
+                Ok(()) => return Ok(()),
+                Err(Failed::Busy(_)) if tries < TRIES => {}
+                Err(Failed::Busy(error) | Failed::Ended(error)) => return Err(error),
+            }
+            tokio::time::sleep(WAIT * 2_u32.pow(tries - 1)).await;
+            tries += 1;
         }
-        let copy = self.copy(location, e_tag, found, (key, value))?;
-        let copied = self.send(location, Method::PUT, copy).await?;
-        // A copy that takes long may promise success first, and say at its end that it failed.
-        let text = body(copied).await;
-        if text.contains("<CopyObjectResult") {
-            return Ok(());
-        }
-        Err(generic(format!("Server returned error response: {text}")))
     }
 }
 
-/// The body of a response, which is short.
+/// The body of a response, which is short: the rest of a longer one is not read.
 async fn body(response: HttpResponse) -> String {
-    let bytes = response.into_body().bytes().await.unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
+    let mut stream = response.into_body().bytes_stream();
+    let mut text = Vec::new();
+    while let Ok(Some(piece)) = stream.try_next().await {
+        let piece: Bytes = piece;
+        text.extend_from_slice(&piece[..piece.len().min(MAX_RESPONSE - text.len())]);
+        if text.len() == MAX_RESPONSE {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The error that `object_store` has for a response.
@@ -181,7 +242,7 @@ fn of_status(location: &Path, status: u16, body: &str) -> Error {
         401 => Error::Unauthenticated { path, source },
         403 => Error::PermissionDenied { path, source },
         // The condition of the copy.
-        409 | 412 => Error::Precondition { path, source },
+        412 => Error::Precondition { path, source },
         _ => generic(source),
     }
 }

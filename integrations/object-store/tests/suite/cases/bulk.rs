@@ -15,7 +15,7 @@ use super::super::object_store::{
     Attribute, Attributes, Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, Result,
 };
 use super::super::subject::{EncryptedStore, HeaderReplacer, Outcome};
-use super::wrapped::Wrapped;
+use super::wrapped::{Fault, Wrapped};
 use super::{ATTACHED, METADATA};
 use crate::common::{Counted, key, plaintext};
 
@@ -182,7 +182,7 @@ struct Replacer {
 
 #[async_trait]
 impl HeaderReplacer for Replacer {
-    async fn replace_header(&self, object: &ObjectMeta, key: &str, value: &str) -> Result<()> {
+    async fn replace_header(&self, object: &ObjectMeta, old: &str, key: &str, value: &str) -> Result<()> {
         if !self.can {
             return Err(Error::NotImplemented {
                 operation: "replace_header".to_owned(),
@@ -190,6 +190,7 @@ impl HeaderReplacer for Replacer {
             });
         }
         let (bytes, attributes) = self.inner.stored(&object.location).await;
+        assert!(attributes.iter().any(|(_, value)| value.as_ref() == old));
         let others = attributes.into_iter().filter(|(attribute, _)| match attribute {
             Attribute::Metadata(key) => !is_metadata_key(key),
             _ => true,
@@ -436,4 +437,45 @@ async fn a_rewrap_fetches_no_payload_that_it_does_not_write_and_writes_no_foreig
         assert_eq!(done(&again), [Done::Unchanged; 2]);
         assert!(inner.take_requests().1 < 20_000);
     }
+}
+
+/// Keys and contexts are chosen by the path.
+#[tokio::test]
+async fn what_a_store_lists_outside_the_prefix_is_left_alone() {
+    let inner = Wrapped::default();
+    let store = super::encrypted(inner.clone(), METADATA);
+    let (inside, outside) = (Path::from("a/x"), Path::from("b/x"));
+    for path in [&inside, &outside, &Path::from("a")] {
+        inner.store(path, plaintext(1000), Attributes::new()).await;
+    }
+    let inner = inner.with_fault(Fault::ListsAll);
+    let outcomes = run(store.encrypt_in_place(Some(&Path::from("a")), &BulkOptions::new())).await;
+    assert_eq!(outcomes.len(), 3);
+    for outcome in outcomes {
+        assert_eq!(outcome.result.is_ok(), outcome.location == inside, "{outcome:?}");
+    }
+    assert!(inner.stored(&outside).await.0 == plaintext(1000));
+    assert!(inner.stored(&inside).await.0 != plaintext(1000));
+}
+
+#[tokio::test]
+async fn a_store_that_reports_versions_in_reads_only_has_conditional_writes_too() {
+    let inner = Wrapped::default();
+    let path = Path::from("a");
+    inner.store(&path, plaintext(1000), Attributes::new()).await;
+    let inner = inner.with_fault(Fault::NeedsVersion);
+    let store = EncryptedStore::builder(key(1)).build(inner.clone(), METADATA).unwrap();
+    let encrypted = run(store.encrypt_in_place(None, &BulkOptions::new())).await;
+    assert_eq!(done(&encrypted), [Done::Changed]);
+    assert_eq!(
+        done(&run(store.rekey(None, &BulkOptions::new())).await),
+        [Done::Changed]
+    );
+    let rotated = EncryptedStore::builder(key(2)).with_opening_key(key(1));
+    let rotated = rotated.build(inner.clone(), METADATA).unwrap();
+    assert_eq!(
+        done(&run(rotated.rewrap(None, &BulkOptions::new())).await),
+        [Done::Changed]
+    );
+    assert!(rotated.get(&path).await.unwrap().bytes().await.unwrap() == plaintext(1000));
 }

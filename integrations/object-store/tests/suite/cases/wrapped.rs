@@ -13,8 +13,8 @@ use super::super::object_store::memory::InMemory;
 use super::super::object_store::path::Path;
 use super::super::object_store::{
     Attribute, Attributes, CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult,
-    MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    RenameOptions, Result, UploadPart,
+    MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, RenameOptions, Result, UploadPart,
 };
 
 /// What goes wrong.
@@ -36,6 +36,10 @@ pub(super) enum Fault {
     RefusesHyphens,
     /// No ETags.
     NoETags,
+    /// Listings name all objects, whatever the prefix.
+    ListsAll,
+    /// Reads report a version, without which there are no conditional writes: as Google Cloud Storage.
+    NeedsVersion,
     /// From the second request on, this version is there, under the same ETag, or none.
     OtherVersion(&'static str, bool),
     /// Every object is reported as that at this path.
@@ -205,6 +209,13 @@ impl ObjectStore for Wrapped {
                 source: "400: the metadata name is not a valid identifier".into(),
             });
         }
+        let without_version = |mode: &PutMode| matches!(mode, PutMode::Update(on) if on.version.is_none());
+        if self.fault() == Some(Fault::NeedsVersion) && without_version(&opts.mode) {
+            return Err(Error::Generic {
+                store: "Wrapped",
+                source: "a version is required for conditional writes".into(),
+            });
+        }
         self.memory.put_opts(location, payload, opts).await
     }
 
@@ -218,7 +229,11 @@ impl ObjectStore for Wrapped {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.note(if options.head { "head" } else { "get" });
-        self.get_faulty(location, options).await
+        let mut found = self.get_faulty(location, options).await?;
+        if self.fault() == Some(Fault::NeedsVersion) {
+            found.meta.version.clone_from(&found.meta.e_tag);
+        }
+        Ok(found)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
@@ -232,6 +247,7 @@ impl ObjectStore for Wrapped {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         self.note("list");
+        let prefix = prefix.filter(|_| self.fault() != Some(Fault::ListsAll));
         self.memory.list(prefix)
     }
 
