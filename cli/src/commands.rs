@@ -98,7 +98,7 @@ fn max_calls(keys: &[Provider]) -> usize {
     keys.len().saturating_mul(2)
 }
 
-/// What the contexts of many objects have to be: that of each exactly this.
+/// The context that each of many objects must have.
 fn exact(args: &OfferArgs) -> Result<EncryptionContext, Failure> {
     context(&args.context, &args.context_supplied, None)
 }

@@ -111,7 +111,8 @@ def round_trips(t):
         t.run("encrypt", "plain", "-o", url(f"dir/{size}"))
         body, headers = t.service.stored(f"dir/{size}")
         expect(headers.get(PAIR), f"the header is in the metadata: {headers}")
-        expect(not plain[:1000] or plain[:1000] not in body, "what is stored is sealed")
+        # Shorter ones are found in random bytes too.
+        expect(size < 16 or plain[:1000] not in body, "what is stored is sealed")
         expect_equal(t.run("cat", url(f"dir/{size}")), plain, f"{size} bytes again")
         t.run("verify", url(f"dir/{size}"))
     print("round trips")

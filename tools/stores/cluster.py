@@ -149,8 +149,8 @@ class Cluster:
 def garage():
     features = ["--no-default-features", "--features", "bundled-libs,lmdb"]
     # What is hot, which is slow without.
-    optimised = [f"--config=profile.dev.package.{name}.opt-level=3" for name in ("blake2", "crc-fast", "md-5", "sha2")]
-    return cargo_program(target() / f"garage-{VERSION}", "garage", "--version", VERSION, *features, *optimised)
+    optimized = [f"--config=profile.dev.package.{name}.opt-level=3" for name in ("blake2", "crc-fast", "md-5", "sha2")]
+    return cargo_program(target() / f"garage-{VERSION}", "garage", "--version", VERSION, *features, *optimized)
 
 
 def free_port():

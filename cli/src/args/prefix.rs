@@ -28,8 +28,7 @@ pub(crate) struct WritePrefixArgs {
     /// Which objects, and how.
     #[command(flatten)]
     pub(crate) prefix: PrefixArgs,
-    /// Write objects over 64 MiB too, for which there is no such condition: what another program has put there meanwhile
-    /// is lost
+    /// Replace objects over 64 MiB too; if another program changes one of them meanwhile, its change is lost
     #[arg(long, requires = "recursive")]
     pub(crate) unconditional: bool,
 }

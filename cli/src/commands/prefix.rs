@@ -63,7 +63,7 @@ pub(super) fn run(run: Result<Run<'_>, Failure>, command: &str, report: &Report)
     }
 }
 
-/// How many objects came out how.
+/// How many objects had which outcome.
 #[derive(Debug, Default)]
 struct Counts {
     changed: u64,
@@ -112,62 +112,45 @@ impl<'a> Run<'a> {
     }
 
     fn all(&self, report: &Report) -> u8 {
-        if let Some(key) = self
-            .args
-            .start_after
-            .as_ref()
-            .filter(|key| !key.starts_with(&self.url.key))
-        {
-            let message = format!("--start-after {key} is not under {}: it takes the whole key", self.url);
-            return super::finish(report, self.command, Err(Failure::usage(message)));
+        if let Err(failure) = self.check_start() {
+            return super::finish(report, self.command, Err(failure));
         }
-        let mut counts = Counts::default();
-        let mut code = 0;
-        let last = Last::default();
+        let mut tally = Tally::new(self.command, report);
+        let last = tally.last.clone();
         let _registered = signals::undo_on_exit({
-            let (last, report) = (last.clone(), report.clone());
+            let report = report.clone();
             Box::new(move || last.report(&report))
         });
-        let ended = for_each_stored(&self.url, &self.bulk, &mut |object, result| {
-            let reported = result.map(|done| {
-                counts.add(done);
-                report.prefix_outcome(&self.outcome(object, done), done == BulkDone::Changed)
-            });
-            let is_reported = !matches!(reported, Ok(Err(_)));
-            if let Err(failure) = reported.flatten() {
-                counts.failed += u64::from(is_reported);
-                report.failure(self.command, Some(&object.to_name()), false, &failure);
-                if code == 0 {
-                    code = failure.code as u8;
-                }
-                if failure.ends_run {
-                    report.note("further objects are not begun, as the key service does not serve us now");
-                }
-                if failure.ends_run || !is_reported {
-                    return ControlFlow::Break(());
-                }
-            }
-            last.set(&object.key, counts.failed);
-            ControlFlow::Continue(())
+        let ended = for_each_stored(&self.url, &self.bulk, &mut |object, result| match result {
+            Ok(done) => tally.add(object, done, &self.outcome(object, done)),
+            Err(failure) => tally.add_failure(object, &failure),
         });
         let is_complete = matches!(ended, Ok(ControlFlow::Continue(())));
-        let ended = ended.and_then(|_| match (counts.all(), &self.args.start_after) {
-            (0, None) => Err(Failure::new(Code::NotFound, "there are no objects under it")),
-            _ => Ok(()),
-        });
+        let is_empty = tally.counts.all() == 0;
         if let Err(failure) = ended {
-            report.failure(self.command, Some(&self.url.to_name()), false, &failure);
-            if code == 0 {
-                code = failure.code as u8;
-            }
+            tally.fail(&self.url, &failure);
+        } else if is_empty && self.args.start_after.is_none() {
+            let failure = Failure::new(Code::NotFound, "there are no objects under it");
+            tally.fail(&self.url, &failure);
         }
-        if (counts.all() > 0 || self.args.start_after.is_some()) && !report.is_json() {
-            report.sum(&self.summary(&counts));
+        if !report.is_json() && (!is_empty || self.args.start_after.is_some()) {
+            report.sum(&self.summary(&tally.counts));
         }
         if !is_complete {
-            last.report(report);
+            tally.last.report(report);
         }
-        code
+        tally.code
+    }
+
+    /// Refuses a key after which nothing under the prefix would follow, or all of it.
+    fn check_start(&self) -> Result<(), Failure> {
+        match &self.args.start_after {
+            Some(key) if !key.starts_with(&self.url.key) => {
+                let message = format!("--start-after {key} is not under {}: name the whole key", self.url);
+                Err(Failure::usage(message))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn outcome(&self, object: &StoreUrl, done: BulkDone) -> PrefixOutcome {
@@ -201,7 +184,60 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The last object that was reported, and how many had failed up to it; also for the thread that ends the process after a signal.
+/// The outcomes so far, each reported as it comes.
+struct Tally<'a> {
+    command: &'static str,
+    report: &'a Report,
+    counts: Counts,
+    /// The exit code of the first failure.
+    code: u8,
+    last: Last,
+}
+
+impl<'a> Tally<'a> {
+    fn new(command: &'static str, report: &'a Report) -> Self {
+        Self {
+            command,
+            report,
+            counts: Counts::default(),
+            code: 0,
+            last: Last::default(),
+        }
+    }
+
+    fn add(&mut self, object: &StoreUrl, done: BulkDone, outcome: &PrefixOutcome) -> ControlFlow<()> {
+        self.counts.add(done);
+        if let Err(failure) = self.report.prefix_outcome(outcome, done == BulkDone::Changed) {
+            // No more changes that cannot be reported.
+            self.fail(object, &failure);
+            return ControlFlow::Break(());
+        }
+        self.last.set(&object.key, self.counts.failed);
+        ControlFlow::Continue(())
+    }
+
+    fn add_failure(&mut self, object: &StoreUrl, failure: &Failure) -> ControlFlow<()> {
+        self.counts.failed += 1;
+        self.fail(object, failure);
+        if failure.ends_run {
+            self.report
+                .note("further objects are not begun, as the key service does not serve us now");
+            return ControlFlow::Break(());
+        }
+        self.last.set(&object.key, self.counts.failed);
+        ControlFlow::Continue(())
+    }
+
+    fn fail(&mut self, url: &StoreUrl, failure: &Failure) {
+        self.report.failure(self.command, Some(&url.to_name()), false, failure);
+        if self.code == 0 {
+            self.code = failure.code as u8;
+        }
+    }
+}
+
+/// The last object that was reported, and how many had failed up to it. The thread that ends the process after a signal has
+/// it too.
 #[derive(Debug, Clone, Default)]
 struct Last(Arc<Mutex<Option<(String, u64)>>>);
 
@@ -216,7 +252,7 @@ impl Last {
             let key = shlex::try_quote(key).unwrap_or_else(|_| key.into());
             let skipped = match failed {
                 0 => String::new(),
-                _ => format!("; that skips {failed} that failed"),
+                _ => format!("; {failed} before it failed, and are not tried again"),
             };
             report.note(&format!("to resume, add --start-after={key}{skipped}"));
         }

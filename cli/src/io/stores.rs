@@ -125,7 +125,7 @@ pub(crate) struct Bulk {
     pub(crate) jobs: Option<usize>,
     /// The last object of an earlier run.
     pub(crate) start_after: Option<String>,
-    /// Whether objects are replaced that another program has changed meanwhile.
+    /// Whether objects over 64 MiB are replaced too, although another program may have changed them meanwhile.
     pub(crate) unconditional: bool,
 }
 
@@ -162,11 +162,11 @@ pub(crate) enum BulkDone {
     Verified(u64),
 }
 
-/// Takes what came of an object.
+/// Receives the outcome for each object.
 pub(crate) type Next<'a> = dyn FnMut(&StoreUrl, std::result::Result<BulkDone, Failure>) -> ControlFlow<()> + 'a;
 
-/// Does `bulk` to every object under `url`, in the order of their names, and passes what came of each to `next`, until
-/// that breaks.
+/// Does `bulk` to every object under `url`, in the order of their names, and passes each outcome to `next`, until that
+/// breaks.
 ///
 /// # Errors
 /// If the objects cannot be listed to their end.

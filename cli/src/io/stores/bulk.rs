@@ -18,7 +18,7 @@ use super::{Bulk, BulkDone, Next, Operation};
 use crate::exit::{Code, Failure};
 use crate::io::location::{Service, StoreUrl};
 
-/// Does `bulk` to every object under `url`, and passes what came of each to `next`, until that breaks.
+/// Does `bulk` to every object under `url`, and passes each outcome to `next`, until that breaks.
 pub(super) fn for_each(url: &StoreUrl, bulk: &Bulk, next: &mut Next<'_>) -> Result<ControlFlow<()>, Failure> {
     let failed = |error: StoreError| error.while_doing("listing the objects");
     let prefix = prefix(url).map_err(failed)?;
@@ -146,7 +146,7 @@ fn changed() -> Failure {
 const fn code(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::NoHeader { .. } | Refusal::AttachedHeader { .. } => Code::NotSealstone,
-        Refusal::Length { .. } | Refusal::OtherBytes { .. } => Code::NotAuthentic,
+        Refusal::Length { .. } | Refusal::OtherBytes { .. } | Refusal::OutsidePrefix { .. } => Code::NotAuthentic,
         Refusal::Settings { .. } | Refusal::ContextConflict { .. } | Refusal::TooLargeToReplace { .. } => Code::Usage,
         _ => Code::Other,
     }

@@ -124,13 +124,10 @@ impl StoredObject for Object {
         let Some(replacer) = &shared.client.replacer else {
             return self.rewrite(header);
         };
-        let value = |header: &Header| Ok::<_, Failure>(header.to_metadata()?.into_values().next().unwrap_or_default());
-        let old = match self.header() {
-            Some(old) => value(&old?)?,
-            None => return self.rewrite(header),
+        let Some(old) = self.header().transpose()? else {
+            return self.rewrite(header);
         };
-        let key = key(shared.url.service);
-        match wait(replacer.replace_header(&shared.meta, &old, key, &value(header)?)) {
+        match wait(replacer.replace_header(&shared.meta, &old, header, key(shared.url.service))) {
             Ok(()) => Ok(()),
             Err(object_store::Error::NotSupported { .. }) => self.rewrite(header),
             Err(error) => {

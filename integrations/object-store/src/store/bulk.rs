@@ -53,15 +53,14 @@ pub struct Outcome {
 /// stores do that by a copy of the object onto itself: for S3, the feature `aws` has `v0_14::S3HeaderReplacer`.
 #[async_trait]
 pub trait HeaderReplacer: fmt::Debug + Send + Sync {
-    /// Replaces the header in the metadata of this version of the object, which is `old`, by the pair `key` and `value`.
-    /// The present one may have another key, of those that [`is_metadata_key`](sealstone::format::is_metadata_key) accepts.
-    /// Everything else stays.
+    /// Replaces `old`, the header in the metadata of this version of the object, by `new` under the key `key`. `old` may have
+    /// another key, of those that [`is_metadata_key`](sealstone::format::is_metadata_key) accepts. Everything else stays.
     ///
     /// # Errors
     /// `Precondition` if it is no longer this version, or no longer this header: an ETag may be that of the data alone, and
     /// another rewrap may have changed the metadata. After `NotSupported` or `NotImplemented`, a rewrap writes the object
     /// again.
-    async fn replace_header(&self, object: &ObjectMeta, old: &str, key: &str, value: &str) -> Result<()>;
+    async fn replace_header(&self, object: &ObjectMeta, old: &Header, new: &Header, key: &str) -> Result<()>;
 }
 
 impl<S: ObjectStore> EncryptedStore<S> {
@@ -105,7 +104,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
     pub fn encrypt_in_place(&self, prefix: Option<&Path>, bulk: &BulkOptions) -> BoxStream<'static, Result<Outcome>> {
         self.each(prefix, bulk, |store, meta, bulk| async move {
             let found = store.store.get_opts(&meta.location, pinned(&meta)).await?;
-            let Some(plaintext) = store.without_header(found).await? else {
+            let Some(plaintext) = store.without_header(&meta.location, found).await? else {
                 return Ok(Done::Unchanged);
             };
             store.seal_again(plaintext, &meta, &bulk).await?;
@@ -138,10 +137,9 @@ impl<S: ObjectStore> EncryptedStore<S> {
             async move {
                 let meta = meta?;
                 let location = meta.location.clone();
-                if !prefix.is_none_or(|prefix| is_under(&location, &prefix)) {
-                    let location_text = location.to_string();
+                if prefix.is_some_and(|prefix| !is_under(&location, &prefix)) {
                     let result = Err(refused(StoreError::OutsidePrefix {
-                        location: location_text,
+                        location: location.to_string(),
                     }));
                     return Ok(Outcome { location, result });
                 }
@@ -182,14 +180,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
             return Ok(Done::Unchanged);
         };
         if let (Some(replacer), Some(key)) = (&self.replacer, self.config.place.metadata_key()) {
-            let value = |header: &Header| {
-                let metadata = header.to_metadata().map_err(sealstone)?;
-                Ok::<_, Error>(metadata.into_values().next().unwrap_or_default())
-            };
-            match replacer
-                .replace_header(meta, &value(&old)?, key, &value(&header)?)
-                .await
-            {
+            match replacer.replace_header(meta, &old, &header, key).await {
                 Err(Error::NotSupported { .. } | Error::NotImplemented { .. }) => {}
                 replaced => return replaced.map(|()| Done::Changed),
             }
@@ -214,7 +205,8 @@ impl<S: ObjectStore> EncryptedStore<S> {
             None => (header.to_attached().map_err(sealstone)?.into(), attributes),
         };
         let stored = stream::iter([Ok(start), Ok(prefix)]).chain(body.into_stream(location));
-        self.write_stored(stored.boxed(), &found.meta, attributes, bulk).await?;
+        self.write_stored(stored.boxed(), &read_of(meta, &found), attributes, bulk)
+            .await?;
         Ok(Done::Changed)
     }
 
@@ -279,18 +271,18 @@ impl<S: ObjectStore> EncryptedStore<S> {
 
     /// Seals a plaintext in the place of `meta`'s version.
     async fn seal_again(&self, plaintext: GetResult, meta: &ObjectMeta, bulk: &BulkOptions) -> Result<()> {
+        let meta = read_of(meta, &plaintext);
         let location = &meta.location;
         let attributes = plaintext.attributes.clone();
-        let found = plaintext.meta.clone();
-        if found.size > MAX_AT_ONCE {
-            check_unconditional(&found, bulk)?;
+        if meta.size > MAX_AT_ONCE {
+            check_unconditional(&meta, bulk)?;
             let options = PutMultipartOptions::from(attributes);
             let mut upload = self.begin_upload(location, options).await?;
-            let part_len = part_len(found.size);
+            let part_len = part_len(meta.size);
             return send_all(plaintext.into_stream(), &mut upload, part_len).await.map(drop);
         }
         let options = PutOptions {
-            mode: mode(&found, bulk),
+            mode: mode(&meta, bulk),
             attributes,
             ..PutOptions::default()
         };
@@ -300,28 +292,27 @@ impl<S: ObjectStore> EncryptedStore<S> {
     }
 
     /// The object as a plaintext, if it is not one of this store's. A damaged header is not taken for plaintext.
-    async fn without_header(&self, found: GetResult) -> Result<Option<GetResult>> {
-        let location = found.meta.location.clone();
+    async fn without_header(&self, location: &Path, found: GetResult) -> Result<Option<GetResult>> {
         let (header, _) = take_header(&found.attributes);
         if header.is_some() && self.config.place != HeaderPlace::Attached {
-            return self.parse_header(&location, header.as_ref()).map(|_| None);
+            return self.parse_header(location, header.as_ref()).map(|_| None);
         }
         let (mut found, mut body) = split(found);
         let start = body.take(START_LEN).await;
-        let start = start.map_err(|error| failure(&location, error))?;
+        let start = start.map_err(|error| failure(location, error))?;
         let parsed = ObjectHeader::parse(&start);
         if let Err(error @ sealstone::Error::NotSealstone { hint: Some(_) }) = parsed {
-            return Err(refused(StoreError::sealstone(&location, error)));
+            return Err(refused(StoreError::sealstone(location, error)));
         }
         if !matches!(parsed, Err(sealstone::Error::NotSealstone { .. })) {
             if self.config.place == HeaderPlace::Attached {
-                return self.parse_attached(&location, &start).map(|_| None);
+                return self.parse_attached(location, &start).map(|_| None);
             }
             return Err(refused(StoreError::AttachedHeader {
                 location: location.to_string(),
             }));
         }
-        let all = stream::iter([Ok(start)]).chain(body.into_stream(&location));
+        let all = stream::iter([Ok(start)]).chain(body.into_stream(location));
         found.payload = GetResultPayload::Stream(all.boxed());
         Ok(Some(found))
     }
@@ -347,10 +338,18 @@ fn pinned(meta: &ObjectMeta) -> GetOptions {
     }
 }
 
-/// Whether a listing of `prefix` may name it. What a store says beyond that is not believed: keys and contexts are chosen
-/// by the path.
+/// Whether a listing of `prefix` can contain it. Other paths are not worked on: keys and contexts are chosen by the path.
 fn is_under(location: &Path, prefix: &Path) -> bool {
     location != prefix && location.prefix_matches(prefix)
+}
+
+/// The version that was read, under the path that was listed: the path in a response decides nothing. Some stores report
+/// versions, which conditional writes need, in responses to reads only.
+fn read_of(listed: &ObjectMeta, read: &GetResult) -> ObjectMeta {
+    ObjectMeta {
+        location: listed.location.clone(),
+        ..read.meta.clone()
+    }
 }
 
 /// The pieces of a body that fits into one request.
@@ -370,7 +369,7 @@ async fn collect(mut body: BoxStream<'static, Result<Bytes>>, location: &Path) -
     Ok(pieces)
 }
 
-/// On the condition that this version is still there. Some stores name it in responses to reads only, not in listings.
+/// On the condition that this version is still there.
 fn mode(meta: &ObjectMeta, bulk: &BulkOptions) -> PutMode {
     if !bulk.conditional {
         return PutMode::Overwrite;

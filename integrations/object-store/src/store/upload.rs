@@ -346,3 +346,16 @@ impl fmt::Debug for EncryptedUpload {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_of_any_length_fits_into_10_000_parts() {
+        for len in [0, 1, 64 << 20, 78 << 30, 100 << 30, 50 << 40] {
+            let part_len = part_len(len);
+            assert!(part_len >= PART && len.div_ceil(part_len as u64) <= 9_000, "{len}");
+        }
+    }
+}

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use sealstone::Header;
 use sealstone::format::is_metadata_key;
 
 use super::HeaderReplacer;
@@ -25,8 +27,6 @@ use super::object_store::path::Path;
 use super::object_store::signer::{HeaderName, Method, SignedUrlOptions, Signer};
 use super::object_store::{ClientOptions, Error, HeaderMap, HeaderValue, ObjectMeta, Result};
 use crate::error::StoreError;
-use bytes::Bytes;
-use futures_util::TryStreamExt;
 
 /// The longest object that S3 copies in one request.
 const MAX_COPY: u64 = 5 * 1024 * 1024 * 1024;
@@ -197,7 +197,7 @@ impl From<Error> for Failed {
 
 #[async_trait]
 impl HeaderReplacer for S3HeaderReplacer {
-    async fn replace_header(&self, object: &ObjectMeta, old: &str, key: &str, value: &str) -> Result<()> {
+    async fn replace_header(&self, object: &ObjectMeta, old: &Header, new: &Header, key: &str) -> Result<()> {
         let e_tag = match &object.e_tag {
             Some(e_tag) if object.size <= MAX_COPY => e_tag,
             _ => {
@@ -206,9 +206,10 @@ impl HeaderReplacer for S3HeaderReplacer {
                 });
             }
         };
+        let (old, new) = (value(&object.location, old)?, value(&object.location, new)?);
         let mut tries = 1;
         loop {
-            match self.try_replace(object, e_tag, old, (key, value)).await {
+            match self.try_replace(object, e_tag, &old, (key, &new)).await {
                 Ok(()) => return Ok(()),
                 Err(Failed::Busy(_)) if tries < TRIES => {}
                 Err(Failed::Busy(error) | Failed::Ended(error)) => return Err(error),
@@ -224,7 +225,6 @@ async fn body(response: HttpResponse) -> String {
     let mut stream = response.into_body().bytes_stream();
     let mut text = Vec::new();
     while let Ok(Some(piece)) = stream.try_next().await {
-        let piece: Bytes = piece;
         text.extend_from_slice(&piece[..piece.len().min(MAX_RESPONSE - text.len())]);
         if text.len() == MAX_RESPONSE {
             break;
@@ -251,6 +251,14 @@ fn generic(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error
     Error::Generic {
         store: "S3",
         source: source.into(),
+    }
+}
+
+/// A header as the value in metadata.
+fn value(location: &Path, header: &Header) -> Result<String> {
+    match header.to_metadata() {
+        Ok(pairs) => Ok(pairs.into_values().collect()),
+        Err(error) => Err(generic(StoreError::sealstone(location, error))),
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
-use sealstone::ChunkSize;
 use sealstone::format::is_metadata_key;
+use sealstone::{ChunkSize, Header};
 use sealstone_object_store::{BulkOptions, Capabilities, Done, StoreError};
 
 use super::super::object_store::local::LocalFileSystem;
@@ -182,7 +182,7 @@ struct Replacer {
 
 #[async_trait]
 impl HeaderReplacer for Replacer {
-    async fn replace_header(&self, object: &ObjectMeta, old: &str, key: &str, value: &str) -> Result<()> {
+    async fn replace_header(&self, object: &ObjectMeta, old: &Header, new: &Header, key: &str) -> Result<()> {
         if !self.can {
             return Err(Error::NotImplemented {
                 operation: "replace_header".to_owned(),
@@ -190,13 +190,14 @@ impl HeaderReplacer for Replacer {
             });
         }
         let (bytes, attributes) = self.inner.stored(&object.location).await;
-        assert!(attributes.iter().any(|(_, value)| value.as_ref() == old));
+        let value = |header: &Header| header.to_metadata().unwrap().into_values().collect::<String>();
+        assert!(attributes.iter().any(|(_, found)| found.as_ref() == value(old)));
         let others = attributes.into_iter().filter(|(attribute, _)| match attribute {
             Attribute::Metadata(key) => !is_metadata_key(key),
             _ => true,
         });
         let others = others.map(|(attribute, value)| (attribute.clone(), value.clone()));
-        let header = (Attribute::Metadata(key.to_owned().into()), value.to_owned().into());
+        let header = (Attribute::Metadata(key.to_owned().into()), value(new).into());
         let options = PutOptions {
             mode: PutMode::Update(super::super::object_store::UpdateVersion {
                 e_tag: object.e_tag.clone(),
@@ -416,7 +417,7 @@ async fn a_rewrap_fetches_no_payload_that_it_does_not_write_and_writes_no_foreig
         old.put(&path, plaintext(100_000).into()).await.unwrap();
         let rotated = EncryptedStore::builder(key(2)).with_opening_key(key(1));
         let rotated = rotated.build(inner.clone(), capabilities).unwrap();
-        // With another object's payload behind its header.
+        // With another object's payload after its header.
         let (mine, attributes) = inner.stored(&path).await;
         old.put(&other, plaintext(100_000).into()).await.unwrap();
         let (theirs, _) = inner.stored(&other).await;
@@ -478,4 +479,35 @@ async fn a_store_that_reports_versions_in_reads_only_has_conditional_writes_too(
         [Done::Changed]
     );
     assert!(rotated.get(&path).await.unwrap().bytes().await.unwrap() == plaintext(1000));
+}
+
+#[tokio::test]
+async fn the_path_in_a_response_does_not_decide_what_is_written() {
+    let (path, other) = (Path::from("a"), Path::from("other"));
+    for capabilities in [METADATA, ATTACHED] {
+        let inner = Wrapped::default();
+        inner.store(&path, plaintext(1000), Attributes::new()).await;
+        inner.store(&other, plaintext(10), Attributes::new()).await;
+        let store = EncryptedStore::builder(key(1))
+            .build(inner.clone(), capabilities)
+            .unwrap();
+        let rotated = EncryptedStore::builder(key(2)).with_opening_key(key(1));
+        let rotated = rotated.build(inner.clone(), capabilities).unwrap();
+        inner.set_fault(Some(Fault::Location("other")));
+        // Only the first of the two is worked on: the other one is there to be overwritten.
+        let one = BulkOptions::new().with_concurrency(1);
+        let steps: [&dyn Fn() -> _; 3] = [
+            &|| store.encrypt_in_place(None, &one),
+            &|| store.rekey(None, &one),
+            &|| rotated.rewrap(None, &one),
+        ];
+        for step in steps {
+            let first = step().into_future().await.0.unwrap().unwrap();
+            assert!(first.location == path, "{first:?}");
+            assert!(matches!(first.result, Ok(Done::Changed)), "{first:?}");
+        }
+        inner.set_fault(None);
+        assert!(inner.stored(&other).await.0 == plaintext(10));
+        assert!(rotated.get(&path).await.unwrap().bytes().await.unwrap() == plaintext(1000));
+    }
 }
