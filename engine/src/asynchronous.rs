@@ -22,7 +22,7 @@ mod writer;
 use std::mem;
 use std::task::{Context, Poll};
 
-pub use self::component::AsyncComponentWriter;
+pub use self::component::{AsyncComponentWriter, ComponentSealStream};
 pub use self::reader::AsyncDecryptReader;
 pub use self::streams::{OpenStream, SealStream};
 pub use self::writer::AsyncEncryptWriter;

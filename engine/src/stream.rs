@@ -33,7 +33,9 @@
 //! ```
 
 #[cfg(feature = "tokio")]
-pub use crate::asynchronous::{AsyncComponentWriter, AsyncDecryptReader, AsyncEncryptWriter, OpenStream, SealStream};
+pub use crate::asynchronous::{
+    AsyncComponentWriter, AsyncDecryptReader, AsyncEncryptWriter, ComponentSealStream, OpenStream, SealStream,
+};
 pub use crate::decrypt::DecryptReader;
 pub use crate::encrypt::EncryptWriter;
 pub use crate::machines::{OpenedRest, SealedRest, StreamOpener, StreamSealer};

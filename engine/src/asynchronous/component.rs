@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_core::Stream;
 use tokio::io::AsyncWrite;
 
 use super::one_shot::run;
+use super::streams::SealStream;
 use super::writer::AsyncEncryptWriter;
 use crate::composite::Receipt;
 use crate::composite::{NewComponent, ReceiptMaker, SealedComponent};
@@ -31,6 +33,19 @@ impl NewComponent {
         AsyncComponentWriter {
             writer: AsyncEncryptWriter::new(unsealed, sink),
             receipt,
+        }
+    }
+
+    /// Seals what `source` yields; the items are the component's bytes.
+    pub fn seal_stream<S>(self, source: S) -> ComponentSealStream<S>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Unpin,
+    {
+        let (unsealed, receipt) = self.into_parts();
+        ComponentSealStream {
+            stream: SealStream::new(unsealed, source),
+            receipt: Some(receipt),
+            complete: false,
         }
     }
 }
@@ -78,5 +93,37 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for AsyncComponentWriter<W> {
 impl<W> fmt::Debug for AsyncComponentWriter<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AsyncComponentWriter").field(&self.writer).finish()
+    }
+}
+
+/// Seals the buffers of a stream: a [`SealStream`] that ends with a receipt; needs the feature `tokio`.
+#[must_use = "a stream does nothing until it is polled"]
+pub struct ComponentSealStream<S> {
+    stream: SealStream<S>,
+    receipt: Option<ReceiptMaker>,
+    complete: bool,
+}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Unpin> ComponentSealStream<S> {
+    /// The receipt, once; `None` before the stream has ended without an error.
+    pub fn receipt(&mut self) -> Option<Receipt> {
+        let maker = self.complete.then(|| self.receipt.take()).flatten();
+        maker.map(|maker| maker.make(self.stream.plaintext_len()))
+    }
+}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Stream for ComponentSealStream<S> {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(Pin::new(&mut self.stream).poll_next(cx));
+        self.complete = next.is_none();
+        Poll::Ready(next)
+    }
+}
+
+impl<S> fmt::Debug for ComponentSealStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ComponentSealStream").field(&self.stream).finish()
     }
 }

@@ -63,7 +63,7 @@ impl NewObject {
 }
 
 impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
-    fn new(mut unsealed: Unsealed, source: S) -> Self {
+    pub(super) fn new(mut unsealed: Unsealed, source: S) -> Self {
         Self {
             source,
             start: mem::take(&mut unsealed.start).into(),
@@ -71,6 +71,11 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> SealStream<S> {
             machine: SealMachine::new(unsealed),
             turn: Turn::default(),
         }
+    }
+
+    /// The number of plaintext bytes sealed so far.
+    pub(super) const fn plaintext_len(&self) -> u64 {
+        self.machine.plaintext_len()
     }
 
     fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {

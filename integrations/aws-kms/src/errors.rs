@@ -3,6 +3,7 @@
 //! Parts of an error that quote a request or a response are dropped, because they may hold a data key.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -158,7 +159,37 @@ where
         message = format!("{message}; request {}", printable(request));
     }
     message.push(')');
-    failure(class, key, message).with_source(error)
+    failure(class, key, message).with_source(KmsError {
+        code,
+        source: Box::new(error),
+    })
+}
+
+/// An error that KMS returned: the source of a [`ProviderError`], from which `downcast_ref` takes it.
+#[derive(Debug)]
+pub struct KmsError {
+    code: String,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl KmsError {
+    /// The error's code, such as `DisabledException`.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+}
+
+impl fmt::Display for KmsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl Error for KmsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.source()
+    }
 }
 
 fn classify(operation: Operation, code: &str, status: u16) -> (ProviderErrorClass, String) {

@@ -38,6 +38,7 @@ mod settings;
 
 pub use builder::{AnyKey, AwsKmsBuilder, KmsBuilder, KmsClientBuilder, SlotKey};
 pub use client::{DecryptWith, Decrypted, Encrypted, KmsClient};
+pub use errors::KmsError;
 pub use key::KmsKey;
 pub use provider::AwsKms;
 

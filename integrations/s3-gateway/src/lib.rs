@@ -12,4 +12,6 @@
 pub mod backend;
 pub mod connection;
 pub mod keys;
+pub mod objects;
 pub mod s3;
+pub mod sse;

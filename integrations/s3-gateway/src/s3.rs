@@ -1,39 +1,117 @@
-//! S3's operations: requests of s3s in, responses out.
+//! S3's operations: requests of s3s in, responses out. Each module has the operations on one kind of thing.
+
+mod attributes;
+mod buckets;
+mod checksums;
+mod conditions;
+mod copy;
+mod encryption;
+mod errors;
+mod listing;
+mod reads;
+mod tagging;
+mod writes;
 
 use std::sync::Arc;
 
-use s3s::dto::{ListBucketsInput, ListBucketsOutput};
-use s3s::{S3, S3Request, S3Response, S3Result};
+use s3s::dto::*;
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use sealstone_s3_sse::ObjectName;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Location};
 use crate::keys::Keys;
+
+/// Keys that begin with this are the gateway's own: no request sees or writes them.
+pub const RESERVED_PREFIX: &str = ".sealstone/";
 
 /// What requests are allowed to do.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Accept SSE-C over connections without TLS: the keys can be read on the network.
     pub insecure_customer_keys: bool,
+    /// The region that buckets are in, `us-east-1` if empty.
+    pub region: String,
 }
 
 /// The gateway as a service of s3s.
 #[derive(Debug, Clone)]
 pub struct Gateway {
     backend: Arc<dyn Backend>,
-    keys: Keys,
+    keys: Arc<Keys>,
     options: Options,
 }
 
 impl Gateway {
     /// Serves `backend` with these keys.
-    pub fn new(backend: Arc<dyn Backend>, keys: Keys, options: Options) -> Self {
+    pub fn new(backend: Arc<dyn Backend>, keys: Arc<Keys>, options: Options) -> Self {
         Self { backend, keys, options }
+    }
+
+    fn region(&self) -> &str {
+        match &*self.options.region {
+            "" => "us-east-1",
+            region => region,
+        }
     }
 }
 
-#[async_trait::async_trait]
-impl S3 for Gateway {
-    async fn list_buckets(&self, _request: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
-        let _ = (&self.backend, &self.keys, &self.options);
-        Ok(S3Response::new(ListBucketsOutput::default()))
+/// An object's place in the store, and its name in encryption contexts.
+#[derive(Debug, Clone)]
+struct Target {
+    at: Location,
+    name: ObjectName,
+}
+
+impl Target {
+    /// The object of a request.
+    fn new(bucket: &str, key: &str) -> S3Result<Self> {
+        if key.starts_with(RESERVED_PREFIX) {
+            return Err(s3_error!(
+                AccessDenied,
+                "Keys that begin with {RESERVED_PREFIX} are reserved."
+            ));
+        }
+        let name = ObjectName::new(bucket, key).map_err(|error| errors::of_request(error.into()))?;
+        Ok(Self {
+            at: Location::new(bucket, key),
+            name,
+        })
     }
+}
+
+/// Each operation of the trait, in one line: the modules have the code.
+macro_rules! operations {
+    ($($operation:ident: $input:ty => $output:ty,)*) => {
+        #[async_trait::async_trait]
+        impl S3 for Gateway {
+            $(
+                async fn $operation(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                    self.$operation(request).await
+                }
+            )*
+        }
+    };
+}
+
+operations! {
+    create_bucket: CreateBucketInput => CreateBucketOutput,
+    delete_bucket: DeleteBucketInput => DeleteBucketOutput,
+    head_bucket: HeadBucketInput => HeadBucketOutput,
+    list_buckets: ListBucketsInput => ListBucketsOutput,
+    get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput,
+    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput,
+    get_bucket_acl: GetBucketAclInput => GetBucketAclOutput,
+    list_objects: ListObjectsInput => ListObjectsOutput,
+    list_objects_v2: ListObjectsV2Input => ListObjectsV2Output,
+    list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput,
+    put_object: PutObjectInput => PutObjectOutput,
+    get_object: GetObjectInput => GetObjectOutput,
+    head_object: HeadObjectInput => HeadObjectOutput,
+    delete_object: DeleteObjectInput => DeleteObjectOutput,
+    delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
+    copy_object: CopyObjectInput => CopyObjectOutput,
+    get_object_acl: GetObjectAclInput => GetObjectAclOutput,
+    get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput,
+    put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput,
+    delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput,
 }

@@ -1,0 +1,125 @@
+//! Buckets: created, deleted and described.
+
+use s3s::dto::*;
+use s3s::{S3Request, S3Response, S3Result};
+
+use super::listing::owner;
+use super::{Gateway, Target, errors};
+
+impl Gateway {
+    pub(super) async fn create_bucket(
+        &self,
+        request: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
+        let bucket = request.input.bucket;
+        self.backend.create_bucket(&bucket).await.map_err(errors::of_backend)?;
+        Ok(S3Response::new(CreateBucketOutput {
+            location: Some(format!("/{bucket}")),
+        }))
+    }
+
+    pub(super) async fn delete_bucket(
+        &self,
+        request: S3Request<DeleteBucketInput>,
+    ) -> S3Result<S3Response<DeleteBucketOutput>> {
+        let bucket = request.input.bucket;
+        self.backend.delete_bucket(&bucket).await.map_err(errors::of_backend)?;
+        Ok(S3Response::with_status(
+            DeleteBucketOutput {},
+            hyper::StatusCode::NO_CONTENT,
+        ))
+    }
+
+    pub(super) async fn head_bucket(
+        &self,
+        request: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
+        let found = self.backend.head_bucket(&request.input.bucket).await;
+        found.map_err(errors::of_backend)?;
+        Ok(S3Response::new(HeadBucketOutput {
+            bucket_region: Some(self.region().to_owned()),
+            ..HeadBucketOutput::default()
+        }))
+    }
+
+    pub(super) async fn list_buckets(
+        &self,
+        request: S3Request<ListBucketsInput>,
+    ) -> S3Result<S3Response<ListBucketsOutput>> {
+        let prefix = request.input.prefix.unwrap_or_default();
+        let found = self.backend.buckets().await.map_err(errors::of_backend)?;
+        let named = found.into_iter().filter(|(name, _)| name.starts_with(&prefix));
+        let buckets = named.map(|(name, created)| Bucket {
+            name: Some(name),
+            creation_date: Some(created.into()),
+            ..Bucket::default()
+        });
+        Ok(S3Response::new(ListBucketsOutput {
+            buckets: Some(buckets.collect()),
+            owner: Some(owner()),
+            ..ListBucketsOutput::default()
+        }))
+    }
+
+    pub(super) async fn get_bucket_location(
+        &self,
+        request: S3Request<GetBucketLocationInput>,
+    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        let found = self.backend.head_bucket(&request.input.bucket).await;
+        found.map_err(errors::of_backend)?;
+        // S3 returns nothing for its first region.
+        let region = Some(self.region()).filter(|region| *region != "us-east-1");
+        Ok(S3Response::new(GetBucketLocationOutput {
+            location_constraint: region.map(|region| BucketLocationConstraint::from(region.to_owned())),
+        }))
+    }
+
+    /// Buckets are not versioned.
+    pub(super) async fn get_bucket_versioning(
+        &self,
+        request: S3Request<GetBucketVersioningInput>,
+    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+        let found = self.backend.head_bucket(&request.input.bucket).await;
+        found.map_err(errors::of_backend)?;
+        Ok(S3Response::new(GetBucketVersioningOutput::default()))
+    }
+
+    pub(super) async fn get_bucket_acl(
+        &self,
+        request: S3Request<GetBucketAclInput>,
+    ) -> S3Result<S3Response<GetBucketAclOutput>> {
+        let found = self.backend.head_bucket(&request.input.bucket).await;
+        found.map_err(errors::of_backend)?;
+        Ok(S3Response::new(GetBucketAclOutput {
+            grants: Some(full_control()),
+            owner: Some(owner()),
+        }))
+    }
+
+    pub(super) async fn get_object_acl(
+        &self,
+        request: S3Request<GetObjectAclInput>,
+    ) -> S3Result<S3Response<GetObjectAclOutput>> {
+        let target = Target::new(&request.input.bucket, &request.input.key)?;
+        self.backend.head(&target.at).await.map_err(errors::of_backend)?;
+        Ok(S3Response::new(GetObjectAclOutput {
+            grants: Some(full_control()),
+            owner: Some(owner()),
+            ..GetObjectAclOutput::default()
+        }))
+    }
+}
+
+/// The only grant there is: the owner's.
+fn full_control() -> Vec<Grant> {
+    vec![Grant {
+        grantee: Some(Grantee {
+            display_name: owner().display_name,
+            email_address: None,
+            id: owner().id,
+            type_: Type::from_static(Type::CANONICAL_USER),
+            uri: None,
+        }),
+        permission: Some(Permission::from_static(Permission::FULL_CONTROL)),
+    }]
+}
