@@ -159,8 +159,10 @@ impl Manifest {
         &self.components
     }
 
-    /// Where the padding is in the payload, in bytes; empty if there is none.
-    pub(crate) fn padding(&self) -> Range<u64> {
+    /// Where the padding is in the payload, in bytes; empty if there is none. Its bytes are zero: whoever reads a whole
+    /// object in ranges checks that.
+    #[must_use]
+    pub fn padding(&self) -> Range<u64> {
         self.components_len..self.sealed_range().start
     }
 

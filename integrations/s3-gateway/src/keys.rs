@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use sealstone::error::{ProviderError, ProviderErrorClass};
 use sealstone::keys::IntermediateKeys;
 use sealstone::{Decryptor, KeyRing, UnlockedCache};
@@ -20,6 +21,8 @@ const MAX_PROVIDERS: usize = 1000;
 /// How to reach AWS KMS, and which of its keys may be used. What is not set is configured as for every AWS tool.
 #[derive(Debug, Clone, Default)]
 pub struct KmsSettings {
+    /// The configuration of AWS's clients, instead of the environment's and the files'.
+    pub config: Option<SdkConfig>,
     /// The URL of AWS KMS.
     pub endpoint_url: Option<String>,
     /// Allow an `http://` URL of another machine.
@@ -134,6 +137,9 @@ impl Keys {
             ProviderError::new(ProviderErrorClass::Configuration, AwsKms::ID, message)
         })?;
         let mut builder = AwsKms::builder(key.parse::<KmsKey>()?);
+        if let Some(config) = &settings.config {
+            builder = builder.config(config.clone());
+        }
         if let Some(url) = &settings.endpoint_url {
             builder = builder.endpoint_url(url);
         }

@@ -11,6 +11,8 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use sealstone::composite::Manifest;
+use sealstone::error::CompositeError;
 use sealstone::{Error, Unlocked};
 
 use super::{Note, ObjectError};
@@ -144,8 +146,25 @@ impl OpenObject {
             let plaintext = self.unlocked.open_async(self.ending.bytes.clone()).await?;
             return Ok(once(plaintext));
         }
-        let sealed = self.fetch(backend, at, 0..self.ending.stored.len).await?;
-        Ok(self.unlocked.open_stream(sealed).await?.boxed())
+        self.check_padding(backend, at).await?;
+        self.read_range(backend, at, 0..self.plaintext_len()?).await
+    }
+
+    /// Padding is in no chunk, so no range of plaintext covers it.
+    async fn check_padding(&self, backend: &dyn Backend, at: &Location) -> Result<(), ObjectError> {
+        let padding = self.unlocked.manifest().map(Manifest::padding).unwrap_or_default();
+        let mut offset = padding.start;
+        let mut bytes = match self.ending.slice(&padding) {
+            Some(bytes) => once(bytes),
+            None => self.fetch(backend, at, padding).await?,
+        };
+        while let Some(item) = bytes.try_next().await.map_err(from_io)? {
+            if item.iter().any(|byte| *byte != 0) {
+                return Err(Error::from(CompositeError::PaddingAltered { offset }).into());
+            }
+            offset += item.len() as u64;
+        }
+        Ok(())
     }
 
     async fn read_range(

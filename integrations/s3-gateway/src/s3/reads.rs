@@ -110,12 +110,8 @@ impl Gateway {
         }
         describe!(output, &stored.attributes);
         report_sse!(output, Reported::of(&mode, &header));
-        let mut response = S3Response::new(output);
-        if selected.content_range.is_some() {
-            response.status = Some(hyper::StatusCode::PARTIAL_CONTENT);
-        }
-        response.output.content_range = selected.content_range;
-        Ok(response)
+        output.content_range = selected.content_range;
+        Ok(S3Response::new(output))
     }
 
     /// Opens the version of an object that was looked up before.
