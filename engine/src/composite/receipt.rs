@@ -87,7 +87,9 @@ impl Receipt {
         self.plaintext_len
     }
 
-    pub(super) const fn salt(&self) -> &[u8; SALT_LEN] {
+    /// The salt, which no other sealing has.
+    #[must_use]
+    pub const fn salt(&self) -> &[u8; SALT_LEN] {
         &self.salt
     }
 

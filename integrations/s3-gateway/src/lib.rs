@@ -15,3 +15,4 @@ pub mod keys;
 pub mod objects;
 pub mod s3;
 pub mod sse;
+pub mod uploads;

@@ -15,6 +15,7 @@ mod sealing;
 
 pub use self::note::{Checksum, ChecksumAlgorithm, Note};
 pub use self::reading::{Ending, OpenObject};
+pub(crate) use self::sealing::exactly;
 pub use self::sealing::{Plaintext, label, seal};
 
 use std::fmt;

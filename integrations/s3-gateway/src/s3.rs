@@ -8,6 +8,8 @@ mod copy;
 mod encryption;
 mod errors;
 mod listing;
+mod multipart;
+mod part_copy;
 mod reads;
 mod tagging;
 mod writes;
@@ -110,6 +112,14 @@ operations! {
     delete_object: DeleteObjectInput => DeleteObjectOutput,
     delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
     copy_object: CopyObjectInput => CopyObjectOutput,
+    create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput,
+    upload_part: UploadPartInput => UploadPartOutput,
+    upload_part_copy: UploadPartCopyInput => UploadPartCopyOutput,
+    complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput,
+    abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput,
+    list_parts: ListPartsInput => ListPartsOutput,
+    list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput,
+    get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput,
     get_object_acl: GetObjectAclInput => GetObjectAclOutput,
     get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput,
     put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput,

@@ -106,6 +106,7 @@ fn pushed(mut sealer: sealstone::composite::ComponentSealer, plain: &[u8]) -> (V
 #[cfg(feature = "tokio")]
 #[test]
 fn components_are_sealed_by_asynchronous_programs() {
+    use crate::grudging::{Grudging, Items, collect};
     use tokio::io::AsyncWriteExt;
 
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -129,9 +130,17 @@ fn components_are_sealed_by_asynchronous_programs() {
             let (bytes, receipt) = writer.finish().await.unwrap();
             stored.extend_from_slice(&bytes);
             receipts.push((b"2", receipt));
+            let source = Grudging::new(Items::cut(&plain, &[C / 3, 0]), 1);
+            let mut stream = object.component(b"3").unwrap().seal_stream(source);
+            assert!(stream.receipt().is_none(), "before the end");
+            let (bytes, ended) = collect(&mut stream).await;
+            ended.unwrap();
+            stored.extend_from_slice(&bytes);
+            receipts.push((b"3", stream.receipt().unwrap()));
+            assert!(stream.receipt().is_none(), "a second time");
         });
         stored.extend_from_slice(&object.complete(&receipts, b"").unwrap().bytes);
-        assert!(decryptor().open(&stored).unwrap() == [plain.as_slice(), &plain].concat());
+        assert!(decryptor().open(&stored).unwrap() == [plain.as_slice(), &plain, &plain].concat());
     }
 }
 

@@ -1,7 +1,8 @@
-//! What the gateway seals with an object's manifest: its checksum.
+//! What the gateway seals with an object's manifest.
 //!
 //! ```text
-//! version[1] = 1 | algorithm[1] | composite[1] | value[...]        or nothing: no checksum
+//! checksum    1 | length[1] | algorithm[1] | composite[1] | value[...]      if the object has a checksum
+//! completion  2 | length[1] | SHA-256[32] of the parts' receipts            if it was a multipart upload
 //! ```
 
 /// What an object's manifest says besides its parts.
@@ -9,6 +10,8 @@
 pub struct Note {
     /// The checksum of the plaintext.
     pub checksum: Option<Checksum>,
+    /// Identifies the completion that made the object of an upload.
+    pub completion: Option<[u8; 32]>,
 }
 
 /// A checksum of an object's plaintext, as S3 defines it.
@@ -34,51 +37,99 @@ pub enum ChecksumAlgorithm {
 }
 
 impl ChecksumAlgorithm {
-    /// All of them, with their codes in notes and the lengths of their values.
-    const CODES: [(Self, u8, usize); 5] = [
-        (Self::Crc32, 1, 4),
-        (Self::Crc32c, 2, 4),
-        (Self::Crc64Nvme, 3, 8),
-        (Self::Sha1, 4, 20),
-        (Self::Sha256, 5, 32),
+    /// All of them, with their codes in notes.
+    const CODES: [(Self, u8); 5] = [
+        (Self::Crc32, 1),
+        (Self::Crc32c, 2),
+        (Self::Crc64Nvme, 3),
+        (Self::Sha1, 4),
+        (Self::Sha256, 5),
     ];
+
+    /// S3's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Crc32 => "CRC32",
+            Self::Crc32c => "CRC32C",
+            Self::Crc64Nvme => "CRC64NVME",
+            Self::Sha1 => "SHA1",
+            Self::Sha256 => "SHA256",
+        }
+    }
+
+    /// The algorithm with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let all = Self::CODES.iter().map(|(algorithm, _)| *algorithm);
+        all.into_iter()
+            .find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The length of a value, in bytes.
+    #[must_use]
+    pub const fn value_len(self) -> usize {
+        match self {
+            Self::Crc32 | Self::Crc32c => 4,
+            Self::Crc64Nvme => 8,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+        }
+    }
+
+    fn code(self) -> u8 {
+        let found = Self::CODES.iter().find(|(known, _)| *known == self);
+        found.map_or(0, |(_, code)| *code)
+    }
+
+    fn of_code(code: u8) -> Option<Self> {
+        let found = Self::CODES.iter().find(|(_, known)| *known == code);
+        found.map(|(algorithm, _)| *algorithm)
+    }
 }
 
-const VERSION: u8 = 1;
+const CHECKSUM: u8 = 1;
+const COMPLETION: u8 = 2;
 
 impl Note {
-    /// The note's bytes.
+    /// The note's bytes, at most 70.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let Some(checksum) = &self.checksum else {
-            return Vec::new();
-        };
-        let codes = ChecksumAlgorithm::CODES.iter();
-        let code = codes.clone().find(|(algorithm, ..)| *algorithm == checksum.algorithm);
-        let code = code.map_or(0, |(_, code, _)| *code);
-        let mut bytes = vec![VERSION, code, checksum.composite.into()];
-        bytes.extend_from_slice(&checksum.value);
+        let mut bytes = Vec::new();
+        if let Some(checksum) = &self.checksum {
+            let len = u8::try_from(checksum.value.len() + 2).unwrap_or(u8::MAX);
+            bytes.extend([CHECKSUM, len, checksum.algorithm.code(), checksum.composite.into()]);
+            bytes.extend_from_slice(&checksum.value);
+        }
+        if let Some(completion) = &self.completion {
+            bytes.extend([COMPLETION, 32]);
+            bytes.extend_from_slice(completion);
+        }
         bytes
     }
 
     /// Parses a note; `None` if it is not one of the gateway, as of an object that another program joined.
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() {
-            return Some(Self::default());
+    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let mut note = Self::default();
+        while let [kind, len, rest @ ..] = bytes {
+            let (value, rest) = rest.split_at_checked((*len).into())?;
+            match (kind, value) {
+                (&CHECKSUM, [code, composite @ (0 | 1), value @ ..]) if note == Self::default() => {
+                    let algorithm = ChecksumAlgorithm::of_code(*code)?;
+                    note.checksum = (value.len() == algorithm.value_len()).then(|| Checksum {
+                        algorithm,
+                        composite: *composite == 1,
+                        value: value.to_vec(),
+                    });
+                    note.checksum.as_ref()?;
+                }
+                (&COMPLETION, value) if note.completion.is_none() => note.completion = Some(value.try_into().ok()?),
+                _ => return None,
+            }
+            bytes = rest;
         }
-        let [VERSION, code, composite @ (0 | 1), value @ ..] = bytes else {
-            return None;
-        };
-        let mut codes = ChecksumAlgorithm::CODES.iter();
-        let (algorithm, _, len) = codes.find(|(_, known, _)| known == code)?;
-        (value.len() == *len).then(|| Self {
-            checksum: Some(Checksum {
-                algorithm: *algorithm,
-                composite: *composite == 1,
-                value: value.to_vec(),
-            }),
-        })
+        bytes.is_empty().then_some(note)
     }
 }
 
@@ -88,19 +139,28 @@ mod tests {
 
     #[test]
     fn notes_are_parsed_as_they_were_encoded() {
-        assert_eq!(Note::decode(&Note::default().encode()), Some(Note::default()));
-        for (algorithm, _, len) in ChecksumAlgorithm::CODES {
-            for composite in [false, true] {
-                let value = vec![7; len];
-                let checksum = Some(Checksum {
-                    algorithm,
-                    composite,
-                    value,
-                });
-                let note = Note { checksum };
+        for completion in [None, Some([9; 32])] {
+            let mut notes = vec![Note {
+                checksum: None,
+                completion,
+            }];
+            for (algorithm, _) in ChecksumAlgorithm::CODES {
+                for composite in [false, true] {
+                    let value = vec![7; algorithm.value_len()];
+                    let checksum = Some(Checksum {
+                        algorithm,
+                        composite,
+                        value,
+                    });
+                    notes.push(Note { checksum, completion });
+                }
+            }
+            for note in notes {
                 let bytes = note.encode();
                 assert_eq!(Note::decode(&bytes), Some(note));
-                assert_eq!(Note::decode(&bytes[..bytes.len() - 1]), None);
+                if let [all_but_last @ .., _] = &bytes[..] {
+                    assert_eq!(Note::decode(all_but_last), None);
+                }
                 assert_eq!(Note::decode(&[&bytes[..], &[0]].concat()), None);
             }
         }
@@ -108,13 +168,20 @@ mod tests {
 
     #[test]
     fn other_notes_are_refused() {
+        let completion = [&[2, 32][..], &[9; 32]].concat();
+        let checksum = vec![1, 6, 1, 0, 0, 0, 0, 0];
         for bytes in [
-            &[2, 1, 0, 0, 0, 0, 0][..],
-            &[1, 9, 0, 0, 0, 0, 0],
-            &[1, 1, 2, 0, 0, 0, 0],
-            &[1],
+            vec![0],
+            vec![3, 0],
+            vec![1, 6, 9, 0, 0, 0, 0, 0],
+            vec![1, 6, 1, 2, 0, 0, 0, 0],
+            vec![1, 5, 1, 0, 0, 0, 0],
+            vec![2, 1, 0],
+            [&completion[..], &completion].concat(),
+            [&completion[..], &checksum].concat(),
+            [&checksum[..], &checksum].concat(),
         ] {
-            assert_eq!(Note::decode(bytes), None);
+            assert_eq!(Note::decode(&bytes), None, "{bytes:?}");
         }
     }
 }

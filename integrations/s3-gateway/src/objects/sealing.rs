@@ -60,7 +60,7 @@ pub fn seal(object: &CompositeObject, plaintext: Plaintext) -> Result<Body, Obje
 }
 
 /// The bytes of a stream, which must be this many.
-pub(super) fn exactly(len: u64, bytes: ByteStream) -> ByteStream {
+pub(crate) fn exactly(len: u64, bytes: ByteStream) -> ByteStream {
     let state = (bytes, len);
     stream::try_unfold(state, |(mut bytes, left)| async move {
         let Some(item) = bytes.try_next().await? else {

@@ -13,64 +13,72 @@ use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
 use s3s::dto::{self, ChecksumType, StreamingBlob};
 use s3s::{S3Error, S3Result, TrailingHeaders, s3_error};
 
-use crate::backend::{BackendError, ByteStream};
+use crate::backend::ByteStream;
 use crate::objects::{Checksum, ChecksumAlgorithm, Note};
+
+mod parts;
+
+pub(super) use self::parts::PartChecksums;
 
 use super::errors;
 
-/// Each algorithm, with S3's name for it and the header of its value.
-pub(super) const ALGORITHMS: [(ChecksumAlgorithm, &str, &str); 5] = [
-    (ChecksumAlgorithm::Crc32, "CRC32", "x-amz-checksum-crc32"),
-    (ChecksumAlgorithm::Crc32c, "CRC32C", "x-amz-checksum-crc32c"),
-    (ChecksumAlgorithm::Crc64Nvme, "CRC64NVME", "x-amz-checksum-crc64nvme"),
-    (ChecksumAlgorithm::Sha1, "SHA1", "x-amz-checksum-sha1"),
-    (ChecksumAlgorithm::Sha256, "SHA256", "x-amz-checksum-sha256"),
+/// Each algorithm, with the header of its value.
+const ALGORITHMS: [(ChecksumAlgorithm, &str); 5] = [
+    (ChecksumAlgorithm::Crc32, "x-amz-checksum-crc32"),
+    (ChecksumAlgorithm::Crc32c, "x-amz-checksum-crc32c"),
+    (ChecksumAlgorithm::Crc64Nvme, "x-amz-checksum-crc64nvme"),
+    (ChecksumAlgorithm::Sha1, "x-amz-checksum-sha1"),
+    (ChecksumAlgorithm::Sha256, "x-amz-checksum-sha256"),
 ];
 
-pub(super) fn name_of(algorithm: ChecksumAlgorithm) -> &'static str {
-    ALGORITHMS
-        .iter()
-        .find(|(known, ..)| *known == algorithm)
-        .map_or("", |(_, name, _)| name)
-}
-
 pub(super) fn algorithm_named(name: &str) -> S3Result<ChecksumAlgorithm> {
-    let found = ALGORITHMS.iter().find(|(_, known, _)| known.eq_ignore_ascii_case(name));
-    found.map(|(algorithm, ..)| *algorithm).ok_or_else(|| {
-        errors::invalid_argument("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+    ChecksumAlgorithm::named(name).ok_or_else(|| {
+        errors::invalid_argument(
+            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+        )
     })
 }
 
-/// A hasher of one algorithm.
-fn hasher(algorithm: ChecksumAlgorithm) -> ChecksumHasher {
-    let mut hasher = ChecksumHasher::default();
-    match algorithm {
-        ChecksumAlgorithm::Crc32 => hasher.crc32 = Some(Crc32::new()),
-        ChecksumAlgorithm::Crc32c => hasher.crc32c = Some(Crc32c::new()),
-        ChecksumAlgorithm::Crc64Nvme => hasher.crc64nvme = Some(Crc64Nvme::new()),
-        ChecksumAlgorithm::Sha1 => hasher.sha1 = Some(Sha1::new()),
-        ChecksumAlgorithm::Sha256 => hasher.sha256 = Some(Sha256::new()),
-    }
-    hasher
-}
+/// Hashes bytes with one algorithm.
+pub(super) struct Hasher(ChecksumHasher);
 
-/// The value of a hasher of one algorithm, in base64.
-fn value(computed: dto::Checksum) -> String {
-    let values = [
-        computed.checksum_crc32,
-        computed.checksum_crc32c,
-        computed.checksum_crc64nvme,
-        computed.checksum_sha1,
-        computed.checksum_sha256,
-    ];
-    values.into_iter().flatten().next().unwrap_or_default()
+impl Hasher {
+    pub(super) fn new(algorithm: ChecksumAlgorithm) -> Self {
+        let mut hasher = ChecksumHasher::default();
+        match algorithm {
+            ChecksumAlgorithm::Crc32 => hasher.crc32 = Some(Crc32::new()),
+            ChecksumAlgorithm::Crc32c => hasher.crc32c = Some(Crc32c::new()),
+            ChecksumAlgorithm::Crc64Nvme => hasher.crc64nvme = Some(Crc64Nvme::new()),
+            ChecksumAlgorithm::Sha1 => hasher.sha1 = Some(Sha1::new()),
+            ChecksumAlgorithm::Sha256 => hasher.sha256 = Some(Sha256::new()),
+        }
+        Self(hasher)
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The value, once.
+    pub(super) fn value(&mut self) -> Vec<u8> {
+        let computed = std::mem::take(&mut self.0).finalize();
+        let values = [
+            computed.checksum_crc32,
+            computed.checksum_crc32c,
+            computed.checksum_crc64nvme,
+            computed.checksum_sha1,
+            computed.checksum_sha256,
+        ];
+        let value = values.into_iter().flatten().next().unwrap_or_default();
+        Base64::decode_vec(&value).unwrap_or_default()
+    }
 }
 
 /// The checksum of these bytes.
-pub(super) fn checksum_of(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Vec<u8> {
-    let mut hasher = hasher(algorithm);
+fn checksum_of(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Vec<u8> {
+    let mut hasher = Hasher::new(algorithm);
     hasher.update(bytes);
-    Base64::decode_vec(&value(hasher.finalize())).unwrap_or_default()
+    hasher.value()
 }
 
 /// What a body is compared with once it has been read.
@@ -92,7 +100,7 @@ impl Announced {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let mut sent = ALGORITHMS
             .iter()
-            .filter_map(|(algorithm, _, header)| Some((*algorithm, text(header)?)));
+            .filter_map(|(algorithm, header)| Some((*algorithm, text(header)?)));
         let (first, second) = (sent.next(), sent.next());
         if second.is_some() {
             return Err(s3_error!(
@@ -103,23 +111,23 @@ impl Announced {
         let trailer = text("x-amz-trailer").map(str::trim).and_then(|trailer| {
             ALGORITHMS
                 .iter()
-                .find(|(.., header)| header.eq_ignore_ascii_case(trailer))
+                .find(|(_, header)| header.eq_ignore_ascii_case(trailer))
         });
         let named = text("x-amz-sdk-checksum-algorithm").map(algorithm_named).transpose()?;
         let algorithm = match (first, trailer, named) {
             (Some((algorithm, value)), ..) => {
-                let len = checksum_of(algorithm, b"").len();
+                let len = algorithm.value_len();
                 if Base64::decode_vec(value).is_ok_and(|bytes| bytes.len() == len) {
                     algorithm
                 } else {
-                    let name = name_of(algorithm).to_ascii_lowercase();
+                    let name = algorithm.name().to_ascii_lowercase();
                     return Err(s3_error!(
                         InvalidRequest,
                         "Value for x-amz-checksum-{name} header is invalid."
                     ));
                 }
             }
-            (None, Some((algorithm, ..)), _) => *algorithm,
+            (None, Some((algorithm, _)), _) => *algorithm,
             (None, None, Some(named)) => named,
             (None, None, None) => default,
         };
@@ -136,13 +144,19 @@ impl Announced {
     }
 }
 
+impl Announced {
+    pub(super) const fn algorithm(&self) -> ChecksumAlgorithm {
+        self.algorithm
+    }
+}
+
 /// Hashes a body as it passes.
 #[derive(Clone)]
 pub(super) struct Verifier(Arc<Mutex<Verifying>>);
 
 struct Verifying {
     announced: Announced,
-    hasher: Option<ChecksumHasher>,
+    hasher: Hasher,
     md5: Option<Md5>,
     computed: Option<Checksum>,
     refused: Option<S3Error>,
@@ -150,7 +164,7 @@ struct Verifying {
 
 impl Verifier {
     pub(super) fn new(announced: Announced) -> Self {
-        let hasher = Some(hasher(announced.algorithm));
+        let hasher = Hasher::new(announced.algorithm);
         let md5 = announced.md5.is_some().then(Md5::new);
         Self(Arc::new(Mutex::new(Verifying {
             announced,
@@ -165,10 +179,9 @@ impl Verifier {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The error of a write that read the body: what is wrong with the body, or else the store's.
-    pub(super) fn error(&self, failure: BackendError) -> S3Error {
-        let refused = self.lock().refused.take();
-        refused.unwrap_or_else(|| errors::of_backend(failure))
+    /// What was found wrong with the body.
+    pub(super) fn refused(&self) -> Option<S3Error> {
+        self.lock().refused.take()
     }
 
     /// The body, hashed as it is read.
@@ -181,9 +194,7 @@ impl Verifier {
 
     fn update(&self, bytes: &Bytes) {
         let mut state = self.lock();
-        if let Some(hasher) = &mut state.hasher {
-            hasher.update(bytes);
-        }
+        state.hasher.update(bytes);
         if let Some(md5) = &mut state.md5 {
             md5.update(bytes);
         }
@@ -191,22 +202,30 @@ impl Verifier {
 
     /// Compares what was announced with what was read; returns the note that keeps it.
     pub(super) fn finish(&self) -> io::Result<Vec<u8>> {
-        match self.verify() {
-            Ok(checksum) => {
-                let checksum = Some(checksum);
-                Ok(Note { checksum }.encode())
-            }
-            Err(error) => {
-                self.lock().refused = Some(error);
-                Err(io::Error::other("the body is not what was announced"))
-            }
-        }
+        let note = Note {
+            checksum: Some(self.verified()?),
+            ..Note::default()
+        };
+        Ok(note.encode())
+    }
+
+    /// As [`Verifier::finish`], for a part: returns the checksum's value.
+    pub(super) fn finish_part(&self) -> io::Result<Vec<u8>> {
+        Ok(self.verified()?.value)
+    }
+
+    fn verified(&self) -> io::Result<Checksum> {
+        self.verify().map_err(|error| {
+            self.lock().refused = Some(error);
+            io::Error::other("the body is not what was announced")
+        })
     }
 
     fn verify(&self) -> S3Result<Checksum> {
         let mut state = self.lock();
-        let computed = value(state.hasher.take().unwrap_or_default().finalize());
-        let name = name_of(state.announced.algorithm);
+        let value = state.hasher.value();
+        let computed = Base64::encode_string(&value);
+        let name = state.announced.algorithm.name();
         let header = format!("x-amz-checksum-{}", name.to_ascii_lowercase());
         let trailing = state.announced.trailers.as_ref().map(|trailers| {
             let value = trailers.read(|headers| Some(headers.get(&header)?.to_str().ok()?.to_owned()));
@@ -233,7 +252,7 @@ impl Verifier {
         let checksum = Checksum {
             algorithm: state.announced.algorithm,
             composite: false,
-            value: Base64::decode_vec(&computed).unwrap_or_default(),
+            value,
         };
         state.computed = Some(checksum.clone());
         Ok(checksum)
@@ -249,6 +268,14 @@ fn bad_digest(message: &str) -> S3Error {
     s3_error!(BadDigest, "{message}")
 }
 
+pub(super) fn kind(composite: bool) -> ChecksumType {
+    ChecksumType::from_static(if composite {
+        ChecksumType::COMPOSITE
+    } else {
+        ChecksumType::FULL_OBJECT
+    })
+}
+
 /// A checksum as responses have it.
 pub(super) fn to_response(checksum: Option<&Checksum>, part_count: usize) -> dto::Checksum {
     let mut response = dto::Checksum::default();
@@ -259,12 +286,7 @@ pub(super) fn to_response(checksum: Option<&Checksum>, part_count: usize) -> dto
     if checksum.composite {
         value = format!("{value}-{part_count}");
     }
-    let kind = if checksum.composite {
-        ChecksumType::COMPOSITE
-    } else {
-        ChecksumType::FULL_OBJECT
-    };
-    response.checksum_type = Some(ChecksumType::from_static(kind));
+    response.checksum_type = Some(kind(checksum.composite));
     match checksum.algorithm {
         ChecksumAlgorithm::Crc32 => response.checksum_crc32 = Some(value),
         ChecksumAlgorithm::Crc32c => response.checksum_crc32c = Some(value),

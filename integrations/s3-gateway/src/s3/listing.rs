@@ -215,7 +215,7 @@ fn index(max_keys: MaxKeys) -> usize {
 }
 
 /// How keys are written: as they are, or percent-encoded as in URLs.
-fn encoder(encoding: Option<&EncodingType>) -> S3Result<fn(&str) -> String> {
+pub(super) fn encoder(encoding: Option<&EncodingType>) -> S3Result<fn(&str) -> String> {
     match encoding.map(EncodingType::as_str) {
         None => Ok(str::to_owned),
         Some(EncodingType::URL) => Ok(percent_encoded),

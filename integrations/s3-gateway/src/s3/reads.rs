@@ -114,6 +114,39 @@ impl Gateway {
         Ok(S3Response::new(output))
     }
 
+    pub(super) async fn get_object_attributes(
+        &self,
+        mut request: S3Request<GetObjectAttributesInput>,
+    ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
+        let input = &mut request.input;
+        let target = Target::new(&input.bucket, &input.key)?;
+        check_version(input.version_id.as_deref())?;
+        let customer = self.customer_key(&request.extensions, customer!(input))?;
+        let stored = self.backend.head(&target.at).await.map_err(errors::of_backend)?;
+        let header = objects::header(&stored).map_err(errors::of_object)?;
+        let mode = self.mode_of(&target, &header, customer)?;
+        let object = self.open_version(&target, &stored, &mode).await?;
+        let wants = |name: &str| input.object_attributes.iter().any(|wanted| wanted.as_str() == name);
+        let parts = object.parts().len();
+        Ok(S3Response::new(GetObjectAttributesOutput {
+            checksum: wants(ObjectAttributes::CHECKSUM).then(|| object_checksum(&object)),
+            e_tag: wants(ObjectAttributes::ETAG).then(|| etag(&stored.etag)),
+            last_modified: Some(stored.modified.into()),
+            object_parts: (wants(ObjectAttributes::OBJECT_PARTS) && parts > 1).then(|| GetObjectAttributesParts {
+                total_parts_count: i32::try_from(parts).ok(),
+                ..GetObjectAttributesParts::default()
+            }),
+            object_size: if wants(ObjectAttributes::OBJECT_SIZE) {
+                Some(signed(plaintext_len(&stored)?))
+            } else {
+                None
+            },
+            storage_class: wants(ObjectAttributes::STORAGE_CLASS)
+                .then(|| StorageClass::from_static(StorageClass::STANDARD)),
+            ..GetObjectAttributesOutput::default()
+        }))
+    }
+
     /// Opens the version of an object that was looked up before.
     pub(super) async fn open_version(
         &self,

@@ -59,7 +59,7 @@ impl Gateway {
         };
         let sealed = objects::seal(&object, plaintext).map_err(errors::of_object)?;
         let stored = self.backend.put(&target.at, sealed, attributes, tags, condition).await;
-        let stored = stored.map_err(|error| verifier.error(error))?;
+        let stored = stored.map_err(|error| verifier.refused().unwrap_or_else(|| errors::of_backend(error)))?;
 
         let mut output = PutObjectOutput {
             e_tag: Some(etag(&stored)),

@@ -21,7 +21,8 @@ use sealstone_s3_gateway::s3::{Gateway, Options};
 /// A gateway over a store in memory, with a bucket named `bucket`.
 pub(crate) struct Client {
     pub(crate) backend: Arc<dyn Backend>,
-    pub(crate) kms: MockKms,
+    pub(crate) kms: Arc<MockKms>,
+    pub(crate) ring: Arc<KeyRing>,
     service: S3Service,
     encrypted: bool,
 }
@@ -89,23 +90,28 @@ impl Client {
 
     pub(crate) async fn over(backend: Arc<dyn Backend>) -> Self {
         let kms = MockKms::builder().key("alias/mine").start().unwrap();
-        let client = Self::sharing(backend, kms);
+        let ring = Arc::new(KeyRing::in_memory("sse-s3").unwrap());
+        let client = Self::with(backend, Arc::new(kms), ring);
         client.send("PUT", "/bucket", &[], "").await.ok();
         client
     }
 
     /// Another instance in front of the same store, with the same keys.
-    fn sharing(backend: Arc<dyn Backend>, kms: MockKms) -> Self {
-        let ring = Arc::new(KeyRing::in_memory("sse-s3").unwrap());
+    pub(crate) fn another_instance(&self) -> Self {
+        Self::with(self.backend.clone(), self.kms.clone(), self.ring.clone())
+    }
+
+    fn with(backend: Arc<dyn Backend>, kms: Arc<MockKms>, ring: Arc<KeyRing>) -> Self {
         let settings = KmsSettings {
             config: Some(sdk_config(&kms)),
             ..KmsSettings::default()
         };
-        let keys = Arc::new(Keys::new(ring, Some(settings)));
+        let keys = Arc::new(Keys::new(ring.clone(), Some(settings)));
         let gateway = Gateway::new(backend.clone(), keys, Options::default());
         Self {
             backend,
             kms,
+            ring,
             service: S3ServiceBuilder::new(gateway).build(),
             encrypted: true,
         }

@@ -4,4 +4,5 @@
 mod client;
 mod corruption;
 mod encryption;
+mod multipart;
 mod objects;
