@@ -38,6 +38,12 @@ impl fmt::Debug for Body {
     }
 }
 
+/// A stream of these bytes.
+pub(crate) fn single(bytes: Bytes) -> ByteStream {
+    let item = (!bytes.is_empty()).then_some(Ok(bytes));
+    Box::pin(futures_util::stream::iter(item))
+}
+
 /// What is stored with an object beside its payload. Nothing here is secret, and nothing is authenticated by itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {

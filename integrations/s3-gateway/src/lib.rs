@@ -10,6 +10,7 @@
 //! headers in the stored metadata. The gateway keeps no state: any number of instances serve one store.
 
 pub mod backend;
+pub mod bucket;
 pub mod connection;
 pub mod keys;
 pub mod objects;

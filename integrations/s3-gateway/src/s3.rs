@@ -10,6 +10,7 @@ mod errors;
 mod listing;
 mod multipart;
 mod part_copy;
+mod raw;
 mod reads;
 mod tagging;
 mod writes;
@@ -17,11 +18,15 @@ mod writes;
 use std::sync::Arc;
 
 use s3s::dto::*;
+use s3s::service::S3ServiceBuilder;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use sealstone_s3_sse::ObjectName;
 
 use crate::backend::{Backend, Location};
+use crate::bucket::BucketDefaults;
 use crate::keys::Keys;
+
+use self::raw::RawOperations;
 
 /// Keys that begin with this are the gateway's own: no request sees or writes them.
 pub const RESERVED_PREFIX: &str = ".sealstone/";
@@ -33,6 +38,8 @@ pub struct Options {
     pub insecure_customer_keys: bool,
     /// The region that buckets are in, `us-east-1` if empty.
     pub region: String,
+    /// The domains whose subdomains are buckets.
+    pub domains: Vec<String>,
 }
 
 /// The gateway as a service of s3s.
@@ -40,13 +47,27 @@ pub struct Options {
 pub struct Gateway {
     backend: Arc<dyn Backend>,
     keys: Arc<Keys>,
+    defaults: Arc<BucketDefaults>,
     options: Options,
 }
 
 impl Gateway {
     /// Serves `backend` with these keys.
     pub fn new(backend: Arc<dyn Backend>, keys: Arc<Keys>, options: Options) -> Self {
-        Self { backend, keys, options }
+        Self {
+            backend,
+            keys,
+            defaults: Arc::default(),
+            options,
+        }
+    }
+
+    /// The service, to which the caller adds authentication and hosts.
+    #[must_use]
+    pub fn service(self) -> S3ServiceBuilder {
+        let mut builder = S3ServiceBuilder::new(self.clone());
+        builder.set_route(RawOperations(self));
+        builder
     }
 
     fn region(&self) -> &str {
@@ -103,6 +124,7 @@ operations! {
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput,
     get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput,
     get_bucket_acl: GetBucketAclInput => GetBucketAclOutput,
+    delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput,
     list_objects: ListObjectsInput => ListObjectsOutput,
     list_objects_v2: ListObjectsV2Input => ListObjectsV2Output,
     list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput,

@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::backend::{Attributes, Backend, BackendError, Body, ByteStream, Condition, ListRequest, Location, Tags};
+use crate::backend::{Attributes, Backend, BackendError, Body, Condition, ListRequest, Location, Tags, single};
 use crate::objects::ObjectError;
 
 /// The least plaintext of all parts but the last, in bytes, as in S3.
@@ -90,15 +90,10 @@ impl std::error::Error for UploadError {
 async fn store(backend: &dyn Backend, at: &Location, bytes: Bytes) -> Result<(), BackendError> {
     let body = Body {
         len: bytes.len() as u64,
-        bytes: whole(bytes),
+        bytes: single(bytes),
     };
     let stored = backend.put(at, body, Attributes::default(), Tags::new(), Condition::None);
     stored.await.map(drop)
-}
-
-fn whole(bytes: Bytes) -> ByteStream {
-    let item = (!bytes.is_empty()).then_some(Ok(bytes));
-    stream::iter(item).boxed()
 }
 
 /// All keys that begin with `prefix`.
@@ -123,7 +118,7 @@ async fn keys(backend: &dyn Backend, bucket: &str, prefix: &str) -> Result<Vec<S
 const DELETIONS: usize = 16;
 
 /// Deletes all keys that begin with `prefix`.
-async fn delete_all(backend: &dyn Backend, bucket: &str, prefix: &str) -> Result<(), BackendError> {
+pub(crate) async fn delete_all(backend: &dyn Backend, bucket: &str, prefix: &str) -> Result<(), BackendError> {
     let deletions = keys(backend, bucket, prefix).await?.into_iter().map(|key| async move {
         let at = Location::new(bucket, key);
         match backend.delete(&at, Condition::None).await {

@@ -16,7 +16,7 @@ use sealstone::error::CompositeError;
 use sealstone::{Error, Unlocked};
 
 use super::{Note, ObjectError};
-use crate::backend::{Backend, BackendError, ByteStream, Location, StoredBytes, StoredObject, StoredRange};
+use crate::backend::{Backend, BackendError, ByteStream, Location, StoredBytes, StoredObject, StoredRange, single};
 
 /// How much of an object's end is fetched first: the manifest of all but the longest, and small objects whole.
 const TAIL_LEN: u64 = 64 * 1024;
@@ -144,7 +144,7 @@ impl OpenObject {
     async fn read_whole(&self, backend: &dyn Backend, at: &Location) -> Result<ByteStream, ObjectError> {
         if self.ending.offset == 0 {
             let plaintext = self.unlocked.open_async(self.ending.bytes.clone()).await?;
-            return Ok(once(plaintext));
+            return Ok(single(plaintext));
         }
         self.check_padding(backend, at).await?;
         self.read_range(backend, at, 0..self.plaintext_len()?).await
@@ -155,7 +155,7 @@ impl OpenObject {
         let padding = self.unlocked.manifest().map(Manifest::padding).unwrap_or_default();
         let mut offset = padding.start;
         let mut bytes = match self.ending.slice(&padding) {
-            Some(bytes) => once(bytes),
+            Some(bytes) => single(bytes),
             None => self.fetch(backend, at, padding).await?,
         };
         while let Some(item) = bytes.try_next().await.map_err(from_io)? {
@@ -179,7 +179,7 @@ impl OpenObject {
             return Ok(stream::empty().boxed());
         }
         if let Some(sealed) = self.ending.slice(&needed) {
-            return Ok(once(opener.open_async(sealed).await?));
+            return Ok(single(opener.open_async(sealed).await?));
         }
         let sealed = self.fetch(backend, at, needed).await?;
         Ok(opener.open_stream(sealed).boxed())
@@ -202,11 +202,6 @@ impl Ending {
         let end = usize::try_from(range.end.checked_sub(self.offset)?).ok()?;
         (start <= end && end <= self.bytes.len()).then(|| self.bytes.slice(start..end))
     }
-}
-
-fn once(bytes: Bytes) -> ByteStream {
-    let item = (!bytes.is_empty()).then_some(Ok(bytes));
-    stream::iter(item).boxed()
 }
 
 /// The stream, whose first item was awaited, so that an error comes before a status line.

@@ -1,10 +1,16 @@
 //! Buckets: created, deleted and described.
 
+use std::time::Duration;
+
 use s3s::dto::*;
 use s3s::{S3Request, S3Response, S3Result};
 
+use crate::backend::{BackendError, ListRequest};
+use crate::uploads;
+
 use super::listing::owner;
-use super::{Gateway, Target, errors};
+use super::multipart::of_upload;
+use super::{Gateway, RESERVED_PREFIX, Target, errors};
 
 impl Gateway {
     pub(super) async fn create_bucket(
@@ -23,11 +29,43 @@ impl Gateway {
         request: S3Request<DeleteBucketInput>,
     ) -> S3Result<S3Response<DeleteBucketOutput>> {
         let bucket = request.input.bucket;
-        self.backend.delete_bucket(&bucket).await.map_err(errors::of_backend)?;
+        self.delete_own_objects(&bucket).await?;
+        let deleted = self.backend.delete_bucket(&bucket).await;
+        deleted.map_err(errors::of_backend)?;
+        self.defaults.forget(&bucket);
         Ok(S3Response::with_status(
             DeleteBucketOutput {},
             hyper::StatusCode::NO_CONTENT,
         ))
+    }
+
+    /// Deletes what the gateway stored in a bucket that has nothing else: its configuration, and uploads in progress.
+    async fn delete_own_objects(&self, bucket: &str) -> S3Result<()> {
+        let any = ListRequest {
+            max: 1,
+            ..ListRequest::default()
+        };
+        if !self.page(bucket, any).await?.objects.is_empty() {
+            return Err(errors::of_backend(BackendError::BucketNotEmpty));
+        }
+        let swept = uploads::sweep(&*self.backend, &self.keys.ring(), bucket, Duration::ZERO).await;
+        swept.map_err(of_upload)?;
+        let own = uploads::delete_all(&*self.backend, bucket, RESERVED_PREFIX).await;
+        own.map_err(errors::of_backend)
+    }
+
+    pub(super) async fn delete_bucket_encryption(
+        &self,
+        request: S3Request<DeleteBucketEncryptionInput>,
+    ) -> S3Result<S3Response<DeleteBucketEncryptionOutput>> {
+        let bucket = request.input.bucket;
+        self.backend.head_bucket(&bucket).await.map_err(errors::of_backend)?;
+        let removed = self
+            .defaults
+            .set(&*self.backend, &self.keys.ring(), &bucket, None)
+            .await;
+        removed.map_err(errors::of_object)?;
+        Ok(S3Response::new(DeleteBucketEncryptionOutput {}))
     }
 
     pub(super) async fn head_bucket(

@@ -93,8 +93,9 @@ impl Gateway {
     }
 
     /// The bucket's default encryption.
-    pub(super) async fn bucket_default(&self, _bucket: &str) -> S3Result<BucketDefault> {
-        Ok(BucketDefault::default())
+    pub(super) async fn bucket_default(&self, bucket: &str) -> S3Result<BucketDefault> {
+        let default = self.defaults.get(&*self.backend, &self.keys.ring(), bucket).await;
+        Ok(default.map_err(errors::of_object)?.unwrap_or_default())
     }
 
     /// The mode that an object opens under, given the request's key. Uses no key.

@@ -143,7 +143,7 @@ impl Gateway {
     }
 
     /// A page without the gateway's own objects.
-    async fn page(&self, bucket: &str, mut request: ListRequest) -> S3Result<ListPage> {
+    pub(super) async fn page(&self, bucket: &str, mut request: ListRequest) -> S3Result<ListPage> {
         if request.max == 0 {
             self.backend.head_bucket(bucket).await.map_err(errors::of_backend)?;
             return Ok(ListPage::default());

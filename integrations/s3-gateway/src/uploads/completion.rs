@@ -7,8 +7,8 @@ use sealstone::composite::{CompositeObject, Receipt};
 use sha2::{Digest, Sha256};
 
 use super::part::sealed_len;
-use super::{MAX_PARTS, MIN_PART, Part, PartBytes, Upload, UploadError, whole};
-use crate::backend::{Backend, BackendError, Body, Condition, StoredRange, UploadedPart};
+use super::{MAX_PARTS, MIN_PART, Part, PartBytes, Upload, UploadError};
+use crate::backend::{Backend, BackendError, Body, Condition, StoredRange, UploadedPart, single};
 use crate::objects::{Checksum, Note, ObjectError, label};
 
 /// A part as a completion names it.
@@ -125,7 +125,7 @@ impl Upload {
         let mut parts = Vec::with_capacity(completion.parts.len() + 1);
         let mut body = Body {
             len: end.len() as u64,
-            bytes: whole(end),
+            bytes: single(end),
         };
         for part in &completion.parts {
             match &part.bytes {

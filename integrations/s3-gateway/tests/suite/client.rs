@@ -2,15 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kms::config::{Credentials, Region, SharedCredentialsProvider};
+use aws_sigv4::http_request::{
+    self, PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
+    UriPathNormalizationMode,
+};
+use aws_sigv4::sign::v4;
 use base64ct::{Base64, Encoding};
 use http_body_util::BodyExt;
+use hyper::header::HeaderName;
 use hyper::{Request, StatusCode};
 use md5::{Digest, Md5};
 use s3s::Body;
-use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::auth::SimpleAuth;
+use s3s::service::S3Service;
 use sealstone::KeyRing;
 use sealstone_kms_mock::MockKms;
 use sealstone_s3_gateway::backend::{Backend, MemoryBackend};
@@ -108,11 +116,14 @@ impl Client {
         };
         let keys = Arc::new(Keys::new(ring.clone(), Some(settings)));
         let gateway = Gateway::new(backend.clone(), keys, Options::default());
+        let mut service = gateway.service();
+        service.set_auth(SimpleAuth::from_single("access", "secret"));
+        let service = service.build();
         Self {
             backend,
             kms,
             ring,
-            service: S3ServiceBuilder::new(gateway).build(),
+            service,
             encrypted: true,
         }
     }
@@ -142,7 +153,8 @@ impl Client {
             encrypted: self.encrypted,
             peer: None,
         };
-        let request = request.extension(connection).body(Body::from(body)).unwrap();
+        let mut request = request.extension(connection).body(Body::from(body)).unwrap();
+        sign(&mut request);
         let response = self.service.call(request).await.unwrap();
         let (head, mut body) = response.into_parts();
         let headers = head.headers.iter();
@@ -178,6 +190,35 @@ impl Client {
 
     pub(crate) async fn head(&self, key: &str, headers: &[(&str, &str)]) -> Response {
         self.send("HEAD", &format!("/bucket/{key}"), headers, "").await
+    }
+}
+
+/// Signs a request as AWS's clients do, without its body.
+fn sign(request: &mut Request<Body>) {
+    let identity = Credentials::new("access", "secret", None, None, "test").into();
+    let mut settings = SigningSettings::default();
+    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    settings.percent_encoding_mode = PercentEncodingMode::Single;
+    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("us-east-1")
+        .name("s3")
+        .time(SystemTime::now())
+        .settings(settings)
+        .build()
+        .unwrap();
+    let headers = request.headers().iter();
+    let headers = headers.map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
+    let uri = format!("http://localhost{}", request.uri());
+    let signable = SignableRequest::new(request.method().as_str(), uri, headers, SignableBody::UnsignedPayload);
+    let (instructions, _) = http_request::sign(signable.unwrap(), &params.into())
+        .unwrap()
+        .into_parts();
+    for (name, value) in instructions.headers() {
+        request
+            .headers_mut()
+            .insert(HeaderName::try_from(name).unwrap(), value.parse().unwrap());
     }
 }
 

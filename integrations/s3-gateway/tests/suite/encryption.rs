@@ -228,3 +228,119 @@ async fn copies_change_the_key_and_keep_the_bytes() {
         (403, "AccessDenied".to_owned())
     );
 }
+
+fn configuration(rule: &str) -> String {
+    format!("<ServerSideEncryptionConfiguration><Rule>{rule}</Rule></ServerSideEncryptionConfiguration>")
+}
+
+#[tokio::test]
+async fn a_buckets_default_counts_where_the_request_says_nothing() {
+    let client = Client::new().await;
+    let found = client.send("GET", "/bucket?encryption", &[], "").await.ok();
+    assert_eq!(
+        found.element("SSEAlgorithm").as_deref(),
+        Some("AES256"),
+        "S3's own default"
+    );
+    let kms = configuration(
+        "<ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>alias/mine</KMSMasterKeyID></ApplyServerSideEncryptionByDefault><BucketKeyEnabled>true</BucketKeyEnabled><BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>",
+    );
+    client.send("PUT", "/bucket?encryption", &[], &*kms).await.ok();
+    // On this instance at once, and on any other.
+    for client in [&client, &client.another_instance()] {
+        let found = client.send("GET", "/bucket?encryption", &[], "").await.ok();
+        assert_eq!(found.element("SSEAlgorithm").as_deref(), Some("aws:kms"));
+        assert_eq!(found.element("KMSMasterKeyID").as_deref(), Some("alias/mine"));
+        assert_eq!(found.element("BucketKeyEnabled").as_deref(), Some("true"));
+        assert_eq!(found.element("EncryptionType").as_deref(), Some("SSE-C"));
+        let put = client.put("o", &[], "x").await.ok();
+        assert_eq!(
+            (put.header(MODE), put.header(BUCKET_KEY)),
+            (Some("aws:kms"), Some("true"))
+        );
+        let put = client.put("o", &[(BUCKET_KEY, "false")], "x").await.ok();
+        assert_eq!((put.header(MODE), put.header(BUCKET_KEY)), (Some("aws:kms"), None));
+        let put = client.put("o", &[(MODE, "AES256")], "x").await.ok();
+        assert_eq!((put.header(MODE), put.header(KMS_KEY)), (Some("AES256"), None));
+        let refused = client.put("o", &borrowed(&customer_headers(1, "")), "x").await;
+        assert_eq!(refused.error(), (403, "AccessDenied".to_owned()));
+        let upload = client.send("POST", "/bucket/o?uploads", &[], "").await.ok();
+        assert_eq!(upload.header(MODE), Some("aws:kms"));
+    }
+    for invalid in [
+        "".to_owned(),
+        configuration(
+            "<ApplyServerSideEncryptionByDefault><SSEAlgorithm>x</SSEAlgorithm></ApplyServerSideEncryptionByDefault>",
+        ),
+        configuration("<Other/>"),
+        kms.replace("</Rule>", "</Rule><Rule></Rule>"),
+    ] {
+        let refused = client.send("PUT", "/bucket?encryption", &[], invalid).await;
+        assert_eq!(refused.error(), (400, "MalformedXML".to_owned()));
+    }
+    assert_eq!(client.send("DELETE", "/bucket?encryption", &[], "").await.status, 204);
+    assert_eq!(client.put("o", &[], "x").await.ok().header(MODE), Some("AES256"));
+    assert_eq!(
+        client.send("GET", "/none?encryption", &[], "").await.error(),
+        (404, "NoSuchBucket".to_owned())
+    );
+    // Nothing of it hinders the bucket's deletion.
+    client.send("PUT", "/bucket?encryption", &[], &*kms).await.ok();
+    client.send("DELETE", "/bucket/o", &[], "").await.ok();
+    client.send("DELETE", "/bucket", &[], "").await.ok();
+    client.send("PUT", "/bucket", &[], "").await.ok();
+    assert_eq!(client.put("o", &[], "x").await.ok().header(MODE), Some("AES256"));
+}
+
+#[tokio::test]
+async fn an_objects_key_is_changed_without_its_data() {
+    let client = Client::new().await;
+    let kms = [(MODE, "aws:kms"), (KMS_KEY, "alias/mine")];
+    let arn = client
+        .put("mine", &kms, "x")
+        .await
+        .ok()
+        .header(KMS_KEY)
+        .unwrap()
+        .to_owned();
+    let update = |arn: &str, bucket_key: bool| {
+        format!(
+            "<ObjectEncryption><SSE-KMS><KMSKeyArn>{arn}</KMSKeyArn><BucketKeyEnabled>{bucket_key}</BucketKeyEnabled></SSE-KMS></ObjectEncryption>"
+        )
+    };
+    for (key, headers) in [("s3", &[][..]), ("kms", &[(MODE, "aws:kms")])] {
+        let etag = client
+            .put(key, headers, "secret")
+            .await
+            .ok()
+            .header("etag")
+            .unwrap()
+            .to_owned();
+        for bucket_key in [false, true] {
+            let path = format!("/bucket/{key}?encryption");
+            client.send("PUT", &path, &[], update(&arn, bucket_key)).await.ok();
+            let read = client.get(key, &[]).await.ok();
+            assert_eq!(read.text(), "secret");
+            assert_eq!(read.header("etag"), Some(&*etag));
+            assert_eq!(read.header(KMS_KEY), Some(&*arn));
+            assert_eq!(read.header(BUCKET_KEY), bucket_key.then_some("true"));
+        }
+    }
+    client.put("c", &borrowed(&customer_headers(1, "")), "x").await.ok();
+    let refused = client
+        .send("PUT", "/bucket/c?encryption", &[], update(&arn, false))
+        .await;
+    assert_eq!(refused.error(), (400, "InvalidRequest".to_owned()));
+    let refused = client
+        .send("PUT", "/bucket/s3?encryption", &[], update("alias/mine", false))
+        .await;
+    assert_eq!(refused.error(), (400, "InvalidArgument".to_owned()));
+    let refused = client
+        .send("PUT", "/bucket/none?encryption", &[], update(&arn, false))
+        .await;
+    assert_eq!(refused.error(), (404, "NoSuchKey".to_owned()));
+    let refused = client
+        .send("PUT", "/bucket/s3?encryption", &[], "<ObjectEncryption/>")
+        .await;
+    assert_eq!(refused.error(), (400, "MalformedXML".to_owned()));
+}
