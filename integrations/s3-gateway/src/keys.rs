@@ -35,10 +35,29 @@ pub struct KmsSettings {
     pub default_key: Option<String>,
     /// The only keys that may be used, by their ARNs; all if empty.
     pub allowed_keys: Vec<String>,
+    /// The only AWS accounts whose keys may be used; all if empty. A store can name any key in an object's header, and
+    /// with it choose whose log shows that it is read.
+    pub allowed_accounts: Vec<String>,
     /// How many calls may be in progress at once.
     pub max_concurrent: Option<usize>,
     /// How many calls are started per second.
     pub max_per_second: Option<u32>,
+}
+
+impl KmsSettings {
+    /// A key that is not named by an ARN is one of the gateway's own account.
+    fn check_account(&self, key: &str) -> Result<(), ProviderError> {
+        let account = key.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(3));
+        match account {
+            Some(account)
+                if !self.allowed_accounts.is_empty() && !self.allowed_accounts.iter().any(|known| known == account) =>
+            {
+                let message = format!("keys of account {account} are not allowed");
+                Err(ProviderError::new(ProviderErrorClass::Denied, AwsKms::ID, message).with_key_id(key))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The keys that the gateway uses.
@@ -136,6 +155,7 @@ impl Keys {
             let message = "this gateway has no key service";
             ProviderError::new(ProviderErrorClass::Configuration, AwsKms::ID, message)
         })?;
+        settings.check_account(key)?;
         let mut builder = AwsKms::builder(key.parse::<KmsKey>()?);
         if let Some(config) = &settings.config {
             builder = builder.config(config.clone());

@@ -13,9 +13,11 @@ mod part_copy;
 mod raw;
 mod reads;
 mod tagging;
+mod unsupported;
 mod writes;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use s3s::dto::*;
 use s3s::service::S3ServiceBuilder;
@@ -25,6 +27,7 @@ use sealstone_s3_sse::ObjectName;
 use crate::backend::{Backend, Location};
 use crate::bucket::BucketDefaults;
 use crate::keys::Keys;
+use crate::uploads::{self, UploadError};
 
 use self::raw::RawOperations;
 
@@ -68,6 +71,19 @@ impl Gateway {
         let mut builder = S3ServiceBuilder::new(self.clone());
         builder.set_route(RawOperations(self));
         builder
+    }
+
+    /// Drops multipart uploads that began longer than `age` ago, in all buckets, and what instances that died left
+    /// behind; returns how many uploads.
+    ///
+    /// # Errors
+    /// [`UploadError`]: the store fails.
+    pub async fn sweep_uploads(&self, age: Duration) -> Result<usize, UploadError> {
+        let mut swept = 0;
+        for (bucket, _) in self.backend.buckets().await? {
+            swept += uploads::sweep(&*self.backend, &self.keys.ring(), &bucket, age).await?;
+        }
+        Ok(swept)
     }
 
     fn region(&self) -> &str {

@@ -11,9 +11,10 @@ use crate::objects::{self, CHUNK_SIZE, OpenObject, Plaintext};
 use crate::sse::CustomerHeaders;
 
 use super::attributes::requested;
-use super::conditions::{ReadConditions, etag, write_condition};
+use super::conditions::{ReadConditions, etag};
 use super::encryption::{Reported, report_sse, requested_sse};
 use super::reads::check_version;
+use super::unsupported::refuse_unsupported;
 use super::writes::MAX_PUT;
 use super::{Gateway, Target, attributes, checksums, errors};
 
@@ -79,6 +80,7 @@ impl Gateway {
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes."
             ));
         }
+        refuse_unsupported!(input)?;
         let sse = requested_sse!(self, &request.extensions, input);
         let default = self.bucket_default(&to.at.bucket).await?;
         let to_mode = sse
@@ -94,7 +96,12 @@ impl Gateway {
             tags: replaces_tags
                 .then(|| attributes::tags(input.tagging.as_deref()))
                 .transpose()?,
-            condition: write_condition(&*self.backend, &to.at, None, None).await?,
+            // A copy onto itself must not undo a write that came between.
+            condition: if from.at == to.at {
+                Condition::Match(source.etag.clone())
+            } else {
+                Condition::None
+            },
             from,
             source,
             source_mode,
@@ -129,7 +136,7 @@ impl Gateway {
     /// The header of a copy that keeps its data key: only under the same key, because whoever may use the key of one of
     /// two such objects can open both.
     async fn rewrapped(&self, copying: &Copying, header: &Header) -> S3Result<Option<Header>> {
-        let same_mode = copying.source_mode.response_headers(header) == copying.to_mode.response_headers(header);
+        let same_mode = copying.to_mode.decryptor(&copying.from.name, header).is_ok();
         if !same_mode || Mode::of(header) == Ok(Mode::Customer) {
             return Ok(None);
         }

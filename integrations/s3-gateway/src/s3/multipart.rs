@@ -17,6 +17,7 @@ use super::conditions::{etag, write_condition};
 use super::encryption::{Reported, customer, report_sse, requested_sse};
 use super::listing::{encoder, owner};
 use super::reads::signed;
+use super::unsupported::refuse_unsupported;
 use super::writes::body_of;
 use super::{Gateway, Target, attributes, checksums, errors};
 
@@ -27,6 +28,7 @@ impl Gateway {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = &mut request.input;
         let target = Target::new(&input.bucket, &input.key)?;
+        refuse_unsupported!(input)?;
         let sse = requested_sse!(self, &request.extensions, input);
         let tags = attributes::tags(input.tagging.as_deref())?;
         let attributes = requested!(input)?;

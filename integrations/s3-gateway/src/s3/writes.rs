@@ -15,6 +15,7 @@ use super::checksums::{Announced, Verifier};
 use super::conditions::{etag, write_condition};
 use super::encryption::{Reported, report_sse, requested_sse};
 use super::reads::check_version;
+use super::unsupported::refuse_unsupported;
 use super::{Gateway, Target, attributes, checksums, errors};
 
 /// The most that one request stores, in bytes, as in S3.
@@ -30,6 +31,7 @@ impl Gateway {
     ) -> S3Result<S3Response<PutObjectOutput>> {
         let input = &mut request.input;
         let target = Target::new(&input.bucket, &input.key)?;
+        refuse_unsupported!(input)?;
         let sse = requested_sse!(self, &request.extensions, input);
         let tags = attributes::tags(input.tagging.as_deref())?;
         let attributes = requested!(input)?;

@@ -271,3 +271,27 @@ async fn tags_and_metadata_are_kept() {
     let refused = client.put("o", &[("x-amz-meta-a", &long)], "x").await;
     assert_eq!(refused.error(), (400, "MetadataTooLarge".to_owned()));
 }
+
+#[tokio::test]
+async fn what_is_not_done_is_refused() {
+    let client = Client::new().await;
+    for (name, value, status) in [
+        ("x-amz-acl", "public-read", 400),
+        ("x-amz-grant-read", "id=x", 400),
+        ("x-amz-object-lock-mode", "GOVERNANCE", 400),
+        ("x-amz-website-redirect-location", "/x", 501),
+    ] {
+        assert_eq!(client.put("o", &[(name, value)], "x").await.status, status, "{name}");
+    }
+    client.put("o", &[("x-amz-acl", "private")], "x").await.ok();
+    for version in ["null", ""] {
+        client
+            .send("GET", &format!("/bucket/o?versionId={version}"), &[], "")
+            .await
+            .ok();
+    }
+    assert_eq!(
+        client.send("GET", "/bucket/o?versionId=x", &[], "").await.error(),
+        (404, "NoSuchVersion".to_owned())
+    );
+}
