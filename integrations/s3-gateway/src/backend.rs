@@ -7,8 +7,13 @@
 //! A backend knows nothing of keys or plaintext: every length and every range is of the stored payload, every `ETag` its
 //! own. Nothing that it returns is trusted; whatever decides about plaintext is verified by the layers above.
 
+#[cfg(unix)]
+mod disk;
+mod listing;
 mod memory;
 
+#[cfg(unix)]
+pub use self::disk::DiskBackend;
 pub use self::memory::MemoryBackend;
 
 use std::collections::BTreeMap;
@@ -20,6 +25,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
 /// The bytes of a payload on their way from or to a store.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
@@ -45,7 +51,7 @@ pub(crate) fn single(bytes: Bytes) -> ByteStream {
 }
 
 /// What is stored with an object beside its payload. Nothing here is secret, and nothing is authenticated by itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attributes {
     /// Standard HTTP headers, by lower-case name: those of [`CONTENT_HEADERS`].
     pub content: BTreeMap<String, String>,
@@ -105,6 +111,19 @@ pub enum StoredRange {
     Bytes(Range<u64>),
     /// The last bytes, at most this many.
     Suffix(u64),
+}
+
+impl StoredRange {
+    /// The range in a payload of `len` bytes.
+    pub(crate) fn within(&self, len: u64) -> Range<u64> {
+        match self {
+            Self::Bytes(range) => {
+                let start = range.start.min(len);
+                start..range.end.clamp(start, len)
+            }
+            Self::Suffix(last) => len.saturating_sub(*last)..len,
+        }
+    }
 }
 
 /// The response to a read.

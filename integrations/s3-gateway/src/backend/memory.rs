@@ -1,7 +1,6 @@
 //! A store in memory, for tests: what a restart forgets.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -10,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream;
 
+use super::listing::Listing;
 use super::{
     Attributes, Backend, BackendError, Body, Condition, ListPage, ListRequest, ListedObject, Location, StoredBytes,
     StoredObject, StoredRange, Tags, UploadedPart,
@@ -184,10 +184,7 @@ impl Backend for MemoryBackend {
     async fn get(&self, at: &Location, range: StoredRange, etag: Option<&str>) -> Result<StoredBytes, BackendError> {
         let object = self.state().version(at, etag)?.clone();
         let len = object.stored.len;
-        let range = match range {
-            StoredRange::Bytes(range) => range.start.min(len)..range.end.min(len).max(range.start.min(len)),
-            StoredRange::Suffix(last) => len.saturating_sub(last)..len,
-        };
+        let range = range.within(len);
         let index = |at: u64| usize::try_from(at).unwrap_or(object.payload.len());
         let bytes = object.payload.slice(index(range.start)..index(range.end));
         Ok(StoredBytes {
@@ -230,53 +227,22 @@ impl Backend for MemoryBackend {
     async fn list(&self, bucket: &str, request: &ListRequest) -> Result<ListPage, BackendError> {
         let mut state = self.state();
         let objects = &state.bucket(bucket)?.objects;
-        let mut page = ListPage::default();
-        let mut after = request.token.as_ref().or(request.start_after.as_ref()).cloned();
-        loop {
-            let bound = after.as_ref().map_or(Bound::Unbounded, |after| {
-                // A group ends where no key begins with it.
-                match request.delimiter.as_deref() {
-                    Some(delimiter) if after.ends_with(delimiter) && after.len() > request.prefix.len() => {
-                        Bound::Included(format!("{after}\u{10ffff}"))
-                    }
-                    _ => Bound::Excluded(after.clone()),
-                }
-            });
-            let bound = match bound {
-                Bound::Unbounded => Bound::Included(request.prefix.clone()),
-                Bound::Included(after) | Bound::Excluded(after) if after < request.prefix => {
-                    Bound::Included(request.prefix.clone())
-                }
-                bound => bound,
-            };
-            let Some((key, object)) = objects.range((bound, Bound::Unbounded)).next() else {
-                return Ok(page);
-            };
-            if !key.starts_with(&request.prefix) {
-                return Ok(page);
-            }
-            if page.objects.len() + page.prefixes.len() == request.max {
-                page.next = after;
-                return Ok(page);
-            }
-            let rest = &key[request.prefix.len()..];
-            let group = request.delimiter.as_deref().and_then(|delimiter| {
-                let end = rest.find(delimiter)? + delimiter.len();
-                Some(format!("{}{}", request.prefix, &rest[..end]))
-            });
-            if let Some(group) = group {
-                page.prefixes.push(group.clone());
-                after = Some(group);
-            } else {
-                page.objects.push(ListedObject {
+        let mut listing = Listing::new(request);
+        let keys = objects.range(listing.begins_at().to_owned()..);
+        for (key, object) in keys.take_while(|(key, _)| key.starts_with(&request.prefix)) {
+            let listed = || {
+                Ok(Some(ListedObject {
                     key: key.clone(),
                     etag: object.stored.etag.clone(),
                     len: object.stored.len,
                     modified: object.stored.modified,
-                });
-                after = Some(key.clone());
+                }))
+            };
+            if listing.wants(key) && listing.push(key, listed)?.is_break() {
+                break;
             }
         }
+        Ok(listing.finish())
     }
 
     async fn tags(&self, at: &Location) -> Result<Tags, BackendError> {
