@@ -60,7 +60,7 @@ impl Gateway {
             .headers
             .get(hyper::header::HOST)
             .and_then(|host| host.to_str().ok());
-        let host = host.or(request.uri.host()).unwrap_or_default();
+        let host = host.or_else(|| request.uri.host()).unwrap_or_default();
         let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
         let virtual_bucket = self
             .options
