@@ -1,3 +1,7 @@
 //! The program `sealstone-gateway`; all of it is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sealstone_s3_gateway::program::main()
+}

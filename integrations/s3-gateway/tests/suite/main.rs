@@ -7,3 +7,4 @@ mod corruption;
 mod encryption;
 mod multipart;
 mod objects;
+mod server;

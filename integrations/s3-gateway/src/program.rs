@@ -1,0 +1,152 @@
+//! The program: from arguments to a server, and back to an exit code.
+
+mod kms_mock;
+mod log;
+mod signals;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use sealstone::KeyRing;
+
+use self::kms_mock::RunningMock;
+use self::signals::Signals;
+use crate::backend::{Backend, DiskBackend, MemoryBackend};
+use crate::config::{AccessKeys, Config, Flags, StoreUrl};
+use crate::keys::Keys;
+use crate::s3::Gateway;
+use crate::server::{Ended, Server};
+use crate::sys;
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    sys::forbid_core_dumps();
+    sys::allow_descriptors();
+    let result = Config::new(Flags::parse()).map_err(Into::into).and_then(run);
+    match result {
+        Ok(Ended::Finished) => ExitCode::SUCCESS,
+        Ok(Ended::CutOff) => {
+            eprintln!("sealstone-gateway: requests were cut off: they took longer than --shutdown-timeout");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("sealstone-gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+fn run(config: Config) -> Result<Ended, Failure> {
+    log::start(config.log.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(serve(config));
+    // A store that hangs may block a thread.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn serve(mut config: Config) -> Result<Ended, Failure> {
+    let access_keys = match &config.access_keys {
+        Some(path) => AccessKeys::from_file(path)?,
+        None => AccessKeys::from_environment()?,
+    };
+    let mock = config.kms_mock.as_ref().map(RunningMock::start).transpose()?;
+    if let (Some(mock), Some(kms)) = (&mock, &mut config.kms) {
+        mock.configure(kms);
+    }
+    let backend = open(&config.store).await?;
+    let keys = Arc::new(Keys::new(Arc::new(ring(&config)?), config.kms.clone()).cached_for(config.cached_for));
+    let gateway = Gateway::new(backend, keys.clone(), config.options.clone());
+
+    // Installed before the address is announced.
+    let signals = Signals::install()?;
+    let server = Server::bind(config.server.clone()).await?;
+    announce(&server, &config, mock.as_ref())?;
+    if let Some(age) = config.upload_age {
+        tokio::spawn(sweep(gateway.clone(), age));
+    }
+    let handle = server.handle();
+    let reload = move || {
+        let ring = ring(&config).map(|ring| keys.set_ring(Arc::new(ring)));
+        for outcome in [ring, handle.reload().map_err(Failure::from)] {
+            if let Err(error) = outcome {
+                tracing::error!("kept what was loaded before: {error}");
+            }
+        }
+        tracing::info!("reloaded");
+    };
+    let handle = server.handle();
+    signals.watch(reload, move || handle.shut_down());
+    Ok(server.serve(gateway.service(), access_keys).await?)
+}
+
+/// Drops stale uploads, until the program ends. All instances do: an upload that is gone does no harm.
+async fn sweep(gateway: Gateway, age: Duration) {
+    loop {
+        match gateway.sweep_uploads(age).await {
+            Ok(0) => {}
+            Ok(swept) => tracing::info!("dropped {swept} multipart uploads that were never completed"),
+            Err(error) => tracing::warn!("cannot drop stale multipart uploads: {error}"),
+        }
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+async fn open(store: &StoreUrl) -> Result<Arc<dyn Backend>, Failure> {
+    match store {
+        StoreUrl::Memory => Ok(Arc::new(MemoryBackend::default())),
+        StoreUrl::Directory(path) => {
+            let path = path.clone();
+            let opened = tokio::task::spawn_blocking(move || DiskBackend::open(path)).await?;
+            Ok(Arc::new(opened?))
+        }
+        StoreUrl::Aws | StoreUrl::Endpoint(_) => Err("this build cannot use an S3 store yet".into()),
+    }
+}
+
+/// The ring of SSE-S3. At the first start it is made, except for a key that is named: its name may be a typing error.
+fn ring(config: &Config) -> Result<KeyRing, Failure> {
+    if let Some(name) = &config.keyring_key {
+        return Ok(KeyRing::open(&config.keyring)?.with_sealing_key(name)?);
+    }
+    let (ring, created) = KeyRing::create_or_open(&config.keyring, KeyRing::DEFAULT_NAME)?;
+    if created {
+        tracing::warn!(
+            "made the key {} in the key ring {}: keep a copy of that file; if it is lost, everything encrypted with it \
+             is lost",
+            KeyRing::DEFAULT_NAME,
+            config.keyring.display()
+        );
+    }
+    Ok(ring)
+}
+
+/// The first line is for programs: it says that the server accepts connections.
+fn announce(server: &Server, config: &Config, mock: Option<&RunningMock>) -> io::Result<()> {
+    let (scheme, address) = (
+        if config.server.tls.is_some() { "https" } else { "http" },
+        server.address()?,
+    );
+    let mut to = io::stdout().lock();
+    writeln!(to, "listening on {scheme}://{address}")?;
+    if let Some(admin) = server.admin_address() {
+        writeln!(to, "admin on http://{admin}")?;
+    }
+    if let Some(mock) = mock {
+        mock.announce(&mut to)?;
+    }
+    to.flush()?;
+    if scheme == "http" && !address.ip().is_loopback() && !config.server.trust_forwarded_proto {
+        tracing::warn!("{address} serves objects without TLS: anyone on the network path can read them");
+    }
+    Ok(())
+}
