@@ -11,10 +11,14 @@
 mod disk;
 mod listing;
 mod memory;
+#[cfg(feature = "s3")]
+mod s3;
 
 #[cfg(unix)]
 pub use self::disk::DiskBackend;
 pub use self::memory::MemoryBackend;
+#[cfg(feature = "s3")]
+pub use self::s3::{ProbeError, Requirement, S3Backend, S3Config};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -351,6 +355,8 @@ pub enum BackendError {
     InvalidName(String),
     /// The store does not allow it.
     Denied(String),
+    /// The store cannot do it.
+    Unsupported(String),
     /// The store is full.
     Full,
     /// The store asks for fewer requests.
@@ -375,6 +381,7 @@ impl fmt::Display for BackendError {
             Self::Precondition => f.write_str("the object has changed"),
             Self::InvalidName(name) => write!(f, "the store does not take the name {name:?}"),
             Self::Denied(reason) => write!(f, "the store does not allow it: {reason}"),
+            Self::Unsupported(reason) => write!(f, "the store cannot do it: {reason}"),
             Self::Full => f.write_str("the store is full"),
             Self::Throttled(reason) => write!(f, "the store throttles requests: {reason}"),
             Self::Unavailable(reason) => write!(f, "the store is unavailable: {reason}"),

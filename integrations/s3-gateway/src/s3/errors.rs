@@ -153,6 +153,7 @@ pub(super) fn of_backend(failure: BackendError) -> S3Error {
         ),
         BackendError::InvalidName(name) => s3_error!(InvalidArgument, "The store does not take this name: {name:?}"),
         BackendError::Body(failure) => of_body(failure),
+        BackendError::Unsupported(reason) => s3_error!(NotImplemented, "The store cannot do this: {reason}"),
         BackendError::Full => error("InsufficientStorage", 507, "The store is full."),
         BackendError::Throttled(_) => s3_error!(SlowDown, "Please reduce your request rate."),
         failure @ (BackendError::Denied(_) | BackendError::Unavailable(_)) => {

@@ -7,4 +7,6 @@ mod corruption;
 mod encryption;
 mod multipart;
 mod objects;
+#[cfg(feature = "s3")]
+mod s3_store;
 mod server;

@@ -1,0 +1,398 @@
+//! What a store must do for the gateway to be safe on it, tried before anything relies on it.
+//!
+//! Stores take conditional headers that they do not know without an error, and answer as if there were no condition. Each
+//! is therefore tried with a condition that does not hold.
+
+use std::fmt;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{Attributes, Backend, BackendError, Body, Condition, Location, S3Backend, StoredRange, Tags, UploadedPart};
+
+/// The `ETag` of nothing.
+const NO_ETAG: &str = "00000000000000000000000000000000";
+/// About as long as the header of a sealed object, and with what base64 has.
+const METADATA_LEN: usize = 1600;
+const FIRST: &[u8] = b"first";
+const OTHER: &[u8] = b"other";
+
+/// What the gateway asks of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Requirement {
+    /// An upload is completed of the parts with the `ETag`s named, or not at all.
+    PartEtags,
+    /// `If-Match` on reads.
+    GetIfMatch,
+    /// Ranges of the last bytes.
+    SuffixRanges,
+    /// Metadata are returned as they were stored, 1,600 bytes of them at least.
+    Metadata,
+    /// A copy of an object onto itself replaces its metadata.
+    ReplacedMetadata,
+    /// `If-None-Match: *` on writes.
+    PutIfAbsent,
+    /// `If-Match` on writes.
+    PutIfMatch,
+    /// `If-None-Match: *` when an upload is completed.
+    CompleteIfAbsent,
+    /// `If-Match` when an upload is completed.
+    CompleteIfMatch,
+    /// `x-amz-copy-source-if-match`.
+    CopyIfMatch,
+    /// `If-Match` on deletions.
+    DeleteIfMatch,
+    /// Tags of objects.
+    Tags,
+}
+
+impl Requirement {
+    /// All, the most important first.
+    pub const ALL: [Self; 12] = [
+        Self::PartEtags,
+        Self::GetIfMatch,
+        Self::SuffixRanges,
+        Self::Metadata,
+        Self::ReplacedMetadata,
+        Self::PutIfAbsent,
+        Self::PutIfMatch,
+        Self::CompleteIfAbsent,
+        Self::CompleteIfMatch,
+        Self::CopyIfMatch,
+        Self::DeleteIfMatch,
+        Self::Tags,
+    ];
+
+    /// Its name in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PartEtags => "part-etags",
+            Self::GetIfMatch => "get-if-match",
+            Self::SuffixRanges => "suffix-ranges",
+            Self::Metadata => "metadata",
+            Self::ReplacedMetadata => "replaced-metadata",
+            Self::PutIfAbsent => "put-if-absent",
+            Self::PutIfMatch => "put-if-match",
+            Self::CompleteIfAbsent => "complete-if-absent",
+            Self::CompleteIfMatch => "complete-if-match",
+            Self::CopyIfMatch => "copy-if-match",
+            Self::DeleteIfMatch => "delete-if-match",
+            Self::Tags => "tags",
+        }
+    }
+
+    /// Whether the gateway can run without it, if the operator says so. It then refuses requests that need it; a version
+    /// that is to be copied, it looks at before and after the copy.
+    pub fn can_be_waived(self) -> bool {
+        use Requirement::{CompleteIfAbsent, CompleteIfMatch, CopyIfMatch, PutIfAbsent, PutIfMatch};
+        let waivable = [PutIfAbsent, PutIfMatch, CompleteIfAbsent, CompleteIfMatch, CopyIfMatch];
+        waivable.contains(&self) || self.is_optional()
+    }
+
+    /// Whether it is waived in any case: many stores lack it, and few clients ask for it.
+    pub fn is_optional(self) -> bool {
+        matches!(self, Self::DeleteIfMatch | Self::Tags)
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PartEtags => "check the ETags of parts when an upload is completed",
+            Self::GetIfMatch => "honour If-Match on GetObject",
+            Self::SuffixRanges => "return ranges of an object's last bytes",
+            Self::Metadata => "keep an object's metadata",
+            Self::ReplacedMetadata => "replace an object's metadata by a copy onto itself",
+            Self::PutIfAbsent => "honour If-None-Match: * on PutObject",
+            Self::PutIfMatch => "honour If-Match on PutObject",
+            Self::CompleteIfAbsent => "honour If-None-Match: * on CompleteMultipartUpload",
+            Self::CompleteIfMatch => "honour If-Match on CompleteMultipartUpload",
+            Self::CopyIfMatch => "honour x-amz-copy-source-if-match on CopyObject",
+            Self::DeleteIfMatch => "honour If-Match on DeleteObject",
+            Self::Tags => "keep an object's tags",
+        })
+    }
+}
+
+/// Why the gateway does not run on a store.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ProbeError {
+    /// The store does not do all that it must.
+    Unfit(Vec<Requirement>),
+    /// The store could not be tried.
+    Failed(BackendError),
+}
+
+impl fmt::Display for ProbeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unfit(missing) => {
+                let all = missing.iter().map(|missing| format!("{missing} ({})", missing.name()));
+                let all = all.collect::<Vec<_>>().join(", does not ");
+                write!(f, "the store cannot be used: it does not {all}")?;
+                if missing.iter().all(|missing| missing.can_be_waived()) {
+                    f.write_str(
+                        "; the gateway runs without, and refuses requests that need it, if these are waived by name",
+                    )?;
+                }
+                Ok(())
+            }
+            Self::Failed(error) => write!(f, "the store could not be probed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ProbeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unfit(_) => None,
+            Self::Failed(error) => Some(error),
+        }
+    }
+}
+
+impl From<BackendError> for ProbeError {
+    fn from(error: BackendError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl S3Backend {
+    /// Tries whether the store does what the gateway needs, with a few small objects in this bucket, whose keys begin with
+    /// `.sealstone/probe/`. They are deleted in the end. Requests that need what the store lacks are refused from now on.
+    ///
+    /// # Errors
+    /// [`ProbeError::Unfit`] names all that the store lacks and that is not waived.
+    pub async fn probe(&self, bucket: &str, waived: &[Requirement]) -> Result<(), ProbeError> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|error| BackendError::Other(error.into()))?;
+        let place = format!(".sealstone/probe/{:016x}/", u64::from_be_bytes(random));
+        let probe = Probe {
+            store: self,
+            object: Location::new(bucket, format!("{place}object")),
+            copy: Location::new(bucket, format!("{place}copy")),
+            tagged: Location::new(bucket, format!("{place}tagged")),
+        };
+        let lacks = probe.run().await;
+        probe.clean().await;
+        let lacks = lacks?;
+        let is_waived =
+            |missing: &Requirement| missing.is_optional() || missing.can_be_waived() && waived.contains(missing);
+        let (_, unfit): (Vec<_>, Vec<_>) = lacks.iter().partition(|missing| is_waived(missing));
+        if !unfit.is_empty() {
+            return Err(ProbeError::Unfit(unfit));
+        }
+        // A second probe finds the same.
+        let _ = self.lacks.set(lacks);
+        Ok(())
+    }
+}
+
+struct Probe<'a> {
+    store: &'a S3Backend,
+    object: Location,
+    copy: Location,
+    tagged: Location,
+}
+
+impl Probe<'_> {
+    /// What the store lacks.
+    async fn run(&self) -> Result<Vec<Requirement>, BackendError> {
+        self.put(FIRST, Condition::None).await?;
+        let mut lacks = Vec::new();
+        for requirement in Requirement::ALL {
+            if !self.holds(requirement).await? {
+                lacks.push(requirement);
+            }
+        }
+        Ok(lacks)
+    }
+
+    async fn holds(&self, requirement: Requirement) -> Result<bool, BackendError> {
+        match requirement {
+            Requirement::PartEtags => self.part_etags().await,
+            Requirement::GetIfMatch => self.get_if_match().await,
+            Requirement::SuffixRanges => self.suffix_ranges().await,
+            Requirement::Metadata => self.keeps_metadata().await,
+            Requirement::ReplacedMetadata => self.replaces_metadata().await,
+            Requirement::PutIfAbsent => self.put_if_absent().await,
+            Requirement::PutIfMatch => self.put_if_match().await,
+            Requirement::CompleteIfAbsent => self.complete_if(Condition::Absent).await,
+            Requirement::CompleteIfMatch => self.complete_if(Condition::Match(NO_ETAG.to_owned())).await,
+            Requirement::CopyIfMatch => self.copy_if_match().await,
+            Requirement::DeleteIfMatch => self.delete_if_match().await,
+            Requirement::Tags => self.keeps_tags().await,
+        }
+    }
+
+    async fn clean(&self) {
+        for at in [&self.object, &self.copy, &self.tagged] {
+            // The objects are small, and the names tell what they are.
+            let _ = self.store.delete(at, Condition::None).await;
+        }
+    }
+
+    async fn put(&self, bytes: &'static [u8], condition: Condition) -> Result<String, BackendError> {
+        let metadata = metadata('+');
+        self.store
+            .put(&self.object, body(bytes), metadata, Tags::new(), condition)
+            .await
+    }
+
+    async fn put_if_absent(&self) -> Result<bool, BackendError> {
+        refused(self.put(OTHER, Condition::Absent).await)
+    }
+
+    async fn put_if_match(&self) -> Result<bool, BackendError> {
+        if !refused(self.put(OTHER, Condition::Match(NO_ETAG.to_owned())).await)? {
+            return Ok(false);
+        }
+        let etag = self.etag().await?;
+        done(self.put(OTHER, Condition::Match(etag)).await)
+    }
+
+    async fn keeps_metadata(&self) -> Result<bool, BackendError> {
+        self.put(FIRST, Condition::None).await?;
+        Ok(self.store.head(&self.object).await?.attributes.metadata == metadata('+').metadata)
+    }
+
+    async fn suffix_ranges(&self) -> Result<bool, BackendError> {
+        self.put(FIRST, Condition::None).await?;
+        let found = match self.store.get(&self.object, StoredRange::Suffix(2), None).await {
+            Ok(found) => found,
+            Err(error) => return done::<()>(Err(error)),
+        };
+        let read = found.bytes.try_collect::<Vec<_>>().await;
+        Ok(read.is_ok_and(|pieces| FIRST.ends_with(&pieces.concat())))
+    }
+
+    async fn get_if_match(&self) -> Result<bool, BackendError> {
+        let bytes = StoredRange::Bytes(0..2);
+        refused(self.store.get(&self.object, bytes, Some(NO_ETAG)).await)
+    }
+
+    async fn copy_if_match(&self) -> Result<bool, BackendError> {
+        let (from, to) = (&self.object, &self.copy);
+        let copied = self
+            .store
+            .copy(from, NO_ETAG, to, metadata('/'), None, Condition::None)
+            .await;
+        refused(copied)
+    }
+
+    async fn replaces_metadata(&self) -> Result<bool, BackendError> {
+        let (at, etag) = (&self.object, self.etag().await?);
+        let copied = self
+            .store
+            .copy(at, &etag, at, metadata('/'), None, Condition::None)
+            .await;
+        if !done(copied)? {
+            return Ok(false);
+        }
+        Ok(self.store.head(at).await?.attributes.metadata == metadata('/').metadata)
+    }
+
+    async fn part_etags(&self) -> Result<bool, BackendError> {
+        let upload = self.upload().await?;
+        let replaced = self.part(&upload, FIRST).await?;
+        self.part(&upload, OTHER).await?;
+        let completed = self.complete(&upload, replaced, Condition::None).await;
+        match completed {
+            // Several codes are in use.
+            Err(BackendError::InvalidPart | BackendError::Precondition) => Ok(true),
+            completed => refused(completed),
+        }
+    }
+
+    async fn complete_if(&self, condition: Condition) -> Result<bool, BackendError> {
+        let upload = self.upload().await?;
+        let part = self.part(&upload, OTHER).await?;
+        refused(self.complete(&upload, part, condition).await)
+    }
+
+    async fn upload(&self) -> Result<String, BackendError> {
+        self.store.create_upload(&self.object, metadata('+'), Tags::new()).await
+    }
+
+    async fn part(&self, upload: &str, bytes: &'static [u8]) -> Result<UploadedPart, BackendError> {
+        let etag = self.store.put_part(&self.object, upload, 1, body(bytes)).await?;
+        Ok(UploadedPart { number: 1, etag })
+    }
+
+    /// Completes the upload, or else drops it.
+    async fn complete(&self, upload: &str, part: UploadedPart, condition: Condition) -> Result<String, BackendError> {
+        let completed = self
+            .store
+            .complete_upload(&self.object, upload, &[part], condition)
+            .await;
+        if completed.is_err() {
+            let _ = self.store.abort_upload(&self.object, upload).await;
+        }
+        completed
+    }
+
+    async fn keeps_tags(&self) -> Result<bool, BackendError> {
+        let tags = Tags::from([("a b".to_owned(), "c+d=e".to_owned())]);
+        let put = self
+            .store
+            .put(&self.tagged, body(FIRST), metadata('+'), tags.clone(), Condition::None)
+            .await;
+        if !done(put)? {
+            return Ok(false);
+        }
+        match self.store.tags(&self.tagged).await {
+            Ok(found) => Ok(found == tags),
+            Err(error) => done::<()>(Err(error)),
+        }
+    }
+
+    async fn delete_if_match(&self) -> Result<bool, BackendError> {
+        let deleted = self
+            .store
+            .delete(&self.object, Condition::Match(NO_ETAG.to_owned()))
+            .await;
+        match deleted {
+            // A version that is not there is not deleted.
+            Ok(()) => Ok(self.store.head(&self.object).await.is_ok()),
+            deleted => refused(deleted),
+        }
+    }
+
+    async fn etag(&self) -> Result<String, BackendError> {
+        Ok(self.store.head(&self.object).await?.etag)
+    }
+}
+
+/// Whether the store has refused a condition that does not hold.
+fn refused<T>(result: Result<T, BackendError>) -> Result<bool, BackendError> {
+    match result {
+        Err(BackendError::Precondition) => Ok(true),
+        result => done(result).map(|_| false),
+    }
+}
+
+/// Whether the store can do it. That it could not be asked is an error.
+fn done<T>(result: Result<T, BackendError>) -> Result<bool, BackendError> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(BackendError::Precondition | BackendError::InvalidPart) => Ok(false),
+        Err(BackendError::Unsupported(_) | BackendError::Other(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn body(bytes: &'static [u8]) -> Body {
+    Body {
+        len: bytes.len() as u64,
+        bytes: stream::iter([Ok(bytes.into())]).boxed(),
+    }
+}
+
+fn metadata(fill: char) -> Attributes {
+    let value = fill.to_string().repeat(METADATA_LEN);
+    Attributes {
+        metadata: [("sealstone-header".to_owned(), value)].into(),
+        ..Attributes::default()
+    }
+}
