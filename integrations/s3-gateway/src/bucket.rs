@@ -1,82 +1,105 @@
-//! A bucket's configuration: how it encrypts objects whose requests do not say.
+//! A bucket's settings: how it encrypts objects whose requests do not say, and what it denies.
 //!
 //! ```text
-//! .sealstone/encryption    the configuration as JSON, sealed under the ring for this bucket
+//! .sealstone/encryption    settings as JSON, sealed under the ring for this bucket
+//! .sealstone/policy
 //! ```
 //!
-//! A store can withhold it or return an older one, but cannot make one: objects are sealed under no key that the
+//! A store can withhold settings or return older ones, but cannot make any: objects are sealed under no key that the
 //! gateway's users did not choose at some time.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use sealstone::{Decryptor, EncryptionContext, Encryptor, ExpectedContext, KeyRing};
 use sealstone_s3_sse::{ARN_PAIR, ObjectName};
-use serde::{Deserialize, Serialize};
 
 use crate::backend::{Attributes, Backend, BackendError, Body, Condition, Location, StoredRange, Tags, single};
 use crate::objects::ObjectError;
-use crate::sse::{BucketDefault, DefaultMode};
 
-/// Where the configuration is.
-const KEY: &str = ".sealstone/encryption";
+/// The context key that tells settings from other objects of the gateway's own.
+const SETTING_PAIR: &str = "setting";
 
-/// The context key that tells it from other objects of the gateway's own.
-const CONFIGURATION_PAIR: &str = "configuration";
-
-/// The longest configuration, in bytes.
+/// The longest settings, in bytes: S3's limit for a policy is 20 KB.
 const MAX_LEN: u64 = 64 * 1024;
 
 /// How long another instance's change may go unnoticed.
 const FRESH_FOR: Duration = Duration::from_secs(10);
 
-/// How many buckets are remembered.
-const MAX_BUCKETS: usize = 10_000;
+/// How many settings are remembered.
+const MAX_REMEMBERED: usize = 10_000;
 
-/// The configurations of buckets, as they were read lately.
+/// A kind of settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Setting {
+    /// The default encryption.
+    Encryption,
+    /// The policy.
+    Policy,
+}
+
+impl Setting {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Encryption => "encryption",
+            Self::Policy => "policy",
+        }
+    }
+
+    fn location(self, bucket: &str) -> Location {
+        Location::new(bucket, format!(".sealstone/{}", self.name()))
+    }
+
+    fn context(self, bucket: &str) -> Result<EncryptionContext, BackendError> {
+        let name = ObjectName::new(bucket, "").map_err(|_| BackendError::InvalidName(bucket.to_owned()))?;
+        Ok(EncryptionContext::new()
+            .with_supplied(ARN_PAIR, name.bucket_arn())
+            .with_supplied(SETTING_PAIR, self.name()))
+    }
+}
+
+/// When settings were read, and what they were.
+type Remembered = BTreeMap<(String, Setting), (Instant, Option<Arc<[u8]>>)>;
+
+/// The settings of buckets, as they were read lately.
 #[derive(Debug, Default)]
-pub struct BucketDefaults {
-    read: Mutex<BTreeMap<String, (Instant, Option<BucketDefault>)>>,
+pub struct BucketSettings {
+    read: Mutex<Remembered>,
 }
 
-/// A configuration's plaintext.
-#[derive(Debug, Serialize, Deserialize)]
-struct Stored {
-    kms: bool,
-    key: Option<String>,
-    bucket_keys: bool,
-    blocks_customer_keys: bool,
-}
-
-impl BucketDefaults {
-    /// The bucket's configuration; `None` if it has none.
+impl BucketSettings {
+    /// The bucket's settings of this kind; `None` if it has none.
     ///
     /// # Errors
-    /// [`ObjectError`], and if the configuration was altered.
+    /// [`ObjectError`], and if they were altered.
     pub async fn get(
         &self,
         backend: &dyn Backend,
         ring: &Arc<KeyRing>,
         bucket: &str,
-    ) -> Result<Option<BucketDefault>, ObjectError> {
-        let now = Instant::now();
-        if let Some((read, default)) = self.lock().get(bucket)
-            && now.duration_since(*read) < FRESH_FOR
+        setting: Setting,
+    ) -> Result<Option<Arc<[u8]>>, ObjectError> {
+        if let Some((read, value)) = self.lock().get(&(bucket.to_owned(), setting))
+            && read.elapsed() < FRESH_FOR
         {
-            return Ok(default.clone());
+            return Ok(value.clone());
         }
-        let default = match read(backend, bucket).await {
-            Ok(sealed) => Some(open(ring, bucket, &sealed)?),
+        let value = match read(backend, &setting.location(bucket)).await {
+            Ok(sealed) => {
+                let context = ExpectedContext::Contains(setting.context(bucket)?);
+                let plain = Decryptor::new(ring.clone()).with_context(context).open(&sealed)?;
+                Some(plain.into())
+            }
             Err(ObjectError::Store(BackendError::NoSuchKey)) => None,
             Err(error) => return Err(error),
         };
-        self.remember(bucket, default.clone());
-        Ok(default)
+        self.remember(bucket, setting, value.clone());
+        Ok(value)
     }
 
-    /// Replaces the bucket's configuration, or removes it.
+    /// Replaces the bucket's settings of this kind, or removes them.
     ///
     /// # Errors
     /// [`ObjectError`].
@@ -85,11 +108,13 @@ impl BucketDefaults {
         backend: &dyn Backend,
         ring: &Arc<KeyRing>,
         bucket: &str,
-        default: Option<BucketDefault>,
+        setting: Setting,
+        value: Option<Vec<u8>>,
     ) -> Result<(), ObjectError> {
-        let at = Location::new(bucket, KEY);
-        if let Some(default) = &default {
-            let sealed = seal(ring, bucket, default)?;
+        let at = setting.location(bucket);
+        if let Some(value) = &value {
+            let encryptor = Encryptor::new(ring.clone()).with_context(setting.context(bucket)?);
+            let sealed = encryptor.seal(value)?;
             let body = Body {
                 len: sealed.len() as u64,
                 bytes: single(sealed.into()),
@@ -99,31 +124,30 @@ impl BucketDefaults {
         } else {
             backend.delete(&at, Condition::None).await?;
         }
-        self.remember(bucket, default);
+        self.remember(bucket, setting, value.map(Arc::from));
         Ok(())
     }
 
     /// Forgets a bucket that was deleted.
     pub fn forget(&self, bucket: &str) {
-        self.lock().remove(bucket);
+        self.lock().retain(|(known, _), _| known != bucket);
     }
 
-    fn remember(&self, bucket: &str, default: Option<BucketDefault>) {
+    fn remember(&self, bucket: &str, setting: Setting, value: Option<Arc<[u8]>>) {
         let mut read = self.lock();
-        if read.len() >= MAX_BUCKETS {
+        if read.len() >= MAX_REMEMBERED {
             read.clear();
         }
-        read.insert(bucket.to_owned(), (Instant::now(), default));
+        read.insert((bucket.to_owned(), setting), (Instant::now(), value));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Instant, Option<BucketDefault>)>> {
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn read(backend: &dyn Backend, bucket: &str) -> Result<Vec<u8>, ObjectError> {
-    let at = Location::new(bucket, KEY);
-    let mut stored = backend.get(&at, StoredRange::Bytes(0..MAX_LEN), None).await?;
+async fn read(backend: &dyn Backend, at: &Location) -> Result<Vec<u8>, ObjectError> {
+    let mut stored = backend.get(at, StoredRange::Bytes(0..MAX_LEN), None).await?;
     let mut bytes = Vec::new();
     while let Some(item) = stored.bytes.try_next().await.map_err(BackendError::Body)? {
         bytes.extend_from_slice(&item);
@@ -132,45 +156,4 @@ async fn read(backend: &dyn Backend, bucket: &str) -> Result<Vec<u8>, ObjectErro
         }
     }
     Ok(bytes)
-}
-
-fn seal(ring: &Arc<KeyRing>, bucket: &str, default: &BucketDefault) -> Result<Vec<u8>, ObjectError> {
-    let (kms, key, bucket_keys) = match &default.mode {
-        DefaultMode::S3 => (false, None, false),
-        DefaultMode::Kms { key, bucket_keys } => (true, key.clone(), *bucket_keys),
-    };
-    let stored = Stored {
-        kms,
-        key,
-        bucket_keys,
-        blocks_customer_keys: default.blocks_customer_keys,
-    };
-    let plain = serde_json::to_vec(&stored).map_err(|error| BackendError::Other(error.into()))?;
-    let context = context(bucket)?;
-    Ok(Encryptor::new(ring.clone()).with_context(context).seal(&plain)?)
-}
-
-fn open(ring: &Arc<KeyRing>, bucket: &str, sealed: &[u8]) -> Result<BucketDefault, ObjectError> {
-    let context = ExpectedContext::Contains(context(bucket)?);
-    let plain = Decryptor::new(ring.clone()).with_context(context).open(sealed)?;
-    let stored: Stored = serde_json::from_slice(&plain).map_err(|error| BackendError::Other(error.into()))?;
-    let mode = if stored.kms {
-        DefaultMode::Kms {
-            key: stored.key,
-            bucket_keys: stored.bucket_keys,
-        }
-    } else {
-        DefaultMode::S3
-    };
-    Ok(BucketDefault {
-        mode,
-        blocks_customer_keys: stored.blocks_customer_keys,
-    })
-}
-
-fn context(bucket: &str) -> Result<EncryptionContext, BackendError> {
-    let name = ObjectName::new(bucket, "").map_err(|_| BackendError::InvalidName(bucket.to_owned()))?;
-    Ok(EncryptionContext::new()
-        .with_supplied(ARN_PAIR, name.bucket_arn())
-        .with_supplied(CONFIGURATION_PAIR, "encryption"))
 }

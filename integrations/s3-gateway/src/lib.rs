@@ -15,6 +15,7 @@ pub mod config;
 pub mod connection;
 pub mod keys;
 pub mod objects;
+pub mod policy;
 pub mod program;
 pub mod s3;
 pub mod server;

@@ -25,7 +25,7 @@ use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use sealstone_s3_sse::ObjectName;
 
 use crate::backend::{Backend, Location};
-use crate::bucket::BucketDefaults;
+use crate::bucket::BucketSettings;
 use crate::keys::Keys;
 use crate::uploads::{self, UploadError};
 
@@ -50,7 +50,7 @@ pub struct Options {
 pub struct Gateway {
     backend: Arc<dyn Backend>,
     keys: Arc<Keys>,
-    defaults: Arc<BucketDefaults>,
+    settings: Arc<BucketSettings>,
     options: Options,
 }
 
@@ -60,7 +60,7 @@ impl Gateway {
         Self {
             backend,
             keys,
-            defaults: Arc::default(),
+            settings: Arc::default(),
             options,
         }
     }
@@ -141,6 +141,9 @@ operations! {
     get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput,
     get_bucket_acl: GetBucketAclInput => GetBucketAclOutput,
     delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput,
+    get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput,
+    put_bucket_policy: PutBucketPolicyInput => PutBucketPolicyOutput,
+    delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput,
     list_objects: ListObjectsInput => ListObjectsOutput,
     list_objects_v2: ListObjectsV2Input => ListObjectsV2Output,
     list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput,

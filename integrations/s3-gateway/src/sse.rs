@@ -14,12 +14,13 @@ use std::sync::Arc;
 use sealstone::error::{ProviderError, Result as EngineResult};
 use sealstone::{Header, Unlocked};
 use sealstone_s3_sse::{CustomerKey, Mode, ObjectName, ServerSide, SseError, context_from_header};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::keys::Keys;
 
 /// How a bucket encrypts objects whose requests do not say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketDefault {
     /// The mode.
     pub mode: DefaultMode,
@@ -28,7 +29,7 @@ pub struct BucketDefault {
 }
 
 /// The mode of a bucket's default.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DefaultMode {
     /// SSE-S3.
     #[default]

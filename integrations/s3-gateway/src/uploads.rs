@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! .sealstone/uploads/TOKEN/upload            the sealed object's header and the store's upload id, sealed under the ring
-//!                         /parts/PART        empty: its name has the receipt of a part, and where its sealed bytes are
+//!                         /parts/PART        empty: its name has the receipt of a part, where its sealed bytes are, and
+//!                                            its checksum, masked
 //!                         /staged/ID         the sealed bytes of a part that is too short for any but the last
 //!
 //! completion: parts of the store's upload, and as its last one: a staged part | padding | manifest
@@ -15,11 +16,13 @@
 mod completion;
 mod control;
 mod part;
+mod secret;
 mod sweep;
 
 pub use self::completion::{CompletedPart, Completion, completion_id};
 pub use self::control::{Upload, UploadId};
 pub use self::part::{Part, PartBytes};
+pub use self::secret::UploadSecret;
 pub use self::sweep::{all, sweep};
 
 use std::fmt;

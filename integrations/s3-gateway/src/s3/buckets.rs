@@ -6,6 +6,8 @@ use s3s::dto::*;
 use s3s::{S3Request, S3Response, S3Result};
 
 use crate::backend::{BackendError, ListRequest};
+use crate::bucket::Setting;
+use crate::policy::Policy;
 use crate::uploads;
 
 use super::listing::owner;
@@ -32,7 +34,7 @@ impl Gateway {
         self.delete_own_objects(&bucket).await?;
         let deleted = self.backend.delete_bucket(&bucket).await;
         deleted.map_err(errors::of_backend)?;
-        self.defaults.forget(&bucket);
+        self.settings.forget(&bucket);
         Ok(S3Response::with_status(
             DeleteBucketOutput {},
             hyper::StatusCode::NO_CONTENT,
@@ -60,12 +62,61 @@ impl Gateway {
     ) -> S3Result<S3Response<DeleteBucketEncryptionOutput>> {
         let bucket = request.input.bucket;
         self.backend.head_bucket(&bucket).await.map_err(errors::of_backend)?;
-        let removed = self
-            .defaults
-            .set(&*self.backend, &self.keys.ring(), &bucket, None)
-            .await;
-        removed.map_err(errors::of_object)?;
+        self.set(&bucket, Setting::Encryption, None).await?;
         Ok(S3Response::new(DeleteBucketEncryptionOutput {}))
+    }
+
+    /// Replaces or removes settings of a bucket.
+    pub(super) async fn set(&self, bucket: &str, setting: Setting, value: Option<Vec<u8>>) -> S3Result<()> {
+        let stored = self
+            .settings
+            .set(&*self.backend, &self.keys.ring(), bucket, setting, value)
+            .await;
+        stored.map_err(errors::of_object)
+    }
+
+    pub(super) async fn get_bucket_policy(
+        &self,
+        request: S3Request<GetBucketPolicyInput>,
+    ) -> S3Result<S3Response<GetBucketPolicyOutput>> {
+        let bucket = request.input.bucket;
+        self.backend.head_bucket(&bucket).await.map_err(errors::of_backend)?;
+        let stored = self
+            .settings
+            .get(&*self.backend, &self.keys.ring(), &bucket, Setting::Policy)
+            .await;
+        let stored = stored.map_err(errors::of_object)?;
+        let stored =
+            stored.ok_or_else(|| errors::error("NoSuchBucketPolicy", 404, "The bucket policy does not exist"))?;
+        Ok(S3Response::new(GetBucketPolicyOutput {
+            policy: Some(String::from_utf8_lossy(&stored).into_owned()),
+        }))
+    }
+
+    pub(super) async fn put_bucket_policy(
+        &self,
+        request: S3Request<PutBucketPolicyInput>,
+    ) -> S3Result<S3Response<PutBucketPolicyOutput>> {
+        let PutBucketPolicyInput { bucket, policy, .. } = request.input;
+        self.backend.head_bucket(&bucket).await.map_err(errors::of_backend)?;
+        if let Err(error) = Policy::parse(policy.as_bytes(), &bucket) {
+            return Err(errors::error("MalformedPolicy", 400, error.to_string()));
+        }
+        self.set(&bucket, Setting::Policy, Some(policy.into_bytes())).await?;
+        Ok(S3Response::with_status(
+            PutBucketPolicyOutput {},
+            hyper::StatusCode::NO_CONTENT,
+        ))
+    }
+
+    pub(super) async fn delete_bucket_policy(
+        &self,
+        request: S3Request<DeleteBucketPolicyInput>,
+    ) -> S3Result<S3Response<DeleteBucketPolicyOutput>> {
+        let bucket = request.input.bucket;
+        self.backend.head_bucket(&bucket).await.map_err(errors::of_backend)?;
+        self.set(&bucket, Setting::Policy, None).await?;
+        Ok(S3Response::new(DeleteBucketPolicyOutput {}))
     }
 
     pub(super) async fn head_bucket(

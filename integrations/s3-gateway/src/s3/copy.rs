@@ -82,6 +82,7 @@ impl Gateway {
         }
         refuse_unsupported!(input)?;
         let sse = requested_sse!(self, &request.extensions, input);
+        self.check_policy(&to, &sse).await?;
         let default = self.bucket_default(&to.at.bucket).await?;
         let to_mode = sse
             .resolve(&self.keys, &to.name, &default)

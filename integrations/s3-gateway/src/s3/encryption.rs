@@ -1,13 +1,15 @@
 //! Encryption headers, from requests and into responses.
 
 use hyper::http::Extensions;
-use s3s::S3Result;
 use s3s::dto::ServerSideEncryption;
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use sealstone::{Header, Unlocked};
 use sealstone_s3_sse::{CustomerKey, ServerSide, names};
 
+use crate::bucket::Setting;
 use crate::connection::Connection;
-use crate::sse::{self, BucketDefault, CustomerHeaders};
+use crate::policy::{Policy, Request};
+use crate::sse::{self, BucketDefault, CustomerHeaders, SseRequest};
 
 use super::{Gateway, Target, errors};
 
@@ -94,8 +96,45 @@ impl Gateway {
 
     /// The bucket's default encryption.
     pub(super) async fn bucket_default(&self, bucket: &str) -> S3Result<BucketDefault> {
-        let default = self.defaults.get(&*self.backend, &self.keys.ring(), bucket).await;
-        Ok(default.map_err(errors::of_object)?.unwrap_or_default())
+        Ok(self.configured_default(bucket).await?.unwrap_or_default())
+    }
+
+    /// The bucket's default encryption, if it was set.
+    pub(super) async fn configured_default(&self, bucket: &str) -> S3Result<Option<BucketDefault>> {
+        let stored = self
+            .settings
+            .get(&*self.backend, &self.keys.ring(), bucket, Setting::Encryption)
+            .await;
+        let Some(stored) = stored.map_err(errors::of_object)? else {
+            return Ok(None);
+        };
+        let default = serde_json::from_slice(&stored);
+        default
+            .map(Some)
+            .map_err(|error| S3Error::with_source(S3ErrorCode::InternalError, Box::new(error)))
+    }
+
+    /// Whether the bucket's policy allows to write an object that is encrypted as the request asks.
+    pub(super) async fn check_policy(&self, target: &Target, sse: &SseRequest) -> S3Result<()> {
+        let bucket = &target.at.bucket;
+        let stored = self
+            .settings
+            .get(&*self.backend, &self.keys.ring(), bucket, Setting::Policy)
+            .await;
+        let Some(stored) = stored.map_err(errors::of_object)? else {
+            return Ok(());
+        };
+        // It was parsed before it was stored; whatever cannot be parsed now denies everything.
+        let policy = Policy::parse(&stored, bucket);
+        let request = Request {
+            mode: sse.mode.as_deref(),
+            kms_key: sse.kms_key.as_deref(),
+            customer_algorithm: sse.customer.as_ref().map(|_| names::AES256),
+        };
+        match policy {
+            Ok(policy) if !policy.denies(&target.name.arn(), &request) => Ok(()),
+            _ => Err(s3_error!(AccessDenied, "The bucket's policy denies it.")),
+        }
     }
 
     /// The mode that an object opens under, given the request's key. Uses no key.

@@ -33,6 +33,7 @@ impl Gateway {
         let tags = attributes::tags(input.tagging.as_deref())?;
         let attributes = requested!(input)?;
         let checksum = upload_checksum(input.checksum_algorithm.as_ref(), input.checksum_type.as_ref())?;
+        self.check_policy(&target, &sse).await?;
         let default = self.bucket_default(&target.at.bucket).await?;
         let mode = sse
             .resolve(&self.keys, &target.name, &default)
@@ -94,7 +95,7 @@ impl Gateway {
         let part = self.put_part(&upload, &unlocked, number, plaintext).await;
         let part = part.map_err(|error| verifier.refused().unwrap_or(error))?;
         let mut output = UploadPartOutput {
-            e_tag: Some(ETag::Strong(part.etag())),
+            e_tag: Some(ETag::Strong(part.etag.clone())),
             ..UploadPartOutput::default()
         };
         let computed = checksums::to_response(verifier.computed().as_ref(), 1);
@@ -385,7 +386,7 @@ fn page_of(found: Vec<Upload>, prefix: &str, delimiter: Option<&str>, max: i32) 
 
 fn listed_part(part: &uploads::Part, algorithm: Option<ChecksumAlgorithm>) -> Part {
     let mut listed = Part {
-        e_tag: Some(ETag::Strong(part.etag())),
+        e_tag: Some(ETag::Strong(part.etag.clone())),
         last_modified: Some(part.modified.into()),
         part_number: Some(part.number.into()),
         size: Some(signed(part.receipt.plaintext_len())),

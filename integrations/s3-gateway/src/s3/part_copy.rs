@@ -92,7 +92,7 @@ impl Gateway {
         let checksum = checksums::to_response(upload.checksum.map(|_| &checksum), 1);
         let mut output = UploadPartCopyOutput {
             copy_part_result: Some(CopyPartResult {
-                e_tag: Some(ETag::Strong(part.etag())),
+                e_tag: Some(ETag::Strong(part.etag.clone())),
                 last_modified: Some(part.modified.into()),
                 checksum_crc32: checksum.checksum_crc32,
                 checksum_crc32c: checksum.checksum_crc32c,

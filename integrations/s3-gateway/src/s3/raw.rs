@@ -4,10 +4,11 @@
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 use s3s::route::S3Route;
 use s3s::xml::{DeError, Deserializer};
-use s3s::{Body, S3Request, S3Response, S3Result, s3_error};
+use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use sealstone_s3_sse::{Mode, ServerSide};
 
 use crate::backend::Condition;
+use crate::bucket::Setting;
 use crate::objects;
 use crate::sse::{BucketDefault, DefaultMode};
 
@@ -78,7 +79,14 @@ impl Gateway {
 
     async fn bucket_encryption(&self, bucket: &str) -> S3Result<S3Response<Body>> {
         self.backend.head_bucket(bucket).await.map_err(errors::of_backend)?;
-        let default = self.bucket_default(bucket).await?;
+        let default = self.configured_default(bucket).await?.ok_or_else(|| {
+            // The status that s3s has for this code is another one.
+            errors::error(
+                "ServerSideEncryptionConfigurationNotFoundError",
+                404,
+                "The server side encryption configuration was not found",
+            )
+        })?;
         let (algorithm, key, bucket_keys) = match &default.mode {
             DefaultMode::S3 => ("AES256", None, false),
             DefaultMode::Kms { key, bucket_keys } => ("aws:kms", key.as_deref(), *bucket_keys),
@@ -102,11 +110,9 @@ impl Gateway {
             // A name that no request could use. Whether the key exists is asked with the first object, as in S3.
             self.keys.kms(key).map_err(|error| errors::of_provider(&error))?;
         }
-        let stored = self
-            .defaults
-            .set(&*self.backend, &self.keys.ring(), bucket, Some(default))
-            .await;
-        stored.map_err(errors::of_object)?;
+        let stored = serde_json::to_vec(&default);
+        let stored = stored.map_err(|error| S3Error::with_source(S3ErrorCode::InternalError, Box::new(error)))?;
+        self.set(bucket, Setting::Encryption, Some(stored)).await?;
         Ok(S3Response::new(Body::empty()))
     }
 

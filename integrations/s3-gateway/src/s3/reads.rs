@@ -7,6 +7,7 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use s3s::dto::*;
 use s3s::{Body, S3Error, S3Request, S3Response, S3Result, s3_error};
+use sealstone_s3_sse::names;
 
 use crate::backend::{ByteStream, StoredObject};
 use crate::objects::{self, Ending, OpenObject};
@@ -34,6 +35,7 @@ impl Gateway {
         let input = &mut request.input;
         let target = Target::new(&input.bucket, &input.key)?;
         check_version(input.version_id.as_deref())?;
+        refuse_mode(&request.headers)?;
         let customer = self.customer_key(&request.extensions, customer!(input))?;
         let ending = Ending::fetch(&*self.backend, &target.at)
             .await
@@ -79,6 +81,7 @@ impl Gateway {
         let input = &mut request.input;
         let target = Target::new(&input.bucket, &input.key)?;
         check_version(input.version_id.as_deref())?;
+        refuse_mode(&request.headers)?;
         let customer = self.customer_key(&request.extensions, customer!(input))?;
         let stored = self.backend.head(&target.at).await.map_err(errors::of_backend)?;
         let header = objects::header(&stored).map_err(errors::of_object)?;
@@ -121,12 +124,19 @@ impl Gateway {
         let input = &mut request.input;
         let target = Target::new(&input.bucket, &input.key)?;
         check_version(input.version_id.as_deref())?;
+        refuse_mode(&request.headers)?;
         let customer = self.customer_key(&request.extensions, customer!(input))?;
         let stored = self.backend.head(&target.at).await.map_err(errors::of_backend)?;
         let header = objects::header(&stored).map_err(errors::of_object)?;
         let mode = self.mode_of(&target, &header, customer)?;
         let object = self.open_version(&target, &stored, &mode).await?;
-        let wants = |name: &str| input.object_attributes.iter().any(|wanted| wanted.as_str() == name);
+        // s3s takes a list in one header for one attribute.
+        let wanted = input
+            .object_attributes
+            .iter()
+            .flat_map(|names| names.as_str().split(','));
+        let wanted: Vec<&str> = wanted.map(str::trim).collect();
+        let wants = |name: &str| wanted.contains(&name);
         let parts = object.parts().len();
         Ok(S3Response::new(GetObjectAttributesOutput {
             checksum: wants(ObjectAttributes::CHECKSUM).then(|| object_checksum(&object)),
@@ -268,6 +278,16 @@ pub(super) fn check_version(id: Option<&str>) -> S3Result<()> {
             "The specified version does not exist.",
         )),
     }
+}
+
+/// The mode is the object's: only a customer's key comes with a read.
+fn refuse_mode(headers: &hyper::HeaderMap) -> S3Result<()> {
+    if headers.contains_key(names::SERVER_SIDE_ENCRYPTION) {
+        return Err(errors::invalid_argument(
+            "x-amz-server-side-encryption header is not supported for this operation.",
+        ));
+    }
+    Ok(())
 }
 
 fn wants_checksum(mode: Option<&ChecksumMode>) -> bool {

@@ -44,6 +44,7 @@ impl Gateway {
         let (if_match, if_none_match) = (input.if_match.take(), input.if_none_match.take());
         let condition = write_condition(&*self.backend, &target.at, if_match.as_ref(), if_none_match.as_ref()).await?;
 
+        self.check_policy(&target, &sse).await?;
         let default = self.bucket_default(&target.at.bucket).await?;
         let mode = sse
             .resolve(&self.keys, &target.name, &default)

@@ -41,8 +41,9 @@ impl Completion {
         }
         let mut parts = Vec::with_capacity(named.len());
         for named in named {
-            let same = |part: &&Part| part.number == named.number && part.etag() == named.etag;
-            let found = uploaded.iter().find(same);
+            let same = |part: &&Part| part.number == named.number && part.etag == named.etag;
+            // The last one: the store keeps no other of the same number.
+            let found = uploaded.iter().rev().find(same);
             parts.push(found.ok_or(UploadError::InvalidPart(named.number))?.clone());
         }
         if let [all_but_last @ .., _] = &parts[..]

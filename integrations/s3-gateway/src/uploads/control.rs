@@ -10,8 +10,9 @@ use sealstone::format::COMMITMENT_LEN;
 use sealstone::{Decryptor, EncryptionContext, Encryptor, ExpectedContext, Header, KeyRing};
 use sealstone_s3_sse::{ARN_PAIR, ObjectName};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
-use super::{PREFIX, UploadError, delete_all, from_millis, hex, millis, store};
+use super::{PREFIX, UploadError, UploadSecret, delete_all, from_millis, hex, millis, store};
 use crate::backend::{Attributes, Backend, BackendError, Location, StoredRange, Tags};
 use crate::objects::{ChecksumAlgorithm, ObjectError};
 
@@ -78,6 +79,7 @@ pub struct Upload {
     pub checksum: Option<(ChecksumAlgorithm, bool)>,
     /// When it began.
     pub initiated: SystemTime,
+    pub(super) secret: UploadSecret,
 }
 
 /// A control object's plaintext.
@@ -88,6 +90,7 @@ struct Control {
     in_store: String,
     checksum: Option<(String, bool)>,
     initiated: u64,
+    secret: String,
 }
 
 impl Upload {
@@ -117,6 +120,7 @@ impl Upload {
             in_store,
             checksum,
             initiated: SystemTime::now(),
+            secret: UploadSecret::new().map_err(|error| BackendError::Other(error.into()))?,
         };
         let control = Control {
             key: at.key.clone(),
@@ -124,8 +128,10 @@ impl Upload {
             in_store: upload.in_store.clone(),
             checksum: checksum.map(|(algorithm, composite)| (algorithm.name().to_owned(), composite)),
             initiated: millis(upload.initiated),
+            secret: Base64UrlUnpadded::encode_string(upload.secret.bytes()),
         };
         let plain = serde_json::to_vec(&control).map_err(|error| BackendError::Other(error.into()))?;
+        let plain = Zeroizing::new(plain);
         let context = context(&at.bucket, &hex(&token))?;
         let sealed = Encryptor::new(ring.clone()).with_context(context).seal(&plain)?;
         store(backend, &upload.control(), sealed.into()).await?;
@@ -163,9 +169,11 @@ impl Upload {
             sealed => sealed?,
         };
         let context = ExpectedContext::Contains(context(bucket, token)?);
-        let plain = Decryptor::new(ring.clone()).with_context(context).open(&sealed)?;
+        let plain = Zeroizing::new(Decryptor::new(ring.clone()).with_context(context).open(&sealed)?);
         let control: Control = serde_json::from_slice(&plain).map_err(|error| BackendError::Other(error.into()))?;
         let header = Header::from_metadata(&control.header)?;
+        let secret = Zeroizing::new(Base64UrlUnpadded::decode_vec(&control.secret).unwrap_or_default());
+        let secret = UploadSecret::from_slice(&secret);
         let checksum = control.checksum.and_then(|(name, composite)| {
             let algorithm = ChecksumAlgorithm::named(&name)?;
             Some((algorithm, composite))
@@ -180,6 +188,7 @@ impl Upload {
             in_store: control.in_store,
             checksum,
             initiated: from_millis(control.initiated),
+            secret: secret.ok_or(ObjectError::OtherBytes)?,
         })
     }
 

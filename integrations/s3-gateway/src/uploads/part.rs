@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use sealstone::composite::{CompositeObject, Receipt};
 use sealstone::format::Layout;
 
-use super::{MAX_PARTS, MIN_PART, Upload, UploadError, from_millis, hex, keys, millis, store};
+use super::{MAX_PARTS, MIN_PART, Upload, UploadError, UploadSecret, from_millis, hex, keys, millis, store};
 use crate::backend::{Attributes, Backend, BackendError, Body, Condition, Location, Tags};
 use crate::objects::{CHUNK_SIZE, ObjectError, Plaintext, exactly, label};
 
@@ -25,6 +25,8 @@ pub struct Part {
     pub bytes: PartBytes,
     /// The checksum of its plaintext.
     pub checksum: Vec<u8>,
+    /// Its `ETag`: the same for the same bytes under the same number.
+    pub etag: String,
 }
 
 /// Where the sealed bytes of a part are.
@@ -37,14 +39,8 @@ pub enum PartBytes {
 }
 
 impl Part {
-    /// The part's `ETag`: its salt, which no other sealing has.
-    #[must_use]
-    pub fn etag(&self) -> String {
-        hex(self.receipt.salt())
-    }
-
     /// The name of the object that records the part. Names of one part are in the order of their upload.
-    fn name(&self) -> String {
+    fn name(&self, secret: &UploadSecret) -> String {
         let (kind, id) = match &self.bytes {
             PartBytes::InStore(etag) => ('e', etag),
             PartBytes::Staged(id) => ('s', id),
@@ -56,13 +52,13 @@ impl Part {
             millis(self.modified),
             encode(&self.receipt.to_bytes()),
             encode(id.as_bytes()),
-            encode(&self.checksum),
+            encode(&secret.mask(&self.receipt, &self.checksum)),
         )
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    fn parse(name: &str, secret: &UploadSecret) -> Option<Self> {
         let mut fields = name.split('.');
-        let number = fields.next()?.parse().ok()?;
+        let number: u16 = fields.next()?.parse().ok()?;
         let modified = from_millis(fields.next()?.parse().ok()?);
         let decode = |text: &str| Base64UrlUnpadded::decode_vec(text).ok();
         let receipt = Receipt::from_bytes(&decode(fields.next()?)?).ok()?;
@@ -73,10 +69,11 @@ impl Part {
             b's' => PartBytes::Staged(id),
             _ => return None,
         };
-        let checksum = decode(fields.next()?)?;
+        let checksum = secret.mask(&receipt, &decode(fields.next()?)?);
         fields.next().is_none().then_some(Self {
             number,
             modified,
+            etag: secret.etag(number, receipt.plaintext_len(), &checksum),
             receipt,
             bytes,
             checksum,
@@ -118,11 +115,15 @@ impl Upload {
         let part = Part {
             number,
             modified: SystemTime::now(),
+            etag: self.secret.etag(number, receipt.plaintext_len(), &checksum),
             receipt,
             bytes,
             checksum,
         };
-        let record = Location::new(&*self.at.bucket, format!("{}parts/{}", self.id.prefix(), part.name()));
+        let record = Location::new(
+            &*self.at.bucket,
+            format!("{}parts/{}", self.id.prefix(), part.name(&self.secret)),
+        );
         store(backend, &record, bytes::Bytes::new()).await?;
         Ok(part)
     }
@@ -134,7 +135,9 @@ impl Upload {
     pub async fn parts(&self, backend: &dyn Backend) -> Result<Vec<Part>, UploadError> {
         let prefix = format!("{}parts/", self.id.prefix());
         let keys = keys(backend, &self.at.bucket, &prefix).await?;
-        let parts = keys.iter().filter_map(|key| Part::parse(key.strip_prefix(&prefix)?));
+        let parts = keys
+            .iter()
+            .filter_map(|key| Part::parse(key.strip_prefix(&prefix)?, &self.secret));
         Ok(parts.collect())
     }
 

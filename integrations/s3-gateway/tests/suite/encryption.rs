@@ -236,12 +236,9 @@ fn configuration(rule: &str) -> String {
 #[tokio::test]
 async fn a_buckets_default_counts_where_the_request_says_nothing() {
     let client = Client::new().await;
-    let found = client.send("GET", "/bucket?encryption", &[], "").await.ok();
-    assert_eq!(
-        found.element("SSEAlgorithm").as_deref(),
-        Some("AES256"),
-        "S3's own default"
-    );
+    let none = client.send("GET", "/bucket?encryption", &[], "").await;
+    let not_found = (404, "ServerSideEncryptionConfigurationNotFoundError".to_owned());
+    assert_eq!(none.error(), not_found);
     let kms = configuration(
         "<ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>alias/mine</KMSMasterKeyID></ApplyServerSideEncryptionByDefault><BucketKeyEnabled>true</BucketKeyEnabled><BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>",
     );
@@ -343,4 +340,50 @@ async fn an_objects_key_is_changed_without_its_data() {
         .send("PUT", "/bucket/s3?encryption", &[], "<ObjectEncryption/>")
         .await;
     assert_eq!(refused.error(), (400, "MalformedXML".to_owned()));
+}
+
+#[tokio::test]
+async fn policies_that_demand_encryption_are_enforced() {
+    let client = Client::new().await;
+    assert_eq!(
+        client.send("GET", "/bucket?policy", &[], "").await.error(),
+        (404, "NoSuchBucketPolicy".to_owned())
+    );
+    let policy = r#"{"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::bucket/*", "Condition": {"StringNotEquals": {"s3:x-amz-server-side-encryption": "aws:kms"}}}]}"#;
+    client.put("before", &[], "x").await.ok();
+    client.send("PUT", "/bucket?policy", &[], policy).await.ok();
+    for client in [&client, &client.another_instance()] {
+        assert_eq!(client.send("GET", "/bucket?policy", &[], "").await.ok().text(), policy);
+        let denied = (403, "AccessDenied".to_owned());
+        assert_eq!(client.put("o", &[], "x").await.error(), denied);
+        assert_eq!(client.put("o", &[(MODE, "AES256")], "x").await.error(), denied);
+        assert_eq!(
+            client
+                .put("o", &[("x-amz-copy-source", "bucket/before")], "")
+                .await
+                .error(),
+            denied
+        );
+        assert_eq!(client.send("POST", "/bucket/o?uploads", &[], "").await.error(), denied);
+        assert_eq!(client.head("o", &[]).await.status, 404);
+        client.put("kms", &[(MODE, "aws:kms")], "x").await.ok();
+        client.get("before", &[]).await.ok();
+    }
+    let allow = policy.replace("Deny", "Allow");
+    let refused = client.send("PUT", "/bucket?policy", &[], &*allow).await;
+    assert_eq!(refused.error(), (400, "MalformedPolicy".to_owned()));
+    client.send("DELETE", "/bucket?policy", &[], "").await.ok();
+    client.put("o", &[], "x").await.ok();
+}
+
+#[tokio::test]
+async fn a_read_names_no_mode() {
+    let client = Client::new().await;
+    client.put("o", &[], "x").await.ok();
+    assert_eq!(
+        client.get("o", &[(MODE, "AES256")]).await.error(),
+        (400, "InvalidArgument".to_owned())
+    );
+    assert_eq!(client.head("o", &[(MODE, "AES256")]).await.status, 400);
 }

@@ -400,3 +400,48 @@ async fn uploads_are_listed_aborted_and_swept() {
     );
     assert_eq!(own_objects(&client).await, 0);
 }
+
+/// As in S3: a client that repeats a part may name either response.
+#[tokio::test]
+async fn the_same_bytes_have_the_same_etag_in_one_upload_only() {
+    let client = Client::new().await;
+    let (upload, other) = (Upload::begin(&client, &[]).await, Upload::begin(&client, &[]).await);
+    let large = plaintext(5 * MIB);
+    for bytes in [&large[..], b"short"] {
+        let first = upload.etag(1, bytes).await;
+        assert_eq!(upload.etag(1, bytes).await, first);
+        assert_ne!(upload.etag(2, bytes).await, first);
+        assert_ne!(other.etag(1, bytes).await, first);
+        assert!(!first.contains(&Base64::encode_string(Crc64Nvme::checksum(bytes).as_ref())));
+    }
+    let short = upload.etag(1, b"short").await;
+    upload.complete(&[(1, &short)], &[]).await.ok();
+    assert_eq!(client.get("o", &[]).await.text(), "short");
+}
+
+/// Nothing that depends on the plaintext but its length is in the names that the store sees.
+#[tokio::test]
+async fn the_store_learns_no_checksum() {
+    let client = Client::new().await;
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let upload = Upload::begin(&client, &[("x-amz-checksum-algorithm", "SHA256")]).await;
+        upload.etag(1, b"known plaintext").await;
+        let request = ListRequest {
+            prefix: ".sealstone/".to_owned(),
+            max: 1000,
+            ..ListRequest::default()
+        };
+        let listed = client.backend.list("bucket", &request).await.unwrap().objects;
+        let part = listed
+            .into_iter()
+            .find(|object| object.key.contains("/parts/") && !names.contains(&object.key));
+        names.push(part.unwrap().key);
+    }
+    let digest = s3s::crypto::Sha256::checksum(b"known plaintext");
+    let encoded = base64ct::Base64UrlUnpadded::encode_string(digest.as_ref());
+    let masked: Vec<&str> = names.iter().map(|name| name.rsplit('.').next().unwrap()).collect();
+    assert_eq!(masked[0].len(), encoded.len());
+    assert!(masked.iter().all(|masked| *masked != encoded));
+    assert_ne!(masked[0], masked[1]);
+}
