@@ -3,6 +3,7 @@
 mod attributes;
 mod buckets;
 mod checksums;
+mod completing;
 mod conditions;
 mod copy;
 mod encryption;
@@ -29,6 +30,7 @@ use crate::bucket::BucketSettings;
 use crate::keys::Keys;
 use crate::uploads::{self, UploadError};
 
+use self::completing::Completing;
 use self::raw::RawOperations;
 
 /// Keys that begin with this are the gateway's own: no request sees or writes them.
@@ -51,6 +53,7 @@ pub struct Gateway {
     backend: Arc<dyn Backend>,
     keys: Arc<Keys>,
     settings: Arc<BucketSettings>,
+    completing: Arc<Completing>,
     options: Options,
 }
 
@@ -61,6 +64,7 @@ impl Gateway {
             backend,
             keys,
             settings: Arc::default(),
+            completing: Arc::default(),
             options,
         }
     }
@@ -81,7 +85,11 @@ impl Gateway {
     pub async fn sweep_uploads(&self, age: Duration) -> Result<usize, UploadError> {
         let mut swept = 0;
         for (bucket, _) in self.backend.buckets().await? {
-            swept += uploads::sweep(&*self.backend, &self.keys.ring(), &bucket, age).await?;
+            match uploads::sweep(&*self.backend, &self.keys.ring(), &bucket, age).await {
+                Ok(uploads) => swept += uploads,
+                // One bucket that cannot be listed keeps no other from being swept.
+                Err(error) => tracing::warn!(bucket, %error, "stale uploads cannot be dropped"),
+            }
         }
         Ok(swept)
     }

@@ -99,6 +99,9 @@ async fn store(backend: &dyn Backend, at: &Location, bytes: Bytes) -> Result<(),
     stored.await.map(drop)
 }
 
+/// More than any upload has: each part may be uploaded ten times.
+const MAX_KEYS: usize = 10 * MAX_PARTS as usize;
+
 /// All keys that begin with `prefix`.
 async fn keys(backend: &dyn Backend, bucket: &str, prefix: &str) -> Result<Vec<String>, BackendError> {
     let mut request = ListRequest {
@@ -113,6 +116,9 @@ async fn keys(backend: &dyn Backend, bucket: &str, prefix: &str) -> Result<Vec<S
         request.token = page.next;
         if request.token.is_none() {
             return Ok(keys);
+        }
+        if keys.len() > MAX_KEYS {
+            return Err(BackendError::Other("a listing of an upload does not end".into()));
         }
     }
 }

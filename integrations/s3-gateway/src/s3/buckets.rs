@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use s3s::dto::*;
-use s3s::{S3Request, S3Response, S3Result};
+use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use crate::backend::{BackendError, ListRequest};
 use crate::bucket::Setting;
@@ -12,14 +12,24 @@ use crate::uploads;
 
 use super::listing::owner;
 use super::multipart::of_upload;
-use super::{Gateway, RESERVED_PREFIX, Target, errors};
+use super::{Gateway, RESERVED_PREFIX, Target, errors, unsupported};
 
 impl Gateway {
     pub(super) async fn create_bucket(
         &self,
         request: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
-        let bucket = request.input.bucket;
+        let input = request.input;
+        let grants = input.grant_full_control.is_some()
+            || input.grant_read.is_some()
+            || input.grant_read_acp.is_some()
+            || input.grant_write.is_some()
+            || input.grant_write_acp.is_some();
+        unsupported::check(input.acl.as_ref().map(BucketCannedACL::as_str), grants, false, false)?;
+        if input.object_lock_enabled_for_bucket == Some(true) {
+            return Err(s3_error!(NotImplemented, "Object lock is not implemented."));
+        }
+        let bucket = input.bucket;
         self.backend.create_bucket(&bucket).await.map_err(errors::of_backend)?;
         Ok(S3Response::new(CreateBucketOutput {
             location: Some(format!("/{bucket}")),
@@ -31,14 +41,33 @@ impl Gateway {
         request: S3Request<DeleteBucketInput>,
     ) -> S3Result<S3Response<DeleteBucketOutput>> {
         let bucket = request.input.bucket;
+        let settings = self.own_settings(&bucket).await?;
         self.delete_own_objects(&bucket).await?;
-        let deleted = self.backend.delete_bucket(&bucket).await;
-        deleted.map_err(errors::of_backend)?;
+        if let Err(error) = self.backend.delete_bucket(&bucket).await {
+            // Later objects must not be encrypted otherwise because a deletion failed.
+            for (setting, value) in settings {
+                self.set(&bucket, setting, value).await?;
+            }
+            return Err(errors::of_backend(error));
+        }
         self.settings.forget(&bucket);
         Ok(S3Response::with_status(
             DeleteBucketOutput {},
             hyper::StatusCode::NO_CONTENT,
         ))
+    }
+
+    async fn own_settings(&self, bucket: &str) -> S3Result<Vec<(Setting, Option<Vec<u8>>)>> {
+        let mut settings = Vec::new();
+        for setting in [Setting::Encryption, Setting::Policy] {
+            let stored = self
+                .settings
+                .get(&*self.backend, &self.keys.ring(), bucket, setting)
+                .await;
+            let value = stored.map_err(errors::of_object)?;
+            settings.extend(value.map(|value| (setting, Some(value.to_vec()))));
+        }
+        Ok(settings)
     }
 
     /// Deletes what the gateway stored in a bucket that has nothing else: its configuration, and uploads in progress.

@@ -78,7 +78,6 @@ pub(super) async fn write_condition(
         (Some(condition), None) => match backend.head(at).await {
             Ok(stored) if names(condition, &stored.etag) => Ok(Condition::Match(stored.etag)),
             Ok(_) => Err(precondition_failed()),
-            Err(error @ BackendError::NoSuchKey) => Err(errors::of_backend(error)),
             Err(error) => Err(errors::of_backend(error)),
         },
         _ => Err(s3_error!(

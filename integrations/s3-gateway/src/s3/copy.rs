@@ -1,18 +1,20 @@
 //! `CopyObject`: within one key by another header for the same payload, else by opening and sealing.
 
+use hyper::HeaderMap;
+use hyper::header::{HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use s3s::dto::*;
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 use sealstone::Header;
 use sealstone::composite::Padding;
 use sealstone_s3_sse::{Mode, ServerSide, context_to_header};
 
-use crate::backend::{Attributes, Condition, StoredObject, Tags};
+use crate::backend::{Attributes, Backend, Condition, Location, StoredObject, Tags};
 use crate::objects::{self, CHUNK_SIZE, OpenObject, Plaintext};
 use crate::sse::CustomerHeaders;
 
 use super::attributes::requested;
-use super::conditions::{ReadConditions, etag};
-use super::encryption::{Reported, report_sse, requested_sse};
+use super::conditions::{ReadConditions, etag, write_condition};
+use super::encryption::{Reported, check_policy, report_sse, requested_sse};
 use super::reads::check_version;
 use super::unsupported::refuse_unsupported;
 use super::writes::MAX_PUT;
@@ -81,8 +83,8 @@ impl Gateway {
             ));
         }
         refuse_unsupported!(input)?;
+        check_policy!(self, &to, input)?;
         let sse = requested_sse!(self, &request.extensions, input);
-        self.check_policy(&to, &sse).await?;
         let default = self.bucket_default(&to.at.bucket).await?;
         let to_mode = sse
             .resolve(&self.keys, &to.name, &default)
@@ -98,10 +100,10 @@ impl Gateway {
                 .then(|| attributes::tags(input.tagging.as_deref()))
                 .transpose()?,
             // A copy onto itself must not undo a write that came between.
-            condition: if from.at == to.at {
-                Condition::Match(source.etag.clone())
-            } else {
-                Condition::None
+            condition: match destination_condition(&*self.backend, &to.at, &request.headers).await? {
+                // A copy onto itself must not undo a write that came between.
+                Condition::None if from.at == to.at => Condition::Match(source.etag.clone()),
+                condition => condition,
             },
             from,
             source,
@@ -224,6 +226,19 @@ impl Gateway {
             note: Box::new(move || Ok(note.encode())),
         })
     }
+}
+
+/// The conditions on what the copy replaces, which s3s does not parse.
+async fn destination_condition(backend: &dyn Backend, to: &Location, headers: &HeaderMap) -> S3Result<Condition> {
+    let condition = |name| {
+        let value: Option<&HeaderValue> = headers.get(name);
+        let parsed = value
+            .map(|value| ETagCondition::parse_http_header(value.as_bytes()))
+            .transpose();
+        parsed.map_err(|_| errors::invalid_argument("A condition is not an ETag."))
+    };
+    let (if_match, if_none_match) = (condition(IF_MATCH)?, condition(IF_NONE_MATCH)?);
+    write_condition(backend, to, if_match.as_ref(), if_none_match.as_ref()).await
 }
 
 fn source_conditions(input: &mut CopyObjectInput) -> ReadConditions {

@@ -9,7 +9,7 @@ use sealstone_s3_sse::{CustomerKey, ServerSide, names};
 use crate::bucket::Setting;
 use crate::connection::Connection;
 use crate::policy::{Policy, Request};
-use crate::sse::{self, BucketDefault, CustomerHeaders, SseRequest};
+use crate::sse::{self, BucketDefault, CustomerHeaders};
 
 use super::{Gateway, Target, errors};
 
@@ -41,6 +41,22 @@ macro_rules! requested_sse {
     }};
 }
 
+/// Refuses what the bucket's policy denies, before anything else is said about the headers.
+macro_rules! check_policy {
+    ($gateway:expr, $target:expr, $input:expr) => {
+        $gateway
+            .check_policy(
+                $target,
+                &$crate::policy::Request {
+                    mode: $input.server_side_encryption.as_ref().map(|mode| mode.as_str()),
+                    kms_key: $input.ssekms_key_id.as_deref(),
+                    customer_algorithm: $input.sse_customer_algorithm.as_deref(),
+                },
+            )
+            .await
+    };
+}
+
 /// Puts an object's encryption into a response, whose fields many outputs of s3s have.
 macro_rules! report_sse {
     ($output:expr, $sse:expr) => {{
@@ -53,7 +69,7 @@ macro_rules! report_sse {
     }};
 }
 
-pub(super) use {customer, report_sse, requested_sse};
+pub(super) use {check_policy, customer, report_sse, requested_sse};
 
 /// An object's encryption, as responses describe it.
 #[derive(Debug, Default)]
@@ -115,7 +131,7 @@ impl Gateway {
     }
 
     /// Whether the bucket's policy allows to write an object that is encrypted as the request asks.
-    pub(super) async fn check_policy(&self, target: &Target, sse: &SseRequest) -> S3Result<()> {
+    pub(super) async fn check_policy(&self, target: &Target, request: &Request<'_>) -> S3Result<()> {
         let bucket = &target.at.bucket;
         let stored = self
             .settings
@@ -126,13 +142,8 @@ impl Gateway {
         };
         // It was parsed before it was stored; whatever cannot be parsed now denies everything.
         let policy = Policy::parse(&stored, bucket);
-        let request = Request {
-            mode: sse.mode.as_deref(),
-            kms_key: sse.kms_key.as_deref(),
-            customer_algorithm: sse.customer.as_ref().map(|_| names::AES256),
-        };
         match policy {
-            Ok(policy) if !policy.denies(&target.name.arn(), &request) => Ok(()),
+            Ok(policy) if !policy.denies(&target.name.arn(), request) => Ok(()),
             _ => Err(s3_error!(AccessDenied, "The bucket's policy denies it.")),
         }
     }

@@ -97,6 +97,16 @@ pub(super) fn of_provider(failure: &ProviderError) -> S3Error {
     }
 }
 
+/// The error of a HEAD, whose status is all that a client sees: an object that cannot be opened is the request's fault,
+/// as far as it may be repeated.
+pub(super) fn of_head(mut failure: S3Error) -> S3Error {
+    let status = failure.status_code().or_else(|| failure.code().status_code());
+    if status.is_none_or(|status| status == hyper::StatusCode::INTERNAL_SERVER_ERROR) {
+        failure.set_status_code(hyper::StatusCode::BAD_REQUEST);
+    }
+    failure
+}
+
 /// The error of an operation on an object.
 pub(super) fn of_object(failure: ObjectError) -> S3Error {
     match failure {
@@ -169,6 +179,12 @@ pub(super) fn of_backend(failure: BackendError) -> S3Error {
 
 /// The error of a request's body.
 fn of_body(failure: io::Error) -> S3Error {
+    // That of a copy is an object.
+    let failure = match failure.downcast::<Error>() {
+        Ok(Error::Io { source, .. }) => io::Error::other(source),
+        Ok(failure) => return of_engine(failure),
+        Err(failure) => failure,
+    };
     let mut refused = match failure.to_string() {
         text if text.contains("SignatureMismatch") => s3_error!(
             SignatureDoesNotMatch,

@@ -1,5 +1,6 @@
 //! Listings: plaintext sizes without a request for each object.
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use s3s::dto::*;
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
@@ -31,7 +32,7 @@ impl Gateway {
                     prefix: input.prefix.clone().unwrap_or_default(),
                     delimiter: input.delimiter.clone().filter(|delimiter| !delimiter.is_empty()),
                     start_after: input.start_after.clone().filter(|after| !after.is_empty()),
-                    token: input.continuation_token.clone(),
+                    token: input.continuation_token.as_deref().map(decode_token).transpose()?,
                     max: index(max_keys),
                 },
             )
@@ -43,7 +44,7 @@ impl Gateway {
             contents: Some(contents),
             common_prefixes: Some(groups),
             is_truncated: Some(page.next.is_some()),
-            next_continuation_token: page.next,
+            next_continuation_token: page.next.as_deref().map(encode_token),
             continuation_token: input.continuation_token,
             max_keys: Some(max_keys),
             name: Some(input.bucket),
@@ -155,6 +156,9 @@ impl Gateway {
             more.objects.retain(|object| !object.key.starts_with(RESERVED_PREFIX));
             more.prefixes.retain(|prefix| !prefix.starts_with(RESERVED_PREFIX));
             let kept = more.objects.len() + more.prefixes.len();
+            if kept > request.max {
+                return Err(s3_error!(InternalError, "The store listed more than it was asked for."));
+            }
             page.objects.append(&mut more.objects);
             page.prefixes.append(&mut more.prefixes);
             page.next = more.next;
@@ -179,6 +183,17 @@ impl ListPage {
         let key = self.objects.last().map(|object| &object.key);
         key.max(self.prefixes.last()).cloned()
     }
+}
+
+/// A token of the store as clients have it: any text fits into XML and URLs.
+fn encode_token(token: &str) -> String {
+    Base64UrlUnpadded::encode_string(token.as_bytes())
+}
+
+fn decode_token(token: &str) -> S3Result<String> {
+    let bytes = Base64UrlUnpadded::decode_vec(token).ok();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    text.ok_or_else(|| errors::invalid_argument("The continuation token provided is incorrect"))
 }
 
 fn listed(object: &ListedObject, encode: fn(&str) -> String) -> Object {

@@ -1,10 +1,11 @@
 //! Multipart uploads.
 
+use hyper::header::HeaderValue;
 use s3s::dto::*;
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 use sealstone::Unlocked;
 use sealstone::composite::Padding;
-use sealstone_s3_sse::{CustomerKey, Mode, ServerSide, SseError, context_to_header};
+use sealstone_s3_sse::{CustomerKey, Mode, ServerSide, SseError, context_to_header, names};
 
 use crate::backend::BackendError;
 use crate::objects::{self, CHUNK_SIZE, ChecksumAlgorithm, Ending, ObjectError, Plaintext};
@@ -14,7 +15,7 @@ use crate::uploads::{self, CompletedPart as NamedPart, Completion, Upload, Uploa
 use super::attributes::requested;
 use super::checksums::{Announced, PartChecksums, Verifier};
 use super::conditions::{etag, write_condition};
-use super::encryption::{Reported, customer, report_sse, requested_sse};
+use super::encryption::{Reported, check_policy, customer, report_sse, requested_sse};
 use super::listing::{encoder, owner};
 use super::reads::signed;
 use super::unsupported::refuse_unsupported;
@@ -29,11 +30,11 @@ impl Gateway {
         let input = &mut request.input;
         let target = Target::new(&input.bucket, &input.key)?;
         refuse_unsupported!(input)?;
+        check_policy!(self, &target, input)?;
         let sse = requested_sse!(self, &request.extensions, input);
         let tags = attributes::tags(input.tagging.as_deref())?;
         let attributes = requested!(input)?;
         let checksum = upload_checksum(input.checksum_algorithm.as_ref(), input.checksum_type.as_ref())?;
-        self.check_policy(&target, &sse).await?;
         let default = self.bucket_default(&target.at.bucket).await?;
         let mode = sse
             .resolve(&self.keys, &target.name, &default)
@@ -142,8 +143,17 @@ impl Gateway {
             upload => upload.map_err(of_upload)?,
         };
         let mode = self.part_mode(&target, &upload, customer.clone())?;
+        // On this instance, one completion of an upload at a time: a client that repeats one waits for the first.
+        let _turn = self.completing.turn(&input.upload_id).await;
         let uploaded = upload.parts(&*self.backend).await.map_err(of_upload)?;
-        let completion = Completion::new(&uploaded, &named).map_err(of_upload)?;
+        let completion = match Completion::new(&uploaded, &named) {
+            // Perhaps they are gone because the object is complete.
+            Err(error @ UploadError::InvalidPart(_)) => {
+                let before = self.completed_before(&target, &id, &named, customer).await;
+                return before.map_err(|_| of_upload(error));
+            }
+            completion => completion.map_err(of_upload)?,
+        };
         let checksum = PartChecksums::of(&upload, &completion);
         checksum.check(input, completion.plaintext_len())?;
         // Not a cached one: it seals nothing after the completion.
@@ -159,7 +169,10 @@ impl Gateway {
             .complete(&*self.backend, &unlocked, &completion, checksum.clone(), condition)
             .await;
         let stored = match completed {
-            Err(UploadError::NoSuchUpload) => return self.completed_before(&target, &id, &named, customer).await,
+            Err(error @ (UploadError::NoSuchUpload | UploadError::InvalidPart(_))) => {
+                let before = self.completed_before(&target, &id, &named, customer).await;
+                return before.map_err(|_| of_upload(error));
+            }
             stored => stored.map_err(of_upload)?,
         };
         let mut output = CompleteMultipartUploadOutput {
@@ -355,7 +368,17 @@ fn completed_response(
     output.location = Some(format!("/{}/{}", target.at.bucket, target.at.key));
     output.bucket = Some(target.at.bucket.clone());
     output.key = Some(target.at.key.clone());
-    S3Response::new(output)
+    let mut response = S3Response::new(output);
+    let customer = [
+        (names::CUSTOMER_ALGORITHM, sse.customer_algorithm),
+        (names::CUSTOMER_KEY_MD5, sse.customer_md5),
+    ];
+    for (name, value) in customer {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            response.headers.insert(name, value);
+        }
+    }
+    response
 }
 
 /// One page of uploads: those of the keys that are not grouped, and the groups.

@@ -7,10 +7,10 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use s3s::dto::*;
 use s3s::{Body, S3Error, S3Request, S3Response, S3Result, s3_error};
-use sealstone_s3_sse::names;
+use sealstone_s3_sse::{CustomerKey, names};
 
-use crate::backend::{ByteStream, StoredObject};
-use crate::objects::{self, Ending, OpenObject};
+use crate::backend::{BackendError, ByteStream, StoredObject};
+use crate::objects::{self, Ending, ObjectError, OpenObject};
 
 use super::attributes::describe;
 use super::conditions::{ReadConditions, etag};
@@ -37,28 +37,50 @@ impl Gateway {
         check_version(input.version_id.as_deref())?;
         refuse_mode(&request.headers)?;
         let customer = self.customer_key(&request.extensions, customer!(input))?;
+        let conditions = conditions(input);
+        for _ in 0..READ_ATTEMPTS {
+            match self.read_version(&target, input, customer.clone(), &conditions).await {
+                Err(ReadError::Overwritten) => {}
+                Err(ReadError::Refused(error)) => return Err(error),
+                Ok(output) => return Ok(S3Response::new(output)),
+            }
+        }
+        Err(s3_error!(
+            ServiceUnavailable,
+            "The object is overwritten again and again. Please try again."
+        ))
+    }
+
+    /// One attempt at a read: all of its requests are for one version.
+    async fn read_version(
+        &self,
+        target: &Target,
+        input: &GetObjectInput,
+        customer: Option<CustomerKey>,
+        conditions: &ReadConditions,
+    ) -> Result<GetObjectOutput, ReadError> {
         let ending = Ending::fetch(&*self.backend, &target.at)
             .await
             .map_err(errors::of_object)?;
         let header = objects::header(&ending.stored).map_err(errors::of_object)?;
-        let mode = self.mode_of(&target, &header, customer)?;
-        conditions(input).check(&ending.stored)?;
-        let unlocked = self.unlock(&target, &header, &mode).await?;
+        let mode = self.mode_of(target, &header, customer)?;
+        conditions.check(&ending.stored)?;
+        let unlocked = self.unlock(target, &header, &mode).await?;
         let opened = ending.open(&*self.backend, &target.at, &unlocked).await;
-        let object = opened.map_err(errors::of_object)?;
+        let object = opened.map_err(ReadError::of)?;
         let len = object.plaintext_len().map_err(errors::of_object)?;
         let selected = match (&input.range, input.part_number) {
-            (Some(_), Some(_)) => return Err(range_and_part()),
+            (Some(_), Some(_)) => return Err(range_and_part().into()),
             (Some(range), None) => select_range(range, len)?,
             (None, Some(number)) => select_part(&object, number, len)?,
             (None, None) => Selected::whole(len),
         };
         let plaintext = object.read(&*self.backend, &target.at, selected.range.clone()).await;
-        let plaintext = plaintext.map_err(errors::of_object)?;
+        let plaintext = plaintext.map_err(ReadError::of)?;
 
         let mut output = GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
-            body: Some(to_body(plaintext, &target)),
+            body: Some(to_body(plaintext, target)),
             content_length: Some(signed(selected.range.end - selected.range.start)),
             e_tag: Some(etag(&object.stored().etag)),
             last_modified: Some(object.stored().modified.into()),
@@ -71,13 +93,18 @@ impl Gateway {
         output.content_range = selected.content_range;
         describe!(output, &object.stored().attributes);
         report_sse!(output, Reported::of(&mode, &header));
-        Ok(S3Response::new(output))
+        Ok(output)
     }
 
+    /// Clients repeat a HEAD that failed with 500 thousands of times, so none does.
     pub(super) async fn head_object(
         &self,
-        mut request: S3Request<HeadObjectInput>,
+        request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
+        self.head_version(request).await.map_err(errors::of_head)
+    }
+
+    async fn head_version(&self, mut request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = &mut request.input;
         let target = Target::new(&input.bucket, &input.key)?;
         check_version(input.version_id.as_deref())?;
@@ -177,6 +204,31 @@ impl Gateway {
         let unlocked = self.unlock(target, &header, mode).await?;
         let opened = ending.open(&*self.backend, &target.at, &unlocked).await;
         opened.map_err(errors::of_object)
+    }
+}
+
+/// How often a read begins again because the object was overwritten.
+const READ_ATTEMPTS: usize = 4;
+
+/// Why one attempt at a read fails.
+enum ReadError {
+    /// The object was overwritten between two requests: the next attempt reads the new one.
+    Overwritten,
+    Refused(S3Error),
+}
+
+impl ReadError {
+    fn of(error: ObjectError) -> Self {
+        match error {
+            ObjectError::Store(BackendError::Precondition) => Self::Overwritten,
+            error => Self::Refused(errors::of_object(error)),
+        }
+    }
+}
+
+impl From<S3Error> for ReadError {
+    fn from(error: S3Error) -> Self {
+        Self::Refused(error)
     }
 }
 
@@ -299,7 +351,7 @@ pub(super) fn object_checksum(object: &OpenObject) -> Checksum {
 }
 
 pub(super) fn plaintext_len(stored: &StoredObject) -> S3Result<u64> {
-    objects::plaintext_len(stored.len).ok_or_else(|| errors::of_object(objects::ObjectError::NotSealed))
+    objects::plaintext_len(stored.len).ok_or_else(|| errors::of_object(ObjectError::NotSealed))
 }
 
 pub(super) fn signed(len: u64) -> i64 {

@@ -13,7 +13,7 @@ use crate::objects::{self, CHUNK_SIZE, ChecksumAlgorithm, Plaintext};
 use super::attributes::requested;
 use super::checksums::{Announced, Verifier};
 use super::conditions::{etag, write_condition};
-use super::encryption::{Reported, report_sse, requested_sse};
+use super::encryption::{Reported, check_policy, report_sse, requested_sse};
 use super::reads::check_version;
 use super::unsupported::refuse_unsupported;
 use super::{Gateway, Target, attributes, checksums, errors};
@@ -32,6 +32,7 @@ impl Gateway {
         let input = &mut request.input;
         let target = Target::new(&input.bucket, &input.key)?;
         refuse_unsupported!(input)?;
+        check_policy!(self, &target, input)?;
         let sse = requested_sse!(self, &request.extensions, input);
         let tags = attributes::tags(input.tagging.as_deref())?;
         let attributes = requested!(input)?;
@@ -44,7 +45,6 @@ impl Gateway {
         let (if_match, if_none_match) = (input.if_match.take(), input.if_none_match.take());
         let condition = write_condition(&*self.backend, &target.at, if_match.as_ref(), if_none_match.as_ref()).await?;
 
-        self.check_policy(&target, &sse).await?;
         let default = self.bucket_default(&target.at.bucket).await?;
         let mode = sse
             .resolve(&self.keys, &target.name, &default)

@@ -1,7 +1,7 @@
 //! What the parts of an upload are known by, without telling the store anything of their plaintext.
 //!
 //! ```text
-//! etag      first 16 bytes of HMAC-SHA-256(secret, "etag" | number[2] | plaintext length[8] | checksum)
+//! etag      hex, with -1 after it, of the first 16 bytes of HMAC-SHA-256(secret, "etag" | number[2] | plaintext length[8] | checksum)
 //! masked    checksum XOR HMAC-SHA-256(secret, "checksum" | salt[24])
 //! ```
 //!
@@ -46,7 +46,7 @@ impl UploadSecret {
             &plaintext_len.to_be_bytes(),
             checksum,
         ];
-        hex(&self.mac(&parts)[..16])
+        format!("{}-1", hex(&self.mac(&parts)[..16]))
     }
 
     /// A checksum as the store keeps it, or from it.

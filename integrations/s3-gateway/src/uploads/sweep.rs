@@ -74,8 +74,10 @@ pub async fn sweep(
             Ok(upload) => {
                 let since = SystemTime::now().duration_since(upload.initiated).unwrap_or_default();
                 if since >= age {
-                    upload.abort(backend).await?;
-                    swept += 1;
+                    match upload.abort(backend).await {
+                        Ok(()) => swept += 1,
+                        Err(error) => tracing::warn!(bucket, token, %error, "an upload cannot be dropped"),
+                    }
                 }
             }
             // Left by an instance that died while it cleaned up.

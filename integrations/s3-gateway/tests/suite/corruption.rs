@@ -125,3 +125,45 @@ async fn no_plaintext_reaches_the_store() {
         );
     }
 }
+
+/// Clients repeat a HEAD that failed with 500, and see nothing but the status.
+#[tokio::test]
+async fn no_damaged_header_makes_a_head_fail_with_500() {
+    let client = Client::new().await;
+    client.put("o", &[], "x").await.ok();
+    let (payload, attributes) = stored(&*client.backend, "o").await;
+    let header = attributes.metadata["sealstone-header"].clone();
+    for at in 0..header.len() {
+        let mut changed = header.clone().into_bytes();
+        changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+        let mut attributes = attributes.clone();
+        let changed = String::from_utf8(changed).unwrap();
+        attributes.metadata.insert("sealstone-header".to_owned(), changed);
+        store(&*client.backend, "o", payload.clone(), attributes).await;
+        for headers in [&[][..], &[("x-amz-checksum-mode", "ENABLED")]] {
+            let status = client.head("o", headers).await.status;
+            assert!(
+                status == 200 || (400..500).contains(&status) || status == 503,
+                "character {at}: {status}"
+            );
+        }
+    }
+}
+
+/// Whoever copies a damaged object is told what is wrong, and stores nothing.
+#[tokio::test]
+async fn a_copy_of_an_altered_object_is_refused_as_such() {
+    let client = Client::new().await;
+    client.put("o", &[], plaintext(4 << 20)).await.ok();
+    let (mut payload, attributes) = stored(&*client.backend, "o").await;
+    payload[3 << 20] ^= 1;
+    store(&*client.backend, "o", payload, attributes).await;
+    let kms = [
+        ("x-amz-copy-source", "bucket/o"),
+        ("x-amz-server-side-encryption", "aws:kms"),
+    ];
+    let copied = client.put("copy", &kms, "").await;
+    assert_eq!(copied.error(), (500, "InternalError".to_owned()));
+    assert!(copied.text().contains("cannot be opened"), "{}", copied.text());
+    assert_eq!(client.head("copy", &[]).await.status, 404);
+}

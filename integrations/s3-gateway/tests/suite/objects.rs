@@ -295,3 +295,26 @@ async fn what_is_not_done_is_refused() {
         (404, "NoSuchVersion".to_owned())
     );
 }
+
+#[tokio::test]
+async fn a_copy_replaces_what_its_conditions_allow() {
+    let client = Client::new().await;
+    let etag = client
+        .put("o", &[], "old")
+        .await
+        .ok()
+        .header("etag")
+        .unwrap()
+        .to_owned();
+    client.put("source", &[], "new").await.ok();
+    let from = ("x-amz-copy-source", "bucket/source");
+    assert_eq!(client.put("o", &[from, ("if-none-match", "*")], "").await.status, 412);
+    assert_eq!(
+        client.put("o", &[from, ("if-match", "\"other\"")], "").await.status,
+        412
+    );
+    assert_eq!(client.get("o", &[]).await.text(), "old");
+    client.put("o", &[from, ("if-match", &etag)], "").await.ok();
+    assert_eq!(client.get("o", &[]).await.text(), "new");
+    client.put("absent", &[from, ("if-none-match", "*")], "").await.ok();
+}
