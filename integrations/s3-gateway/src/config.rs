@@ -30,6 +30,8 @@ use crate::sys;
 pub struct Config {
     /// Where the objects are stored.
     pub store: StoreUrl,
+    /// What is to be known of an S3 store.
+    pub s3: S3Settings,
     /// The file of the access keys; without one, they come from the environment.
     pub access_keys: Option<PathBuf>,
     /// The key ring of SSE-S3.
@@ -50,6 +52,17 @@ pub struct Config {
     pub server: Settings,
     /// Which messages are logged, in the form of `RUST_LOG`.
     pub log: Option<String>,
+}
+
+/// What is to be known of an S3 store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct S3Settings {
+    /// Its region, if not that of the environment.
+    pub region: Option<String>,
+    /// The bucket for the probe; without one, the store's first.
+    pub probe: Option<String>,
+    /// The names of features that it may lack.
+    pub lacks: Vec<String>,
 }
 
 /// Where the local key service keeps its keys.
@@ -76,6 +89,11 @@ impl Config {
         };
         Ok(Self {
             store: flags.store.as_deref().ok_or(ConfigError::Missing("--store"))?.parse()?,
+            s3: S3Settings {
+                region: flags.store_region.clone(),
+                probe: flags.store_probe.clone(),
+                lacks: flags.store_lacks.clone(),
+            },
             keyring: flags.keyring.clone().or_else(usual_ring).ok_or(ConfigError::NoHome)?,
             kms,
             kms_mock: flags.kms_mock.as_deref().map(|place| match place.to_str() {

@@ -16,7 +16,7 @@ use sealstone::KeyRing;
 use self::kms_mock::RunningMock;
 use self::signals::Signals;
 use crate::backend::{Backend, DiskBackend, MemoryBackend};
-use crate::config::{AccessKeys, Config, Flags, StoreUrl};
+use crate::config::{AccessKeys, Config, Flags, S3Settings, StoreUrl};
 use crate::keys::Keys;
 use crate::s3::Gateway;
 use crate::server::{Ended, Server};
@@ -63,7 +63,7 @@ async fn serve(mut config: Config) -> Result<Ended, Failure> {
     if let (Some(mock), Some(kms)) = (&mock, &mut config.kms) {
         mock.configure(kms);
     }
-    let backend = open(&config.store).await?;
+    let backend = open(&config.store, &config.s3).await?;
     let keys = Arc::new(Keys::new(Arc::new(ring(&config)?), config.kms.clone()).cached_for(config.cached_for));
     let gateway = Gateway::new(backend, keys.clone(), config.options.clone());
 
@@ -101,7 +101,7 @@ async fn sweep(gateway: Gateway, age: Duration) {
     }
 }
 
-async fn open(store: &StoreUrl) -> Result<Arc<dyn Backend>, Failure> {
+async fn open(store: &StoreUrl, s3: &S3Settings) -> Result<Arc<dyn Backend>, Failure> {
     match store {
         StoreUrl::Memory => Ok(Arc::new(MemoryBackend::default())),
         StoreUrl::Directory(path) => {
@@ -109,8 +109,32 @@ async fn open(store: &StoreUrl) -> Result<Arc<dyn Backend>, Failure> {
             let opened = tokio::task::spawn_blocking(move || DiskBackend::open(path)).await?;
             Ok(Arc::new(opened?))
         }
-        StoreUrl::Aws | StoreUrl::Endpoint(_) => Err("this build cannot use an S3 store yet".into()),
+        StoreUrl::Aws => open_s3(None, s3).await,
+        StoreUrl::Endpoint(url) => open_s3(Some(url.clone()), s3).await,
     }
+}
+
+#[cfg(feature = "s3")]
+async fn open_s3(endpoint: Option<String>, settings: &S3Settings) -> Result<Arc<dyn Backend>, Failure> {
+    use crate::backend::{Requirement, S3Backend, S3Config};
+    let waived = settings.lacks.iter().map(|name| name.parse());
+    let waived: Vec<Requirement> = waived.collect::<Result<_, String>>()?;
+    let config = S3Config {
+        endpoint,
+        region: settings.region.clone(),
+        ..S3Config::default()
+    };
+    let store = S3Backend::new(&config).await;
+    match &settings.probe {
+        Some(bucket) => store.probe(bucket, &waived).await?,
+        None => store.probe_any(&waived).await?,
+    }
+    Ok(Arc::new(store))
+}
+
+#[cfg(not(feature = "s3"))]
+async fn open_s3(_: Option<String>, _: &S3Settings) -> Result<Arc<dyn Backend>, Failure> {
+    Err("built without S3 stores; build with --features s3".into())
 }
 
 /// The ring of SSE-S3. At the first start it is made, except for a key that is named: its name may be a typing error.

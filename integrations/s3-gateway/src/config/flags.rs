@@ -23,6 +23,16 @@ pub struct Flags {
     /// Where objects are stored: a directory, s3:// for AWS S3, or the URL of another S3 server
     #[arg(long, value_name = "URL")]
     pub(super) store: Option<String>,
+    /// The region of the S3 store [default: as for all AWS tools]
+    #[arg(long, value_name = "REGION")]
+    pub(super) store_region: Option<String>,
+    /// The bucket of the S3 store that is used to probe whether the store does what it must [default: its first one]
+    #[arg(long, value_name = "BUCKET")]
+    pub(super) store_probe: Option<String>,
+    /// Run on an S3 store that lacks this feature, and refuse requests that need it; repeatable. The probe names them
+    #[arg(long, value_name = "FEATURE")]
+    #[serde(default)]
+    pub(super) store_lacks: Vec<String>,
     /// The region that buckets are in [default: us-east-1]
     #[arg(long, value_name = "REGION")]
     pub(super) region: Option<String>,
@@ -166,6 +176,9 @@ impl Flags {
         Self {
             config: self.config,
             store: self.store.or(file.store),
+            store_region: self.store_region.or(file.store_region),
+            store_probe: self.store_probe.or(file.store_probe),
+            store_lacks: list(self.store_lacks, file.store_lacks),
             region: self.region.or(file.region),
             upload_days: self.upload_days.or(file.upload_days),
             listen: self.listen.or(file.listen),

@@ -164,6 +164,41 @@ cases! {
     tags_are_kept
 }
 
+macro_rules! shared_cases {
+    ($($case:ident)*) => {
+        mod shared {
+            $(
+                #[tokio::test]
+                #[ignore = "needs an S3 server"]
+                async fn $case() {
+                    let store = Arc::new(super::probed().await);
+                    let name = concat!("shared-", stringify!($case)).replace('_', "-");
+                    conformance::$case(Store::new(store, &name).await).await;
+                }
+            )*
+
+            use std::sync::Arc;
+
+            use crate::backends::{Store, conformance};
+        }
+    };
+}
+
+// Those of all backends.
+shared_cases! {
+    objects
+    attributes
+    ranges
+    failing_bodies
+    conditions
+    copies
+    self_copies
+    tags
+    uploads
+    uploads_that_end
+    odd_keys
+}
+
 async fn objects_are_returned_as_they_were_stored(store: &dyn Backend) {
     let bucket = bucket(store).await;
     let header = "A+/=".repeat(400);

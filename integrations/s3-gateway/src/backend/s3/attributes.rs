@@ -31,13 +31,13 @@ impl Headers {
             if !CONTENT_HEADERS.contains(&name.as_str()) {
                 return Err(BackendError::InvalidName(name.clone()));
             }
-            headers.push((name.clone(), ascii(value)));
+            headers.push((name.clone(), stored(value)));
         }
         for (name, value) in &attributes.metadata {
             if name.is_empty() || !name.bytes().all(is_token) {
                 return Err(BackendError::InvalidName(name.clone()));
             }
-            headers.push((format!("{METADATA}{name}"), ascii(value)));
+            headers.push((format!("{METADATA}{name}"), stored(value)));
         }
         if !tags.is_empty() {
             headers.push(("x-amz-tagging".to_owned(), tagging(tags)));
@@ -60,12 +60,26 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// A value that HTTP carries. S3 encodes others by RFC 2047, and returns them so.
-fn ascii(value: &str) -> String {
-    if value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+const ENCODED: (&str, &str) = ("=?UTF-8?B?", "?=");
+
+/// A value as it is stored. HTTP carries no others than ASCII, and S3 encodes them by RFC 2047; so is here what looks
+/// encoded, so that it is returned as it is.
+fn stored(value: &str) -> String {
+    let is_ascii = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if is_ascii && !value.starts_with("=?") {
         return value.to_owned();
     }
-    format!("=?UTF-8?B?{}?=", Base64::encode_string(value.as_bytes()))
+    format!("{}{}{}", ENCODED.0, Base64::encode_string(value.as_bytes()), ENCODED.1)
+}
+
+/// The value that was stored so.
+fn original(value: &str) -> String {
+    let encoded = value
+        .strip_prefix(ENCODED.0)
+        .and_then(|value| value.strip_suffix(ENCODED.1));
+    let bytes = encoded.and_then(|encoded| Base64::decode_vec(encoded).ok());
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    text.unwrap_or_else(|| value.to_owned())
 }
 
 /// What a response says of an object.
@@ -75,13 +89,13 @@ pub(super) trait Described {
 
     fn attributes(&self) -> Attributes {
         let content = CONTENT_HEADERS.into_iter().zip(self.content());
-        let content = content.filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        let content = content.filter_map(|(name, value)| Some((name.to_owned(), original(value?))));
         let mut content: BTreeMap<_, _> = content.collect();
         if content.get(CONTENT_TYPE).is_some_and(|value| value == NO_TYPE) {
             content.remove(CONTENT_TYPE);
         }
         let metadata = self.metadata().into_iter().flatten();
-        let metadata = metadata.map(|(name, value)| (name.to_lowercase(), value.clone()));
+        let metadata = metadata.map(|(name, value)| (name.to_lowercase(), original(value)));
         Attributes {
             content,
             metadata: metadata.collect(),
@@ -131,16 +145,25 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_not_ascii_are_encoded_as_s3_does() {
-        let headers = Headers::new(
-            &attributes(&[], &[("a", "=?UTF-8?Q?=C3=A4?="), ("b", "ä"), ("c", "x\r\ny: z")]),
-            &Tags::new(),
-        );
-        let values: Vec<_> = headers.unwrap().0.into_iter().map(|(_, value)| value).collect();
-        assert_eq!(
-            values[1..],
-            ["=?UTF-8?Q?=C3=A4?=", "=?UTF-8?B?w6Q=?=", "=?UTF-8?B?eA0KeTogeg==?="]
-        );
+    fn every_value_is_returned_as_it_was_stored() {
+        for (value, header) in [
+            ("", ""),
+            ("a  b=?", "a  b=?"),
+            ("\u{e4}", "=?UTF-8?B?w6Q=?="),
+            ("x\r\ny: z", "=?UTF-8?B?eA0KeTogeg==?="),
+            ("=?UTF-8?B?w6Q=?=", "=?UTF-8?B?PT9VVEYtOD9CP3c2UT0/PQ==?="),
+        ] {
+            assert_eq!(stored(value), header);
+            assert_eq!(original(header), value);
+        }
+        for foreign in [
+            "=?UTF-8?Q?=C3=A4?=",
+            "=?UTF-8?B?w6Q?=",
+            "=?UTF-8?B?/w==?=",
+            "=?UTF-8?B?=",
+        ] {
+            assert_eq!(original(foreign), foreign);
+        }
     }
 
     #[test]

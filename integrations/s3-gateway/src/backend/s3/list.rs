@@ -43,7 +43,11 @@ impl S3Backend {
             });
         }
         for group in found.common_prefixes() {
-            page.prefixes.push(name(group.prefix())?);
+            let group = name(group.prefix())?;
+            // Some stores list the group again that a listing is to begin after.
+            if request.start_after.as_ref() != Some(&group) {
+                page.prefixes.push(group);
+            }
         }
         if found.is_truncated() == Some(true) {
             page.next = found.next_continuation_token().map(str::to_owned);

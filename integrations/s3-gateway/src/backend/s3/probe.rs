@@ -4,6 +4,7 @@
 //! is therefore tried with a condition that does not hold.
 
 use std::fmt;
+use std::str::FromStr;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -95,6 +96,19 @@ impl Requirement {
     }
 }
 
+impl FromStr for Requirement {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|requirement| requirement.name() == name);
+        found.filter(|requirement| requirement.can_be_waived()).ok_or_else(|| {
+            let all = Self::ALL.into_iter().filter(|requirement| requirement.can_be_waived());
+            let all = all.map(Self::name).collect::<Vec<_>>().join(", ");
+            format!("{name:?} is not one of the features that a store may lack: {all}")
+        })
+    }
+}
+
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -159,15 +173,29 @@ impl From<BackendError> for ProbeError {
 }
 
 impl S3Backend {
+    /// [`probe`](Self::probe)s the store in its first bucket, or in a new one that is deleted again if it has none.
+    ///
+    /// # Errors
+    /// As of [`probe`](Self::probe).
+    pub async fn probe_any(&self, waived: &[Requirement]) -> Result<(), ProbeError> {
+        if let Some((bucket, _)) = self.buckets().await?.first() {
+            return self.probe(bucket, waived).await;
+        }
+        let bucket = format!("sealstone-probe-{:016x}", random()?);
+        self.create_bucket(&bucket).await?;
+        let probed = self.probe(&bucket, waived).await;
+        let deleted = self.delete_bucket(&bucket).await;
+        probed?;
+        Ok(deleted?)
+    }
+
     /// Tries whether the store does what the gateway needs, with a few small objects in this bucket, whose keys begin with
     /// `.sealstone/probe/`. They are deleted in the end. Requests that need what the store lacks are refused from now on.
     ///
     /// # Errors
     /// [`ProbeError::Unfit`] names all that the store lacks and that is not waived.
     pub async fn probe(&self, bucket: &str, waived: &[Requirement]) -> Result<(), ProbeError> {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|error| BackendError::Other(error.into()))?;
-        let place = format!(".sealstone/probe/{:016x}/", u64::from_be_bytes(random));
+        let place = format!(".sealstone/probe/{:016x}/", random()?);
         let probe = Probe {
             store: self,
             object: Location::new(bucket, format!("{place}object")),
@@ -187,6 +215,10 @@ impl S3Backend {
         let _ = self.lacks.set(lacks);
         Ok(())
     }
+}
+
+fn random() -> Result<u64, BackendError> {
+    getrandom::u64().map_err(|error| BackendError::Other(error.into()))
 }
 
 struct Probe<'a> {

@@ -90,7 +90,7 @@ impl S3Backend {
 fn range_header(range: &StoredRange) -> Option<Option<String>> {
     match range {
         StoredRange::Suffix(0) => None,
-        StoredRange::Suffix(last) => Some(Some(format!("bytes=-{last}"))),
+        StoredRange::Suffix(last) => Some(Some(format!("bytes=-{}", last.min(&(i64::MAX as u64))))),
         StoredRange::Bytes(range) if range.is_empty() => None,
         StoredRange::Bytes(Range {
             start: 0,

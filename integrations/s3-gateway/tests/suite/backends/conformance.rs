@@ -106,7 +106,7 @@ async fn absent_buckets(backend: &Arc<dyn Backend>) {
     refuses!(upload.await, BackendError::NoSuchBucket);
 }
 
-async fn objects(store: Store) {
+pub(crate) async fn objects(store: Store) {
     refuses!(store.head("key").await, BackendError::NoSuchKey);
     refuses!(store.get("key").await, BackendError::NoSuchKey);
     store.backend.delete(&store.at("key"), Condition::None).await.unwrap();
@@ -133,7 +133,7 @@ async fn objects(store: Store) {
     assert_eq!(store.keys().await, Vec::<String>::new());
 }
 
-async fn attributes(store: Store) {
+pub(crate) async fn attributes(store: Store) {
     let plain = Attributes {
         metadata: pairs(&[("a", "1"), ("name-with-dashes", "x y")]),
         ..Attributes::default()
@@ -167,7 +167,7 @@ async fn attributes(store: Store) {
     }
 }
 
-async fn ranges(store: Store) {
+pub(crate) async fn ranges(store: Store) {
     let payload = payload(2_500_000, 3);
     let etag = store
         .put_if("key", &payload, sealed(&header()), Condition::None)
@@ -203,7 +203,7 @@ async fn ranges(store: Store) {
     );
 }
 
-async fn failing_bodies(store: Store) {
+pub(crate) async fn failing_bodies(store: Store) {
     for old in [None, Some(payload(1000, 1))] {
         if let Some(old) = &old {
             store.put("key", old).await.unwrap();
@@ -229,7 +229,7 @@ async fn failing_bodies(store: Store) {
     }
 }
 
-async fn conditions(store: Store) {
+pub(crate) async fn conditions(store: Store) {
     let put = |payload: &'static [u8], condition| store.put_if("key", payload, Attributes::default(), condition);
     let matching = |etag: &str| Condition::Match(etag.to_owned());
     let at = store.at("key");
@@ -252,7 +252,7 @@ async fn conditions(store: Store) {
     put(b"4", Condition::Absent).await.unwrap();
 }
 
-async fn copies(store: Store) {
+pub(crate) async fn copies(store: Store) {
     let (old, new) = (sealed(&header()), Attributes::default());
     let bytes = payload(200_000, 4);
     let (from, to) = (store.at("from"), store.at("some/where/to"));
@@ -308,7 +308,7 @@ async fn copies(store: Store) {
     );
 }
 
-async fn self_copies(store: Store) {
+pub(crate) async fn self_copies(store: Store) {
     let bytes = payload(200_000, 5);
     let at = store.at("dir/key");
     let header = header();
@@ -343,7 +343,7 @@ async fn self_copies(store: Store) {
     }
 }
 
-async fn tags(store: Store) {
+pub(crate) async fn tags(store: Store) {
     for (key, attributes) in [("sealed", sealed(&header())), ("plain", Attributes::default())] {
         let at = store.at(key);
         let first = pairs(&[("k", "v"), ("ключ", "значение / + =")]);
@@ -375,7 +375,7 @@ async fn part(store: &Store, key: &str, upload: &str, number: u16, payload: &[u8
     }
 }
 
-async fn uploads(store: Store) {
+pub(crate) async fn uploads(store: Store) {
     let at = store.at("dir/key");
     let backend = &store.backend;
     let attributes = sealed(&header());
@@ -420,7 +420,7 @@ async fn uploads(store: Store) {
     assert_eq!(store.keys().await, ["dir/key"]);
 }
 
-async fn uploads_that_end(store: Store) {
+pub(crate) async fn uploads_that_end(store: Store) {
     let at = store.at("key");
     let backend = &store.backend;
     let old = store.put("key", b"old").await.unwrap();
@@ -548,7 +548,7 @@ pub(crate) fn odd() -> BTreeSet<String> {
     keys
 }
 
-async fn odd_keys(store: Store) {
+pub(crate) async fn odd_keys(store: Store) {
     let keys = odd();
     for key in &keys {
         store
