@@ -3,6 +3,8 @@
 pub(crate) mod conformance;
 #[cfg(unix)]
 mod disk;
+#[cfg(unix)]
+mod killed;
 mod listing;
 mod memory;
 
