@@ -17,14 +17,18 @@
 //!   object lock it with `flock`. Over a network file system that holds only if `flock` does. Readers take no lock, and
 //!   go on reading the version that they have opened.
 //! - **File systems** must tell upper from lower case and preserve names as they are; [`DiskBackend::open`] checks it.
+//! - **Listings.** A page reads the directories that its keys are in, each from its beginning to its end: in memory that
+//!   does not grow, but in time that does. Millions of keys between two slashes make slow pages.
 //! - **Clients** cannot reach anything outside of the directory, nor create links. A symbolic link in place of an object
 //!   is refused, and one in place of a directory does not appear in listings.
 
 mod bucket;
+mod change;
 mod files;
 mod instance;
 mod list;
 mod names;
+mod object;
 mod record;
 mod transfer;
 mod uploads;
@@ -36,10 +40,12 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
-use self::bucket::{Bucket, DIRECTORIES, Draft, MARKER, Marker, Object, TMP};
+use self::bucket::{Bucket, DIRECTORIES, MARKER, Marker, TMP};
+use self::change::Draft;
 use self::files::{damaged, failed, found, random_id, sync_dir};
 use self::instance::Instance;
 use self::names::PRIVATE;
+use self::object::Object;
 use self::transfer::{Sending, blocking, receive};
 use self::uploads::Upload;
 use super::{
@@ -274,7 +280,7 @@ impl Backend for DiskBackend {
         let begin = {
             let (bucket, draft, key, condition) = (bucket.clone(), draft.clone(), at.key.clone(), condition.clone());
             move || {
-                bucket.check(&key, &condition)?;
+                bucket.check_early(&key, &condition)?;
                 bucket.stage(&draft)
             }
         };
@@ -344,7 +350,7 @@ impl Backend for DiskBackend {
             if object.record.etag != etag {
                 return Err(BackendError::Precondition);
             }
-            target.check(&to, &condition)?;
+            target.check_early(&to, &condition)?;
             let tags = tags.unwrap_or_else(|| object.record.tags.clone());
             let draft = Draft::new(&to, random_id()?, object.record.len, attributes, tags)?;
             let file = target.copied(&object, &draft)?;

@@ -1,29 +1,18 @@
-//! The objects of a bucket, one at a time.
-//!
-//! ```text
-//! put       payload into tmp, sync | lock: check, record, rename the file, drop the old record
-//! change    lock: check, record, rewrite the header in the file
-//! delete    lock: check, remove the file, drop the record
-//! read      file, then the record that the file's commitment and length name
-//! ```
-//!
-//! One rename decides each change, of the file or, where it stays, of the record.
+//! A bucket: its directory, its locks, and the records of its objects.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
-use sealstone::format::{ATTACHED_LEN, COPY_LEN, CopyFault, Header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::files::{self, Temporary, damaged, failed, found, hex, is_absent, random_id, sync_dir};
+use super::files::{self, Temporary, damaged, failed, found, hex, is_absent, is_at, parent, random_id, sync_dir};
 use super::names::{self, PRIVATE};
-use super::record::{MAX_RECORD, Record, Start, attached, digest, frame, record_name};
-use crate::backend::{Attributes, BackendError, Condition, Tags};
+use super::object::Object;
+use super::record::{MAX_RECORD, Record};
+use crate::backend::BackendError;
 
 /// What makes a directory a bucket. Deleting the bucket locks it exclusively, everything else shares it.
 pub(super) const MARKER: &str = "bucket.json";
@@ -35,9 +24,7 @@ const LOCKS: &str = "locks";
 pub(super) const DIRECTORIES: [&str; 4] = [TMP, UPLOADS, RECORDS, LOCKS];
 
 /// How often something that others can undo is tried.
-const TRIES: usize = 100;
-/// How long another program may keep an object locked.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+pub(super) const TRIES: usize = 100;
 
 /// The content of a bucket's marker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,74 +38,6 @@ pub(super) struct Bucket {
     dir: PathBuf,
     /// What our temporary names begin with.
     instance: String,
-}
-
-/// A stored object.
-#[derive(Debug)]
-pub(super) struct Object {
-    pub(super) file: File,
-    /// Where the payload begins in the file.
-    pub(super) payload: u64,
-    pub(super) record: Record,
-    /// The rest is of sealed objects only.
-    sealed: Option<Sealed>,
-}
-
-#[derive(Debug)]
-struct Sealed {
-    header: Header,
-    record_name: String,
-    first_copy_is_current: bool,
-}
-
-/// An object that is about to be stored: all but its payload.
-#[derive(Debug, Clone)]
-pub(super) struct Draft {
-    record: Record,
-    /// The name of the record's file, if it is not in the object's.
-    record_name: Option<String>,
-    /// What the file begins with.
-    start: Vec<u8>,
-}
-
-impl Draft {
-    pub(super) fn new(
-        key: &str,
-        etag: String,
-        len: u64,
-        attributes: Attributes,
-        tags: Tags,
-    ) -> Result<Self, BackendError> {
-        if key.is_empty() {
-            return Err(BackendError::InvalidName(key.to_owned()));
-        }
-        let record = Record {
-            key: key.to_owned(),
-            etag,
-            len,
-            modified: SystemTime::now(),
-            attributes,
-            tags,
-            replaces: None,
-            supersedes: None,
-        };
-        Self::of(record)
-    }
-
-    fn of(record: Record) -> Result<Self, BackendError> {
-        Ok(match attached(&record.attributes) {
-            Some((header, start)) => Self {
-                record_name: Some(record_name(&record.key, &header, record.len)),
-                record,
-                start,
-            },
-            None => Self {
-                start: frame(&record)?,
-                record_name: None,
-                record,
-            },
-        })
-    }
 }
 
 /// Excludes other changes of an object, in this process and in others.
@@ -201,220 +120,6 @@ impl Bucket {
         })
     }
 
-    /// # Errors
-    /// [`BackendError::NoSuchBucket`], [`BackendError::NoSuchKey`].
-    pub(super) fn get(&self, key: &str) -> Result<Object, BackendError> {
-        match self.find(key)? {
-            Some(object) => Ok(object),
-            None => {
-                self.required()?;
-                Err(BackendError::NoSuchKey)
-            }
-        }
-    }
-
-    pub(super) fn find(&self, key: &str) -> Result<Option<Object>, BackendError> {
-        let path = self.dir.join(names::path(key));
-        for _ in 0..TRIES {
-            let Some(file) = files::open(&path, false)? else {
-                return Ok(None);
-            };
-            if let Some(object) = self.read(key, &path, file)? {
-                return Ok(Some(object));
-            }
-        }
-        Err(BackendError::Unavailable(format!(
-            "{} is being replaced",
-            path.display()
-        )))
-    }
-
-    /// `None` if the file was replaced meanwhile.
-    fn read(&self, key: &str, path: &Path, file: File) -> Result<Option<Object>, BackendError> {
-        let metadata = file.metadata().map_err(|error| failed(&error, path))?;
-        if !metadata.is_file() {
-            return Err(damaged(path, "it is no file"));
-        }
-        let (header, payload, record) = match Start::read(&file, path)? {
-            Start::Sealed(header) => (Some(header), ATTACHED_LEN as u64, None),
-            Start::Framed { record, payload } => (None, payload, Some(*record)),
-        };
-        let len = metadata
-            .len()
-            .checked_sub(payload)
-            .ok_or_else(|| damaged(path, "it is cut off"))?;
-        let sealed = header.map(|found| Sealed {
-            header: found.header().clone(),
-            record_name: record_name(key, found.header(), len),
-            first_copy_is_current: !matches!(found.faults()[0], Some(CopyFault::Damaged(_) | CopyFault::Stale)),
-        });
-        let mut record = match (record, &sealed) {
-            (Some(record), _) => record,
-            (None, Some(sealed)) => match self.record(&sealed.record_name)? {
-                Some(record) => record,
-                None if !is_at(&file, path)? => return Ok(None),
-                None => foreign(key, &sealed.header, len, metadata.modified()),
-            },
-            (None, None) => return Err(damaged(path, "it has no record")),
-        };
-        if record.key != key || record.len != len {
-            return Err(damaged(path, "it is another object's, or is cut off"));
-        }
-        if let Some(sealed) = &sealed {
-            record.refresh(&sealed.header).map_err(|error| damaged(path, error))?;
-        }
-        Ok(Some(Object {
-            file,
-            payload,
-            record,
-            sealed,
-        }))
-    }
-
-    /// Creates the file of an object, up to its payload.
-    pub(super) fn stage(&self, draft: &Draft) -> Result<Temporary, BackendError> {
-        let mut file = self.create_temporary(draft.record_name.as_deref())?;
-        file.write(&draft.start)?;
-        Ok(file)
-    }
-
-    /// Checks what must be true of the object that a write replaces.
-    pub(super) fn check(&self, key: &str, condition: &Condition) -> Result<Option<Object>, BackendError> {
-        let current = self.find(key)?;
-        if current.is_none() {
-            self.required()?;
-        }
-        let etag = current.as_ref().map(|object| &object.record.etag);
-        match (condition, etag) {
-            (Condition::None, _) | (Condition::Absent, None) => Ok(current),
-            (Condition::Match(expected), Some(etag)) if expected == etag => Ok(current),
-            (Condition::Match(_), None) => Err(BackendError::NoSuchKey),
-            (Condition::Absent | Condition::Match(_), Some(_)) => Err(BackendError::Precondition),
-        }
-    }
-
-    /// Stores a complete object, if the condition holds.
-    pub(super) fn publish(
-        &self,
-        _lock: &KeyLock,
-        mut draft: Draft,
-        mut file: Temporary,
-        condition: &Condition,
-    ) -> Result<String, BackendError> {
-        let current = self.check(&draft.record.key, condition)?;
-        if let Some(name) = &draft.record_name {
-            let sealed = current.as_ref().and_then(|current| current.sealed.as_ref());
-            draft.record.replaces = sealed.map(|sealed| sealed.record_name.clone());
-            // The same payload, perhaps under another header: until the rename, the record is already this one.
-            let same = sealed.filter(|sealed| sealed.record_name == *name);
-            draft.record.supersedes = same.map(|sealed| digest(&sealed.header)).transpose().map_err(other)?;
-            self.store_record(name, &draft.record)?;
-        }
-        self.name(&mut file, &names::path(&draft.record.key))?;
-        if let Some(current) = current {
-            self.drop_records(&current, draft.record_name.as_deref());
-        }
-        Ok(draft.record.etag)
-    }
-
-    /// Changes what is stored beside a payload, of the version `etag` if one is given, and keeps the `ETag`.
-    pub(super) fn change(
-        &self,
-        key: &str,
-        etag: Option<&str>,
-        condition: &Condition,
-        change: impl FnOnce(&mut Record),
-    ) -> Result<String, BackendError> {
-        let lock = self.lock(key)?;
-        let path = self.dir.join(names::path(key));
-        let Some(file) = files::open(&path, true)? else {
-            return Err(BackendError::NoSuchKey);
-        };
-        // Against other programs that rewrap the object in its file.
-        lock_object(&file, &path)?;
-        let object = self.check(key, condition)?.ok_or(BackendError::NoSuchKey)?;
-        let mut record = object.record.clone();
-        if etag.is_some_and(|etag| etag != record.etag) {
-            return Err(BackendError::Precondition);
-        }
-        change(&mut record);
-        let new = attached(&record.attributes);
-        match (&object.sealed, new) {
-            (Some(sealed), Some((new, bytes))) if sealed.header.commitment() == new.commitment() => {
-                let is_new = sealed.header != new;
-                record.supersedes = is_new.then(|| digest(&sealed.header)).transpose().map_err(other)?;
-                self.store_record(&sealed.record_name, &record)?;
-                if is_new {
-                    let rewritten = rewrite_header(&file, &bytes, sealed.first_copy_is_current);
-                    rewritten.map_err(|error| failed(&error, &path))?;
-                }
-                Ok(record.etag)
-            }
-            _ => {
-                let draft = Draft::of(record)?;
-                let file = self.copied(&object, &draft)?;
-                self.publish(&lock, draft, file, &Condition::None)
-            }
-        }
-    }
-
-    /// A file with the draft's beginning and the payload of `source`.
-    pub(super) fn copied(&self, source: &Object, draft: &Draft) -> Result<Temporary, BackendError> {
-        let file = self.stage(draft)?;
-        append(&source.file, source.payload, source.record.len, &file)?;
-        file.sync()?;
-        Ok(file)
-    }
-
-    pub(super) fn delete(&self, key: &str, condition: &Condition) -> Result<(), BackendError> {
-        let _lock = self.lock(key)?;
-        let Some(object) = self.check(key, condition)? else {
-            return Ok(());
-        };
-        let path = self.dir.join(names::path(key));
-        fs::remove_file(&path).map_err(|error| failed(&error, &path))?;
-        sync_dir(parent(&path))?;
-        self.drop_records(&object, None);
-        // A put that needs one of these directories creates it again.
-        let directories = path.ancestors().skip(1).take_while(|dir| *dir != self.dir);
-        for directory in directories {
-            if fs::remove_dir(directory).is_err() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives a complete file its name, durably.
-    fn name(&self, file: &mut Temporary, name: &str) -> Result<(), BackendError> {
-        let path = self.dir.join(name);
-        let mut tries = 0;
-        while let Err(error) = file.rename(&path) {
-            tries += 1;
-            if !is_absent(&error) || tries == TRIES {
-                return Err(failed(&error, &path));
-            }
-            if !file.exists() {
-                return Err(BackendError::NoSuchBucket);
-            }
-            // Its last object was deleted, perhaps a moment ago.
-            if let Err(error) = fs::create_dir_all(parent(&path))
-                && !is_absent(&error)
-                && error.kind() != io::ErrorKind::AlreadyExists
-            {
-                return Err(failed(&error, &path));
-            }
-        }
-        // Others may have created the directories, and not synced them yet.
-        for directory in path.ancestors().skip(1) {
-            sync_dir(directory)?;
-            if directory == self.dir {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn record_path(&self, name: &str) -> PathBuf {
         self.private(RECORDS).join(&name[..2]).join(name)
     }
@@ -430,7 +135,7 @@ impl Bucket {
         Record::parse(&bytes, &path).map(Some)
     }
 
-    fn store_record(&self, name: &str, record: &Record) -> Result<(), BackendError> {
+    pub(super) fn store_record(&self, name: &str, record: &Record) -> Result<(), BackendError> {
         let mut file = self.create_temporary(None)?;
         file.write(&record.to_bytes()?)?;
         file.sync()?;
@@ -452,7 +157,7 @@ impl Bucket {
     }
 
     /// Removes the records of a version that was replaced, and of the one before if a crash has left it.
-    fn drop_records(&self, object: &Object, except: Option<&str>) {
+    pub(super) fn drop_records(&self, object: &Object, except: Option<&str>) {
         let names = [object.record_name(), object.record.replaces.clone()];
         for name in names
             .into_iter()
@@ -488,80 +193,8 @@ impl Bucket {
     }
 }
 
-impl Object {
-    fn record_name(&self) -> Option<String> {
-        self.sealed.as_ref().map(|sealed| sealed.record_name.clone())
-    }
-}
-
-/// The record of a sealed file that someone else has put here.
-fn foreign(key: &str, header: &Header, len: u64, modified: io::Result<SystemTime>) -> Record {
-    Record {
-        key: key.to_owned(),
-        etag: hex(&header.commitment()[..16]),
-        len,
-        modified: modified.unwrap_or(SystemTime::UNIX_EPOCH),
-        attributes: Attributes::default(),
-        tags: Tags::default(),
-        replaces: None,
-        supersedes: None,
-    }
-}
-
 fn is_record_name(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// Appends a part of one file to another, inside the file system where it can.
-pub(super) fn append(from: &File, at: u64, len: u64, to: &Temporary) -> Result<(), BackendError> {
-    let mut from = from;
-    let copied = io::Seek::seek(&mut from, io::SeekFrom::Start(at))
-        .and_then(|_| io::copy(&mut io::Read::take(from, len), &mut to.file()));
-    match copied {
-        Ok(copied) if copied == len => Ok(()),
-        Ok(_) => Err(damaged(to.path(), "its source is cut off")),
-        Err(error) => Err(failed(&error, to.path())),
-    }
-}
-
-/// Rewrites both copies of an attached header, of which one is intact at any moment.
-fn rewrite_header(file: &File, copies: &[u8], first_is_current: bool) -> io::Result<()> {
-    let order = if first_is_current { [1, 0] } else { [0, 1] };
-    file.sync_all()?;
-    for copy in order {
-        let begin = copy * COPY_LEN;
-        file.write_all_at(&copies[begin..begin + COPY_LEN], begin as u64)?;
-        file.sync_all()?;
-    }
-    Ok(())
-}
-
-/// Whether the path still is this file's.
-fn is_at(file: &File, path: &Path) -> Result<bool, BackendError> {
-    let Some(there) = found(path.symlink_metadata(), path)? else {
-        return Ok(false);
-    };
-    let here = file.metadata().map_err(|error| failed(&error, path))?;
-    Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))
-}
-
-fn lock_object(file: &File, path: &Path) -> Result<(), BackendError> {
-    let begun = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Interrupted => {
-                return Err(failed(&error, path));
-            }
-            Err(_) if begun.elapsed() > LOCK_WAIT => {
-                return Err(BackendError::Unavailable(format!(
-                    "another program has locked {}",
-                    path.display()
-                )));
-            }
-            Err(_) => thread::sleep(Duration::from_millis(5)),
-        }
-    }
 }
 
 /// Repeats a call that signals interrupt.
@@ -572,12 +205,4 @@ fn wait_for(call: impl Fn() -> io::Result<()>) -> io::Result<()> {
             ended => return ended,
         }
     }
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
-}
-
-fn other(error: sealstone::Error) -> BackendError {
-    BackendError::Other(error.into())
 }

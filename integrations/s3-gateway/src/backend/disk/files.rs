@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -88,6 +88,19 @@ pub(super) fn found<T>(result: io::Result<T>, path: &Path) -> Result<Option<T>, 
 
 pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Whether the path still is this file's.
+pub(super) fn is_at(file: &File, path: &Path) -> Result<bool, BackendError> {
+    let Some(there) = found(path.symlink_metadata(), path)? else {
+        return Ok(false);
+    };
+    let here = file.metadata().map_err(|error| failed(&error, path))?;
+    Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))
+}
+
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
 }
 
 /// Makes the names in a directory durable.

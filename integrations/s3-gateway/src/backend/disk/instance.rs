@@ -1,11 +1,9 @@
 //! Which temporary names belong to a process that still runs.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::files::{failed, found, random_id};
+use super::files::{failed, found, is_at, random_id};
 use crate::backend::BackendError;
 
 /// A process that uses a directory, or a part of one. Its file is locked as long as it runs.
@@ -24,7 +22,7 @@ impl Instance {
             let path = directory.join(&name);
             let file = File::create_new(&path).map_err(|error| failed(&error, &path))?;
             // Another process that begins may take it for one that has ended.
-            if file.try_lock().is_ok() && is_at(&file, &path) {
+            if file.try_lock().is_ok() && is_at(&file, &path)? {
                 return Ok(Self {
                     name,
                     path,
@@ -78,9 +76,4 @@ impl Drop for Instance {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    let id = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|metadata| (metadata.dev(), metadata.ino()));
-    id(file.metadata()) == id(path.symlink_metadata())
 }

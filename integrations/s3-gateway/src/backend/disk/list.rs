@@ -17,7 +17,7 @@ use super::bucket::Bucket;
 use super::files::{failed, found};
 use super::names::{self, Entry, PRIVATE};
 use crate::backend::listing::Listing;
-use crate::backend::{BackendError, ListPage, ListRequest, ListedObject};
+use crate::backend::{BackendError, ListPage, ListRequest};
 
 /// What the walk has not reached yet. The order is by the first key that it can contain.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,7 @@ pub(super) fn list(bucket: &Bucket, request: &ListRequest) -> Result<ListPage, B
             Kind::Object(path) => {
                 // Names that we do not write can decode to any key.
                 let is_own = listing.wants(&start) && bucket.dir().join(names::path(&start)) == path;
-                if is_own && listing.push(&start, || listed(bucket, &start))?.is_break() {
+                if is_own && listing.push(&start, || bucket.listed(&start))?.is_break() {
                     break;
                 }
             }
@@ -104,16 +104,6 @@ pub(super) fn is_empty(bucket: &Bucket) -> Result<bool, BackendError> {
         }
     }
     Ok(true)
-}
-
-fn listed(bucket: &Bucket, key: &str) -> Result<Option<ListedObject>, BackendError> {
-    let object = bucket.find(key)?;
-    Ok(object.map(|object| ListedObject {
-        key: object.record.key,
-        etag: object.record.etag,
-        len: object.record.len,
-        modified: object.record.modified,
-    }))
 }
 
 /// The first entries of a directory that can be wanted, after one of them, as many as the page can take.

@@ -45,7 +45,12 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, BackendError> {
-        serde_json::to_vec(self).map_err(|error| BackendError::Other(error.into()))
+        let bytes = serde_json::to_vec(self).map_err(|error| BackendError::Other(error.into()))?;
+        // A longer one would not be read.
+        if bytes.len() as u64 > MAX_RECORD {
+            return Err(BackendError::Denied("the attributes have more than 4 MiB".to_owned()));
+        }
+        Ok(bytes)
     }
 
     pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self, BackendError> {
@@ -87,22 +92,31 @@ pub(super) fn attached(attributes: &Attributes) -> Option<(Header, Vec<u8>)> {
 
 /// The file name of the record of a sealed object: of the object's key, and of what a rewrap does not change in its file.
 /// So the replacement of the file switches to another record at the same moment.
-pub(super) fn record_name(key: &str, header: &Header, len: u64) -> String {
+pub(super) fn record_name(key: &str, commitment: &[u8], len: u64) -> String {
     let mut hash = Sha256::new();
     hash.update((key.len() as u64).to_be_bytes());
     hash.update(key);
-    hash.update(header.commitment());
+    hash.update(commitment);
     hash.update(len.to_be_bytes());
     hex(&hash.finalize())
+}
+
+/// The name of a file's record, unless the first copy of its header is damaged. Without checking anything, which the
+/// record does: another object has no record of that name.
+pub(super) fn likely_record_name(key: &str, file: &File) -> io::Result<Option<String>> {
+    const COMMITMENT: std::ops::Range<usize> = 44..76;
+    let mut start = [0; COMMITMENT.end];
+    let len = file.metadata()?.len().checked_sub(ATTACHED_LEN as u64);
+    let is_sealed = read_at(file, &mut start, 0)? == start.len() && start.starts_with(&sealstone::format::MAGIC);
+    Ok(len
+        .filter(|_| is_sealed)
+        .map(|len| record_name(key, &start[COMMITMENT], len)))
 }
 
 /// The beginning of a file that contains its record.
 pub(super) fn frame(record: &Record) -> Result<Vec<u8>, BackendError> {
     let json = record.to_bytes()?;
-    let len = u32::try_from(json.len())
-        .ok()
-        .filter(|&len| u64::from(len) <= MAX_RECORD);
-    let len = len.ok_or_else(|| BackendError::InvalidName("attributes of more than 4 MiB".to_owned()))?;
+    let len = u32::try_from(json.len()).map_err(|error| BackendError::Other(error.into()))?;
     Ok([MAGIC.as_slice(), &len.to_be_bytes(), &json].concat())
 }
 

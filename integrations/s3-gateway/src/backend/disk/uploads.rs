@@ -11,7 +11,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::bucket::{Bucket, Draft, UPLOADS, append};
+use super::bucket::{Bucket, UPLOADS};
+use super::change::{Draft, append};
 use super::files::{self, Temporary, damaged, failed, found, random_id, sync_dir};
 use crate::backend::{Attributes, BackendError, Condition, Tags, UploadedPart};
 
@@ -103,7 +104,7 @@ impl Bucket {
         for part in parts {
             len += open_part(&directory, part)?.1;
         }
-        self.check(key, condition)?;
+        self.check_early(key, condition)?;
         let draft = Draft::new(key, random_id()?, len, upload.attributes, upload.tags)?;
         let file = self.stage(&draft)?;
         let mut left = len;

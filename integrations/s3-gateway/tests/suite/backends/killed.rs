@@ -100,7 +100,7 @@ async fn child_that_stores_until_it_is_killed() {
             for turn in 0.. {
                 let number = (round << 32) + turn * KEYS.len() as u64 + index as u64;
                 // Deletions have no number.
-                let is_deletion = number * 7_919 % 11 == 0;
+                let is_deletion = number.is_multiple_of(11);
                 let state = if is_deletion {
                     "none".to_owned()
                 } else {
@@ -143,7 +143,7 @@ async fn change(store: &Store, key: &str, number: u64) {
         }
         1..4 => {
             // The attributes change, and the header where there is one.
-            let source = if number % 2 == 0 { key } else { KEYS[0] };
+            let source = if number.is_multiple_of(2) { key } else { KEYS[0] };
             let Ok(found) = store.head(source).await else {
                 return put(store, key, number, true).await;
             };
