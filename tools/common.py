@@ -109,9 +109,10 @@ def target():
     return pathlib.Path(metadata("--no-deps")["target_directory"])
 
 
-def build(*options):
-    """Builds for release, and returns the paths of the programs by name."""
-    command = ["cargo", "build", "--locked", "--release", "--message-format=json-render-diagnostics", *options]
+def build(*options, release=True):
+    """Builds, and returns the paths of the programs by name."""
+    profile = ["--release"] if release else []
+    command = ["cargo", "build", "--locked", *profile, "--message-format=json-render-diagnostics", *options]
     messages = map(json.loads, output(command).splitlines())
     # With --benches, cargo also builds a program's own benchmarks, as an executable of the same name.
     programs = (m for m in messages if m.get("executable") and not m["profile"]["test"])

@@ -209,6 +209,17 @@ pub struct UploadedPart {
     pub etag: String,
 }
 
+/// A multipart upload that was begun and neither completed nor aborted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredUpload {
+    /// The key of its object.
+    pub key: String,
+    /// Its id in the store.
+    pub id: String,
+    /// When it began.
+    pub began: SystemTime,
+}
+
 /// A store of sealed payloads.
 ///
 /// Writes are atomic and durable: when a method returns, the whole object is stored, and until then the old one is.
@@ -331,6 +342,15 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`BackendError::NoSuchUpload`].
     async fn abort_upload(&self, at: &Location, upload: &str) -> Result<(), BackendError>;
+
+    /// The uploads of a bucket that are in progress, whose ids may have been lost; none if the store cannot list them.
+    ///
+    /// # Errors
+    /// [`BackendError::NoSuchBucket`].
+    async fn uploads(&self, bucket: &str) -> Result<Vec<StoredUpload>, BackendError> {
+        let _ = bucket;
+        Ok(Vec::new())
+    }
 }
 
 /// Why a store refuses a request, or fails.

@@ -50,7 +50,7 @@ use self::transfer::{Sending, blocking, receive};
 use self::uploads::Upload;
 use super::{
     Attributes, Backend, BackendError, Body, Condition, ListPage, ListRequest, Location, StoredBytes, StoredObject,
-    StoredRange, Tags, UploadedPart,
+    StoredRange, StoredUpload, Tags, UploadedPart,
 };
 
 const INSTANCES: &str = "instances";
@@ -419,5 +419,9 @@ impl Backend for DiskBackend {
         let (key, upload) = (at.key.clone(), upload.to_owned());
         self.run(&at.bucket, move |bucket| bucket.abort_upload(&key, &upload))
             .await
+    }
+
+    async fn uploads(&self, bucket: &str) -> Result<Vec<StoredUpload>, BackendError> {
+        self.run(bucket, Bucket::uploads).await
     }
 }

@@ -12,7 +12,7 @@ use futures_util::stream;
 use super::listing::Listing;
 use super::{
     Attributes, Backend, BackendError, Body, Condition, ListPage, ListRequest, ListedObject, Location, StoredBytes,
-    StoredObject, StoredRange, Tags, UploadedPart,
+    StoredObject, StoredRange, StoredUpload, Tags, UploadedPart,
 };
 
 /// A [`Backend`] in memory.
@@ -44,6 +44,7 @@ struct Object {
 #[derive(Debug)]
 struct Upload {
     at: Location,
+    began: SystemTime,
     attributes: Attributes,
     tags: Tags,
     parts: BTreeMap<u16, (String, Bytes)>,
@@ -260,6 +261,7 @@ impl Backend for MemoryBackend {
         let id = state.next_id();
         let upload = Upload {
             at: at.clone(),
+            began: SystemTime::now(),
             attributes,
             tags,
             parts: BTreeMap::new(),
@@ -304,5 +306,17 @@ impl Backend for MemoryBackend {
         state.upload(at, upload)?;
         state.uploads.remove(upload);
         Ok(())
+    }
+
+    async fn uploads(&self, bucket: &str) -> Result<Vec<StoredUpload>, BackendError> {
+        let mut state = self.state();
+        state.bucket(bucket)?;
+        let uploads = state.uploads.iter().filter(|(_, upload)| upload.at.bucket == bucket);
+        let stored = uploads.map(|(id, upload)| StoredUpload {
+            key: upload.at.key.clone(),
+            id: id.clone(),
+            began: upload.began,
+        });
+        Ok(stored.collect())
     }
 }

@@ -35,7 +35,7 @@ use sealstone_aws_kms::environment;
 
 use super::{
     Attributes, Backend, BackendError, Body, Condition, ListPage, ListRequest, Location, StoredBytes, StoredObject,
-    StoredRange, Tags, UploadedPart,
+    StoredRange, StoredUpload, Tags, UploadedPart,
 };
 
 /// Attempts of a request that may be sent again, the first included.
@@ -254,5 +254,9 @@ impl Backend for S3Backend {
         let request = self.client.abort_multipart_upload().bucket(&at.bucket).key(&at.key);
         let aborted = request.upload_id(upload).send().await;
         aborted.map(drop).map_err(errors::of_object)
+    }
+
+    async fn uploads(&self, bucket: &str) -> Result<Vec<StoredUpload>, BackendError> {
+        self.list_uploads(bucket).await
     }
 }

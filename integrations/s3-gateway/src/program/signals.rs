@@ -16,6 +16,9 @@ pub(super) struct Signals {
 impl Signals {
     pub(super) fn install() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        // A file that would exceed the process's limit is an error of the write, not the end of the process. The handler
+        // stays when this is dropped.
+        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,

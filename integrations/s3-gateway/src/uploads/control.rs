@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{PREFIX, UploadError, UploadSecret, delete_all, from_millis, hex, millis, store};
-use crate::backend::{Attributes, Backend, BackendError, Location, StoredRange, Tags};
+use crate::backend::{Attributes, Backend, BackendError, Condition, Location, StoredRange, Tags};
 use crate::objects::{ChecksumAlgorithm, ObjectError};
 
 /// The longest control object, in bytes: headers have at most 2 KB.
@@ -203,12 +203,13 @@ impl Upload {
         }
     }
 
-    /// Deletes what the gateway stored of the upload, last what makes it an upload.
+    /// Deletes what the gateway stored of the upload, first what makes it an upload: a sweep finds the rest.
     pub(super) async fn forget(&self, backend: &dyn Backend) -> Result<(), UploadError> {
-        for part in ["parts/", "staged/", ""] {
-            delete_all(backend, &self.at.bucket, &format!("{}{part}", self.id.prefix())).await?;
+        match backend.delete(&self.control(), Condition::None).await {
+            Ok(()) | Err(BackendError::NoSuchKey) => {}
+            Err(error) => return Err(error.into()),
         }
-        Ok(())
+        Ok(delete_all(backend, &self.at.bucket, &self.id.prefix()).await?)
     }
 
     fn control(&self) -> Location {

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use sealstone::KeyRing;
 
 use super::{PREFIX, Upload, UploadError};
-use crate::backend::{Backend, BackendError, ListRequest};
+use crate::backend::{Backend, BackendError, ListRequest, Location};
 use crate::objects::ObjectError;
 
 /// The uploads of a bucket.
@@ -68,12 +68,11 @@ pub async fn sweep(
     bucket: &str,
     age: Duration,
 ) -> Result<usize, UploadError> {
-    let mut swept = 0;
+    let (mut swept, mut unreadable) = (0, false);
     for token in tokens(backend, bucket).await? {
         match Upload::of_token(backend, ring, bucket, &token).await {
             Ok(upload) => {
-                let since = SystemTime::now().duration_since(upload.initiated).unwrap_or_default();
-                if since >= age {
+                if is_stale(upload.initiated, age) {
                     match upload.abort(backend).await {
                         Ok(()) => swept += 1,
                         Err(error) => tracing::warn!(bucket, token, %error, "an upload cannot be dropped"),
@@ -84,8 +83,35 @@ pub async fn sweep(
             Err(UploadError::NoSuchUpload) => {
                 super::delete_all(backend, bucket, &format!("{PREFIX}{token}/")).await?;
             }
-            Err(error) => tracing::warn!(bucket, token, %error, "an upload cannot be read, and is left"),
+            Err(error) => {
+                unreadable = true;
+                tracing::warn!(bucket, token, %error, "an upload cannot be read, and is left");
+            }
         }
     }
+    if !unreadable && let Err(error) = sweep_store(backend, bucket, age).await {
+        tracing::warn!(bucket, %error, "stale uploads of the store are left");
+    }
     Ok(swept)
+}
+
+/// Aborts the store's uploads that have no control object: their instance died before it had stored it. The others of
+/// this age were swept before.
+async fn sweep_store(backend: &dyn Backend, bucket: &str, age: Duration) -> Result<(), BackendError> {
+    for upload in backend.uploads(bucket).await? {
+        if is_stale(upload.began, age) {
+            match backend
+                .abort_upload(&Location::new(bucket, upload.key), &upload.id)
+                .await
+            {
+                Ok(()) | Err(BackendError::NoSuchUpload) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_stale(began: SystemTime, age: Duration) -> bool {
+    SystemTime::now().duration_since(began).unwrap_or_default() >= age
 }

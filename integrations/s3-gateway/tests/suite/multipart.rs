@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use s3s::crypto::{Checksum as _, Crc32, Crc64Nvme};
-use sealstone_s3_gateway::backend::ListRequest;
+use sealstone_s3_gateway::backend::{Attributes, Body, Condition, ListRequest, Location, StoredRange, Tags};
 use sealstone_s3_gateway::uploads::sweep;
 
 use crate::client::{Client, Response, borrowed, customer_headers, plaintext};
@@ -444,4 +445,60 @@ async fn the_store_learns_no_checksum() {
     assert_eq!(masked[0].len(), encoded.len());
     assert!(masked.iter().all(|masked| *masked != encoded));
     assert_ne!(masked[0], masked[1]);
+}
+
+/// Another instance may complete an upload, or have died while it removed what is left of it.
+#[tokio::test]
+async fn a_completion_succeeds_again_when_the_parts_are_gone() {
+    let client = Client::new().await;
+    let upload = Upload::begin(&client, &[]).await;
+    let etag = upload.etag(1, b"part").await;
+    let request = ListRequest {
+        prefix: ".sealstone/".to_owned(),
+        max: 1000,
+        ..ListRequest::default()
+    };
+    let own = client.backend.list("bucket", &request).await.unwrap().objects;
+    let control = own.iter().find(|object| object.key.ends_with("/upload")).unwrap();
+    let control = Location::new("bucket", &*control.key);
+    let stored = client
+        .backend
+        .get(&control, StoredRange::Bytes(0..u64::MAX), None)
+        .await
+        .unwrap();
+    let items: Vec<_> = stored.bytes.try_collect().await.unwrap();
+    let completed = upload.complete(&[(1, &etag)], &[]).await.ok().element("ETag");
+    assert_eq!(own_objects(&client).await, 0);
+    let body = Body {
+        len: stored.range.end,
+        bytes: stream::iter(items.into_iter().map(Ok)).boxed(),
+    };
+    let put = client
+        .backend
+        .put(&control, body, Attributes::default(), Tags::new(), Condition::None);
+    put.await.unwrap();
+    let again = upload.complete(&[(1, &etag)], &[]).await.ok().element("ETag");
+    assert_eq!(again, completed);
+    let other = upload.complete(&[(2, &etag)], &[]).await;
+    assert_eq!(other.error(), (400, "InvalidPart".to_owned()));
+}
+
+#[tokio::test]
+async fn an_upload_of_the_store_without_a_control_object_is_swept() {
+    let client = Client::new().await;
+    let (at, ring) = (Location::new("bucket", "o"), client.ring.clone());
+    let known = Upload::begin(&client, &[]).await;
+    let created = client.backend.create_upload(&at, Attributes::default(), Tags::new());
+    created.await.unwrap();
+    let stored = async || client.backend.uploads("bucket").await.unwrap().len();
+    assert_eq!(stored().await, 2);
+    let day = Duration::from_secs(24 * 60 * 60);
+    assert_eq!(sweep(&*client.backend, &ring, "bucket", day).await.unwrap(), 0);
+    assert_eq!(stored().await, 2);
+    known.etag(1, b"part").await;
+    assert_eq!(
+        sweep(&*client.backend, &ring, "bucket", Duration::ZERO).await.unwrap(),
+        1
+    );
+    assert_eq!(stored().await, 0);
 }

@@ -605,7 +605,11 @@ async fn completions_replace_one_version(store: &dyn Backend) {
 async fn an_aborted_upload_is_gone(store: &dyn Backend) {
     let at = Location::new(bucket(store).await, "object");
     let (upload, parts) = upload(store, &at, &[(1, 10)]).await;
+    let listed = async || store.uploads(&at.bucket).await.unwrap();
+    let began = listed().await.into_iter().map(|found| (found.key, found.id));
+    assert_eq!(began.collect::<Vec<_>>(), [(at.key.clone(), upload.clone())]);
     store.abort_upload(&at, &upload).await.unwrap();
+    assert_eq!(listed().await, []);
     let part = store.put_part(&at, &upload, 2, body(&bytes(10))).await;
     assert!(matches!(part, Err(BackendError::NoSuchUpload)), "{part:?}");
     let completed = store.complete_upload(&at, &upload, &parts, Condition::None).await;

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::bucket::{Bucket, UPLOADS};
 use super::change::{Draft, append};
 use super::files::{self, Temporary, damaged, failed, found, random_id, sync_dir};
-use crate::backend::{Attributes, BackendError, Condition, Tags, UploadedPart};
+use super::names_in;
+use crate::backend::{Attributes, BackendError, Condition, StoredUpload, Tags, UploadedPart};
 
 const UPLOAD: &str = "upload.json";
 /// The bytes of an `ETag`.
@@ -70,6 +71,27 @@ impl Bucket {
         } else {
             Err(BackendError::NoSuchUpload)
         }
+    }
+
+    /// The uploads in progress.
+    pub(super) fn uploads(&self) -> Result<Vec<StoredUpload>, BackendError> {
+        self.required()?;
+        let mut uploads = Vec::new();
+        for id in names_in(&self.private(UPLOADS))? {
+            let path = self.private(UPLOADS).join(&id).join(UPLOAD);
+            // Completed or aborted meanwhile, if it is absent.
+            let Some(file) = files::open(&path, false)? else {
+                continue;
+            };
+            let began = file.metadata().and_then(|metadata| metadata.modified());
+            let upload: Upload = serde_json::from_reader(file).map_err(|error| damaged(&path, error))?;
+            uploads.push(StoredUpload {
+                key: upload.key,
+                id,
+                began: began.map_err(|error| failed(&error, &path))?,
+            });
+        }
+        Ok(uploads)
     }
 
     fn upload_dir(&self, id: &str) -> Result<PathBuf, BackendError> {

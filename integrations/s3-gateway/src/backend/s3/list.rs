@@ -1,11 +1,13 @@
 //! Listings.
 
+use std::time::SystemTime;
+
 use aws_sdk_s3::types::EncodingType;
 
 use super::read::time;
 use super::text::{decoded, required};
 use super::{BackendError, ListPage, ListRequest, S3Backend, errors};
-use crate::backend::ListedObject;
+use crate::backend::{ListedObject, StoredUpload};
 
 impl S3Backend {
     pub(super) async fn list_objects(&self, bucket: &str, request: &ListRequest) -> Result<ListPage, BackendError> {
@@ -58,5 +60,43 @@ impl S3Backend {
             }
         }
         Ok(page)
+    }
+
+    pub(super) async fn list_uploads(&self, bucket: &str) -> Result<Vec<StoredUpload>, BackendError> {
+        let mut uploads = Vec::new();
+        let mut after: (Option<String>, Option<String>) = (None, None);
+        loop {
+            let list = self.client.list_multipart_uploads().bucket(bucket);
+            let list = list
+                .encoding_type(EncodingType::Url)
+                .set_key_marker(after.0.clone())
+                .set_upload_id_marker(after.1.clone());
+            let found = list.send().await.map_err(errors::of_bucket)?;
+            let is_encoded = found.encoding_type() == Some(&EncodingType::Url);
+            let name = |name: &str| if is_encoded { decoded(name) } else { Ok(name.to_owned()) };
+            for upload in found.uploads() {
+                if let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) {
+                    uploads.push(StoredUpload {
+                        key: name(key)?,
+                        id: id.to_owned(),
+                        // Not stale, if it does not say when.
+                        began: upload
+                            .initiated()
+                            .map_or_else(SystemTime::now, |began| time(Some(began))),
+                    });
+                }
+            }
+            if found.is_truncated() != Some(true) {
+                return Ok(uploads);
+            }
+            let key = found.next_key_marker().map(name).transpose()?;
+            let next = (key, found.next_upload_id_marker().map(str::to_owned));
+            if next.0.is_none() || next == after {
+                return Err(BackendError::Other(
+                    "its listing of uploads goes on, but not from another place".into(),
+                ));
+            }
+            after = next;
+        }
     }
 }

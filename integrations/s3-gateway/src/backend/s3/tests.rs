@@ -498,3 +498,37 @@ async fn a_listing_that_makes_no_sense_is_an_error() {
         assert!(matches!(listed, Err(BackendError::Other(_))), "{wrong}: {listed:?}");
     }
 }
+
+#[tokio::test]
+async fn uploads_in_progress_are_listed_page_by_page() {
+    let page = |inner: &str| {
+        let listing =
+            format!("<ListMultipartUploadsResult><EncodingType>url</EncodingType>{inner}</ListMultipartUploadsResult>");
+        Step::Respond(response("200 OK", &[], &listing))
+    };
+    let upload =
+        |key: &str, id: &str, began: &str| format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId>{began}</Upload>");
+    let began = "<Initiated>2026-01-01T00:00:00.000Z</Initiated>";
+    let next = "<IsTruncated>true</IsTruncated><NextKeyMarker>a%25</NextKeyMarker>\
+                <NextUploadIdMarker>1</NextUploadIdMarker>";
+    let first = page(&format!("{}{next}", upload("a%25", "1", began)));
+    let server = Server::start(vec![first.clone(), page(&upload("b", "2", ""))]).await;
+    let uploads = server.store.uploads("bucket").await.unwrap();
+    let names: Vec<_> = uploads.iter().map(|upload| (&*upload.key, &*upload.id)).collect();
+    assert_eq!(names, [("a%", "1"), ("b", "2")]);
+    assert_eq!(
+        uploads[0].began,
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600)
+    );
+    // It does not say when the other one began: never long ago.
+    assert!(uploads[1].began.elapsed().unwrap() < Duration::from_secs(600));
+    let asked = &server.heads()[1];
+    assert!(
+        asked.contains("key-marker=a%25") && asked.contains("upload-id-marker=1"),
+        "{asked}"
+    );
+
+    let server = Server::start(vec![first]).await;
+    let endless = server.store.uploads("bucket").await;
+    assert!(matches!(endless, Err(BackendError::Other(_))), "{endless:?}");
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt};
@@ -473,6 +474,11 @@ pub(crate) async fn uploads_that_end(store: Store) {
             BackendError::NoSuchUpload
         );
     }
+    let [listed] = &backend.uploads(&at.bucket).await.unwrap()[..] else {
+        panic!("one is in progress");
+    };
+    assert_eq!((&*listed.key, &listed.id), ("key", &left));
+    assert!(listed.began.elapsed().unwrap_or_default() < Duration::from_secs(600));
     // The upload of another object.
     let other = store.at("other");
     refuses!(
@@ -484,6 +490,7 @@ pub(crate) async fn uploads_that_end(store: Store) {
         .await;
     refuses!(wrong, BackendError::NoSuchUpload);
     backend.abort_upload(&at, &left).await.unwrap();
+    assert_eq!(backend.uploads(&at.bucket).await.unwrap(), []);
     assert_eq!(store.keys().await, ["key"]);
 }
 
