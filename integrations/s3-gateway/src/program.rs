@@ -16,7 +16,7 @@ use sealstone::KeyRing;
 use self::kms_mock::RunningMock;
 use self::signals::Signals;
 use crate::backend::{Backend, DiskBackend, MemoryBackend};
-use crate::config::{AccessKeys, Config, Flags, S3Settings, StoreUrl};
+use crate::config::{AccessKeys, Config, ConfigError, Flags, S3Settings, StoreUrl};
 use crate::keys::Keys;
 use crate::s3::Gateway;
 use crate::server::{Ended, Server};
@@ -55,10 +55,7 @@ fn run(config: Config) -> Result<Ended, Failure> {
 }
 
 async fn serve(mut config: Config) -> Result<Ended, Failure> {
-    let access_keys = match &config.access_keys {
-        Some(path) => AccessKeys::from_file(path)?,
-        None => AccessKeys::from_environment()?,
-    };
+    let clients = access_keys(&config)?;
     let mock = config.kms_mock.as_ref().map(RunningMock::start).transpose()?;
     if let (Some(mock), Some(kms)) = (&mock, &mut config.kms) {
         mock.configure(kms);
@@ -69,7 +66,7 @@ async fn serve(mut config: Config) -> Result<Ended, Failure> {
 
     // Installed before the address is announced.
     let signals = Signals::install()?;
-    let server = Server::bind(config.server.clone()).await?;
+    let server = Server::bind(config.server.clone(), clients).await?;
     announce(&server, &config, mock.as_ref())?;
     if let Some(age) = config.upload_age {
         tokio::spawn(sweep(gateway.clone(), age));
@@ -77,7 +74,9 @@ async fn serve(mut config: Config) -> Result<Ended, Failure> {
     let handle = server.handle();
     let reload = move || {
         let ring = ring(&config).map(|ring| keys.set_ring(Arc::new(ring)));
-        for outcome in [ring, handle.reload().map_err(Failure::from)] {
+        let access_keys = access_keys(&config).map(|keys| handle.set_access_keys(keys));
+        let files = handle.reload();
+        for outcome in [ring, access_keys.map_err(Failure::from), files.map_err(Failure::from)] {
             if let Err(error) = outcome {
                 tracing::error!("kept what was loaded before: {error}");
             }
@@ -86,7 +85,7 @@ async fn serve(mut config: Config) -> Result<Ended, Failure> {
     };
     let handle = server.handle();
     signals.watch(reload, move || handle.shut_down());
-    Ok(server.serve(gateway.service(), access_keys).await?)
+    Ok(server.serve(gateway.service()).await?)
 }
 
 /// Drops stale uploads, until the program ends. All instances do: an upload that is gone does no harm.
@@ -135,6 +134,13 @@ async fn open_s3(endpoint: Option<String>, settings: &S3Settings) -> Result<Arc<
 #[cfg(not(feature = "s3"))]
 async fn open_s3(_: Option<String>, _: &S3Settings) -> Result<Arc<dyn Backend>, Failure> {
     Err("built without S3 stores; build with --features s3".into())
+}
+
+fn access_keys(config: &Config) -> Result<AccessKeys, ConfigError> {
+    match &config.access_keys {
+        Some(path) => AccessKeys::from_file(path),
+        None => AccessKeys::from_environment(),
+    }
 }
 
 /// The ring of SSE-S3. At the first start it is made, except for a key that is named: its name may be a typing error.

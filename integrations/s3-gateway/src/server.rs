@@ -82,7 +82,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests at a time, until the last byte of their response. More wait, with their bodies unread.
     pub requests: usize,
-    /// For the TLS handshake and for each head of a request, with the time that a connection is idle before it.
+    /// For the TLS handshake, for each head of a request with the time that a connection is idle before it, and for the
+    /// body until the signature is verified: the fields of a form.
     pub idle_timeout: Duration,
     /// Without a byte of the request's body, or with none of the response taken.
     pub stall_timeout: Duration,
@@ -114,6 +115,7 @@ pub struct Server {
     admin: Option<TcpListener>,
     settings: Settings,
     tls: Option<Arc<Tls>>,
+    auth: Auth,
     log: Arc<AccessLog>,
     metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
@@ -123,6 +125,7 @@ pub struct Server {
 #[derive(Debug, Clone)]
 pub struct Handle {
     tls: Option<Arc<Tls>>,
+    auth: Auth,
     log: Arc<AccessLog>,
     stop: watch::Sender<bool>,
 }
@@ -141,7 +144,7 @@ impl Server {
     ///
     /// # Errors
     /// A file cannot be used, or an address is in use.
-    pub async fn bind(settings: Settings) -> io::Result<Self> {
+    pub async fn bind(settings: Settings, keys: AccessKeys) -> io::Result<Self> {
         let tls = settings.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let log = Arc::new(AccessLog::open(&settings.access_log)?);
         let listen = |address: SocketAddr| async move {
@@ -158,6 +161,7 @@ impl Server {
             admin,
             settings,
             tls,
+            auth: Auth::new(keys),
             log,
             metrics: Arc::default(),
             stop: watch::Sender::new(false),
@@ -183,6 +187,7 @@ impl Server {
     pub fn handle(&self) -> Handle {
         Handle {
             tls: self.tls.clone(),
+            auth: self.auth.clone(),
             log: self.log.clone(),
             stop: self.stop.clone(),
         }
@@ -193,14 +198,14 @@ impl Server {
     ///
     /// # Errors
     /// A domain is invalid.
-    pub async fn serve(self, s3: S3ServiceBuilder, keys: AccessKeys) -> io::Result<Ended> {
+    pub async fn serve(self, s3: S3ServiceBuilder) -> io::Result<Ended> {
         let service = Arc::new(Service::new(
-            configured(s3, keys, &self.settings.domains)?,
+            configured(s3, self.auth, &self.settings.domains)?,
             Arc::new(Semaphore::new(self.settings.limits.requests)),
             self.log.clone(),
             self.metrics.clone(),
             self.settings.trust_forwarded_proto,
-            self.settings.limits.stall_timeout,
+            self.settings.limits,
         ));
         if let Some(admin) = self.admin {
             tokio::spawn(admin::serve(admin, self.metrics.clone(), self.stop.subscribe()));
@@ -218,6 +223,11 @@ impl Handle {
         self.stop.send_replace(true);
     }
 
+    /// Replaces the access keys of clients.
+    pub fn set_access_keys(&self, keys: AccessKeys) {
+        self.auth.replace(keys);
+    }
+
     /// Reads the certificate again, and opens the access log again. What fails stays as it was.
     ///
     /// # Errors
@@ -229,11 +239,10 @@ impl Handle {
     }
 }
 
-fn configured(mut s3: S3ServiceBuilder, keys: AccessKeys, domains: &[String]) -> io::Result<s3s::service::S3Service> {
+fn configured(mut s3: S3ServiceBuilder, auth: Auth, domains: &[String]) -> io::Result<s3s::service::S3Service> {
     let mut config = S3Config::default();
     config.xml_max_body_size = MAX_XML;
     config.form_max_fields_size = MAX_FORM;
-    let auth = Auth::new(keys);
     s3.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     s3.set_auth(auth.clone());
     s3.set_access(auth);

@@ -72,7 +72,7 @@ pub struct Flags {
     /// Requests at a time, which bounds memory; more wait until one ends [default: 256]
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = at_least_one)]
     pub(super) max_requests: Option<usize>,
-    /// Close a connection that sends no complete request head within this time [default: 60]
+    /// Close a connection that sends no complete request head within this time, or no form whose signature is valid [default: 60]
     #[arg(long, value_name = "SECONDS", help_heading = "Limits", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) idle_timeout: Option<u64>,
     /// Abort a request whose client takes or sends no byte for this time; a slow one may take as long as it likes [default: 300]
@@ -82,7 +82,7 @@ pub struct Flags {
     #[arg(long, value_name = "SECONDS", help_heading = "Limits")]
     pub(super) shutdown_timeout: Option<u64>,
 
-    /// The access keys of clients: a line ID:SECRET for each, in a file that only its owner can read
+    /// The access keys of clients: a line ID:SECRET for each, in a file that only its owner can read; read again on SIGHUP
     /// [default: $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY]
     #[arg(long, value_name = "FILE", help_heading = "Keys", value_hint = ValueHint::FilePath)]
     pub(super) access_keys: Option<PathBuf>,
@@ -139,7 +139,7 @@ pub struct Flags {
 
 const AFTER_HELP: &str = "\
 Signals:
-  SIGHUP           read the key ring and the certificate again, and open the access log again
+  SIGHUP           read the key ring, the access keys and the certificate again, and open the access log again
   SIGTERM, SIGINT  finish the requests in progress, then exit; a second one exits at once
 
 Examples:

@@ -24,7 +24,7 @@ impl RunningMock {
         // AWS's own key is made when it is first used, as in AWS.
         let builder = MockKms::builder().key(KEY);
         let (builder, audit) = match place {
-            KmsMock::Memory => (builder, None),
+            KmsMock::Memory => (builder.audit(Audit::Stdout), None),
             KmsMock::Directory(directory) => {
                 std::fs::create_dir_all(directory)?;
                 let audit = directory.join("audit.jsonl");

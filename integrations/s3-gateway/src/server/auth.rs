@@ -1,6 +1,6 @@
 //! Who may send requests: every access key all of them, and nobody else any.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use s3s::access::{S3Access, S3AccessContext};
@@ -11,19 +11,27 @@ use super::exchange::{Record, Verified};
 use crate::config::AccessKeys;
 
 #[derive(Debug, Clone)]
-pub(super) struct Auth(Arc<AccessKeys>);
+pub(super) struct Auth(Arc<RwLock<AccessKeys>>);
 
 impl Auth {
     pub(super) fn new(keys: AccessKeys) -> Self {
-        Self(Arc::new(keys))
+        Self(Arc::new(RwLock::new(keys)))
+    }
+
+    pub(super) fn replace(&self, keys: AccessKeys) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    fn secret(&self, id: &str) -> Option<SecretKey> {
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.secret(id).cloned()
     }
 }
 
 #[async_trait]
 impl S3Auth for Auth {
     async fn get_secret_key(&self, id: &str) -> S3Result<SecretKey> {
-        let secret = self.0.secret(id).cloned();
-        secret.ok_or_else(|| {
+        self.secret(id).ok_or_else(|| {
             s3_error!(
                 InvalidAccessKeyId,
                 "The AWS Access Key Id you provided does not exist in our records."

@@ -13,6 +13,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use s3s::StdError;
 use tokio::time::timeout;
 
+use super::Limits;
 use super::exchange::{Exchange, Record};
 use super::socket::Stall;
 
@@ -22,16 +23,19 @@ pub(super) struct RequestBody {
     incoming: Option<Incoming>,
     record: Arc<Record>,
     stall: Stall,
+    /// How long the client may send without a signature that is valid.
+    unverified: Duration,
     /// Whether the client sends the body only if it is asked for it.
     asks_first: bool,
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, record: Arc<Record>, stall: Duration, asks_first: bool) -> Self {
+    pub(super) fn new(incoming: Incoming, record: Arc<Record>, limits: Limits, asks_first: bool) -> Self {
         Self {
             incoming: Some(incoming),
             record,
-            stall: Stall::new(stall),
+            stall: Stall::new(limits.stall_timeout),
+            unverified: limits.idle_timeout,
             asks_first,
         }
     }
@@ -49,6 +53,12 @@ impl Body for RequestBody {
         let Some(incoming) = &mut this.incoming else {
             return Poll::Ready(None);
         };
+        // A client that is always just quick enough would have its place among the requests as long as it likes.
+        if this.record.is_unverified_for(this.unverified) {
+            this.incoming = None;
+            let message = "the request has shown no valid signature in time";
+            return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, message))));
+        }
         let polled = Pin::new(incoming).poll_frame(context);
         Poll::Ready(match ready!(this.stall.watch(polled, context)) {
             Ok(Some(Ok(frame))) => {

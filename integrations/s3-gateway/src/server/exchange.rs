@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::Body;
 use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
@@ -65,6 +65,11 @@ impl Record {
     pub(super) fn verified(&self, verified: Verified) {
         // Called once for each request.
         let _ = self.verified.set(verified);
+    }
+
+    /// Whether the client has so far shown no valid signature for this time.
+    pub(super) fn is_unverified_for(&self, time: Duration) -> bool {
+        self.verified.get().is_none() && self.started.elapsed() > time
     }
 
     pub(super) fn received(&self, bytes: usize) {

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use hyper::body::Incoming;
@@ -19,7 +18,7 @@ use super::access_log::AccessLog;
 use super::body::{RequestBody, ResponseBody};
 use super::exchange::{Exchange, Record};
 use super::metrics::Metrics;
-use super::{checks, quiet};
+use super::{Limits, checks, quiet};
 use crate::connection::Connection;
 
 pub(super) struct Service {
@@ -28,7 +27,7 @@ pub(super) struct Service {
     log: Arc<AccessLog>,
     metrics: Arc<Metrics>,
     trust_forwarded_proto: bool,
-    stall_timeout: Duration,
+    limits: Limits,
     quiet: Dispatch,
 }
 
@@ -39,7 +38,7 @@ impl Service {
         log: Arc<AccessLog>,
         metrics: Arc<Metrics>,
         trust_forwarded_proto: bool,
-        stall_timeout: Duration,
+        limits: Limits,
     ) -> Self {
         Self {
             s3,
@@ -47,7 +46,7 @@ impl Service {
             log,
             metrics,
             trust_forwarded_proto,
-            stall_timeout,
+            limits,
             quiet: quiet::without_s3s(),
         }
     }
@@ -67,7 +66,7 @@ impl Service {
         let body = RequestBody::new(
             incoming,
             record.clone(),
-            self.stall_timeout,
+            self.limits,
             parts.headers.contains_key(EXPECT),
         );
         // The semaphore is never closed.

@@ -3,7 +3,9 @@
 mod client;
 mod connections;
 mod double;
+#[cfg(unix)]
 mod program;
 mod requests;
+#[cfg(unix)]
 mod secrets;
 mod tls;

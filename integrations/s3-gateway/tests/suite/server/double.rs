@@ -171,7 +171,9 @@ impl Running {
             .enable_all()
             .build()
             .unwrap();
-        let server = runtime.block_on(Server::bind(settings)).unwrap();
+        let server = runtime
+            .block_on(Server::bind(settings, AccessKeys::one(ID, SECRET)))
+            .unwrap();
         let double = Arc::<Double>::default();
         let service = S3ServiceBuilder::new(Service(double.clone()));
         Self {
@@ -180,9 +182,7 @@ impl Running {
             handle: server.handle(),
             double,
             thread: Some(std::thread::spawn(move || {
-                let ended = runtime
-                    .block_on(server.serve(service, AccessKeys::one(ID, SECRET)))
-                    .unwrap();
+                let ended = runtime.block_on(server.serve(service)).unwrap();
                 runtime.shutdown_background();
                 ended
             })),

@@ -259,6 +259,16 @@ fn access_keys_come_from_a_file_that_only_its_owner_reads() {
     for request in [Call::new("GET", "/").signed(), other.signed()] {
         assert_eq!(send(program.address, &request).status, 200);
     }
+    // A key that is removed is refused after the signal, and one that is added is not.
+    std::fs::write(&keys, "OTHER:changed\n").unwrap();
+    program.signal(Signal::HUP);
+    program.has_logged("reloaded");
+    assert_eq!(
+        send(program.address, &Call::new("GET", "/").signed()).code(),
+        "InvalidAccessKeyId"
+    );
+    assert_eq!(send(program.address, &other.signed()).code(), "SignatureDoesNotMatch");
+    assert_eq!(send(program.address, &other.secret("changed").signed()).status, 200);
     let without = command(directory.path())
         .env_remove("AWS_SECRET_ACCESS_KEY")
         .output()

@@ -282,6 +282,32 @@ fn an_upload_that_stops_in_its_middle_fails() {
 }
 
 #[test]
+fn a_client_without_a_valid_signature_is_not_waited_for() {
+    let server = Running::start(|settings| settings.limits.idle_timeout = Duration::from_millis(500));
+    let form = Call::new("POST", "/buck")
+        .header("content-type", "multipart/form-data; boundary=bound")
+        .unsigned("content-length", "100000")
+        .body(b"--bound\r\ncontent-disposition: form-data; name=\"key\"\r\n\r\n");
+    let mut stream = connect(server.address);
+    stream.write_all(&form.anonymous()).unwrap();
+    let started = Instant::now();
+    // Never silent for long.
+    while stream.write_all(b"k").is_ok() {
+        assert!(started.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // With a signature, it may take as long.
+    let put = Call::new("PUT", "/buck/k").unsigned("content-length", "20").signed();
+    let mut stream = connect(server.address);
+    stream.write_all(&put).unwrap();
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(50));
+        stream.write_all(b"k").unwrap();
+    }
+    assert_eq!(Reply::read(stream).status, 200);
+}
+
+#[test]
 fn buckets_are_in_paths_and_in_host_names() {
     let server = Running::start(|settings| settings.domains = vec!["s3.example".to_owned()]);
     for (host, path) in [
