@@ -13,6 +13,7 @@ pub mod backend;
 pub mod bucket;
 pub mod config;
 pub mod connection;
+mod domains;
 pub mod keys;
 pub mod objects;
 pub mod policy;

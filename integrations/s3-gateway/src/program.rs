@@ -4,6 +4,7 @@ mod kms_mock;
 mod log;
 mod signals;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -73,7 +74,7 @@ async fn serve(mut config: Config) -> Result<Ended, Failure> {
     }
     let handle = server.handle();
     let reload = move || {
-        let ring = ring(&config).map(|ring| keys.set_ring(Arc::new(ring)));
+        let ring = reloaded_ring(&config, &keys.ring()).map(|ring| keys.set_ring(Arc::new(ring)));
         let access_keys = access_keys(&config).map(|keys| handle.set_access_keys(keys));
         let files = handle.reload();
         for outcome in [ring, access_keys.map_err(Failure::from), files.map_err(Failure::from)] {
@@ -156,6 +157,31 @@ fn ring(config: &Config) -> Result<KeyRing, Failure> {
             KeyRing::DEFAULT_NAME,
             config.keyring.display()
         );
+    }
+    Ok(ring)
+}
+
+/// The ring, read again. It is not made anew: a file that is missing for a moment must not become another ring. Nor may it
+/// lack a key that objects are sealed under.
+fn reloaded_ring(config: &Config, loaded: &KeyRing) -> Result<KeyRing, Failure> {
+    let mut ring = KeyRing::open(&config.keyring)?;
+    if let Some(name) = &config.keyring_key {
+        ring = ring.with_sealing_key(name)?;
+    }
+    let versions = |ring: &KeyRing| -> BTreeSet<(String, String)> {
+        let entries = ring.entries();
+        let named = entries.flat_map(|entry| {
+            let name = entry.name.clone();
+            entry
+                .versions
+                .into_iter()
+                .map(move |version| (name.clone(), version.id))
+        });
+        named.collect()
+    };
+    if let Some((name, version)) = versions(loaded).difference(&versions(&ring)).next() {
+        let path = config.keyring.display();
+        return Err(format!("the key ring {path} lacks version {version} of the key {name}, which is in use").into());
     }
     Ok(ring)
 }

@@ -39,11 +39,11 @@ pub use self::tls::TlsFiles;
 use self::access_log::AccessLog;
 use self::auth::Auth;
 use self::connections::Connections;
-use self::host::Domains;
 use self::metrics::Metrics;
 use self::service::Service;
 use self::tls::Tls;
 use crate::config::AccessKeys;
+use crate::domains::Domains;
 
 /// How the server listens.
 #[derive(Debug, Clone)]
@@ -107,6 +107,9 @@ impl Default for Limits {
 const MAX_XML: usize = 4 * 1024 * 1024;
 /// All fields of a form, beside its file. They are in memory.
 const MAX_FORM: usize = 1024 * 1024;
+
+/// The longest file in a form, in bytes. Longer objects are uploaded by PUT.
+const MAX_FORM_FILE: u64 = 1 << 20;
 
 /// A server that has its addresses, and serves nothing yet.
 #[derive(Debug)]
@@ -243,6 +246,8 @@ fn configured(mut s3: S3ServiceBuilder, auth: Auth, domains: &[String]) -> io::R
     let mut config = S3Config::default();
     config.xml_max_body_size = MAX_XML;
     config.form_max_fields_size = MAX_FORM;
+    // s3s keeps it in memory, and before it knows who sends it.
+    config.post_object_max_file_size = MAX_FORM_FILE;
     s3.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     s3.set_auth(auth.clone());
     s3.set_access(auth);

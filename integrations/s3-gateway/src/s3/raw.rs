@@ -9,6 +9,8 @@ use sealstone_s3_sse::{Mode, ServerSide};
 
 use crate::backend::Condition;
 use crate::bucket::Setting;
+use crate::connection::{Identified, Observer};
+use crate::domains::Domains;
 use crate::objects;
 use crate::sse::{BucketDefault, DefaultMode};
 
@@ -29,6 +31,26 @@ impl S3Route for RawOperations {
         let is_encryption = |pair: &str| pair.split('=').next() == Some("encryption");
         [Method::GET, Method::PUT].contains(method)
             && uri.query().is_some_and(|query| query.split('&').any(is_encryption))
+    }
+
+    async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
+        let Some(credentials) = &request.credentials else {
+            return Err(s3_error!(AccessDenied, "Access Denied"));
+        };
+        let (bucket, key) = self.0.path_of(request)?;
+        if let Some(observer) = request.extensions.get::<Observer>() {
+            observer.report(Identified {
+                access_key: credentials.access_key.clone(),
+                operation: match (request.method == Method::GET, key.is_empty()) {
+                    (true, _) => "GetBucketEncryption",
+                    (false, true) => "PutBucketEncryption",
+                    (false, false) => "UpdateObjectEncryption",
+                },
+                bucket,
+                key: Some(key).filter(|key| !key.is_empty()),
+            });
+        }
+        Ok(())
     }
 
     async fn call(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {
@@ -62,14 +84,9 @@ impl Gateway {
             .get(hyper::header::HOST)
             .and_then(|host| host.to_str().ok());
         let host = host.or_else(|| request.uri.host()).unwrap_or_default();
-        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-        let virtual_bucket = self
-            .options
-            .domains
-            .iter()
-            .find_map(|domain| host.strip_suffix(domain)?.strip_suffix('.'));
-        match virtual_bucket {
-            Some(bucket) => Ok((bucket.to_owned(), path.to_owned())),
+        let domains = Domains::new(&self.options.domains).unwrap_or_default();
+        match domains.bucket(host) {
+            Some(bucket) => Ok((bucket, path.to_owned())),
             None => {
                 let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
                 Ok((bucket.to_owned(), key.to_owned()))

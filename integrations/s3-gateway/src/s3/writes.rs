@@ -29,6 +29,10 @@ impl Gateway {
         &self,
         mut request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
+        // s3s takes forms with signatures of version 2, which name no region.
+        if request.credentials.is_some() && request.region.is_none() {
+            return Err(s3_error!(InvalidRequest, "Requests require AWS Signature Version 4."));
+        }
         let input = &mut request.input;
         let target = Target::new(&input.bucket, &input.key)?;
         refuse_unsupported!(input)?;

@@ -16,10 +16,10 @@ use tracing::instrument::WithSubscriber;
 
 use super::access_log::AccessLog;
 use super::body::{RequestBody, ResponseBody};
-use super::exchange::{Exchange, Record};
+use super::exchange::{Exchange, Record, Verified};
 use super::metrics::Metrics;
 use super::{Limits, checks, quiet};
-use crate::connection::Connection;
+use crate::connection::{Connection, Observer};
 
 pub(super) struct Service {
     s3: S3Service,
@@ -78,6 +78,7 @@ impl Service {
             Ok(()) => {
                 connection.encrypted |= self.trust_forwarded_proto && came_encrypted(&parts.headers);
                 parts.extensions.insert(connection);
+                parts.extensions.insert(observer(record.clone()));
                 parts.extensions.insert(record);
                 self.serve(Request::from_parts(parts, s3s::Body::http_body(body))).await
             }
@@ -97,6 +98,18 @@ impl Service {
             Err(_) => internal_error(),
         }
     }
+}
+
+/// Who sends the requests that s3s does not report.
+fn observer(record: Arc<Record>) -> Observer {
+    Observer::new(move |identified| {
+        record.verified(Verified {
+            access_key: Some(identified.access_key),
+            operation: identified.operation.to_owned(),
+            bucket: Some(identified.bucket),
+            key: identified.key,
+        });
+    })
 }
 
 /// What the proxy that is nearest to the client says, if there are several.

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use base64ct::{Base64, Encoding};
+use s3s::crypto::{Checksum as _, Sha1};
 use sealstone::KeyRing;
 
 use super::client::{Call, ID, Reply, SECRET, connect, send};
@@ -176,15 +178,17 @@ fn a_hangup_reloads_the_key_ring() {
     KeyRing::rotate(&ring, KeyRing::DEFAULT_NAME).unwrap();
     reload(1);
     assert_eq!(send(program.address, &get.signed()).text(), "plaintext");
-    // Another ring opens nothing of it. One that cannot be read replaces nothing.
+    // A ring that lacks a key in use replaces nothing; one that is missing for a moment is not made anew.
     let kept = std::fs::read(&ring).unwrap();
     std::fs::remove_file(&ring).unwrap();
-    KeyRing::create_or_open(&ring, KeyRing::DEFAULT_NAME).unwrap();
     reload(2);
-    assert_ne!(send(program.address, &get.signed()).status, 200);
-    std::fs::write(&ring, &kept).unwrap();
-    reload(3);
+    assert!(!ring.exists());
     assert_eq!(send(program.address, &get.signed()).status, 200);
+    KeyRing::create_or_open(&ring, KeyRing::DEFAULT_NAME).unwrap();
+    reload(3);
+    program.has_logged("which is in use");
+    assert_eq!(send(program.address, &get.signed()).status, 200);
+    std::fs::write(&ring, &kept).unwrap();
     std::fs::write(&ring, "no ring").unwrap();
     reload(4);
     program.has_logged("kept what was loaded before");
@@ -358,4 +362,65 @@ fn a_wrong_setting_is_one_sentence() {
         );
         assert!(errors.contains(part), "{errors}");
     }
+}
+
+/// s3s does not report these operations, nor who asks for them.
+#[test]
+fn settings_of_buckets_are_in_the_access_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(&mut command(directory.path()));
+    send(program.address, &Call::new("PUT", "/buck").signed());
+    let rule = b"<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>";
+    let put = Call::new("PUT", "/buck").query("encryption=").body(rule);
+    assert_eq!(send(program.address, &put.signed()).status, 200);
+    program.has_logged(r#""operation":"PutBucketEncryption","bucket":"buck""#);
+    assert_eq!(send(program.address, &put.anonymous()).status, 403);
+}
+
+/// A form with a valid signature of version 2, which is HMAC-SHA-1 of its policy.
+#[test]
+fn forms_are_signed_with_version_4_and_short() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(&mut command(directory.path()));
+    send(program.address, &Call::new("PUT", "/buck").signed());
+    let policy = r#"{"expiration":"2100-01-01T00:00:00Z","conditions":[{"bucket":"buck"},["starts-with","$key",""]]}"#;
+    let policy = Base64::encode_string(policy.as_bytes());
+    let signature = Base64::encode_string(&hmac_sha1(SECRET.as_bytes(), policy.as_bytes()));
+    for (len, status) in [(5, 400), (2 << 20, 400)] {
+        let mut form = Vec::new();
+        for (name, value) in [
+            ("key", "k"),
+            ("AWSAccessKeyId", ID),
+            ("policy", &policy),
+            ("signature", &signature),
+        ] {
+            let field = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+            form.extend_from_slice(field.as_bytes());
+        }
+        form.extend_from_slice(b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n");
+        form.extend(std::iter::repeat_n(b'x', len));
+        form.extend_from_slice(b"\r\n--b--\r\n");
+        let head = format!(
+            "POST /buck HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            form.len()
+        );
+        let reply = send(program.address, &[head.into_bytes(), form].concat());
+        assert_eq!(reply.status, status, "{reply:?}");
+    }
+    assert_eq!(
+        send(program.address, &Call::new("HEAD", "/buck/k").signed()).status,
+        404
+    );
+}
+
+/// RFC 2104.
+fn hmac_sha1(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let pad = |byte: u8| {
+        let key = key.iter().chain(std::iter::repeat(&0)).take(64);
+        key.map(|part| part ^ byte).collect::<Vec<u8>>()
+    };
+    let inner = Sha1::checksum(&[pad(0x36), message.to_vec()].concat());
+    Sha1::checksum(&[pad(0x5c), inner.as_ref().to_vec()].concat())
+        .as_ref()
+        .to_vec()
 }
