@@ -72,11 +72,8 @@ pub(super) fn from_request<const N: usize>(
     let mut len = 0;
     for (name, value) in metadata.into_iter().flatten() {
         let name = name.to_ascii_lowercase();
-        if is_metadata_key(&name) {
-            return Err(s3_error!(InvalidArgument, "The metadata name {name} is reserved."));
-        }
         len += name.len() + value.len();
-        attributes.metadata.insert(name, value);
+        attributes.metadata.insert(stored_name(name), value);
     }
     if len > MAX_METADATA {
         let message = "Your metadata headers exceed the maximum allowed metadata size";
@@ -106,8 +103,31 @@ pub(super) fn with_header(mut attributes: Attributes, header: &Header) -> S3Resu
 /// The metadata that the client stored.
 pub(super) fn user_metadata(attributes: &Attributes) -> Option<Metadata> {
     let own = attributes.metadata.iter().filter(|(name, _)| !is_metadata_key(name));
-    let metadata: Metadata = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let metadata: Metadata = own
+        .map(|(name, value)| (client_name(name).to_owned(), value.clone()))
+        .collect();
     (!metadata.is_empty()).then_some(metadata)
+}
+
+/// Precedes a client's metadata name that would otherwise be that of a header: clients may store sealed objects of their
+/// own.
+const OF_CLIENT: &str = "of-client-";
+
+fn stored_name(name: String) -> String {
+    if is_ambiguous(&name) {
+        return format!("{OF_CLIENT}{name}");
+    }
+    name
+}
+
+fn client_name(stored: &str) -> &str {
+    let name = stored.strip_prefix(OF_CLIENT);
+    name.filter(|name| is_ambiguous(name)).unwrap_or(stored)
+}
+
+/// Whether this is the name of a header, perhaps stored for a client, and perhaps more than once.
+fn is_ambiguous(name: &str) -> bool {
+    is_metadata_key(name.trim_start_matches(OF_CLIENT))
 }
 
 pub(super) fn expires(attributes: &Attributes) -> Option<Timestamp> {

@@ -5,8 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use hyper::body::Incoming;
-use hyper::header::EXPECT;
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use s3s::service::S3Service;
 use s3s::{S3Error, S3ErrorCode};
@@ -63,17 +63,14 @@ impl Service {
         // Without the query, which may have what nobody should log.
         tracing::trace!(request = record.id(), method = %parts.method, path = parts.uri.path(), headers = ?parts.headers);
         let mut exchange = Exchange::begin(record.clone(), self.log.clone(), self.metrics.clone());
-        let body = RequestBody::new(
-            incoming,
-            record.clone(),
-            self.limits,
-            parts.headers.contains_key(EXPECT),
-        );
+        let asks_first = parts.headers.contains_key(EXPECT);
+        let is_empty = incoming.is_end_stream();
+        let body = RequestBody::new(incoming, record.clone(), self.limits, asks_first);
         // The semaphore is never closed.
         if let Ok(place) = self.requests.clone().acquire_owned().await {
             exchange.holds(place);
         }
-        let response = match checks::check(&parts) {
+        let mut response = match checks::check(&parts) {
             Err(refused) => to_response(refused),
             Ok(()) => {
                 connection.encrypted |= self.trust_forwarded_proto && came_encrypted(&parts.headers);
@@ -83,6 +80,10 @@ impl Service {
                 self.serve(Request::from_parts(parts, s3s::Body::http_body(body))).await
             }
         };
+        if asks_first && is_empty {
+            // It got no `100 Continue`, after which the aws command misreads the next response on the connection.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(exchange.respond(response))
     }
 

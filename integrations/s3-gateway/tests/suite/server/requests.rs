@@ -230,6 +230,15 @@ fn a_refused_upload_that_waits_for_100_continue_is_not_asked_for() {
     assert_eq!(Reply::read(stream).status, 200);
 }
 
+/// The aws command takes the next response on such a connection for a part of this one.
+#[test]
+fn a_connection_ends_after_an_empty_body_that_waited_for_100_continue() {
+    let server = Running::start(|_| {});
+    let put = Call::new("PUT", "/buck/k").unsigned("connection", "keep-alive");
+    let reply = send(server.address, &put.unsigned("expect", "100-continue").signed());
+    assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+}
+
 #[test]
 fn a_slow_reader_is_not_cut_off() {
     let patience = Duration::from_secs(1);
