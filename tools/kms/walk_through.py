@@ -10,8 +10,6 @@ exit with that code, every other line with 0.
 import json
 import os
 import pathlib
-import re
-import shlex
 import socket
 import subprocess
 import sys
@@ -19,30 +17,11 @@ import sys
 sys.path.append(f"{sys.path[0]}/..")
 
 from common import expect, expect_equal, isolated
+from pages import block, checked
 from servers import Server
 
 PORT = "8600"
 CONTEXT = {"bucket": "photos"}
-
-
-def block(page, mark):
-    """The fenced block after `<!-- ci:MARK -->`."""
-    found = re.search(rf"^<!-- ci:{mark} -->\n```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    expect(found, f"the page has a block marked ci:{mark}")
-    return found[1]
-
-
-def checked(commands):
-    """The same commands, each followed by a test of its exit code."""
-    lines = ["set -uo pipefail"]
-    for line in commands.replace("\\\n", "").splitlines():
-        if not line.strip():
-            continue
-        promised = re.search(r"# exit code (\d+)", line)
-        code = int(promised[1]) if promised else 0
-        lines += [f"printf '$ %s\\n' {shlex.quote(line)}", line]
-        lines.append(f'got=$?; [ "$got" -eq {code} ] || {{ echo "exit code $got, not {code}" >&2; exit 1; }}')
-    return "\n".join(lines)
 
 
 def free_port():

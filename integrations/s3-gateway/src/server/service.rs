@@ -82,7 +82,9 @@ impl Service {
         };
         if asks_first && is_empty {
             // It got no `100 Continue`, after which the aws command misreads the next response on the connection.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(exchange.respond(response))
     }
