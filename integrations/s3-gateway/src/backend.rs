@@ -187,6 +187,14 @@ pub struct ListPage {
     pub next: Option<String>,
 }
 
+impl ListPage {
+    /// The last key or group.
+    pub(crate) fn last(&self) -> Option<String> {
+        let key = self.objects.last().map(|object| &object.key);
+        key.max(self.prefixes.last()).cloned()
+    }
+}
+
 /// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedObject {
@@ -373,6 +381,10 @@ pub enum BackendError {
     Precondition,
     /// The store takes no name of this form.
     InvalidName(String),
+    /// The object or part is larger than the store takes in one request.
+    TooLarge(String),
+    /// The attributes are larger than the store keeps with an object.
+    MetadataTooLarge(String),
     /// The store does not allow it.
     Denied(String),
     /// The store cannot do it.
@@ -400,6 +412,8 @@ impl fmt::Display for BackendError {
             Self::BucketNotEmpty => f.write_str("the bucket contains objects"),
             Self::Precondition => f.write_str("the object has changed"),
             Self::InvalidName(name) => write!(f, "the store does not take the name {name:?}"),
+            Self::TooLarge(reason) => write!(f, "the store does not take as much in one request: {reason}"),
+            Self::MetadataTooLarge(reason) => write!(f, "the store does not keep attributes of this size: {reason}"),
             Self::Denied(reason) => write!(f, "the store does not allow it: {reason}"),
             Self::Unsupported(reason) => write!(f, "the store cannot do it: {reason}"),
             Self::Full => f.write_str("the store is full"),

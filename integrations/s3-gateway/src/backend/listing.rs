@@ -29,7 +29,7 @@ impl<'r> Listing<'r> {
     pub(super) fn new(request: &'r ListRequest) -> Self {
         let mut listing = Self {
             prefix: &request.prefix,
-            delimiter: request.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty()),
+            delimiter: delimiter(request),
             max: request.max,
             after: After::Nothing,
             page: ListPage::default(),
@@ -91,9 +91,7 @@ impl<'r> Listing<'r> {
 
     /// The group that the key belongs to.
     fn group<'k>(&self, key: &'k str) -> Option<&'k str> {
-        let delimiter = self.delimiter?;
-        let end = key.strip_prefix(self.prefix)?.find(delimiter)? + delimiter.len();
-        Some(&key[..self.prefix.len() + end])
+        group(self.prefix, self.delimiter, key)
     }
 
     /// Adds a wanted key, unless the page is full. `object` returns what to list; `None` if it was deleted.
@@ -123,4 +121,16 @@ impl<'r> Listing<'r> {
     pub(super) fn finish(self) -> ListPage {
         self.page
     }
+}
+
+/// The delimiter, if keys are grouped.
+pub(super) fn delimiter(request: &ListRequest) -> Option<&str> {
+    request.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty())
+}
+
+/// The group that a key belongs to.
+pub(super) fn group<'k>(prefix: &str, delimiter: Option<&str>, key: &'k str) -> Option<&'k str> {
+    let delimiter = delimiter?;
+    let end = key.strip_prefix(prefix)?.find(delimiter)? + delimiter.len();
+    Some(&key[..prefix.len() + end])
 }

@@ -162,6 +162,16 @@ pub(super) fn of_backend(failure: BackendError) -> S3Error {
             "At least one of the pre-conditions you specified did not hold"
         ),
         BackendError::InvalidName(name) => s3_error!(InvalidArgument, "The store does not take this name: {name:?}"),
+        BackendError::TooLarge(_) => error(
+            "EntityTooLarge",
+            400,
+            "Your proposed upload exceeds the maximum allowed size",
+        ),
+        BackendError::MetadataTooLarge(_) => error(
+            "MetadataTooLarge",
+            400,
+            "Your metadata headers exceed the maximum allowed metadata size",
+        ),
         BackendError::Body(failure) => of_body(failure),
         BackendError::Unsupported(reason) => s3_error!(NotImplemented, "The store cannot do this: {reason}"),
         BackendError::Full => error("InsufficientStorage", 507, "The store is full."),
@@ -199,4 +209,21 @@ fn of_body(failure: io::Error) -> S3Error {
     };
     refused.set_source(Box::new(failure));
     refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_for_the_store_is_the_requests_fault() {
+        for (failure, code) in [
+            (BackendError::TooLarge(String::new()), "EntityTooLarge"),
+            (BackendError::MetadataTooLarge(String::new()), "MetadataTooLarge"),
+        ] {
+            let refused = of_backend(failure);
+            assert_eq!(refused.code().as_str(), code);
+            assert_eq!(refused.status_code(), Some(hyper::StatusCode::BAD_REQUEST));
+        }
+    }
 }

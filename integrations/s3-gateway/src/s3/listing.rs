@@ -177,14 +177,6 @@ impl Gateway {
     }
 }
 
-impl ListPage {
-    /// The last key or group.
-    fn last(&self) -> Option<String> {
-        let key = self.objects.last().map(|object| &object.key);
-        key.max(self.prefixes.last()).cloned()
-    }
-}
-
 /// A token of the store as clients have it: any text fits into XML and URLs.
 fn encode_token(token: &str) -> String {
     Base64UrlUnpadded::encode_string(token.as_bytes())

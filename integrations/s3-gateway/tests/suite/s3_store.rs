@@ -499,6 +499,8 @@ async fn listings_have_pages(store: &dyn Backend) {
         assert_eq!(list("b/", Some("/"), None, max).await, ["b/1", "b/2", "b/c/"]);
         assert_eq!(list("b", None, Some("b/2"), max).await, ["b/c/3", "b0"]);
         assert_eq!(list("", Some("/"), Some("b0"), max).await, ["c/", "d", "e/"]);
+        assert_eq!(list("", Some("/"), Some("b/"), max).await, ["b0", "c/", "d", "e/"]);
+        assert_eq!(list("", None, Some("b/"), max).await, keys[1..]);
         assert_eq!(list("no", None, None, max).await, Vec::<String>::new());
     }
 }

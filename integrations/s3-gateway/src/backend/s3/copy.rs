@@ -1,6 +1,6 @@
 //! Copies inside the store. One request copies up to 5 GiB; more, and a copy under a condition on what it replaces, is
 //! an upload whose parts are copied, since few stores check such a condition for a copy, and all that the gateway runs on
-//! check it at completion.
+//! check it at completion. A copy onto itself is one request where the probe has found that the store checks it.
 
 use aws_sdk_s3::types::{MetadataDirective, TaggingDirective};
 use futures_util::stream;
@@ -48,11 +48,11 @@ impl S3Backend {
             Condition::None | Condition::Match(_) if onto_itself => Condition::Match(source.etag.to_owned()),
             condition => condition,
         };
-        if onto_itself || condition == Condition::None {
+        if (onto_itself && !self.copies_itself_by_parts()) || condition == Condition::None {
             match self.copy_version(source, to, &attributes, tags.as_ref()).await {
                 Err(BackendError::Unsupported(_)) if onto_itself => {}
                 // Stores have several codes for what is too large.
-                Err(error @ BackendError::Other(_)) => {
+                Err(error @ (BackendError::Other(_) | BackendError::TooLarge(_))) => {
                     if self.head_object(source.at, Some(source.etag)).await?.len <= MOST {
                         return Err(error);
                     }
@@ -63,6 +63,14 @@ impl S3Backend {
         self.copy_by_parts(source, to, attributes, tags, condition).await
     }
 
+    /// Whether a completion is the only write of a copy onto itself that the store makes conditional. Where it has none,
+    /// the copy has a race: see [`Requirement::can_be_waived`].
+    fn copies_itself_by_parts(&self) -> bool {
+        // What is empty has no parts, and is put.
+        let replaces = [Requirement::CompleteIfMatch, Requirement::PutIfMatch];
+        self.lacks(Requirement::SelfCopyIfMatch) && !replaces.into_iter().any(|needed| self.lacks(needed))
+    }
+
     /// Where the store does not look at the version, it is looked at before and after.
     async fn copy_version(
         &self,
@@ -71,11 +79,13 @@ impl S3Backend {
         attributes: &Attributes,
         tags: Option<&Tags>,
     ) -> Result<String, BackendError> {
+        // Without the condition, a version that is stored while S3 copies would be lost.
+        let if_match = (source.at == to).then_some(source.etag);
         if !self.lacks(Requirement::CopyIfMatch) {
-            return self.copy_at_once(source, to, attributes, tags).await;
+            return self.copy_at_once(source, to, attributes, tags, if_match).await;
         }
         self.check(source).await?;
-        let copied = self.copy_at_once(source, to, attributes, tags).await?;
+        let copied = self.copy_at_once(source, to, attributes, tags, if_match).await?;
         if source.at != to {
             self.check(source).await?;
         }
@@ -89,16 +99,16 @@ impl S3Backend {
             .ok_or(BackendError::Precondition)
     }
 
-    async fn copy_at_once(
+    /// `if_match` is the `ETag` of what the copy replaces.
+    pub(super) async fn copy_at_once(
         &self,
         source: Source<'_>,
         to: &Location,
         attributes: &Attributes,
         tags: Option<&Tags>,
+        if_match: Option<&str>,
     ) -> Result<String, BackendError> {
         let headers = self.headers(attributes, tags.unwrap_or(&Tags::new()))?;
-        // Without the condition, a version that is stored while S3 copies would be lost.
-        let if_match = (source.at == to).then(|| quoted(source.etag));
         let tags = tags
             .filter(|_| !self.lacks(Requirement::Tags))
             .map(|_| TaggingDirective::Replace);
@@ -106,7 +116,7 @@ impl S3Backend {
         let request = request
             .copy_source(source.header())
             .copy_source_if_match(quoted(source.etag))
-            .set_if_match(if_match)
+            .set_if_match(if_match.map(quoted))
             .metadata_directive(MetadataDirective::Replace)
             .set_tagging_directive(tags);
         let request = request

@@ -48,7 +48,9 @@ where
         (_, Some(404)) => missing,
         (_, Some(412)) => BackendError::Precondition,
         (_, Some(401 | 403)) => BackendError::Denied(reason(&error)),
+        (_, Some(413)) => BackendError::TooLarge(reason(&error)),
         (_, Some(429)) => BackendError::Throttled(reason(&error)),
+        (_, Some(431)) => BackendError::MetadataTooLarge(reason(&error)),
         (_, Some(501)) => BackendError::Unsupported(reason(&error)),
         (_, Some(507)) => BackendError::Full,
         (_, Some(500..)) | (SdkError::TimeoutError(_) | SdkError::DispatchFailure(_), _) => {
@@ -73,6 +75,8 @@ fn by_code(code: &str) -> Option<Meaning> {
         "InvalidBucketName" | "KeyTooLongError" | "XMinioInvalidObjectName" => {
             |error| BackendError::InvalidName(reason(error))
         }
+        "EntityTooLarge" => |error| BackendError::TooLarge(reason(error)),
+        "MetadataTooLarge" | "RequestHeaderSectionTooLarge" => |error| BackendError::MetadataTooLarge(reason(error)),
         "NotImplemented" => |error| BackendError::Unsupported(reason(error)),
         // Another write to the key is in progress: whether the condition holds is not known yet.
         "ConditionalRequestConflict"

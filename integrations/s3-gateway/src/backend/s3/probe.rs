@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::copy::Source;
 use super::{Attributes, Backend, BackendError, Body, Condition, Location, S3Backend, StoredRange, Tags, UploadedPart};
 
 /// The `ETag` of nothing.
@@ -41,6 +42,8 @@ pub enum Requirement {
     CompleteIfMatch,
     /// `x-amz-copy-source-if-match`.
     CopyIfMatch,
+    /// `If-Match` on copies of an object onto itself.
+    SelfCopyIfMatch,
     /// `If-Match` on deletions.
     DeleteIfMatch,
     /// Tags of objects.
@@ -49,7 +52,7 @@ pub enum Requirement {
 
 impl Requirement {
     /// All, the most important first.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::PartEtags,
         Self::GetIfMatch,
         Self::SuffixRanges,
@@ -60,6 +63,7 @@ impl Requirement {
         Self::CompleteIfAbsent,
         Self::CompleteIfMatch,
         Self::CopyIfMatch,
+        Self::SelfCopyIfMatch,
         Self::DeleteIfMatch,
         Self::Tags,
     ];
@@ -77,22 +81,29 @@ impl Requirement {
             Self::CompleteIfAbsent => "complete-if-absent",
             Self::CompleteIfMatch => "complete-if-match",
             Self::CopyIfMatch => "copy-if-match",
+            Self::SelfCopyIfMatch => "self-copy-if-match",
             Self::DeleteIfMatch => "delete-if-match",
             Self::Tags => "tags",
         }
     }
 
-    /// Whether the gateway can run without it, if the operator says so. It then refuses requests that need it; a version
-    /// that is to be copied, it looks at before and after the copy.
+    /// Whether the gateway can run without it, if the operator says so. It then refuses requests that need it, with two
+    /// exceptions:
+    ///
+    /// - Without [`CopyIfMatch`](Self::CopyIfMatch), it looks at the version to copy before and after the copy.
+    /// - Without [`SelfCopyIfMatch`](Self::SelfCopyIfMatch), it copies an object onto itself as an upload of one part,
+    ///   which needs [`PutIfMatch`](Self::PutIfMatch) and [`CompleteIfMatch`](Self::CompleteIfMatch). Without one of these
+    ///   as well, a write that the store acknowledges between the gateway's look at the object and the end of the copy
+    ///   can be undone: the object then has the earlier payload, with the new attributes.
     pub fn can_be_waived(self) -> bool {
         use Requirement::{CompleteIfAbsent, CompleteIfMatch, CopyIfMatch, PutIfAbsent, PutIfMatch};
         let waivable = [PutIfAbsent, PutIfMatch, CompleteIfAbsent, CompleteIfMatch, CopyIfMatch];
         waivable.contains(&self) || self.is_optional()
     }
 
-    /// Whether it is waived in any case: many stores lack it, and few clients ask for it.
+    /// Whether it is waived in any case: many stores lack it, and the gateway has another way, or few clients ask for it.
     pub fn is_optional(self) -> bool {
-        matches!(self, Self::DeleteIfMatch | Self::Tags)
+        matches!(self, Self::SelfCopyIfMatch | Self::DeleteIfMatch | Self::Tags)
     }
 }
 
@@ -122,6 +133,7 @@ impl fmt::Display for Requirement {
             Self::CompleteIfAbsent => "honour If-None-Match: * on CompleteMultipartUpload",
             Self::CompleteIfMatch => "honour If-Match on CompleteMultipartUpload",
             Self::CopyIfMatch => "honour x-amz-copy-source-if-match on CopyObject",
+            Self::SelfCopyIfMatch => "honour If-Match on CopyObject",
             Self::DeleteIfMatch => "honour If-Match on DeleteObject",
             Self::Tags => "keep an object's tags",
         })
@@ -195,13 +207,7 @@ impl S3Backend {
     /// # Errors
     /// [`ProbeError::Unfit`] names all that the store lacks and that is not waived.
     pub async fn probe(&self, bucket: &str, waived: &[Requirement]) -> Result<(), ProbeError> {
-        let place = format!(".sealstone/probe/{:016x}/", random()?);
-        let probe = Probe {
-            store: self,
-            object: Location::new(bucket, format!("{place}object")),
-            copy: Location::new(bucket, format!("{place}copy")),
-            tagged: Location::new(bucket, format!("{place}tagged")),
-        };
+        let probe = Probe::new(self, bucket)?;
         let lacks = probe.run().await;
         probe.clean().await;
         let lacks = lacks?;
@@ -221,14 +227,24 @@ fn random() -> Result<u64, BackendError> {
     getrandom::u64().map_err(|error| BackendError::Other(error.into()))
 }
 
-struct Probe<'a> {
+pub(super) struct Probe<'a> {
     store: &'a S3Backend,
     object: Location,
     copy: Location,
     tagged: Location,
 }
 
-impl Probe<'_> {
+impl<'a> Probe<'a> {
+    pub(super) fn new(store: &'a S3Backend, bucket: &str) -> Result<Self, BackendError> {
+        let place = format!(".sealstone/probe/{:016x}/", random()?);
+        Ok(Self {
+            store,
+            object: Location::new(bucket, format!("{place}object")),
+            copy: Location::new(bucket, format!("{place}copy")),
+            tagged: Location::new(bucket, format!("{place}tagged")),
+        })
+    }
+
     /// What the store lacks.
     async fn run(&self) -> Result<Vec<Requirement>, BackendError> {
         self.put(FIRST, Condition::None).await?;
@@ -241,7 +257,7 @@ impl Probe<'_> {
         Ok(lacks)
     }
 
-    async fn holds(&self, requirement: Requirement) -> Result<bool, BackendError> {
+    pub(super) async fn holds(&self, requirement: Requirement) -> Result<bool, BackendError> {
         match requirement {
             Requirement::PartEtags => self.part_etags().await,
             Requirement::GetIfMatch => self.get_if_match().await,
@@ -253,6 +269,7 @@ impl Probe<'_> {
             Requirement::CompleteIfAbsent => self.complete_if(Condition::Absent).await,
             Requirement::CompleteIfMatch => self.complete_if(Condition::Match(NO_ETAG.to_owned())).await,
             Requirement::CopyIfMatch => self.copy_if_match().await,
+            Requirement::SelfCopyIfMatch => self.self_copy_if_match().await,
             Requirement::DeleteIfMatch => self.delete_if_match().await,
             Requirement::Tags => self.keeps_tags().await,
         }
@@ -311,6 +328,16 @@ impl Probe<'_> {
             .copy(from, NO_ETAG, to, metadata('/'), None, Condition::None)
             .await;
         refused(copied)
+    }
+
+    async fn self_copy_if_match(&self) -> Result<bool, BackendError> {
+        let (at, etag) = (&self.object, self.etag().await?);
+        let source = Source { at, etag: &etag };
+        refused(
+            self.store
+                .copy_at_once(source, at, &metadata('/'), None, Some(NO_ETAG))
+                .await,
+        )
     }
 
     async fn replaces_metadata(&self) -> Result<bool, BackendError> {
@@ -409,6 +436,7 @@ fn done<T>(result: Result<T, BackendError>) -> Result<bool, BackendError> {
     match result {
         Ok(_) => Ok(true),
         Err(BackendError::Precondition | BackendError::InvalidPart) => Ok(false),
+        Err(BackendError::TooLarge(_) | BackendError::MetadataTooLarge(_)) => Ok(false),
         Err(BackendError::Unsupported(_) | BackendError::Other(_)) => Ok(false),
         Err(error) => Err(error),
     }

@@ -46,7 +46,7 @@ impl S3Backend {
             found => found.map_err(errors::of_object)?,
         };
         let (returned, len) = extent(&found)?;
-        let expected = within(&range, len);
+        let expected = range.within(len);
         if returned != expected {
             let message = format!("it returned bytes {returned:?} of {len} when asked for {expected:?}");
             return Err(BackendError::Other(message.into()));
@@ -72,7 +72,7 @@ impl S3Backend {
         etag: Option<&str>,
     ) -> Result<StoredBytes, BackendError> {
         let object = self.head_object(at, etag).await?;
-        let range = within(range, object.len);
+        let range = range.within(object.len);
         if !range.is_empty() {
             return Err(BackendError::Other(
                 format!("it refused bytes {range:?} of {}", object.len).into(),
@@ -99,17 +99,6 @@ fn range_header(range: &StoredRange) -> Option<Option<String>> {
         // Many stores count with signed numbers.
         StoredRange::Bytes(range) if range.end > i64::MAX as u64 => Some(Some(format!("bytes={}-", range.start))),
         StoredRange::Bytes(range) => Some(Some(format!("bytes={}-{}", range.start, range.end - 1))),
-    }
-}
-
-/// The range's bytes in a payload of this length.
-fn within(range: &StoredRange, len: u64) -> Range<u64> {
-    match range {
-        StoredRange::Suffix(last) => len.saturating_sub(*last)..len,
-        StoredRange::Bytes(range) => {
-            let start = range.start.min(len);
-            start..range.end.clamp(start, len)
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::probe::Probe;
 use super::*;
 
 const IDLE: Duration = Duration::from_millis(500);
@@ -300,7 +301,16 @@ async fn a_response_before_the_last_byte_stores_nothing() {
 #[tokio::test]
 async fn refusals_have_their_meaning() {
     type Check = fn(&BackendError) -> bool;
-    let refusals: [(&str, &str, usize, Check); 12] = [
+    let refusals: [(&str, &str, usize, Check); 15] = [
+        ("400 Bad Request", "EntityTooLarge", 1, |error| {
+            matches!(error, BackendError::TooLarge(_))
+        }),
+        ("400 Bad Request", "MetadataTooLarge", 1, |error| {
+            matches!(error, BackendError::MetadataTooLarge(_))
+        }),
+        ("431 Request Header Fields Too Large", "Whatever", 1, |error| {
+            matches!(error, BackendError::MetadataTooLarge(_))
+        }),
         ("503 Slow Down", "SlowDown", 3, |error| {
             matches!(error, BackendError::Throttled(_))
         }),
@@ -472,13 +482,14 @@ async fn a_copy_that_is_refused_is_not_tried_in_parts() {
 #[tokio::test]
 async fn a_listing_that_makes_no_sense_is_an_error() {
     let object = |key: &str| format!("<Contents><Key>{key}</Key><ETag>\"a\"</ETag><Size>1</Size></Contents>");
+    let group = |name: &str| format!("<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>");
     let list = async |inner: &str| {
         let listing = format!("<ListBucketResult><EncodingType>url</EncodingType>{inner}</ListBucketResult>");
         let server = Server::responding(&response("200 OK", &[], &listing)).await;
         let request = ListRequest {
             prefix: "p/".to_owned(),
-            token: Some("token".to_owned()),
-            max: 10,
+            token: Some("4:p/%0token".to_owned()),
+            max: 2,
             ..ListRequest::default()
         };
         server.store.list("bucket", &request).await
@@ -490,8 +501,21 @@ async fn a_listing_that_makes_no_sense_is_an_error() {
         "<Contents><Key>p/a</Key><Size>1</Size></Contents>".to_owned(),
         "<Contents><Key>p/a</Key><ETag>\"a\"</ETag></Contents>".to_owned(),
         "<Contents><Key>p/a</Key><ETag>\"a\"</ETag><Size>-1</Size></Contents>".to_owned(),
-        "<CommonPrefixes><Prefix>q/</Prefix></CommonPrefixes>".to_owned(),
+        group("q/"),
+        object("p/b") + &object("p/a"),
+        object("p/a") + &object("p/a"),
+        group("p/b/") + &group("p/a/"),
+        group("p/a/") + &group("p/a/"),
+        object("p/a") + &object("p/b") + &object("p/c"),
+        object("p/a") + &object("p/b") + &group("p/c/"),
+        // Not after the last page.
+        object("p/"),
+        object("p/%250"),
+        group("p/!/"),
         "<IsTruncated>true</IsTruncated>".to_owned(),
+        object("p/a") + "<IsTruncated>true</IsTruncated>",
+        object("p/a") + "<IsTruncated>true</IsTruncated><NextContinuationToken>token</NextContinuationToken>",
+        "<IsTruncated>true</IsTruncated><NextContinuationToken>new</NextContinuationToken>".to_owned(),
         "<IsTruncated>true</IsTruncated><NextContinuationToken>token</NextContinuationToken>".to_owned(),
     ] {
         let listed = list(&wrong).await;
@@ -531,4 +555,162 @@ async fn uploads_in_progress_are_listed_page_by_page() {
     let server = Server::start(vec![first]).await;
     let endless = server.store.uploads("bucket").await;
     assert!(matches!(endless, Err(BackendError::Other(_))), "{endless:?}");
+}
+
+#[tokio::test]
+async fn a_token_that_the_store_did_not_return_is_refused() {
+    let server = Server::responding(&response("200 OK", &[], "<ListBucketResult></ListBucketResult>")).await;
+    for wrong in ["", "token", ":a", "-1:a", "2:a", "1:\u{e9}", "18446744073709551616:a"] {
+        let request = ListRequest {
+            token: Some(wrong.to_owned()),
+            max: 10,
+            ..ListRequest::default()
+        };
+        let listed = server.store.list("bucket", &request).await;
+        assert!(
+            matches!(listed, Err(BackendError::InvalidName(_))),
+            "{wrong:?}: {listed:?}"
+        );
+    }
+    assert_eq!(server.heads(), Vec::<String>::new());
+}
+
+/// Some stores go on after the key "photos/", which is before all keys of the group.
+#[tokio::test]
+async fn a_listing_that_begins_after_a_group_does_not_repeat_it() {
+    let page = |group: &str, rest: &str| {
+        let group = format!("<CommonPrefixes><Prefix>{group}</Prefix></CommonPrefixes>");
+        Step::Respond(response(
+            "200 OK",
+            &[],
+            &format!("<ListBucketResult>{group}{rest}</ListBucketResult>"),
+        ))
+    };
+    let goes_on = "<IsTruncated>true</IsTruncated><NextContinuationToken>next</NextContinuationToken>";
+    let request = |start_after: &str| ListRequest {
+        delimiter: Some("/".to_owned()),
+        start_after: Some(start_after.to_owned()),
+        max: 1,
+        ..ListRequest::default()
+    };
+    let server = Server::start(vec![page("photos/", goes_on), page("texts/", "")]).await;
+    let found = server.store.list("bucket", &request("photos/")).await.unwrap();
+    assert_eq!((found.prefixes, found.next), (vec!["texts/".to_owned()], None));
+    let heads = server.heads();
+    assert!(heads[0].contains("start-after=photos%2f%f4%8f%bf%bf"), "{}", heads[0]);
+    assert!(heads[1].contains("continuation-token=next"), "{}", heads[1]);
+
+    // Without an end.
+    let server = Server::start(vec![page("photos/", goes_on)]).await;
+    let endless = server.store.list("bucket", &request("photos/")).await;
+    assert!(matches!(endless, Err(BackendError::Other(_))), "{endless:?}");
+    assert_eq!(server.heads().len(), 2);
+
+    // In the middle of a group, the rest is the group.
+    let server = Server::start(vec![page("photos/", "")]).await;
+    let found = server.store.list("bucket", &request("photos/cat")).await.unwrap();
+    assert_eq!(found.prefixes, ["photos/"]);
+    let head = &server.heads()[0];
+    assert!(
+        head.contains("start-after=photos%2fcat") && !head.contains("%f4"),
+        "{head}"
+    );
+}
+
+#[tokio::test]
+async fn a_list_of_buckets_without_an_end_is_an_error() {
+    let page = "<ListAllMyBucketsResult><Buckets><Bucket><Name>abc</Name></Bucket></Buckets>\
+                <ContinuationToken>next</ContinuationToken></ListAllMyBucketsResult>";
+    let server = Server::responding(&response("200 OK", &[], page)).await;
+    let listed = server.store.buckets().await;
+    assert!(matches!(listed, Err(BackendError::Other(_))), "{listed:?}");
+    assert_eq!(server.heads().len(), 2);
+}
+
+#[tokio::test]
+async fn more_than_5_gib_are_refused_before_the_first_byte() {
+    let server = Server::responding(&response("200 OK", &["ETag: \"a\""], "")).await;
+    let large = || Body {
+        len: (5 << 30) + 1,
+        bytes: stream::pending().boxed(),
+    };
+    let attributes = Attributes::default();
+    let stored = server
+        .store
+        .put(&at(), large(), attributes, Tags::new(), Condition::None)
+        .await;
+    assert!(matches!(stored, Err(BackendError::TooLarge(_))), "{stored:?}");
+    let stored = server.store.put_part(&at(), "upload", 1, large()).await;
+    assert!(matches!(stored, Err(BackendError::TooLarge(_))), "{stored:?}");
+    assert_eq!(server.heads(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_probe_tries_a_copy_onto_itself_with_another_etag() {
+    let head = || Step::Respond(response("200 OK", &["ETag: \"a\""], ""));
+    let done = "<CopyObjectResult><ETag>\"a\"</ETag></CopyObjectResult>";
+    for (copied, holds) in [
+        (refusal("412 Precondition Failed", "PreconditionFailed"), true),
+        (refusal("501 Not Implemented", "NotImplemented"), false),
+        (response("200 OK", &[], done), false),
+    ] {
+        let server = Server::start(vec![head(), Step::Respond(copied)]).await;
+        let probe = Probe::new(&server.store, "bucket").unwrap();
+        assert_eq!(probe.holds(Requirement::SelfCopyIfMatch).await.unwrap(), holds);
+        let sent = &server.heads()[1];
+        assert!(sent.contains("\r\nx-amz-copy-source-if-match: \"a\"\r\n"), "{sent}");
+        assert!(
+            sent.contains(&format!("\r\nif-match: \"{}\"\r\n", "0".repeat(32))),
+            "{sent}"
+        );
+    }
+}
+
+/// On a store that copies without the condition, a version that is put meanwhile would be undone.
+#[tokio::test]
+async fn a_copy_onto_itself_is_conditional_on_every_store_that_can() {
+    let xml = |name: &str, inner: &str| Step::Respond(response("200 OK", &[], &format!("<{name}>{inner}</{name}>")));
+    let found = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"a\"\r\nConnection: close\r\n\r\n".to_owned();
+    let copy = async |server: &Server| {
+        let (at, tags) = (at(), Some(Tags::new()));
+        let copied = server
+            .store
+            .copy(&at, "a", &at, Attributes::default(), tags, Condition::None);
+        copied.await
+    };
+    let begun = [
+        Step::Respond(found),
+        xml("InitiateMultipartUploadResult", "<UploadId>upload</UploadId>"),
+        xml("CopyPartResult", "<ETag>\"part\"</ETag>"),
+    ];
+    let mut steps = begun.to_vec();
+    steps.push(xml("CompleteMultipartUploadResult", "<ETag>\"a-1\"</ETag>"));
+    let server = Server::start(steps).await;
+    server.store.lacks.set(vec![Requirement::SelfCopyIfMatch]).unwrap();
+    assert_eq!(copy(&server).await.unwrap(), "a-1");
+    let heads = server.heads();
+    assert!(
+        heads[2].contains("x-amz-copy-source-if-match: \"a\"\r\n"),
+        "{}",
+        heads[2]
+    );
+    assert!(
+        heads[3].starts_with("post ") && heads[3].contains("\r\nif-match: \"a\"\r\n"),
+        "{}",
+        heads[3]
+    );
+
+    // Another version has been put meanwhile.
+    let mut steps = begun.to_vec();
+    steps.push(Step::Respond(refusal("412 Precondition Failed", "PreconditionFailed")));
+    let server = Server::start(steps).await;
+    server.store.lacks.set(vec![Requirement::SelfCopyIfMatch]).unwrap();
+    assert!(matches!(copy(&server).await, Err(BackendError::Precondition)));
+
+    let server = Server::start(vec![xml("CopyObjectResult", "<ETag>\"a\"</ETag>")]).await;
+    server.store.lacks.set(vec![]).unwrap();
+    assert_eq!(copy(&server).await.unwrap(), "a");
+    let heads = server.heads();
+    assert!(heads[0].contains("\r\nif-match: \"a\"\r\n"), "{}", heads[0]);
+    assert_eq!(heads.len(), 1);
 }

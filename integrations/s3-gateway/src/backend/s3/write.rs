@@ -1,5 +1,6 @@
 //! Storing and deleting: objects, uploads, tags, buckets.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use aws_sdk_s3::types::{
@@ -14,6 +15,9 @@ use super::{
     Attributes, BackendError, Body, Builder, Condition, DEFAULT_REGION, Location, Requirement, RetryConfig, S3Backend,
     Tags, TimeoutConfig, UploadedPart, errors, once,
 };
+
+/// The most that S3 takes in one request.
+const MAX_BODY: u64 = 5 << 30;
 
 impl S3Backend {
     pub(super) async fn put_object(
@@ -30,6 +34,7 @@ impl S3Backend {
             Condition::Match(_) => self.need(Requirement::PutIfMatch)?,
         }
         let headers = self.headers(attributes, tags)?;
+        check_len(&body)?;
         let upload = upload(body).await?;
         let (if_match, if_none_match) = conditions(condition);
         let request = self.client.put_object().bucket(&at.bucket).key(&at.key);
@@ -94,6 +99,7 @@ impl S3Backend {
         number: u16,
         body: Body,
     ) -> Result<String, BackendError> {
+        check_len(&body)?;
         let upload = upload(body).await?;
         let request = self.client.upload_part().bucket(&at.bucket).key(&at.key);
         let request = request.upload_id(id).part_number(number.into());
@@ -228,25 +234,38 @@ impl S3Backend {
     }
 
     pub(super) async fn list_buckets(&self) -> Result<Vec<(String, SystemTime)>, BackendError> {
-        let mut buckets = Vec::new();
+        let mut buckets = BTreeMap::new();
         let mut token = None;
         loop {
             let request = self.client.list_buckets().set_continuation_token(token);
             let page = request.send().await.map_err(errors::of_bucket)?;
+            let before = buckets.len();
             for bucket in page.buckets() {
                 let name = bucket.name().unwrap_or_default().to_owned();
-                buckets.push((name, time(bucket.creation_date())));
+                buckets.insert(name, time(bucket.creation_date()));
             }
             token = page
                 .continuation_token()
                 .filter(|token| !token.is_empty())
                 .map(str::to_owned);
             if token.is_none() {
-                buckets.sort_unstable();
-                return Ok(buckets);
+                return Ok(buckets.into_iter().collect());
+            }
+            if buckets.len() == before {
+                return Err(BackendError::Other(
+                    "its list of buckets goes on, but without another bucket".into(),
+                ));
             }
         }
     }
+}
+
+/// Refuses before the first byte what the store would refuse after the last.
+fn check_len(body: &Body) -> Result<(), BackendError> {
+    if body.len > MAX_BODY {
+        return Err(BackendError::TooLarge(format!("{} bytes, sealed", body.len)));
+    }
+    Ok(())
 }
 
 /// `If-Match` and `If-None-Match`.
