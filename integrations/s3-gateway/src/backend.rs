@@ -54,6 +54,16 @@ pub(crate) fn single(bytes: Bytes) -> ByteStream {
     Box::pin(futures_util::stream::iter(item))
 }
 
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = fmt::Write::write_fmt(&mut text, format_args!("{byte:02x}"));
+            text
+        })
+}
+
 /// What is stored with an object beside its payload. Nothing here is secret, and nothing is authenticated by itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attributes {

@@ -31,7 +31,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::backend::{Attributes, Backend, BackendError, Body, Condition, ListRequest, Location, Tags, single};
+use crate::backend::{Attributes, Backend, BackendError, Body, Condition, ListRequest, Location, Tags, hex, single};
 use crate::objects::ObjectError;
 
 /// The least plaintext of all parts but the last, in bytes, as in S3.
@@ -147,8 +147,4 @@ fn from_millis(millis: u64) -> SystemTime {
     UNIX_EPOCH
         .checked_add(Duration::from_millis(millis))
         .unwrap_or(UNIX_EPOCH)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -198,11 +198,14 @@ impl Disk {
                 found(fs::remove_dir_all(&path), &path)?;
             }
         }
-        for (name, _) in self.buckets()? {
-            let bucket = self.bucket(&name)?;
+        for name in names_in(&self.root)? {
+            let Ok(bucket) = self.bucket(&name) else { continue };
             for name in names_in(&bucket.private(TMP))? {
-                if self.is_left(&name)? {
-                    bucket.sweep(&name)?;
+                // What is damaged does no harm where it is, and everything else must be served.
+                if self.is_left(&name)?
+                    && let Err(error) = bucket.sweep(&name)
+                {
+                    tracing::warn!(bucket = %bucket.dir().display(), name, %error, "what a process has left is not removed");
                 }
             }
         }

@@ -8,11 +8,10 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::files::{self, Temporary, damaged, failed, found, hex, is_absent, is_at, parent, random_id, sync_dir};
+use super::files::{self, Temporary, damaged, failed, found, is_absent, is_at, parent, random_id, sync_dir};
 use super::names::{self, PRIVATE};
-use super::object::Object;
 use super::record::{MAX_RECORD, Record};
-use crate::backend::BackendError;
+use crate::backend::{BackendError, hex};
 
 /// What makes a directory a bucket. Deleting the bucket locks it exclusively, everything else shares it.
 pub(super) const MARKER: &str = "bucket.json";
@@ -156,14 +155,10 @@ impl Bucket {
         sync_dir(directory)
     }
 
-    /// Removes the records of a version that was replaced, and of the one before if a crash has left it.
-    pub(super) fn drop_records(&self, object: &Object, except: Option<&str>) {
-        let names = [object.record_name(), object.record.replaces.clone()];
-        for name in names
-            .into_iter()
-            .flatten()
-            .filter(|name| is_record_name(name) && except != Some(name))
-        {
+    /// Removes the records of versions that were replaced.
+    pub(super) fn drop_records(&self, names: Vec<String>, except: Option<&str>) {
+        let names = names.into_iter();
+        for name in names.filter(|name| is_record_name(name) && except != Some(name)) {
             let _ = fs::remove_file(self.record_path(&name));
         }
     }
@@ -198,7 +193,7 @@ fn is_record_name(name: &str) -> bool {
 }
 
 /// Repeats a call that signals interrupt.
-fn wait_for(call: impl Fn() -> io::Result<()>) -> io::Result<()> {
+pub(super) fn wait_for(call: impl Fn() -> io::Result<()>) -> io::Result<()> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

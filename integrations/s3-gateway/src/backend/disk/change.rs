@@ -19,9 +19,9 @@ use std::time::{Duration, Instant, SystemTime};
 use sealstone::format::COPY_LEN;
 
 use super::bucket::{Bucket, KeyLock, TRIES};
-use super::files::{self, Temporary, damaged, failed, is_absent, parent, sync_dir};
+use super::files::{self, Temporary, damaged, failed, is_absent, is_damage, parent, sync_dir};
 use super::names;
-use super::object::Object;
+use super::object::{Object, Sealed};
 use super::record::{Record, attached, digest, frame, record_name};
 use crate::backend::{Attributes, BackendError, Condition, Tags};
 
@@ -78,6 +78,44 @@ impl Draft {
     }
 }
 
+/// What a write replaces.
+#[derive(Debug)]
+enum Current {
+    Nothing,
+    Object(Box<Object>),
+    /// A file that cannot be read as an object. It is there, and its version is not known.
+    Damaged {
+        error: BackendError,
+        record_name: Option<String>,
+    },
+}
+
+impl Current {
+    fn sealed(&self) -> Option<&Sealed> {
+        match self {
+            Self::Object(object) => object.sealed.as_ref(),
+            Self::Nothing | Self::Damaged { .. } => None,
+        }
+    }
+
+    fn record_name(&self) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::Object(object) => object.record_name(),
+            Self::Damaged { record_name, .. } => record_name.clone(),
+        }
+    }
+
+    /// Its record, and that of the version before if a crash has left it.
+    fn records(&self) -> Vec<String> {
+        let before = match self {
+            Self::Object(object) => object.record.replaces.clone(),
+            Self::Nothing | Self::Damaged { .. } => None,
+        };
+        self.record_name().into_iter().chain(before).collect()
+    }
+}
+
 impl Bucket {
     /// Creates the file of an object, up to its payload.
     pub(super) fn stage(&self, draft: &Draft) -> Result<Temporary, BackendError> {
@@ -95,17 +133,24 @@ impl Bucket {
     }
 
     /// Checks what must be true of the object that a write replaces.
-    fn check(&self, key: &str, condition: &Condition) -> Result<Option<Object>, BackendError> {
-        let current = self.find(key)?;
-        if current.is_none() {
-            self.required()?;
-        }
-        let etag = current.as_ref().map(|object| &object.record.etag);
-        match (condition, etag) {
-            (Condition::None, _) | (Condition::Absent, None) => Ok(current),
-            (Condition::Match(expected), Some(etag)) if expected == etag => Ok(current),
-            (Condition::Match(_), None) => Err(BackendError::NoSuchKey),
-            (Condition::Absent | Condition::Match(_), Some(_)) => Err(BackendError::Precondition),
+    fn check(&self, key: &str, condition: &Condition) -> Result<Current, BackendError> {
+        let current = match self.find(key) {
+            Ok(Some(object)) => Current::Object(Box::new(object)),
+            Ok(None) => {
+                self.required()?;
+                Current::Nothing
+            }
+            Err(error) if is_damage(&error) => Current::Damaged {
+                record_name: self.likely_record_name(key)?,
+                error,
+            },
+            Err(error) => return Err(error),
+        };
+        match (condition, &current) {
+            (Condition::None, _) | (Condition::Absent, Current::Nothing) => Ok(current),
+            (Condition::Match(expected), Current::Object(object)) if *expected == object.record.etag => Ok(current),
+            (Condition::Match(_), Current::Nothing) => Err(BackendError::NoSuchKey),
+            (Condition::Absent | Condition::Match(_), _) => Err(BackendError::Precondition),
         }
     }
 
@@ -119,17 +164,15 @@ impl Bucket {
     ) -> Result<String, BackendError> {
         let current = self.check(&draft.record.key, condition)?;
         if let Some(name) = &draft.record_name {
-            let sealed = current.as_ref().and_then(|current| current.sealed.as_ref());
-            draft.record.replaces = sealed.map(|sealed| sealed.record_name.clone());
+            let sealed = current.sealed();
+            draft.record.replaces = current.record_name();
             // The same payload, perhaps under another header: until the rename, the record is already this one.
             let same = sealed.filter(|sealed| sealed.record_name == *name);
             draft.record.supersedes = same.map(|sealed| digest(&sealed.header)).transpose().map_err(other)?;
             self.store_record(name, &draft.record)?;
         }
         self.name(&mut file, &names::path(&draft.record.key))?;
-        if let Some(current) = current {
-            self.drop_records(&current, draft.record_name.as_deref());
-        }
+        self.drop_records(current.records(), draft.record_name.as_deref());
         Ok(draft.record.etag)
     }
 
@@ -148,7 +191,11 @@ impl Bucket {
         };
         // Against other programs that rewrap the object in its file.
         lock_object(&file, &path)?;
-        let object = self.check(key, condition)?.ok_or(BackendError::NoSuchKey)?;
+        let object = match self.check(key, condition)? {
+            Current::Object(object) => object,
+            Current::Nothing => return Err(BackendError::NoSuchKey),
+            Current::Damaged { error, .. } => return Err(error),
+        };
         let mut record = object.record.clone();
         if etag.is_some_and(|etag| etag != record.etag) {
             return Err(BackendError::Precondition);
@@ -184,13 +231,14 @@ impl Bucket {
 
     pub(super) fn delete(&self, key: &str, condition: &Condition) -> Result<(), BackendError> {
         let _lock = self.lock(key)?;
-        let Some(object) = self.check(key, condition)? else {
+        let current = self.check(key, condition)?;
+        if matches!(current, Current::Nothing) {
             return Ok(());
-        };
+        }
         let path = self.dir().join(names::path(key));
         fs::remove_file(&path).map_err(|error| failed(&error, &path))?;
         sync_dir(parent(&path))?;
-        self.drop_records(&object, None);
+        self.drop_records(current.records(), None);
         // A put that needs one of these directories creates it again.
         let directories = path.ancestors().skip(1).take_while(|dir| *dir != self.dir());
         for directory in directories {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::backend::BackendError;
+use crate::backend::{BackendError, hex};
 
 /// A file under a temporary name, which is removed when this is dropped.
 #[derive(Debug)]
@@ -132,19 +132,14 @@ pub(super) fn damaged(path: &Path, reason: impl std::fmt::Display) -> BackendErr
     BackendError::Other(format!("{} is damaged: {reason}", path.display()).into())
 }
 
+/// Whether it is of one file: the content is not what we have written, or cannot be read.
+pub(super) const fn is_damage(error: &BackendError) -> bool {
+    matches!(error, BackendError::Other(_))
+}
+
 /// 128 random bits as text.
 pub(super) fn random_id() -> Result<String, BackendError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| BackendError::Other(error.into()))?;
     Ok(hex(&bytes))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

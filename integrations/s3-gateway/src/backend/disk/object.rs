@@ -1,17 +1,19 @@
 //! Objects as they are stored: a file, and the record that it names.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
 
 use sealstone::format::{ATTACHED_LEN, CopyFault, Header};
+use sha2::{Digest, Sha256};
 
 use super::bucket::{Bucket, TRIES};
-use super::files::{self, damaged, failed, hex, is_at};
+use super::files::{self, damaged, failed, found, is_at, is_damage};
 use super::names;
 use super::record::{Record, Start, likely_record_name, record_name};
-use crate::backend::{Attributes, BackendError, ListedObject, Tags};
+use crate::backend::{Attributes, BackendError, ListedObject, Tags, hex};
 
 /// A stored object.
 #[derive(Debug)]
@@ -60,8 +62,43 @@ impl Bucket {
         )))
     }
 
-    /// What a listing says of an object: as [`Self::find`], at less cost.
+    /// What a listing says of an object. A damaged one is listed as a file, so that it can be found, and replaced or
+    /// deleted.
     pub(super) fn listed(&self, key: &str) -> Result<Option<ListedObject>, BackendError> {
+        match self.listed_object(key) {
+            Err(error) if is_damage(&error) || matches!(error, BackendError::Denied(_)) => {
+                tracing::warn!(%error, "an object that cannot be read is listed");
+                self.listed_file(key)
+            }
+            listed => listed,
+        }
+    }
+
+    fn listed_file(&self, key: &str) -> Result<Option<ListedObject>, BackendError> {
+        let path = self.dir().join(names::path(key));
+        let metadata = found(path.symlink_metadata(), &path)?.filter(fs::Metadata::is_file);
+        Ok(metadata.map(|metadata| {
+            let (inode, seconds, nanoseconds) = (metadata.ino(), metadata.mtime(), metadata.mtime_nsec());
+            let version = Sha256::digest(format!("{inode} {} {seconds} {nanoseconds}", metadata.len()));
+            ListedObject {
+                key: key.to_owned(),
+                etag: hex(&version[..16]),
+                len: metadata.len(),
+                modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            }
+        }))
+    }
+
+    /// The name of an object's record, as far as can be told of a damaged one.
+    pub(super) fn likely_record_name(&self, key: &str) -> Result<Option<String>, BackendError> {
+        let path = self.dir().join(names::path(key));
+        let file = files::open(&path, false)?;
+        // What cannot be read has none.
+        Ok(file.and_then(|file| likely_record_name(key, &file).ok().flatten()))
+    }
+
+    /// As [`Self::find`], at less cost.
+    fn listed_object(&self, key: &str) -> Result<Option<ListedObject>, BackendError> {
         let path = self.dir().join(names::path(key));
         let Some(file) = files::open(&path, false)? else {
             return Ok(None);

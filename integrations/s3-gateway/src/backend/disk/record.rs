@@ -15,8 +15,8 @@ use sealstone::format::{ATTACHED_LEN, Header, ObjectHeader, is_metadata_key};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::files::{damaged, failed, hex};
-use crate::backend::{Attributes, BackendError, StoredObject, Tags};
+use super::files::{damaged, failed};
+use crate::backend::{Attributes, BackendError, StoredObject, Tags, hex};
 
 /// The first bytes of an object that is not sealed, or whose header does not fit into a file.
 const MAGIC: &[u8; 8] = b"\x89SSGW\r\n\x01";

@@ -5,15 +5,15 @@
 //! uploads/<id>/<number>          a part: payload | ETag[32]
 //! ```
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::bucket::{Bucket, UPLOADS};
+use super::bucket::{Bucket, UPLOADS, wait_for};
 use super::change::{Draft, append};
-use super::files::{self, Temporary, damaged, failed, found, random_id, sync_dir};
+use super::files::{self, Temporary, damaged, failed, found, is_at, random_id, sync_dir};
 use super::names_in;
 use crate::backend::{Attributes, BackendError, Condition, StoredUpload, Tags, UploadedPart};
 
@@ -48,7 +48,7 @@ impl Bucket {
 
     fn build_upload(&self, building: &PathBuf, json: &[u8], id: &str) -> Result<(), BackendError> {
         let path = building.join(UPLOAD);
-        let written = fs::File::create_new(&path).and_then(|mut file| {
+        let written = File::create_new(&path).and_then(|mut file| {
             std::io::Write::write_all(&mut file, json)?;
             file.sync_all()
         });
@@ -120,25 +120,18 @@ impl Bucket {
         parts: &[UploadedPart],
         condition: &Condition,
     ) -> Result<String, BackendError> {
-        let upload = self.upload(key, id)?;
         let directory = self.upload_dir(id)?;
-        let mut len = 0;
-        for part in parts {
-            len += open_part(&directory, part)?.1;
-        }
+        // Of two completions at once, only one copies the parts.
+        let _lock = lock_upload(&directory)?;
+        let upload = self.upload(key, id)?;
+        let opened = Parts::open(&directory, parts)?;
         self.check_early(key, condition)?;
-        let draft = Draft::new(key, random_id()?, len, upload.attributes, upload.tags)?;
+        let draft = Draft::new(key, random_id()?, opened.len, upload.attributes, upload.tags)?;
         let file = self.stage(&draft)?;
-        let mut left = len;
-        for part in parts {
-            // It can have been replaced since, but not by bytes with the same `ETag`.
-            let (part, len) = open_part(&directory, part)?;
-            left = left.checked_sub(len).ok_or(BackendError::InvalidPart)?;
-            append(&part, 0, len, &file)?;
-        }
+        opened.append_to(&file)?;
         file.sync()?;
         let lock = self.lock(key)?;
-        // Of two completions at once, the other may have been faster.
+        // It may have been aborted.
         self.upload(key, id)?;
         let etag = self.publish(&lock, draft, file, condition)?;
         self.remove_upload(id)?;
@@ -162,16 +155,70 @@ impl Bucket {
     }
 }
 
-fn part_path(directory: &std::path::Path, number: u16) -> PathBuf {
+/// Parts that are all there. Those that are uploaded under their numbers from now on are others.
+#[derive(Debug)]
+struct Parts<'a> {
+    directory: &'a Path,
+    parts: &'a [UploadedPart],
+    /// The files of the first, with the lengths of their payloads.
+    opened: Vec<(File, u64)>,
+    len: u64,
+}
+
+impl<'a> Parts<'a> {
+    /// Systems limit the number of open files. Parts after these are opened again, and must be the same still.
+    const MOST_OPEN: usize = 1000;
+
+    fn open(directory: &'a Path, parts: &'a [UploadedPart]) -> Result<Self, BackendError> {
+        let (mut opened, mut all) = (Vec::new(), 0);
+        for part in parts {
+            let (file, len) = open_part(directory, part)?;
+            all += len;
+            if opened.len() < Self::MOST_OPEN {
+                opened.push((file, len));
+            }
+        }
+        Ok(Self {
+            directory,
+            parts,
+            opened,
+            len: all,
+        })
+    }
+
+    fn append_to(self, file: &Temporary) -> Result<(), BackendError> {
+        let again = self.parts.iter().skip(self.opened.len());
+        let again = again.map(|part| open_part(self.directory, part));
+        for part in self.opened.into_iter().map(Ok).chain(again) {
+            let (part, len) = part?;
+            append(&part, 0, len, file)?;
+        }
+        Ok(())
+    }
+}
+
+fn part_path(directory: &Path, number: u16) -> PathBuf {
     directory.join(format!("{number:05}"))
 }
 
-fn sync_dir_of(directory: &std::path::Path) -> std::io::Result<()> {
-    fs::File::open(directory)?.sync_all()
+fn sync_dir_of(directory: &Path) -> std::io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Excludes other completions of an upload. It exists when this returns.
+fn lock_upload(directory: &Path) -> Result<File, BackendError> {
+    let path = directory.join(UPLOAD);
+    let file = files::open(&path, false)?.ok_or(BackendError::NoSuchUpload)?;
+    wait_for(|| file.lock()).map_err(|error| failed(&error, &path))?;
+    if is_at(&file, &path)? {
+        Ok(file)
+    } else {
+        Err(BackendError::NoSuchUpload)
+    }
 }
 
 /// Opens the part that has this `ETag`; returns it with its length.
-fn open_part(directory: &std::path::Path, part: &UploadedPart) -> Result<(fs::File, u64), BackendError> {
+fn open_part(directory: &Path, part: &UploadedPart) -> Result<(File, u64), BackendError> {
     let path = part_path(directory, part.number);
     let file = files::open(&path, false)?.ok_or(BackendError::InvalidPart)?;
     let total = file.metadata().map_err(|error| failed(&error, &path))?.len();
@@ -185,5 +232,33 @@ fn open_part(directory: &std::path::Path, part: &UploadedPart) -> Result<(fs::Fi
         Ok((file, len))
     } else {
         Err(BackendError::InvalidPart)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_is_replaced_while_others_are_copied_is_the_one_that_was_checked() {
+        let root = tempfile::TempDir::new().unwrap();
+        let directory = root.path();
+        let etag = |fill: char| fill.to_string().repeat(ETAG_LEN);
+        let store = |number: u16, payload: &str, fill: char| {
+            fs::write(directory.join("new"), format!("{payload}{}", etag(fill))).unwrap();
+            fs::rename(directory.join("new"), part_path(directory, number)).unwrap();
+            UploadedPart {
+                number,
+                etag: etag(fill),
+            }
+        };
+        let parts = [store(1, "first ", 'a'), store(2, "last", 'b')];
+        let opened = Parts::open(directory, &parts).unwrap();
+        assert_eq!(opened.len, 10);
+        store(2, "other", 'c');
+        let target = Temporary::create(directory.join("target")).unwrap();
+        opened.append_to(&target).unwrap();
+        assert_eq!(fs::read(target.path()).unwrap(), b"first last");
+        assert!(matches!(Parts::open(directory, &parts), Err(BackendError::InvalidPart)));
     }
 }
