@@ -89,11 +89,7 @@ impl S3Backend {
             });
         }
         for group in found.common_prefixes() {
-            let group = name(group.prefix())?;
-            // Some stores list the group again that a listing is to begin after.
-            if request.start_after.as_ref() != Some(&group) {
-                page.prefixes.push(group);
-            }
+            page.prefixes.push(name(group.prefix())?);
         }
         check_order(&page, request, token)?;
         let next = if found.is_truncated() == Some(true) {
