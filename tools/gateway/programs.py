@@ -133,7 +133,9 @@ def s3fs(gateway, place):
     modes = {"kms": f"use_sse=kmsid:{KMS_KEY}", "s3": "use_sse=1"}
     if gateway.authority:
         keys = place / "customer-keys"
-        keys.write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
+        # s3fs takes a zero byte for the key's end.
+        key = bytes(byte or 1 for byte in os.urandom(32))
+        keys.write_text(base64.b64encode(key).decode() + "\n")
         keys.chmod(0o600)
         modes = {"customer": f"use_sse=custom:{keys}"}
     s3 = boto3.client("s3")
