@@ -12,18 +12,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::TryStreamExt;
-use sealstone::{Decryptor, EncryptionContext, Encryptor, ExpectedContext, KeyRing};
+use sealstone::{EncryptionContext, KeyRing};
 use sealstone_s3_sse::{ARN_PAIR, ObjectName};
 
-use crate::backend::{Attributes, Backend, BackendError, Body, Condition, Location, StoredRange, Tags, single};
+use crate::backend::{Backend, BackendError, Condition, Location};
 use crate::objects::ObjectError;
+use crate::own;
 
 /// The context key that tells settings from other objects of the gateway's own.
 const SETTING_PAIR: &str = "setting";
-
-/// The longest settings, in bytes: S3's limit for a policy is 20 KB.
-const MAX_LEN: u64 = 64 * 1024;
 
 /// How long another instance's change may go unnoticed.
 const FRESH_FOR: Duration = Duration::from_secs(10);
@@ -86,12 +83,9 @@ impl BucketSettings {
         {
             return Ok(value.clone());
         }
-        let value = match read(backend, &setting.location(bucket)).await {
-            Ok(sealed) => {
-                let context = ExpectedContext::Contains(setting.context(bucket)?);
-                let plain = Decryptor::new(ring.clone()).with_context(context).open(&sealed)?;
-                Some(plain.into())
-            }
+        let context = setting.context(bucket)?;
+        let value = match own::read(backend, &setting.location(bucket), ring, context).await {
+            Ok(plain) => Some(Arc::from(&plain[..])),
             Err(ObjectError::Store(BackendError::NoSuchKey)) => None,
             Err(error) => return Err(error),
         };
@@ -113,14 +107,7 @@ impl BucketSettings {
     ) -> Result<(), ObjectError> {
         let at = setting.location(bucket);
         if let Some(value) = &value {
-            let encryptor = Encryptor::new(ring.clone()).with_context(setting.context(bucket)?);
-            let sealed = encryptor.seal(value)?;
-            let body = Body {
-                len: sealed.len() as u64,
-                bytes: single(sealed.into()),
-            };
-            let (attributes, tags) = (Attributes::default(), Tags::new());
-            backend.put(&at, body, attributes, tags, Condition::None).await?;
+            own::write(backend, &at, ring, setting.context(bucket)?, value).await?;
         } else {
             backend.delete(&at, Condition::None).await?;
         }
@@ -144,16 +131,4 @@ impl BucketSettings {
     fn lock(&self) -> MutexGuard<'_, Remembered> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn read(backend: &dyn Backend, at: &Location) -> Result<Vec<u8>, ObjectError> {
-    let mut stored = backend.get(at, StoredRange::Bytes(0..MAX_LEN), None).await?;
-    let mut bytes = Vec::new();
-    while let Some(item) = stored.bytes.try_next().await.map_err(BackendError::Body)? {
-        bytes.extend_from_slice(&item);
-        if bytes.len() as u64 > MAX_LEN {
-            return Err(ObjectError::OtherBytes);
-        }
-    }
-    Ok(bytes)
 }

@@ -16,6 +16,7 @@ pub mod connection;
 mod domains;
 pub mod keys;
 pub mod objects;
+mod own;
 pub mod policy;
 pub mod program;
 pub mod s3;

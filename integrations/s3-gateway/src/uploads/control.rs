@@ -5,19 +5,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use futures_util::TryStreamExt;
 use sealstone::format::COMMITMENT_LEN;
-use sealstone::{Decryptor, EncryptionContext, Encryptor, ExpectedContext, Header, KeyRing};
+use sealstone::{EncryptionContext, Header, KeyRing};
 use sealstone_s3_sse::{ARN_PAIR, ObjectName};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{PREFIX, UploadError, UploadSecret, delete_all, from_millis, hex, millis, store};
-use crate::backend::{Attributes, Backend, BackendError, Condition, Location, StoredRange, Tags};
+use super::{PREFIX, UploadError, UploadSecret, delete_all, from_millis, hex, millis};
+use crate::backend::{Attributes, Backend, BackendError, Condition, Location, Tags};
 use crate::objects::{ChecksumAlgorithm, ObjectError};
-
-/// The longest control object, in bytes: headers have at most 2 KB.
-const MAX_CONTROL: u64 = 64 * 1024;
+use crate::own;
 
 /// The context key that binds a control object to its upload.
 const UPLOAD_PAIR: &str = "upload";
@@ -133,8 +130,7 @@ impl Upload {
         let plain = serde_json::to_vec(&control).map_err(|error| BackendError::Other(error.into()))?;
         let plain = Zeroizing::new(plain);
         let context = context(&at.bucket, &hex(&token))?;
-        let sealed = Encryptor::new(ring.clone()).with_context(context).seal(&plain)?;
-        store(backend, &upload.control(), sealed.into()).await?;
+        own::write(backend, &control_at(&at.bucket, &hex(&token)), ring, context, &plain).await?;
         Ok(upload)
     }
 
@@ -164,12 +160,11 @@ impl Upload {
         bucket: &str,
         token: &str,
     ) -> Result<Self, UploadError> {
-        let sealed = match read_control(backend, bucket, token).await {
+        let context = context(bucket, token)?;
+        let plain = match own::read(backend, &control_at(bucket, token), ring, context).await {
             Err(ObjectError::Store(BackendError::NoSuchKey)) => return Err(UploadError::NoSuchUpload),
-            sealed => sealed?,
+            plain => plain?,
         };
-        let context = ExpectedContext::Contains(context(bucket, token)?);
-        let plain = Zeroizing::new(Decryptor::new(ring.clone()).with_context(context).open(&sealed)?);
         let control: Control = serde_json::from_slice(&plain).map_err(|error| BackendError::Other(error.into()))?;
         let header = Header::from_metadata(&control.header)?;
         let secret = Zeroizing::new(Base64UrlUnpadded::decode_vec(&control.secret).unwrap_or_default());
@@ -205,29 +200,19 @@ impl Upload {
 
     /// Deletes what the gateway stored of the upload, first what makes it an upload: a sweep finds the rest.
     pub(super) async fn forget(&self, backend: &dyn Backend) -> Result<(), UploadError> {
-        match backend.delete(&self.control(), Condition::None).await {
+        match backend
+            .delete(&control_at(&self.at.bucket, &hex(&self.id.token)), Condition::None)
+            .await
+        {
             Ok(()) | Err(BackendError::NoSuchKey) => {}
             Err(error) => return Err(error.into()),
         }
         Ok(delete_all(backend, &self.at.bucket, &self.id.prefix()).await?)
     }
-
-    fn control(&self) -> Location {
-        Location::new(&*self.at.bucket, format!("{}upload", self.id.prefix()))
-    }
 }
 
-async fn read_control(backend: &dyn Backend, bucket: &str, token: &str) -> Result<Vec<u8>, ObjectError> {
-    let at = Location::new(bucket, format!("{}upload", prefix(token)));
-    let mut stored = backend.get(&at, StoredRange::Bytes(0..MAX_CONTROL), None).await?;
-    let mut bytes = Vec::new();
-    while let Some(item) = stored.bytes.try_next().await.map_err(BackendError::Body)? {
-        bytes.extend_from_slice(&item);
-        if bytes.len() as u64 > MAX_CONTROL {
-            return Err(ObjectError::OtherBytes);
-        }
-    }
-    Ok(bytes)
+fn control_at(bucket: &str, token: &str) -> Location {
+    Location::new(bucket, format!("{}upload", prefix(token)))
 }
 
 fn context(bucket: &str, token: &str) -> Result<EncryptionContext, UploadError> {
